@@ -1,0 +1,110 @@
+//! What every solver is, and the registry of them.
+
+pub mod transport;
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::input::Input;
+use crate::state::{Name, Walk};
+use crate::team::Team;
+
+/// What a step says to the loop.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    Running,
+    Finished(Outcome),
+}
+
+/// How a solver ended by itself. Limits (steps, walltime, signals) are the loop's to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// What was asked (tolerance, end time) was reached.
+    Reached,
+    /// No further progress is possible at this precision; the message says what was achieved.
+    Stalled(String),
+}
+
+/// The error bar of a headline number (law 7).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ErrorBar {
+    /// Certified: the truth lies in [lower, upper].
+    Interval(f64, f64),
+    StdErr(f64),
+    None,
+}
+
+/// A headline number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Number {
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub meaning: &'static str,
+    pub value: f64,
+    pub error: ErrorBar,
+}
+
+pub trait Solver {
+    /// One step of the method; collective. An `Err(Interrupted)` leaves the state untouched.
+    fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status>;
+    /// Everything a restart needs, and what a reader wants as the final state. Collective.
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// What a reader needs to understand the rest (points, weights, …): `/inputs` of output.h5. Collective.
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// The values recorded at this step: `/series`, the progress line. Equal on every rank.
+    fn record(&self) -> Vec<(Name, f64)>;
+    /// After the last step (also at a limit): certificates and derived results. Collective.
+    fn finish(&mut self, team: &dyn Team) -> Result<()>;
+    /// Derived results, valid after `finish`: `/results` of output.h5. Collective.
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// Headline numbers, determined by the walked state and results.
+    fn report(&self) -> Vec<Number>;
+    /// Work done so far in the solver's own unit, for the achieved rate: (amount, unit), e.g. (1e9, "entries").
+    fn work(&self) -> (f64, &'static str);
+    /// Other files a user expects (an image, an XDMF), written into `dir` by rank 0 through temporary names.
+    fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>>;
+}
+
+/// What `spanwise check` prints; nothing is computed but counts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Estimate {
+    /// What was understood: (name, value) lines.
+    pub problem: Vec<(String, String)>,
+    /// Itemised memory per rank in bytes: (what, bytes); the largest rank.
+    pub memory: Vec<(String, u64)>,
+    /// Bytes sent per step and rank, and messages per step and rank.
+    pub bytes_per_step: u64,
+    pub messages_per_step: u64,
+    /// Seconds per step and rank, from the kernel rate of this machine measured now; none when unknown.
+    pub seconds_per_step: Option<f64>,
+    /// Predicted size of output.h5 and of one checkpoint.
+    pub output_bytes: u64,
+    pub checkpoint_bytes: u64,
+}
+
+/// A row of the registry.
+pub struct Entry {
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// Parse, read and distribute the data, ready for the first step. Collective.
+    pub build: fn(&Input, &dyn Team) -> Result<Box<dyn Solver>>,
+    /// Parse and read headers only, for `ranks` ranks with `threads` threads each.
+    pub check: fn(&Input, ranks: usize, threads: usize) -> Result<Estimate>,
+    /// JSON schemas of `[problem]` and `[method]`, from the typed structs.
+    pub problem_schema: fn() -> schemars::Schema,
+    pub method_schema: fn() -> schemars::Schema,
+    /// (name, one line) of every method, for `spanwise list`.
+    pub methods: fn() -> Vec<(&'static str, &'static str)>,
+    /// The figure a user expects first, drawn from output.h5 into `figure` (.png or .svg).
+    pub plot: fn(output: &Path, figure: &Path) -> Result<()>,
+}
+
+/// One line per solver.
+pub fn registry() -> &'static [Entry] {
+    static ENTRIES: &[Entry] = &[];
+    ENTRIES
+}
+
+pub fn find(name: &str) -> Option<&'static Entry> {
+    registry().iter().find(|e| e.name == name)
+}
