@@ -1,1 +1,4 @@
+//! Serial mathematics that rooms share.
 
+pub mod elementary;
+pub mod rng;
