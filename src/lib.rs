@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod error;
 pub mod input;
+pub mod interrupt;
 pub mod io;
 pub mod math;
 pub mod observe;
