@@ -100,7 +100,7 @@ fn column_terms(potential: &[f64], weight: &[f64]) -> Vec<f64> {
 /// Hands `work` blocks of consecutive owned outputs (`width` values each) on all threads; nothing once interrupted.
 fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range<usize>, &mut [f64]) + Sync) {
     out.par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(k, chunk)| {
-        if !interrupt::raised() {
+        if !interrupt::requested() {
             let start = owned.start + k * ROWS_PER_TASK;
             work(start..start + chunk.len() / width, chunk);
         }
@@ -110,11 +110,11 @@ fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range
 impl TeamPasses<'_> {
     /// Gathers owned outputs into `out`. A rank that was interrupted says so with +∞, which no output can be.
     fn gather(&self, mut mine: Vec<f64>, out: &mut [f64]) -> Result<()> {
-        if interrupt::raised() {
+        if interrupt::requested() {
             mine.fill(f64::INFINITY);
         }
         // An interrupted rank without outputs must be heard too.
-        let stop = self.team.any(interrupt::raised());
+        let stop = self.team.any(interrupt::requested());
         out.copy_from_slice(&self.team.gather(&mine));
         if stop { Err(Error::Interrupted) } else { Ok(()) }
     }
@@ -164,7 +164,7 @@ impl TeamPasses<'_> {
                 let h = &h[block.columns.clone()];
                 sums.par_chunks_mut(ROWS_PER_TASK).zip(unsafe_rows.par_chunks(ROWS_PER_TASK)).for_each(
                     |(sums, rows)| {
-                        if !interrupt::raised() {
+                        if !interrupt::requested() {
                             for (from, len) in runs(rows) {
                                 let start = owned.start + rows[from] - block.base;
                                 block.rows.max_sum(start..start + len, h, &mut sums[from..from + len]);

@@ -269,23 +269,19 @@ impl Geometry for Ring {
             Side::Target => (&self.y, &self.x, self.n, self.mine.1.start),
             Side::TargetTarget => (&self.y, &self.y, self.m, self.mine.1.start),
         };
-        let bytes = |root: usize| if root == team.rank() { bytemuck::cast_slice(to.as_slice()).to_vec() } else { Vec::new() };
-        let mut under_way = team.start_broadcast_bytes(0, bytes(0));
+        let send = |root: usize| team.start_broadcast(root, if root == team.rank() { to.as_slice() } else { &[] });
+        let mut under_way = Some(send(0));
         for k in 0..team.size() {
-            let arrived = under_way.wait().swap_remove(0);
+            let block: Vec<f64> = under_way.take().expect("started one block ahead").wait();
             if k + 1 < team.size() {
-                under_way = team.start_broadcast_bytes(k + 1, bytes(k + 1));
-            } else {
-                under_way = Box::new(crate::team::Done::default());
+                under_way = Some(send(k + 1));
             }
             let columns = Self::owned_points(columns, k, team.size());
             if !columns.is_empty() && !from.is_empty() {
-                let block: Vec<f64> = bytemuck::pod_collect_to_vec(&arrived);
                 let rows = self.cost.rows(side, from, &block, scale);
                 f(Block { rows: rows.as_ref(), base, columns });
             }
         }
-        drop(under_way);
     }
 
     fn sweeps(&self) -> bool {

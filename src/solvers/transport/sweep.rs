@@ -217,7 +217,7 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
         })
         .collect();
 
-    let stop = team.any(interrupt::raised());
+    let stop = team.any(interrupt::requested());
     psi.copy_from_slice(&team.gather(&my_psi));
     x.copy_from_slice(&team.gather(&my_x));
     if stop {
@@ -307,7 +307,7 @@ thread_local! {
 
 fn leaf(entries: &Entries<'_>, closing: Closing<'_>, k: usize, psi: &mut [f64]) -> Vec<f64> {
     let mut columns = vec![0.0; closing.m];
-    if interrupt::raised() {
+    if interrupt::requested() {
         return columns;
     }
     let rows = block_start(closing.n, closing.blocks, k)..block_start(closing.n, closing.blocks, k + 1);
