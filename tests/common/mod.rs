@@ -130,7 +130,13 @@ pub fn advance(solver: &mut dyn Solver, team: &dyn Team, from: u64, until: u64) 
     (step, false)
 }
 
-pub fn leave(solver: &mut dyn Solver, team: &dyn Team, steps: u64, state: &Mutex<Stored>, results: &Mutex<Stored>) -> Vec<(String, u64)> {
+pub fn leave(
+    solver: &mut dyn Solver,
+    team: &dyn Team,
+    steps: u64,
+    state: &Mutex<Stored>,
+    results: &Mutex<Stored>,
+) -> Vec<(String, u64)> {
     solver.finish(team).expect("finish");
     solver.state(&mut Save(state)).expect("state");
     solver.results(&mut Save(results)).expect("results");
@@ -202,7 +208,13 @@ pub fn problems() -> Vec<(String, String)> {
         "semidual_rkhs",
         "semidual_rkhs_accelerated",
     ] {
-        all.push(case(method, cloud(37, 2), cloud(29, 2), "epsilon = 0.1", &format!("name = \"{method}\"\ntolerance = 1e-3")));
+        all.push(case(
+            method,
+            cloud(37, 2),
+            cloud(29, 2),
+            "epsilon = 0.1",
+            &format!("name = \"{method}\"\ntolerance = 1e-3"),
+        ));
     }
     all
 }
