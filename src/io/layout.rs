@@ -154,6 +154,9 @@ impl Sections for Measure {
 impl Walk for Measure {
     fn block(&mut self, name: &Name, global: &[usize], _mine: &Hyperslab, data: Data<'_>) -> Result<()> {
         let (kind, _) = h5::bytes_of(data);
+        if global.is_empty() {
+            return Err(Error::file(format!("{}/{}", self.group, name.name), "a block needs at least one axis"));
+        }
         self.push(name, kind, global.to_vec(), None, false)
     }
 
@@ -236,7 +239,8 @@ fn put_dataset(group: &Group, item: &Item, storage: &Storage) -> Outcome<Dataset
             builder = builder.fletcher32();
         }
     }
-    let dataset = builder.empty_as(&item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
+    let dataset =
+        builder.empty_as(&item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
     h5::put_string(&dataset, "units", item.name.units)?;
     h5::put_string(&dataset, "long_name", item.name.meaning)?;
     if let Some(value) = &item.value
