@@ -9,8 +9,7 @@ pub mod toy;
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::interrupt;
-use crate::io::lock::Intent;
-use crate::io::{self, Checkpoint, Header, Lock, Sections, Storage};
+use crate::io::{self, Checkpoint, Header, Intent, Lock, Sections, Storage};
 use crate::observe::limits::{self, Limit, Schedule};
 use crate::observe::log::Log;
 use crate::observe::progress::{Look, Mode, Progress};
@@ -33,8 +32,9 @@ pub struct Options {
     pub walltime: Option<f64>,
     /// What rank 0 shows.
     pub progress: Mode,
-    pub quiet: bool,
     pub style: Style,
+    /// What the log says about threads and cores.
+    pub advice: Option<String>,
 }
 
 const STEPS: Name = Name { name: "steps", units: "1", meaning: "steps done", axes: &[] };
@@ -46,8 +46,7 @@ const STEPS: Name = Name { name: "steps", units: "1", meaning: "steps done", axe
 /// Those with exit code 2 leave no trace on disk; after any other the newest checkpoint is still good.
 pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> {
     let started = Instant::now();
-    let entry = solvers::find(&input.solver)
-        .ok_or_else(|| input.invalid("solver", "is not in this build"))?;
+    let entry = solvers::find(&input.solver).ok_or_else(|| input.invalid("solver", "is not in this build"))?;
     let walltime = match (&options.walltime, &input.run.walltime) {
         (Some(seconds), _) => Some(*seconds),
         (None, Some(time)) => Some(time.seconds().map_err(|e| input.invalid("run.walltime", e))?),
@@ -156,7 +155,10 @@ fn provenance(input: &Input, team: &Metered) -> Vec<(String, String)> {
         ("hosts", hosts.to_string()),
         ("kernels", format!("{:?}", input.run.kernels).to_lowercase()),
         ("processor", crate::build_info::processor_level().to_string()),
-        ("mpi", crate::team::mpi_library_version().unwrap_or_else(|| "none".into()).lines().next().unwrap_or("").into()),
+        (
+            "mpi",
+            crate::team::mpi_library_version().unwrap_or_else(|| "none".into()).lines().next().unwrap_or("").into(),
+        ),
         ("input_file", input.path.display().to_string()),
     ];
     items.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
@@ -434,6 +436,9 @@ impl Run<'_> {
         self.log.line(&format!("{built}\nsolver {}, input {}", self.entry.name, self.input.path.display()));
         let threads = rayon::current_num_threads();
         self.log.line(&format!("{} ranks, {threads} threads on rank 0", self.team.size()));
+        if let Some(advice) = &self.options.advice {
+            self.log.line(&format!("advice: {advice}"));
+        }
         for (key, value) in &self.provenance {
             self.log.line(&format!("{key}: {value}"));
         }
@@ -442,7 +447,12 @@ impl Run<'_> {
 }
 
 /// What a restart needs: the solver's own state, the count of steps, the series so far.
-fn walk_checkpoint(file: &mut dyn Sections, solver: &mut dyn Solver, series: &mut Series, step: &mut u64) -> Result<()> {
+fn walk_checkpoint(
+    file: &mut dyn Sections,
+    solver: &mut dyn Solver,
+    series: &mut Series,
+    step: &mut u64,
+) -> Result<()> {
     file.section("state").scalar(&STEPS, std::slice::from_mut(step).into())?;
     solver.state(file.section("state"))?;
     series.walk(file.section("series"))
@@ -467,4 +477,157 @@ pub fn default_output(input: &Path) -> PathBuf {
     let mut name = input.file_stem().unwrap_or(std::ffi::OsStr::new("spanwise")).to_os_string();
     name.push(".out");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::read::Reader;
+    use crate::team::threads;
+
+    fn input(method: &str, house: &str) -> Input {
+        let text = format!("solver = \"toy\"\n{house}\n[problem]\nsize = 37\n[method]\n{method}\n");
+        Input::parse(Path::new("toy.toml"), &text, &[]).unwrap()
+    }
+
+    fn options(directory: &Path) -> Options {
+        Options {
+            output: directory.to_path_buf(),
+            resume: false,
+            force: false,
+            walltime: None,
+            progress: Mode::None,
+            style: Style::default(),
+            advice: None,
+        }
+    }
+
+    fn run_on(ranks: usize, input: &Input, options: &Options) -> Result<Ending> {
+        let mut ends = threads::run(ranks, |team| run(input, options, team));
+        assert!(ends.windows(2).all(|w| w[0].is_ok() == w[1].is_ok()), "{ends:?}");
+        ends.remove(0)
+    }
+
+    fn values(directory: &Path, dataset: &str) -> Vec<f64> {
+        Reader::open(&directory.join("output.h5")).unwrap().array(dataset).unwrap().values
+    }
+
+    fn limit() -> Result<Ending> {
+        Ok(Ending::Limit("the limit of steps".into()))
+    }
+
+    #[test]
+    fn a_reached_aim_leaves_output_checkpoint_report_log_and_extras() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        // The distance starts at 36 and halves: 36 / 2^26 < 1e-6.
+        assert_eq!(run_on(2, &input("", ""), &options(&out)), Ok(Ending::Converged));
+        for file in ["output.h5", "checkpoint.h5", "report.json", "run.log", "toy.txt"] {
+            assert!(out.join(file).is_file(), "{file}");
+        }
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+        assert_eq!((report["status"].as_str(), report["steps"].as_u64()), (Some("converged"), Some(26)));
+        assert_eq!(report["work"]["amount"].as_f64(), Some(26.0 * 37.0));
+        assert_eq!(values(&out, "series/step").len(), 26);
+        assert_eq!(values(&out, "results/total"), [report["numbers"][0]["value"].as_f64().unwrap()]);
+        let reader = Reader::open(&out.join("output.h5")).unwrap();
+        assert_eq!(reader.attribute("/", "status").as_deref(), Some("converged"));
+    }
+
+    #[test]
+    fn stopped_and_resumed_on_other_ranks_gives_the_same_bits_and_series() {
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+        assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 20"), &options(&whole)), limit());
+        let mut go_on = options(&parts);
+        assert_eq!(run_on(3, &input("", "[run]\nmax_steps = 7"), &go_on), limit());
+        go_on.resume = true;
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 20"), &go_on), limit());
+        for dataset in ["state/x", "state/distance", "state/steps", "series/step", "series/distance", "results/total"] {
+            assert_eq!(values(&whole, dataset), values(&parts, dataset), "{dataset}");
+        }
+        assert_eq!(values(&parts, "series/step"), (1..=20).map(f64::from).collect::<Vec<_>>());
+        // Resumed at its limit, a run makes no step and writes the same.
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 20"), &go_on), limit());
+        assert_eq!(values(&whole, "state/x"), values(&parts, "state/x"));
+    }
+
+    #[test]
+    fn series_are_recorded_every_k_steps_and_at_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 11\n[output]\nevery = 4"), &options(&out)), limit());
+        assert_eq!(values(&out, "series/step"), [4.0, 8.0, 11.0]);
+    }
+
+    #[test]
+    fn a_failing_step_ends_with_code_1_and_the_checkpoint_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        let failing = input("fail_at = 9", "[checkpoint]\nevery = 4");
+        let error = run_on(3, &failing, &options(&out)).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.to_string().contains("step 9: the toy was told to fail"), "{error}");
+        assert!(!out.join("output.h5").exists());
+        let mut go_on = options(&out);
+        go_on.resume = true;
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 12"), &go_on), limit());
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+        assert_eq!(report["resumed_from"].as_u64(), Some(8));
+    }
+
+    #[test]
+    fn stalling_is_a_result_with_code_3() {
+        let dir = tempfile::tempdir().unwrap();
+        let ending = run_on(2, &input("floor = 1e-3", ""), &options(&dir.path().join("a.out"))).unwrap();
+        assert!(matches!(&ending, Ending::Stalled(why) if why.contains("distance")), "{ending:?}");
+        assert_eq!(ending.exit_code(), 3);
+    }
+
+    #[test]
+    fn an_interrupted_step_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        assert_eq!(run_on(2, &input("interrupt_at = 5", "[run]\nmax_steps = 9"), &options(&a)), limit());
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 9"), &options(&b)), limit());
+        assert_eq!(values(&a, "state/x"), values(&b, "state/x"));
+    }
+
+    #[test]
+    fn what_is_refused_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        // Bad data: found by build.
+        let text = "solver = \"toy\"\n[problem]\nsize = 1000001\n";
+        let bad = Input::parse(Path::new("toy.toml"), text, &[]).unwrap();
+        let error = run_on(3, &bad, &options(&out)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("toy.toml:3: problem.size = 1000001: must be at most a million"), "{error}");
+        // Nothing to resume.
+        let mut go_on = options(&out);
+        go_on.resume = true;
+        let error = run_on(2, &input("", ""), &go_on).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("no checkpoint"), "{error}");
+        assert!(!out.exists());
+    }
+
+    #[test]
+    fn a_finished_output_needs_force_and_a_checkpoint_belongs_to_its_problem() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 2"), &options(&out)), limit());
+        let error = run_on(2, &input("", ""), &options(&out)).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("--force"), "{error}");
+        let mut again = options(&out);
+        again.resume = true;
+        let other = Input::parse(Path::new("b.toml"), "solver = \"toy\"\n[problem]\nsize = 38\n", &[]).unwrap();
+        let error = run_on(2, &other, &again).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("another [problem]"), "{error}");
+        again.resume = false;
+        again.force = true;
+        assert_eq!(run_on(2, &other, &again), Ok(Ending::Converged));
+        assert_eq!(values(&out, "state/x").len(), 38);
+    }
 }

@@ -236,7 +236,8 @@ fn put_dataset(group: &Group, item: &Item, storage: &Storage) -> Outcome<Dataset
             builder = builder.fletcher32();
         }
     }
-    let dataset = builder.empty_as(&item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
+    let dataset =
+        builder.empty_as(&item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
     h5::put_string(&dataset, "units", item.name.units)?;
     h5::put_string(&dataset, "long_name", item.name.meaning)?;
     if let Some(value) = &item.value

@@ -78,14 +78,12 @@ impl Report {
             ErrorBar::StdErr(s) => json!({ "kind": "standard_error", "value": s }),
             ErrorBar::None => Json::Null,
         };
-        let number = |n: &Number| {
-            json!({ "name": n.name, "value": n.value, "unit": n.unit, "meaning": n.meaning, "error": error(n.error) })
-        };
+        let number = |n: &Number| json!({ "name": n.name, "value": n.value, "unit": n.unit, "meaning": n.meaning, "error": error(n.error) });
         json!({
             "format": "spanwise-report",
             "format_version": 1,
             "spanwise_version": env!("CARGO_PKG_VERSION"),
-            "commit": crate::COMMIT,
+            "commit": crate::build_info::COMMIT,
             "solver": self.solver,
             "input": self.input,
             "status": self.ending.status(),
