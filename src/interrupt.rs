@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Signals that ask for a checkpoint and a clean end.
-pub const SIGNALS: [i32; 6] =
-    [libc::SIGUSR1, libc::SIGUSR2, libc::SIGXCPU, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+pub const SIGNALS: [i32; 6] = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGXCPU, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);

@@ -11,7 +11,7 @@ Spanwise solves the problem that a TOML input describes, on one core of a laptop
 ends with one HDF5 file, a table of results with their error bars, and an exit code that scripts can rely on. The \
 same input gives the same bits on any number of ranks and threads.";
 
-const MANUAL: &str = "\
+pub const MANUAL: &str = "\
 \x1b[1mEXAMPLES\x1b[0m
   Look at what an input asks before running it, then run it on one rank and on four:
       spanwise check inputs/transport/color_transfer.toml --ranks 4
@@ -56,11 +56,6 @@ const MANUAL: &str = "\
   NO_COLOR                no colours
   OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS
                           how many ranks the launcher meant; a world of size 1 beside it is refused (wrong mpirun)";
-
-/// The manual with or without bold headings.
-pub fn manual(colour: bool) -> String {
-    if colour { MANUAL.to_string() } else { MANUAL.replace("\x1b[1m", "").replace("\x1b[0m", "") }
-}
 
 #[derive(Debug, Parser)]
 #[command(name = "spanwise", version, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 120)]
@@ -111,9 +106,11 @@ pub enum Command {
         spanwise --help. Nothing is written before the input has been read and its data distributed.")]
     Run(RunArguments),
     /// Say what an input would take, without working
-    #[command(long_about = "Reads an input and the headers of the files it names, and prints what was understood, the \
+    #[command(
+        long_about = "Reads an input and the headers of the files it names, and prints what was understood, the \
         memory of the largest rank item by item, messages per step, the expected time per step and the sizes of the \
-        files. MPI is started under a launcher only, so this works on a login node.")]
+        files. MPI is started under a launcher only, so this works on a login node."
+    )]
     Check(CheckArguments),
     /// List the solvers; with a name: its methods and every key of its input
     List {
@@ -125,9 +122,11 @@ pub enum Command {
     /// Draw the figure a user of the solver expects first
     Plot(PlotArguments),
     /// Print the JSON schema of an input, for editors
-    #[command(long_about = "Prints the JSON schema (draft 2020-12) of an input. Save it and name it in the first line \
+    #[command(
+        long_about = "Prints the JSON schema (draft 2020-12) of an input. Save it and name it in the first line \
         of an input, and editors complete and check keys as you type (VS Code with Even Better TOML, or any editor \
-        with taplo):\n\n    spanwise schema transport > spanwise.schema.json\n    #:schema ./spanwise.schema.json")]
+        with taplo):\n\n    spanwise schema transport > spanwise.schema.json\n    #:schema ./spanwise.schema.json"
+    )]
     Schema {
         /// Solver; all of them when absent
         solver: Option<String>,
@@ -207,10 +206,9 @@ mod tests {
 
     #[test]
     fn common_options_stand_before_or_after_the_command() {
-        for line in [
-            ["spanwise", "--quiet", "run", "a.toml", "--force"],
-            ["spanwise", "run", "a.toml", "--force", "--quiet"],
-        ] {
+        for line in
+            [["spanwise", "--quiet", "run", "a.toml", "--force"], ["spanwise", "run", "a.toml", "--force", "--quiet"]]
+        {
             let a = Arguments::try_parse_from(line).unwrap();
             assert!(a.common.quiet && a.common.force);
         }

@@ -210,7 +210,8 @@ fn shorten(written: &str) -> String {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "solver = \"x\"\n\n[problem]\nepsilon = 0.1\nmean = [1.0,\n  2.0]\n[problem.cost]\nkind = \"a\"\n";
+    const TEXT: &str =
+        "solver = \"x\"\n\n[problem]\nepsilon = 0.1\nmean = [1.0,\n  2.0]\n[problem.cost]\nkind = \"a\"\n";
 
     #[test]
     fn every_value_knows_its_line() {

@@ -216,13 +216,7 @@ impl Input {
                 return place_finding(&self.path, finding);
             }
         }
-        Error::Input {
-            file: self.path.clone(),
-            line: None,
-            key: key.to_string(),
-            value: String::new(),
-            message,
-        }
+        Error::Input { file: self.path.clone(), line: None, key: key.to_string(), value: String::new(), message }
     }
 }
 
@@ -250,9 +244,8 @@ fn solver_entry(document: &Node) -> std::result::Result<&'static solvers::Entry,
     let document::Value::Leaf(toml::Value::String(name)) = &node.value else {
         return Err(finding(place, &node.written, format!("must be one of {list}")));
     };
-    solvers::find(name).ok_or_else(|| {
-        finding(place, &node.written, format!("must be one of {list}{}", did_you_mean(name, names())))
-    })
+    solvers::find(name)
+        .ok_or_else(|| finding(place, &node.written, format!("must be one of {list}{}", did_you_mean(name, names()))))
 }
 
 fn place_finding(path: &Path, finding: Finding) -> Error {

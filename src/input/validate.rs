@@ -93,14 +93,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn word(
-        &self,
-        words: &[(&str, &str)],
-        outer: &Json,
-        node: &Node,
-        place: &Place,
-        key: &str,
-    ) -> Result<(), Finding> {
+    fn word(&self, words: &[(&str, &str)], outer: &Json, node: &Node, place: &Place, key: &str) -> Result<(), Finding> {
         let Value::Leaf(toml::Value::String(text)) = &node.value else {
             let message = format!("must be {}, not {}", describe(self.root, outer), type_name(node));
             return Err(finding(key, place, &node.written, message));

@@ -107,13 +107,8 @@ mod tests {
     #[test]
     fn a_line_holds_values_rate_and_time_left() {
         const ERROR: Name = Name { name: "marginal_error", units: "1", meaning: "", axes: &[] };
-        let look = Look {
-            step: 7,
-            record: &[(ERROR, 1.25e-4)],
-            work: (2e9, "entries"),
-            seconds: 2.0,
-            at_most: Some(250.0),
-        };
+        let look =
+            Look { step: 7, record: &[(ERROR, 1.25e-4)], work: (2e9, "entries"), seconds: 2.0, at_most: Some(250.0) };
         assert_eq!(words(&look), "marginal_error 0.000125  1.00 Gentries/s  2.00s, at most 4m10s left");
     }
 }

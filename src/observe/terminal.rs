@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use crate::team::launch;
+
 /// Whether text is marked with colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
@@ -38,24 +40,9 @@ impl Style {
     }
 }
 
-/// Rank that the launcher gave this process, from its environment; none without a launcher.
-pub fn launcher_rank() -> Option<usize> {
-    ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_LOCALRANKID", "SLURM_PROCID"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok()?.parse().ok())
-        .filter(|_| under_launcher())
-}
-
-/// Whether a launcher of ranks started this process. An interactive shell inside a Slurm allocation has SLURM_PROCID
-/// but no step with several tasks.
+/// Whether a launcher of ranks started this process.
 pub fn under_launcher() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some();
-    let slurm_tasks = std::env::var("SLURM_STEP_NUM_TASKS").ok().and_then(|n| n.parse::<usize>().ok());
-    set("OMPI_COMM_WORLD_SIZE")
-        || set("PMI_SIZE")
-        || set("PMI_RANK")
-        || set("HYDI_CONTROL_FD")
-        || slurm_tasks.is_some_and(|n| n > 1)
+    launch::under_launcher(&launch::environment)
 }
 
 /// Under a launcher stdout looks like a terminal even when it is piped, and stderr never does: both are not asked.

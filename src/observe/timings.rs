@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::team::{Pending, Team};
+use crate::team::{Pending, Team, machine};
 
 /// A team whose calls are timed. Waiting for slower ranks is part of a call.
 pub struct Metered<'t> {
@@ -125,7 +125,7 @@ pub fn over_ranks(team: &dyn Team, mine: Timings, sent: (u64, u64)) -> TeamTimin
         mine.communication,
         mine.io,
         mine.total,
-        peak_memory() as f64,
+        machine::peak_memory_bytes().unwrap_or(0) as f64,
         sent.0 as f64,
         sent.1 as f64,
     ];
@@ -141,16 +141,4 @@ pub fn over_ranks(team: &dyn Team, mine: Timings, sent: (u64, u64)) -> TeamTimin
         bytes_sent: max(6) as u64,
         calls: max(7) as u64,
     }
-}
-
-/// Peak of resident memory of this process in bytes.
-pub fn peak_memory() -> u64 {
-    // SAFETY: getrusage fills the plain struct it is given.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage
-    };
-    // Kilobytes on Linux, bytes on macOS.
-    usage.ru_maxrss as u64 * if cfg!(target_os = "macos") { 1 } else { 1024 }
 }

@@ -110,5 +110,11 @@ pub fn registry() -> &'static [Entry] {
 }
 
 pub fn find(name: &str) -> Option<&'static Entry> {
+    // The loop's own tests need a solver that does next to nothing.
+    #[cfg(test)]
+    if name == "toy" {
+        static TOY: Entry = crate::run::toy::ENTRY;
+        return Some(&TOY);
+    }
     registry().iter().find(|e| e.name == name)
 }
