@@ -1,1 +1,3 @@
+//! Serial mathematics that rooms share.
 
+pub mod reduce;

@@ -1,3 +1,10 @@
+//! The room of entropic optimal transport.
+
+pub mod certificate;
+pub mod dual;
+pub mod exact;
 pub mod kernels;
+pub mod methods;
 pub mod passes;
 pub mod problem;
+pub mod solve;
