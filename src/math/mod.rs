@@ -1,5 +1,6 @@
-//! Serial mathematics that rooms share.
+//! Serial mathematics that rooms share: slices in, slices out; no ranks, files or clocks.
 
 pub mod elementary;
+pub mod reduce;
 pub mod rng;
 pub mod sum;
