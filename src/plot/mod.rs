@@ -281,8 +281,9 @@ mod tests {
         example().save(&path).unwrap();
         let image = image::open(&path).unwrap().to_rgb8();
         assert_eq!(image.dimensions(), (600, 400));
-        let dark = image.pixels().filter(|p| p.0.iter().all(|c| *c < 100)).count();
-        assert!(dark > 500, "{dark} dark pixels: text and axes are missing");
+        let dark = image.pixels().filter(|p| p.0.iter().all(|c| *c < 140)).count();
+        // One line of text alone has about 300 of them.
+        assert!(dark > 600, "{dark} dark pixels: text or axes are missing");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a partial file is left");
     }
 

@@ -1,3 +1,4 @@
+pub mod colour;
 pub mod kernels;
 pub mod passes;
 pub mod problem;
