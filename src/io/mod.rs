@@ -1,1 +1,27 @@
+//! The only room that knows HDF5, and the one that reads the files of inputs.
+//!
+//! - [`save`]: a walk becomes `output.h5`, atomically; [`Header`] says who wrote it, [`Sections`] names its groups.
+//! - [`checkpoint`]: the same with checksums; the newest good one is found and loaded on any number of ranks.
+//! - [`Lock`]: one run per output directory.
+//! - [`ArrayFile`], [`images`]: arrays and pictures of inputs.
+//! - [`describe`], [`read`]: what a file holds, for `info` and `plot`.
 
+pub mod arrays;
+pub mod checkpoint;
+pub mod describe;
+mod h5;
+pub mod images;
+mod layout;
+mod lock;
+mod npy;
+mod output;
+pub mod read;
+
+pub use arrays::ArrayFile;
+pub use checkpoint::{Checkpoint, load};
+pub use describe::describe;
+pub use h5::start;
+pub use images::{Image, write_atomically};
+pub use layout::{Fill, Header, Sections, Storage, file_bytes};
+pub use lock::{Intent, Lock};
+pub use output::save;

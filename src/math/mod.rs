@@ -1,1 +1,3 @@
+//! Serial mathematics that two rooms share: slices in, slices out; no ranks, files or clocks.
 
+pub mod sum;

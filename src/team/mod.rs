@@ -1,9 +1,24 @@
 //! The only room that knows ranks.
+//!
+//! A [`Team`] is a group of ranks; its three makers are [`Solo`], [`threads::run`] and (feature `mpi`) `Mpi`.
+//! [`start`] picks the one the binary was built for. Solvers see `&dyn Team`: what moves bytes is the trait, what
+//! they call are the typed methods of `dyn Team` in `typed.rs`. Every call but `rank` and `size` is collective: all
+//! ranks make the same calls in the same order, from the thread that runs the program.
 
+pub mod launch;
+pub mod machine;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod partition;
-pub use partition::Partition;
+mod solo;
+pub mod threads;
+mod typed;
 
-use bytemuck::Pod;
+#[cfg(feature = "mpi")]
+pub use self::mpi::{Mpi, RawComm};
+pub use partition::Partition;
+pub use solo::Solo;
+pub use typed::{Broadcast, Exchange};
 
 use crate::error::Result;
 
@@ -11,17 +26,104 @@ use crate::error::Result;
 pub trait Team {
     fn rank(&self) -> usize;
     fn size(&self) -> usize;
-    /// Everyone's bytes, concatenated in rank order, on every rank.
-    fn gather_bytes(&self, mine: &[u8]) -> Vec<u8>;
-    /// `send[q]` goes to rank q; returns what each rank sent here, by rank.
-    fn exchange_bytes(&self, send: &[Vec<u8>]) -> Vec<Vec<u8>>;
-    /// Starts an exchange that completes in [`Pending::wait`], so that work can overlap it.
+
+    /// Everyone's bytes into `all`, in rank order, on every rank; rank q gives `counts[q]` of them.
+    fn gather_bytes_into(&self, mine: &[u8], counts: &[usize], all: &mut [u8]);
+    /// `send[q]` goes to rank q; `receive[q]` is as long as what rank q sends here, and filled with it.
+    fn exchange_bytes_into(&self, send: &[&[u8]], receive: &mut [&mut [u8]]);
+    /// Starts an exchange that completes in [`Pending::wait`], so that work can overlap it. The ranks agree on the
+    /// lengths before this returns.
     fn start_exchange_bytes<'t>(&'t self, send: Vec<Vec<u8>>) -> Box<dyn Pending + 't>;
     /// Starts sending `root`'s bytes to all; `bytes` is read on `root` only. `wait` returns one vector.
     fn start_broadcast_bytes<'t>(&'t self, root: usize, bytes: Vec<u8>) -> Box<dyn Pending + 't>;
+
+    /// What parallel HDF5 opens its files with; none unless the ranks are MPI's.
+    #[cfg(feature = "mpi")]
+    fn communicator(&self) -> Option<RawComm> {
+        None
+    }
+
+    /// Everyone's bytes, concatenated in rank order, on every rank.
+    fn gather_bytes(&self, mine: &[u8]) -> Vec<u8> {
+        let mut lengths = vec![0u64; self.size()];
+        let each = vec![size_of::<u64>(); self.size()];
+        self.gather_bytes_into(&(mine.len() as u64).to_ne_bytes(), &each, bytemuck::cast_slice_mut(&mut lengths));
+        let counts: Vec<usize> = lengths.into_iter().map(|n| n as usize).collect();
+        let mut all = vec![0; counts.iter().sum()];
+        self.gather_bytes_into(mine, &counts, &mut all);
+        all
+    }
+
+    /// `send[q]` goes to rank q; returns what each rank sent here, by rank.
+    fn exchange_bytes(&self, send: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let send: Vec<&[u8]> = send.iter().map(Vec::as_slice).collect();
+        let mut receive: Vec<Vec<u8>> = exchange_lengths(self, &send).into_iter().map(|n| vec![0; n]).collect();
+        let mut into: Vec<&mut [u8]> = receive.iter_mut().map(Vec::as_mut_slice).collect();
+        self.exchange_bytes_into(&send, &mut into);
+        receive
+    }
 }
 
-/// A message under way.
+/// How long what each rank sends here is, by rank.
+fn exchange_lengths<E>(team: &(impl Team + ?Sized), send: &[&[E]]) -> Vec<usize> {
+    assert_eq!(send.len(), team.size(), "one message for each rank");
+    let lengths: Vec<[u8; 8]> = send.iter().map(|s| (s.len() as u64).to_ne_bytes()).collect();
+    let lengths: Vec<&[u8]> = lengths.iter().map(<[u8; 8]>::as_slice).collect();
+    let mut coming = vec![[0u8; 8]; team.size()];
+    let mut into: Vec<&mut [u8]> = coming.iter_mut().map(<[u8; 8]>::as_mut_slice).collect();
+    team.exchange_bytes_into(&lengths, &mut into);
+    coming.into_iter().map(|n| u64::from_ne_bytes(n) as usize).collect()
+}
+
+/// A message under way. Dropping it waits too, and throws the message away.
 pub trait Pending {
+    /// Lets the message move on; cheap. Without calls into it MPI may move nothing until `wait`, so long work that
+    /// overlaps a message calls this now and then.
+    fn progress(&mut self) {}
+    /// What each rank sent here, by rank; the one vector of a broadcast.
     fn wait(self: Box<Self>) -> Vec<Vec<u8>>;
+}
+
+/// The ranks this program was started with: MPI's, or one when built without MPI. To be called once, early in
+/// `main`, and dropped last: with MPI, dropping it finalises MPI and nothing may follow.
+///
+/// From here on a panic on any rank ends the whole job with exit code 1 and one message on stderr.
+pub fn start() -> Result<Box<dyn Team>> {
+    #[cfg(feature = "mpi")]
+    return Ok(Box::new(Mpi::start()?));
+    #[cfg(not(feature = "mpi"))]
+    return Ok(Box::new(Solo::start()));
+}
+
+/// The MPI library this binary runs with, in its own words; none when built without MPI. Does not initialise MPI.
+pub fn mpi_library_version() -> Option<String> {
+    #[cfg(feature = "mpi")]
+    return Some(mpi::library_version());
+    #[cfg(not(feature = "mpi"))]
+    return None;
+}
+
+/// Replaces the panic hook: the first panic of this process prints one message, then calls `end` on the thread that
+/// panicked; `end` does not return.
+fn end_on_panic(who: String, end: fn() -> !) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+    std::panic::set_hook(Box::new(move |panic| {
+        if PANICKED.swap(true, Ordering::SeqCst) {
+            // Another thread is ending the process: let it, and keep quiet.
+            loop {
+                std::thread::park();
+            }
+        }
+        let backtrace = std::backtrace::Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        let message = panic.payload_as_str().unwrap_or("a panic without words");
+        let place = panic.location().map(|l| format!(" at {l}")).unwrap_or_default();
+        // One write, so that the lines of several ranks do not mix.
+        eprint!("{}", format!("spanwise: internal error on {who}{place}: {message}{backtrace}\n"));
+        end();
+    }));
 }

@@ -25,4 +25,37 @@ impl Partition {
     pub fn mine(&self) -> Range<usize> {
         self.of(self.rank)
     }
+
+    /// The rank that holds item `i`.
+    pub fn owner(&self, i: usize) -> usize {
+        assert!(i < self.n, "item {i} of {}", self.n);
+        let (each, longer) = (self.n / self.size, self.n % self.size);
+        // The first `longer` ranks hold each + 1 items.
+        let cut = longer * (each + 1);
+        if i < cut { i / (each + 1) } else { longer + (i - cut) / each }
+    }
+
+    /// What every rank holds, by rank.
+    pub fn ranges(self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.size).map(move |rank| self.of(rank))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_of_0_to_40_has_one_owner_on_1_to_9_ranks() {
+        for n in 0..40 {
+            for size in 1..10 {
+                let part = Partition::new(n, 0, size);
+                let owned: Vec<(usize, usize)> =
+                    part.ranges().enumerate().flat_map(|(rank, items)| items.map(move |i| (rank, i))).collect();
+                assert_eq!(owned, (0..n).map(|i| (part.owner(i), i)).collect::<Vec<_>>());
+                let lengths = || part.ranges().map(|r| r.len());
+                assert!(lengths().max().unwrap() - lengths().min().unwrap() <= 1);
+            }
+        }
+    }
 }

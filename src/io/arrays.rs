@@ -1,0 +1,343 @@
+//! Arrays of inputs: HDF5, NumPy (`.npy`, `.npz`) and text (`.csv` and its kin), as rows of f64.
+//!
+//! Opening reads headers only (text is read whole); reading takes rows, so that each rank reads its own where the
+//! format allows: HDF5 and `.npy` do, a member of a `.npz` is decompressed up to the last row wanted.
+//! Errors are sentences without a path or key; the caller, who knows the key of the input, adds them.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use hdf5::types::TypeDescriptor;
+
+use super::h5::{self, Kind, text};
+use super::npy::Header;
+
+/// An array in a file, known by its header.
+#[derive(Debug)]
+pub struct ArrayFile {
+    path: PathBuf,
+    source: Source,
+    shape: Vec<usize>,
+    dtype: String,
+}
+
+#[derive(Debug)]
+enum Source {
+    Hdf5(hdf5::Dataset),
+    Npy(Header),
+    /// The member's index in the archive.
+    Npz(usize, Header),
+    Text(Vec<f64>),
+}
+
+type Outcome<T> = std::result::Result<T, String>;
+
+impl ArrayFile {
+    /// Opens by content, whatever the file is called. `dataset` names an HDF5 dataset or a member of a `.npz`; it may
+    /// be left out when there is only one.
+    pub fn open(path: &Path, dataset: Option<&str>) -> Outcome<Self> {
+        let what = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
+        if what.is_dir() {
+            return Err("is a directory, expected a file".into());
+        }
+        let mut file = File::open(path).map_err(|e| unreadable(&e))?;
+        let mut magic = Vec::new();
+        file.by_ref().take(8).read_to_end(&mut magic).map_err(|e| unreadable(&e))?;
+        if magic.is_empty() {
+            return Err("the file is empty".into());
+        }
+        file.rewind().map_err(|e| unreadable(&e))?;
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let path = path.to_path_buf();
+        let alone = |kind: &str| match dataset {
+            Some(name) => Err(format!("a {kind} holds one array; leave out the dataset \"{name}\"")),
+            None => Ok(()),
+        };
+        if magic.starts_with(b"\x89HDF\r\n\x1a\n") {
+            return open_hdf5(path, dataset);
+        }
+        if magic.starts_with(b"PK") {
+            return open_npz(path, file, dataset);
+        }
+        match extension.as_str() {
+            "h5" | "hdf5" | "hdf" | "he5" | "nc" => Err("not an HDF5 file".into()),
+            "npz" => Err("not a NumPy archive (.npz)".into()),
+            _ if magic.starts_with(b"\x93NUMPY") || extension == "npy" => {
+                alone(".npy file")?;
+                let header = Header::read(&mut BufReader::new(file))?;
+                header.check_length(what.len())?;
+                let (shape, dtype) = (header.shape.clone(), header.descr.name());
+                Ok(ArrayFile { path, source: Source::Npy(header), shape, dtype })
+            }
+            "csv" | "tsv" | "txt" | "dat" | "xyz" | "" => {
+                alone("text file")?;
+                let (values, rows, columns) = read_text(file)?;
+                let shape = if columns == 1 { vec![rows] } else { vec![rows, columns] };
+                Ok(ArrayFile { path, source: Source::Text(values), shape, dtype: "text".into() })
+            }
+            other => Err(format!("unknown format \".{other}\"; expected HDF5, .npy, .npz or .csv")),
+        }
+    }
+
+    /// Text of one column is a list; all other shapes are as stored.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The stored type in words: `float64`, `int32`, `text`, …
+    pub fn dtype(&self) -> &str {
+        &self.dtype
+    }
+
+    /// Refuses an array that has not `axes` axes or has an axis of length 0.
+    pub fn expect_axes(&self, axes: usize) -> Outcome<()> {
+        if self.shape.len() != axes {
+            return Err(format!("has shape {:?}, expected {axes} axes", self.shape));
+        }
+        if self.shape.contains(&0) {
+            return Err(format!("is empty (shape {:?})", self.shape));
+        }
+        Ok(())
+    }
+
+    /// Values per row: the product of all axes but the first.
+    pub fn row_len(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// All rows.
+    pub fn read(&self) -> Outcome<Vec<f64>> {
+        self.read_rows(0..self.shape.first().copied().unwrap_or(1))
+    }
+
+    /// Rows `rows` of the first axis as f64, in C order. A 0-d array is one row.
+    ///
+    /// # Panics
+    /// When the rows are not in the array.
+    pub fn read_rows(&self, rows: Range<usize>) -> Outcome<Vec<f64>> {
+        let all = self.shape.first().copied().unwrap_or(1);
+        assert!(rows.start <= rows.end && rows.end <= all, "rows {rows:?} of {all}");
+        let row = self.row_len();
+        let count = rows.len().checked_mul(row).filter(|n| n.checked_mul(8).is_some());
+        let count = count.ok_or_else(|| format!("absurd shape {:?}", self.shape))?;
+        let mut out: Vec<f64> = Vec::new();
+        out.try_reserve_exact(count).map_err(|_| format!("{count} values do not fit in memory"))?;
+        if count == 0 {
+            return Ok(out);
+        }
+        match &self.source {
+            Source::Text(values) => out.extend_from_slice(&values[rows.start * row..rows.end * row]),
+            Source::Hdf5(dataset) => {
+                out.resize(count, 0.0);
+                let (mut start, mut extent) = (vec![0; self.shape.len()], self.shape.clone());
+                if let (Some(s), Some(e)) = (start.first_mut(), extent.first_mut()) {
+                    (*s, *e) = (rows.start, rows.len());
+                }
+                h5::read(dataset, Kind::F64, &start, &extent, bytemuck::cast_slice_mut(&mut out))?;
+            }
+            Source::Npy(header) => {
+                let mut file = File::open(&self.path).map_err(|e| unreadable(&e))?;
+                if header.fortran && self.shape.len() > 1 {
+                    read_fortran(header, &rows, &mut out, |at, bytes| {
+                        file.seek(SeekFrom::Start(header.offset + at)).and_then(|_| file.read_exact(bytes))
+                    })?;
+                } else {
+                    let first = header.offset + (rows.start * row * header.descr.size) as u64;
+                    file.seek(SeekFrom::Start(first)).map_err(|e| unreadable(&e))?;
+                    read_values(header, &mut file, count, &mut out)?;
+                }
+            }
+            Source::Npz(index, header) => {
+                let mut archive = archive(File::open(&self.path).map_err(|e| unreadable(&e))?)?;
+                let mut member = archive.by_index(*index).map_err(|e| e.to_string())?;
+                let fortran = header.fortran && self.shape.len() > 1;
+                let skip = header.offset + if fortran { 0 } else { (rows.start * row * header.descr.size) as u64 };
+                let skipped = std::io::copy(&mut member.by_ref().take(skip), &mut std::io::sink());
+                skipped.map_err(|e| unreadable(&e))?;
+                if fortran {
+                    let mut whole = Vec::new();
+                    member.take(header.bytes()?).read_to_end(&mut whole).map_err(|e| unreadable(&e))?;
+                    read_fortran(header, &rows, &mut out, |at, mut bytes| {
+                        let at = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
+                        std::io::copy(&mut whole[at..].take(bytes.len() as u64), &mut bytes).map(drop)
+                    })?;
+                } else {
+                    read_values(header, &mut member, count, &mut out)?;
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The first value that is NaN or infinite, as (row, column).
+pub fn first_not_finite(values: &[f64], row_len: usize) -> Option<(usize, usize)> {
+    values.iter().position(|v| !v.is_finite()).map(|i| (i / row_len.max(1), i % row_len.max(1)))
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".into(),
+        std::io::ErrorKind::PermissionDenied => "not readable (permission denied)".into(),
+        std::io::ErrorKind::UnexpectedEof => "truncated: the file ends before its data".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// Decodes `count` values that lie in a row, a mebibyte at a time.
+fn read_values(header: &Header, from: &mut impl Read, count: usize, out: &mut Vec<f64>) -> Outcome<()> {
+    let mut buffer = vec![0; (1 << 20).min(count * header.descr.size)];
+    let mut left = count * header.descr.size;
+    while left > 0 {
+        let part = left.min(buffer.len());
+        from.read_exact(&mut buffer[..part]).map_err(|e| unreadable(&e))?;
+        header.descr.decode(&buffer[..part], out);
+        left -= part;
+    }
+    Ok(())
+}
+
+/// Rows of an array in Fortran order: for each combination of the other axes the rows lie together.
+fn read_fortran(
+    header: &Header,
+    rows: &Range<usize>,
+    out: &mut Vec<f64>,
+    mut read_at: impl FnMut(u64, &mut [u8]) -> std::io::Result<()>,
+) -> Outcome<()> {
+    let rest = &header.shape[1..];
+    let width: usize = rest.iter().product();
+    out.resize(rows.len() * width, 0.0);
+    let size = header.descr.size;
+    let mut bytes = vec![0; rows.len() * size];
+    let mut column = Vec::with_capacity(rows.len());
+    for f in 0..width {
+        read_at(((f * header.shape[0] + rows.start) * size) as u64, &mut bytes).map_err(|e| unreadable(&e))?;
+        column.clear();
+        header.descr.decode(&bytes, &mut column);
+        // The same combination counted with the last axis fastest.
+        let (mut left, mut stride, mut c) = (f, width, 0);
+        for &n in rest {
+            stride /= n;
+            c += left % n * stride;
+            left /= n;
+        }
+        column.iter().enumerate().for_each(|(i, &x)| out[i * width + c] = x);
+    }
+    Ok(())
+}
+
+/// One of `available`: the one called `wanted`, or the only one.
+fn choose<'a>(wanted: Option<&str>, available: &'a [String], what: &str) -> Outcome<&'a String> {
+    let list = || {
+        let mut shown: Vec<&str> = available.iter().map(String::as_str).take(20).collect();
+        if available.len() > 20 {
+            shown.push("…");
+        }
+        shown.join(", ")
+    };
+    match (wanted, available) {
+        (_, []) => Err(format!("holds no {what}")),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(format!("holds several {what}s, name one with `dataset`: {}", list())),
+        (Some(wanted), _) => available.iter().find(|a| *a == wanted.trim_matches('/')).ok_or_else(|| {
+            let close = available.iter().map(|a| (strsim::jaro_winkler(a, wanted), a));
+            let close = close.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|c| c.0 > 0.75);
+            let hint = close.map_or(String::new(), |(_, a)| format!("; did you mean \"{a}\"?"));
+            format!("has no {what} \"{wanted}\"{hint} It holds: {}", list())
+        }),
+    }
+}
+
+fn open_hdf5(path: PathBuf, dataset: Option<&str>) -> Outcome<ArrayFile> {
+    let file = h5::open(&path).map_err(|e| format!("truncated or damaged HDF5 file: {e}"))?;
+    let mut names = Vec::new();
+    list_datasets(&file, "", 0, &mut names);
+    let name = choose(dataset, &names, "dataset")?;
+    let dataset = file.dataset(name).map_err(text)?;
+    let dtype = match dataset.dtype().and_then(|t| t.to_descriptor()).map_err(text)? {
+        TypeDescriptor::Float(size) => format!("float{}", 8 * size as usize),
+        TypeDescriptor::Integer(size) => format!("int{}", 8 * size as usize),
+        TypeDescriptor::Unsigned(size) => format!("uint{}", 8 * size as usize),
+        other => return Err(format!("dataset \"{name}\" has values of type {other}; expected real numbers")),
+    };
+    let shape = dataset.shape();
+    let count = shape.iter().try_fold(8usize, |n, &axis| n.checked_mul(axis));
+    let count = count.ok_or_else(|| format!("absurd shape {shape:?}"))?;
+    // SAFETY: a live dataset.
+    let stored = hdf5::sync::sync(|| unsafe { hdf5_sys::h5d::H5Dget_storage_size(dataset.id()) });
+    if count > 0 && stored == 0 {
+        return Err(format!("dataset \"{name}\" of shape {shape:?} was never written"));
+    }
+    Ok(ArrayFile { path, source: Source::Hdf5(dataset), shape, dtype })
+}
+
+fn list_datasets(group: &hdf5::Group, prefix: &str, depth: usize, names: &mut Vec<String>) {
+    let join = |full: String| full.rsplit('/').next().map(|n| format!("{prefix}{n}")).unwrap_or_default();
+    names.extend(group.datasets().unwrap_or_default().iter().map(|d| join(d.name())));
+    // Links may form circles.
+    if depth < 8 {
+        for inner in group.groups().unwrap_or_default() {
+            list_datasets(&inner, &format!("{}/", join(inner.name())), depth + 1, names);
+        }
+    }
+}
+
+fn archive(file: File) -> Outcome<zip::ZipArchive<BufReader<File>>> {
+    zip::ZipArchive::new(BufReader::new(file)).map_err(|e| format!("truncated or damaged archive: {e}"))
+}
+
+fn open_npz(path: PathBuf, file: File, dataset: Option<&str>) -> Outcome<ArrayFile> {
+    let mut archive = archive(file)?;
+    let names: Vec<String> =
+        archive.file_names().filter_map(|n| n.strip_suffix(".npy")).map(str::to_string).collect();
+    let name = choose(dataset, &names, "array")?;
+    let index = archive.index_for_name(&format!("{name}.npy")).ok_or("damaged archive")?;
+    let mut member = archive.by_index(index).map_err(|e| e.to_string())?;
+    let header = Header::read(&mut member)?;
+    header.check_length(member.size())?;
+    let (shape, dtype) = (header.shape.clone(), header.descr.name());
+    Ok(ArrayFile { path, source: Source::Npz(index, header), shape, dtype })
+}
+
+/// Numbers separated by commas, semicolons or white space; `#` starts a comment, a first line of words is a header.
+/// Returns the values, rows and columns.
+fn read_text(mut file: File) -> Outcome<(Vec<f64>, usize, usize)> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
+    let content = std::str::from_utf8(&bytes).map_err(|_| "neither text nor a format that is known".to_string())?;
+    let (mut values, mut rows, mut columns) = (Vec::new(), 0, 0);
+    let mut header_allowed = true;
+    for (number, line) in content.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let cells: Vec<&str> = match [',', ';'].into_iter().find(|&s| line.contains(s)) {
+            Some(separator) => line.split(separator).map(|c| c.trim().trim_matches('"')).collect(),
+            None => line.split_whitespace().map(|c| c.trim_matches('"')).collect(),
+        };
+        let is_header = header_allowed && cells.iter().all(|c| c.parse::<f64>().is_err() && !c.is_empty());
+        header_allowed = false;
+        if is_header {
+            continue;
+        }
+        for (column, cell) in cells.iter().enumerate() {
+            let at = || format!("line {}, column {}", number + 1, column + 1);
+            values.push(cell.parse::<f64>().map_err(|_| match *cell {
+                "" => format!("{}: empty cell, expected a number", at()),
+                _ => format!("{}: \"{cell}\" is not a number", at()),
+            })?);
+        }
+        if rows > 0 && cells.len() != columns {
+            return Err(format!("line {} has {} cells, the lines before {columns}", number + 1, cells.len()));
+        }
+        columns = cells.len();
+        rows += 1;
+    }
+    if rows == 0 {
+        return Err("holds no numbers".into());
+    }
+    Ok((values, rows, columns))
+}

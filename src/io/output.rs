@@ -1,0 +1,395 @@
+//! Saving: a walk becomes a file, whole or not at all.
+//!
+//! 1. Every rank walks once to measure. Rank 0 creates `FILE.tmp` with everything but the blocks, then reserves the
+//!    bytes that the blocks will need. The ranks agree before anything more is written: parallel HDF5 does not
+//!    survive a full disk (its collective metadata writes hang).
+//! 2. Every rank walks again to write the blocks: collectively through MPI-IO, or gathered piece by piece to rank 0
+//!    where there is no MPI-IO. Every return code is agreed.
+//! 3. Rank 0 reopens the file, checks it, forces it to disk and renames it over the old one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::h5::{self, Kind, Outcome, text};
+use super::layout::{self, Fill, Header, Item, Measure, Sections, Storage};
+use crate::error::{Error, Result};
+use crate::state::{Data, Hyperslab, Name, Walk};
+use crate::team::Team;
+
+/// What one collective transfer moves at most, per rank.
+const COLLECTIVE_PIECE: usize = 512 << 20;
+/// What rank 0 receives at most in one round of gathering, from all ranks together.
+const GATHER_PIECE: usize = 64 << 20;
+
+/// Writes `path` through a temporary name in the same directory; collective. `fill` is run twice: to measure and to
+/// write, and must walk the same things both times.
+///
+/// # Errors
+/// [`Error::File`], the same on every rank; the old file is untouched and the temporary one is gone.
+pub fn save(path: &Path, header: &Header, storage: Storage, team: &dyn Team, fill: Fill) -> Result<()> {
+    h5::start();
+    let temporary = beside(path, ".tmp");
+    let written = write_temporary(path, &temporary, header, storage, team, &mut *fill)
+        .and_then(|()| on_root(team, path, || publish(&temporary, path)));
+    if written.is_err() && team.rank() == 0 {
+        // Nothing to add when it cannot be removed: the error that brought us here says more.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// `path` with `suffix` appended to its file name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Writes and checks the file under its temporary name; collective.
+pub(super) fn write_temporary(
+    path: &Path,
+    temporary: &Path,
+    header: &Header,
+    storage: Storage,
+    team: &dyn Team,
+    fill: Fill,
+) -> Result<()> {
+    let items = team.agree(Measure::of(&mut *fill))?;
+    on_root(team, path, || {
+        layout::create(temporary, &items, header, &storage)?;
+        reserve(temporary, layout::predicted_bytes(&items, header, &storage))
+    })?;
+    let mut save = Save {
+        items: &items,
+        next: 0,
+        group: String::new(),
+        path: path.to_path_buf(),
+        file: File::open(temporary, path, team)?,
+        team,
+    };
+    let filled = fill(&mut save).and_then(|()| save.complete());
+    let filled = team.agree(filled);
+    let Save { file, .. } = save;
+    match filled {
+        Ok(()) => file.close(path, team)?,
+        Err(error) => {
+            file.abandon();
+            return Err(error);
+        }
+    }
+    on_root(team, path, || examine(temporary, &items))
+}
+
+/// Runs `act` on rank 0; everyone learns how it ended.
+pub(super) fn on_root(team: &dyn Team, path: &Path, act: impl FnOnce() -> Outcome<()>) -> Result<()> {
+    let mine = if team.rank() == 0 { act().map_err(|e| Error::file(path, e)) } else { Ok(()) };
+    team.agree(mine)
+}
+
+/// Makes sure that `bytes` fit: reserves them where the file system can, else asks it and the process's limit.
+/// HDF5 cuts the file to what it used when it closes it.
+fn reserve(path: &Path, bytes: u64) -> Outcome<()> {
+    use std::os::fd::AsRawFd;
+    let file = fs::OpenOptions::new().write(true).open(path).map_err(|e| e.to_string())?;
+    let describe = |e: std::io::Error| format!("cannot reserve {:.1} MB: {e}", bytes as f64 / 1e6);
+    // Not posix_fallocate: glibc emulates it by writing to every block where the file system cannot.
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: an open descriptor and plain numbers.
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes as libc::off_t) } == 0 {
+            return Ok(());
+        }
+        let error = std::io::Error::last_os_error();
+        if !matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) {
+            return Err(describe(error));
+        }
+    }
+    // SAFETY: both calls fill a plain struct that is passed to them.
+    let (free, limit) = unsafe {
+        let mut fs: libc::statvfs = std::mem::zeroed();
+        let free = match libc::fstatvfs(file.as_raw_fd(), &mut fs) {
+            0 => fs.f_bavail as u64 * fs.f_frsize as u64,
+            _ => return Err(describe(std::io::Error::last_os_error())),
+        };
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit);
+        (free, limit.rlim_cur as u64)
+    };
+    let have = free.min(limit);
+    if have < bytes {
+        return Err(format!("needs {:.1} MB, {:.1} MB are free", bytes as f64 / 1e6, have as f64 / 1e6));
+    }
+    Ok(())
+}
+
+/// Opens what was written and compares it with what was meant.
+fn examine(temporary: &Path, items: &[Item]) -> Outcome<()> {
+    let file = h5::open(temporary)?;
+    for item in items {
+        let dataset = file.dataset(&item.path()).map_err(|e| format!("{}: {}", item.path(), text(e)))?;
+        let size: usize = dataset.shape().iter().product();
+        // SAFETY: a live dataset.
+        let stored = hdf5::sync::sync(|| unsafe { hdf5_sys::h5d::H5Dget_storage_size(dataset.id()) });
+        if size != item.len() || (size > 0 && stored == 0) {
+            return Err(format!("{}: {size} of {} values written", item.path(), item.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Forces `temporary` to disk, then gives it its name.
+pub(super) fn publish(temporary: &Path, path: &Path) -> Outcome<()> {
+    let synced = fs::File::open(temporary).and_then(|f| f.sync_all());
+    let renamed = synced.and_then(|()| fs::rename(temporary, path));
+    renamed.and_then(|()| sync_directory(path)).map_err(|e| e.to_string())
+}
+
+/// A rename is on disk when its directory is.
+pub(super) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let directory = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    fs::File::open(directory)?.sync_all()
+}
+
+/// The file while its blocks are written.
+enum File {
+    /// Open on rank 0 only; the others send.
+    Gathered(Option<hdf5::File>),
+    #[cfg(feature = "parallel-hdf5")]
+    Collective(hdf5::File, h5::parallel::Collective),
+}
+
+impl File {
+    fn open(temporary: &Path, path: &Path, team: &dyn Team) -> Result<Self> {
+        #[cfg(feature = "parallel-hdf5")]
+        if let Some(comm) = team.communicator()
+            && team.size() > 1
+        {
+            let file = h5::parallel::open(temporary, comm).map_err(|e| Error::file(path, e));
+            return Ok(File::Collective(team.agree(file)?, h5::parallel::Collective::new()));
+        }
+        let mut file = None;
+        on_root(team, path, || {
+            file = Some(h5::reopen(temporary)?);
+            Ok(())
+        })?;
+        Ok(File::Gathered(file))
+    }
+
+    fn close(self, path: &Path, team: &dyn Team) -> Result<()> {
+        let closed = match self {
+            File::Gathered(None) => Ok(()),
+            File::Gathered(Some(file)) => file.close().map_err(text),
+            #[cfg(feature = "parallel-hdf5")]
+            File::Collective(file, _) => {
+                // Flushing reports what closing would swallow.
+                let flushed = file.flush().map_err(|e| Error::file(path, text(e)));
+                if let Err(error) = team.agree(flushed) {
+                    std::mem::forget(file);
+                    return Err(error);
+                }
+                file.close().map_err(text)
+            }
+        };
+        team.agree(closed.map_err(|e| Error::file(path, e)))
+    }
+
+    /// After a failure: closing a file of MPI-IO would wait for a flush that some rank cannot do.
+    fn abandon(self) {
+        match self {
+            File::Gathered(file) => drop(file),
+            #[cfg(feature = "parallel-hdf5")]
+            File::Collective(file, _) => std::mem::forget(file),
+        }
+    }
+}
+
+/// The second pass: writes the blocks.
+struct Save<'a> {
+    items: &'a [Item],
+    next: usize,
+    group: String,
+    path: PathBuf,
+    file: File,
+    team: &'a dyn Team,
+}
+
+impl Sections for Save<'_> {
+    fn section(&mut self, group: &str) -> &mut dyn Walk {
+        self.group = group.into();
+        self
+    }
+}
+
+impl<'a> Save<'a> {
+    /// The item that the first pass saw here.
+    fn expect(&mut self, name: &Name) -> Result<&'a Item> {
+        let item = self.items.get(self.next);
+        self.next += 1;
+        item.filter(|i| i.group == self.group && i.name == *name).ok_or_else(|| {
+            Error::file(&self.path, format!("{}/{} was not there when the walk was measured", self.group, name.name))
+        })
+    }
+
+    fn complete(&self) -> Result<()> {
+        match self.items.get(self.next) {
+            None => Ok(()),
+            Some(item) => Err(Error::file(&self.path, format!("{} was measured, not written", item.path()))),
+        }
+    }
+
+    fn write(&self, item: &Item, slab: &Hyperslab, bytes: &[u8], slabs: &[Hyperslab]) -> Result<()> {
+        match &self.file {
+            File::Gathered(file) => self.write_gathered(file.as_ref(), item, slab, bytes, slabs),
+            #[cfg(feature = "parallel-hdf5")]
+            File::Collective(file, transfer) => self.write_collective(file, transfer, item, slab, bytes, slabs),
+        }
+    }
+
+    #[cfg(feature = "parallel-hdf5")]
+    fn write_collective(
+        &self,
+        file: &hdf5::File,
+        transfer: &h5::parallel::Collective,
+        item: &Item,
+        slab: &Hyperslab,
+        bytes: &[u8],
+        slabs: &[Hyperslab],
+    ) -> Result<()> {
+        let describe = |e: String| Error::file(&self.path, format!("writing {}: {e}", item.path()));
+        let dataset = self.team.agree(file.dataset(&item.path()).map_err(|e| describe(text(e))))?;
+        let size = item.kind.size();
+        let rounds = slabs.iter().map(|s| pieces(s, size, COLLECTIVE_PIECE)).max().unwrap_or(0);
+        for round in 0..rounds {
+            let (part, range) = piece(slab, size, COLLECTIVE_PIECE, round);
+            let wrote = h5::write(&dataset, item.kind, &part.start, &part.count, &bytes[range], transfer.0);
+            self.team.agree(wrote.map_err(describe))?;
+        }
+        Ok(())
+    }
+
+    fn write_gathered(
+        &self,
+        file: Option<&hdf5::File>,
+        item: &Item,
+        slab: &Hyperslab,
+        bytes: &[u8],
+        slabs: &[Hyperslab],
+    ) -> Result<()> {
+        let (team, size) = (self.team, item.kind.size());
+        let limit = (GATHER_PIECE / team.size()).max(1 << 16);
+        let mut outcome = Ok(None);
+        if let Some(file) = file {
+            outcome = file.dataset(&item.path()).map(Some).map_err(text);
+        }
+        for round in 0..slabs.iter().map(|s| pieces(s, size, limit)).max().unwrap_or(0) {
+            let mut send = vec![Vec::new(); team.size()];
+            if team.rank() > 0 {
+                send[0] = bytes[piece(slab, size, limit, round).1].to_vec();
+            }
+            let received = team.exchange_bytes(&send);
+            // A failure is kept, and the rounds go on: the others are sending.
+            if let Ok(Some(dataset)) = &outcome {
+                let wrote = slabs.iter().enumerate().try_for_each(|(rank, slab)| {
+                    let (part, range) = piece(slab, size, limit, round);
+                    let data = if rank == 0 { &bytes[range] } else { &received[rank] };
+                    if part.is_empty() {
+                        return Ok(());
+                    }
+                    h5::write(dataset, item.kind, &part.start, &part.count, data, h5::INDEPENDENT)
+                });
+                if let Err(error) = wrote {
+                    outcome = Err(error);
+                }
+            }
+        }
+        let outcome = outcome.map(drop).map_err(|e| Error::file(&self.path, format!("writing {}: {e}", item.path())));
+        team.agree(outcome)
+    }
+}
+
+impl Walk for Save<'_> {
+    fn block(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, data: Data<'_>) -> Result<()> {
+        let item = self.expect(name)?;
+        let (kind, bytes) = h5::bytes_of(data);
+        let fits = check_block(item.kind, &item.shape, kind, global, mine, bytes.len());
+        let fits = fits.map_err(|e| Error::file(&self.path, format!("{}: {e}", item.path())));
+        self.team.agree(fits)?;
+        let slabs = all_slabs(mine, self.team);
+        let covered: usize = slabs.iter().map(Hyperslab::len).sum();
+        if covered != item.len() {
+            let message = format!("{}: the ranks hold {covered} of {} values", item.path(), item.len());
+            return Err(Error::file(&self.path, message));
+        }
+        self.write(item, mine, bytes, &slabs)
+    }
+
+    fn scalar(&mut self, name: &Name, _x: Data<'_>) -> Result<()> {
+        self.expect(name).map(drop)
+    }
+
+    fn series(&mut self, name: &Name, _values: &mut Vec<f64>) -> Result<()> {
+        self.expect(name).map(drop)
+    }
+}
+
+/// Whether a block is what the dataset expects and lies inside it.
+pub(super) fn check_block(
+    kind: Kind,
+    shape: &[usize],
+    given: Kind,
+    global: &[usize],
+    mine: &Hyperslab,
+    bytes: usize,
+) -> Outcome<()> {
+    if given != kind || global != shape {
+        return Err(format!("has {kind:?} values of shape {shape:?}, expected {given:?} of shape {global:?}"));
+    }
+    let inside = mine.start.len() == shape.len()
+        && mine.count.len() == shape.len()
+        && (0..shape.len()).all(|a| mine.start[a] + mine.count[a] <= shape[a]);
+    if !inside || mine.len() * kind.size() != bytes {
+        return Err(format!("block at {:?} of size {:?} does not fit shape {shape:?}", mine.start, mine.count));
+    }
+    Ok(())
+}
+
+/// Everyone's hyperslab, by rank.
+fn all_slabs(mine: &Hyperslab, team: &dyn Team) -> Vec<Hyperslab> {
+    let axes = mine.start.len();
+    let numbers: Vec<u64> = mine.start.iter().chain(&mine.count).map(|&x| x as u64).collect();
+    let all: Vec<u64> = bytemuck::pod_collect_to_vec(&team.gather_bytes(bytemuck::cast_slice(&numbers)));
+    let usizes = |x: &[u64]| x.iter().map(|&x| x as usize).collect();
+    if axes == 0 {
+        return vec![mine.clone(); team.size()];
+    }
+    all.chunks(2 * axes).map(|c| Hyperslab { start: usizes(&c[..axes]), count: usizes(&c[axes..]) }).collect()
+}
+
+/// Rows of the first axis that fit `limit` bytes, at least one.
+fn rows_per_piece(slab: &Hyperslab, size: usize, limit: usize) -> usize {
+    let row: usize = slab.count.iter().skip(1).product::<usize>() * size;
+    (limit / row.max(1)).max(1)
+}
+
+fn pieces(slab: &Hyperslab, size: usize, limit: usize) -> usize {
+    if slab.is_empty() { 0 } else { slab.count[0].div_ceil(rows_per_piece(slab, size, limit)) }
+}
+
+/// Piece `round` of a slab, and where its bytes lie in the slab's; empty beyond the last.
+fn piece(slab: &Hyperslab, size: usize, limit: usize, round: usize) -> (Hyperslab, std::ops::Range<usize>) {
+    let mut part = slab.clone();
+    if slab.is_empty() || round >= pieces(slab, size, limit) {
+        part.count.fill(0);
+        return (part, 0..0);
+    }
+    let rows = rows_per_piece(slab, size, limit);
+    let row = slab.len() / slab.count[0] * size;
+    let first = round * rows;
+    let last = (first + rows).min(slab.count[0]);
+    part.start[0] += first;
+    part.count[0] = last - first;
+    (part, first * row..last * row)
+}

@@ -1,0 +1,96 @@
+//! Reading a finished file on one rank: for figures, for `info`, for tests.
+
+use std::path::{Path, PathBuf};
+
+use hdf5::Dataset;
+
+use super::h5::{self, Kind, text};
+use crate::error::{Error, Result};
+
+/// A whole dataset as f64, whatever numbers it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Empty for a scalar.
+    pub shape: Vec<usize>,
+    /// In C order.
+    pub values: Vec<f64>,
+}
+
+/// An HDF5 file open for reading.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    pub(super) file: hdf5::File,
+}
+
+impl Reader {
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = h5::open(path).map_err(|e| Error::file(path, e))?;
+        Ok(Reader { path: path.to_path_buf(), file })
+    }
+
+    /// The dataset at a path such as `results/map`, converted to f64.
+    pub fn array(&self, path: &str) -> Result<Array> {
+        let fail = |e: String| Error::file(&self.path, format!("{path}: {e}"));
+        let dataset = self.file.dataset(path).map_err(|e| fail(text(e)))?;
+        let shape = dataset.shape();
+        let mut values = vec![0.0; shape.iter().product()];
+        if !values.is_empty() {
+            let bytes = bytemuck::cast_slice_mut(&mut values);
+            h5::read(&dataset, Kind::F64, &vec![0; shape.len()], &shape, bytes).map_err(fail)?;
+        }
+        Ok(Array { shape, values })
+    }
+
+    /// A single number, such as a scalar of `results`.
+    pub fn number(&self, path: &str) -> Result<f64> {
+        let array = self.array(path)?;
+        match array.values[..] {
+            [x] => Ok(x),
+            _ => Err(Error::file(&self.path, format!("{path}: {} values, expected one", array.values.len()))),
+        }
+    }
+
+    pub fn has(&self, path: &str) -> bool {
+        self.file.dataset(path).is_ok()
+    }
+
+    /// An attribute as text; `/` is the root.
+    pub fn attribute(&self, of: &str, name: &str) -> Option<String> {
+        if let Ok(group) = self.file.group(of) {
+            return h5::attribute_text(&group, name);
+        }
+        h5::attribute_text(&*self.file.dataset(of).ok()?, name)
+    }
+
+    /// All attributes of a group or the root that are text or numbers, by name.
+    pub fn attributes(&self, of: &str) -> Vec<(String, String)> {
+        let Ok(group) = self.file.group(of) else { return Vec::new() };
+        let mut names = group.attr_names().unwrap_or_default();
+        names.sort();
+        names.into_iter().filter_map(|n| h5::attribute_text(&group, &n).map(|v| (n, v))).collect()
+    }
+
+    /// Names of the datasets of a group, sorted; placeholders of bare dimensions are not among them.
+    pub fn datasets(&self, group: &str) -> Vec<String> {
+        let Ok(group) = self.file.group(group) else { return Vec::new() };
+        let all = group.datasets().unwrap_or_default();
+        let name = |d: &Dataset| d.name().rsplit('/').next().unwrap_or_default().to_string();
+        let mut names: Vec<String> = all.iter().filter(|d| !is_placeholder(d)).map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// Names of the groups of the root, sorted.
+    pub fn groups(&self) -> Vec<String> {
+        let all = self.file.groups().unwrap_or_default();
+        let mut names: Vec<String> = all.iter().map(|g| g.name().trim_start_matches('/').to_string()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// A dimension scale that stands for a bare dimension: ours always describe themselves, netCDF's placeholders do not.
+fn is_placeholder(dataset: &Dataset) -> bool {
+    dataset.attr("CLASS").is_ok() && dataset.attr("long_name").is_err()
+}

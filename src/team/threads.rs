@@ -1,0 +1,226 @@
+//! Ranks as threads of one process, for tests of rank-parallel code in plain `cargo test`.
+//!
+//! What would hang under MPI fails here: when a rank panics, returns early or makes another call than the one that
+//! waits for it, the waiting ranks panic too.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::{Pending, Team, exchange_lengths};
+
+/// Runs `program` on `size` ranks at once; returns what each returned, by rank.
+///
+/// # Panics
+/// With the panic of the first rank that panicked, after all have ended.
+pub fn run<R: Send>(size: usize, program: impl Fn(&dyn Team) -> R + Sync) -> Vec<R> {
+    assert!(size > 0, "a team of nobody");
+    let post =
+        Post { office: Mutex::new(Office { left: vec![Left::No; size], ..Office::default() }), news: Condvar::new() };
+    let results: Vec<thread::Result<R>> = thread::scope(|scope| {
+        let ranks: Vec<_> = (0..size)
+            .map(|rank| {
+                let (post, program) = (&post, &program);
+                scope.spawn(move || {
+                    let rank = Rank { rank, size, post, calls: Cell::new(0) };
+                    // Dropped on return and while unwinding: tells the others either way.
+                    let _leaving = Leaving { post, rank: rank.rank };
+                    program(&rank)
+                })
+            })
+            .collect();
+        ranks.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let first = post.open().first_panic;
+    let mut values = Vec::with_capacity(size);
+    let mut panics = Vec::new();
+    for (rank, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(value) => values.push(value),
+            Err(panic) if first == Some(rank) => panics.insert(0, panic),
+            Err(panic) => panics.push(panic),
+        }
+    }
+    if !panics.is_empty() {
+        resume_unwind(panics.swap_remove(0));
+    }
+    values
+}
+
+/// Where messages lie until they are fetched.
+struct Post {
+    office: Mutex<Office>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Office {
+    messages: HashMap<Address, Message>,
+    left: Vec<Left>,
+    first_panic: Option<usize>,
+}
+
+/// The `call`-th collective call of rank `from`, for rank `to`.
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Address {
+    from: usize,
+    to: usize,
+    call: u64,
+}
+
+struct Message {
+    kind: &'static str,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Left {
+    No,
+    Returned,
+    Panicked,
+}
+
+impl Post {
+    fn open(&self) -> MutexGuard<'_, Office> {
+        // Nothing panics while it holds the lock, so what a poisoned lock guards is whole.
+        self.office.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, kind: &'static str, address: Address, bytes: Vec<u8>) {
+        self.open().messages.insert(address, Message { kind, bytes });
+        self.news.notify_all();
+    }
+
+    fn receive(&self, kind: &'static str, address: Address) -> Vec<u8> {
+        let Address { from, to, call } = address;
+        let mut office = self.open();
+        loop {
+            if let Some(message) = office.messages.remove(&address) {
+                drop(office);
+                let other = message.kind;
+                assert!(other == kind, "rank {to} is at {kind} (call {call}) where rank {from} is at {other}");
+                return message.bytes;
+            }
+            match office.left[from] {
+                Left::No => office = self.news.wait(office).unwrap_or_else(PoisonError::into_inner),
+                Left::Returned => {
+                    drop(office);
+                    panic!("rank {to} waits at {kind} (call {call}) for rank {from}, which has returned");
+                }
+                Left::Panicked => {
+                    drop(office);
+                    // Unwinds without a message: the rank that panicked first has printed the one that matters.
+                    resume_unwind(Box::new(format!("rank {to} stops: rank {from} panicked")));
+                }
+            }
+        }
+    }
+}
+
+struct Leaving<'p> {
+    post: &'p Post,
+    rank: usize,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let mut office = self.post.open();
+        if thread::panicking() {
+            office.left[self.rank] = Left::Panicked;
+            office.first_panic.get_or_insert(self.rank);
+        } else {
+            office.left[self.rank] = Left::Returned;
+        }
+        self.post.news.notify_all();
+    }
+}
+
+struct Rank<'p> {
+    rank: usize,
+    size: usize,
+    post: &'p Post,
+    /// Collective calls so far. They number the messages, so that a pending call and a later one do not mix.
+    calls: Cell<u64>,
+}
+
+impl Rank<'_> {
+    fn next_call(&self) -> u64 {
+        self.calls.replace(self.calls.get() + 1)
+    }
+
+    fn send(&self, kind: &'static str, to: usize, call: u64, bytes: Vec<u8>) {
+        self.post.send(kind, Address { from: self.rank, to, call }, bytes);
+    }
+
+    fn receive(&self, kind: &'static str, from: usize, call: u64) -> Vec<u8> {
+        self.post.receive(kind, Address { from, to: self.rank, call })
+    }
+}
+
+impl Team for Rank<'_> {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn gather_bytes_into(&self, mine: &[u8], counts: &[usize], all: &mut [u8]) {
+        let call = self.next_call();
+        for to in 0..self.size {
+            self.send("gather", to, call, mine.to_vec());
+        }
+        let mut rest = all;
+        for (from, &count) in counts.iter().enumerate() {
+            let (here, after) = rest.split_at_mut(count);
+            here.copy_from_slice(&self.receive("gather", from, call));
+            rest = after;
+        }
+    }
+
+    fn exchange_bytes_into(&self, send: &[&[u8]], receive: &mut [&mut [u8]]) {
+        let call = self.next_call();
+        for (to, bytes) in send.iter().enumerate() {
+            self.send("exchange", to, call, bytes.to_vec());
+        }
+        for (from, here) in receive.iter_mut().enumerate() {
+            here.copy_from_slice(&self.receive("exchange", from, call));
+        }
+    }
+
+    fn start_exchange_bytes<'t>(&'t self, send: Vec<Vec<u8>>) -> Box<dyn Pending + 't> {
+        // Not needed here, but MPI meets at this point too, and tests should see the same program.
+        exchange_lengths(self, &send.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let call = self.next_call();
+        for (to, bytes) in send.into_iter().enumerate() {
+            self.send("start_exchange", to, call, bytes);
+        }
+        Box::new(Coming { rank: self, kind: "start_exchange", call, from: (0..self.size).collect() })
+    }
+
+    fn start_broadcast_bytes<'t>(&'t self, root: usize, bytes: Vec<u8>) -> Box<dyn Pending + 't> {
+        let call = self.next_call();
+        if self.rank == root {
+            for to in 0..self.size {
+                self.send("start_broadcast", to, call, bytes.clone());
+            }
+        }
+        Box::new(Coming { rank: self, kind: "start_broadcast", call, from: vec![root] })
+    }
+}
+
+struct Coming<'t> {
+    rank: &'t Rank<'t>,
+    kind: &'static str,
+    call: u64,
+    from: Vec<usize>,
+}
+
+impl Pending for Coming<'_> {
+    fn wait(self: Box<Self>) -> Vec<Vec<u8>> {
+        self.from.iter().map(|&from| self.rank.receive(self.kind, from, self.call)).collect()
+    }
+}

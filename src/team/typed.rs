@@ -1,0 +1,275 @@
+//! What solvers call: typed, collective methods made of the few that move bytes.
+
+use std::marker::PhantomData;
+
+use bytemuck::Pod;
+
+use super::{Partition, Pending, Team, exchange_lengths};
+use crate::error::{Error, Result};
+use crate::math::sum::{Tree, complete_subtrees, subtree_roots, subtree_roots_parallel};
+
+/// Rows and columns packed together by [`transpose`](trait.Team.html), so that reads and writes stay in cache.
+const TRANSPOSE_TILE: usize = 32;
+
+impl dyn Team + '_ {
+    /// The part of 0..n that each rank holds.
+    pub fn split(&self, n: usize) -> Partition {
+        Partition::new(n, self.rank(), self.size())
+    }
+
+    /// Returns when every rank has called it.
+    pub fn barrier(&self) {
+        self.gather_bytes_into(&[0], &vec![1; self.size()], &mut vec![0; self.size()]);
+    }
+
+    /// Everyone's values, concatenated in rank order, on every rank.
+    pub fn gather<T: Pod>(&self, mine: &[T]) -> Vec<T> {
+        let counts = self.counts(mine.len());
+        self.gather_counted(mine, &counts)
+    }
+
+    /// The whole of a distributed array on every rank: `mine` holds this rank's rows, `all` gets `part.n` of them.
+    /// A row is `all.len() / part.n` values. Nothing but `all` is written and nothing is allocated per value.
+    pub fn gather_into<T: Pod>(&self, part: Partition, mine: &[T], all: &mut [T]) {
+        self.check(part);
+        let width = all.len().checked_div(part.n).unwrap_or(0);
+        assert_eq!(all.len(), part.n * width, "whole rows");
+        assert_eq!(mine.len(), part.mine().len() * width, "the rows of this rank");
+        let counts: Vec<usize> = part.ranges().map(|rows| rows.len() * width * size_of::<T>()).collect();
+        self.gather_bytes_into(bytemuck::cast_slice(mine), &counts, bytemuck::cast_slice_mut(all));
+    }
+
+    /// As [`gather_into`](Self::gather_into) where this rank's rows lie in `all` already; fills in the others'.
+    pub fn gather_in_place<T: Pod>(&self, part: Partition, all: &mut [T]) {
+        if self.size() > 1 && part.n > 0 {
+            let width = all.len() / part.n;
+            let mine = all[part.mine().start * width..part.mine().end * width].to_vec();
+            self.gather_into(part, &mine, all);
+        }
+    }
+
+    /// `send[q]` goes to rank q; returns what each rank sent here, by rank.
+    pub fn exchange<T: Pod>(&self, send: &[Vec<T>]) -> Vec<Vec<T>> {
+        let slices: Vec<&[T]> = send.iter().map(Vec::as_slice).collect();
+        self.exchange_counted(send, &exchange_lengths(self, &slices))
+    }
+
+    /// [`exchange`](Self::exchange) where this rank knows that rank q sends it `counts[q]` values: one message fewer.
+    pub fn exchange_counted<T: Pod>(&self, send: &[Vec<T>], counts: &[usize]) -> Vec<Vec<T>> {
+        assert_eq!((send.len(), counts.len()), (self.size(), self.size()), "one message for each rank");
+        let mut received: Vec<Vec<T>> = counts.iter().map(|&n| vec![T::zeroed(); n]).collect();
+        let send: Vec<&[u8]> = send.iter().map(|s| bytemuck::cast_slice(s)).collect();
+        let mut receive: Vec<&mut [u8]> = received.iter_mut().map(|r| bytemuck::cast_slice_mut(r)).collect();
+        self.exchange_bytes_into(&send, &mut receive);
+        received
+    }
+
+    /// [`exchange`](Self::exchange) that work can overlap.
+    pub fn start_exchange<T: Pod>(&self, send: &[Vec<T>]) -> Exchange<'_, T> {
+        let send = send.iter().map(|s| bytemuck::cast_slice(s).to_vec()).collect();
+        Exchange { pending: self.start_exchange_bytes(send), values: PhantomData }
+    }
+
+    /// `root`'s values on every rank; `values` is read on `root` only.
+    pub fn broadcast<T: Pod>(&self, root: usize, values: &[T]) -> Vec<T> {
+        self.start_broadcast(root, values).wait()
+    }
+
+    /// [`broadcast`](Self::broadcast) that work can overlap.
+    pub fn start_broadcast<T: Pod>(&self, root: usize, values: &[T]) -> Broadcast<'_, T> {
+        assert!(root < self.size(), "rank {root} of {}", self.size());
+        let bytes = if self.rank() == root { bytemuck::cast_slice(values).to_vec() } else { Vec::new() };
+        Broadcast { pending: self.start_broadcast_bytes(root, bytes), values: PhantomData }
+    }
+
+    /// Σ term(i) over the global indices 0..part.n, on every rank; each calls `term` for its own. The same bits on
+    /// any number of ranks, equal to [`tree_sum`](crate::math::sum::tree_sum).
+    pub fn sum(&self, part: Partition, term: impl Fn(usize) -> f64) -> f64 {
+        self.sum_of_roots(part, subtree_roots(part.mine(), term))
+    }
+
+    /// [`sum`](Self::sum) with the terms shared out among threads; the same bits.
+    pub fn sum_parallel(&self, part: Partition, term: impl Fn(usize) -> f64 + Sync) -> f64 {
+        self.sum_of_roots(part, subtree_roots_parallel(part.mine(), term))
+    }
+
+    /// Each rank sends the roots of the complete subtrees that tile its range, at most 2 log₂ n values.
+    fn sum_of_roots(&self, part: Partition, mine: Vec<f64>) -> f64 {
+        self.check(part);
+        let counts: Vec<usize> = part.ranges().map(|items| complete_subtrees(items).count()).collect();
+        let roots = self.gather_counted(&mine, &counts);
+        let mut tree = Tree::new();
+        for ((_, height), root) in part.ranges().flat_map(complete_subtrees).zip(roots) {
+            tree.push(height, root);
+        }
+        tree.root()
+    }
+
+    /// The largest of everyone's values; NaN if any is NaN. −∞ where a rank has none.
+    pub fn max(&self, mine: f64) -> f64 {
+        let all = self.gather_counted(&[mine], &vec![1; self.size()]);
+        // total_cmp also orders −0 below +0, so the bits do not depend on whose value comes first.
+        if all.iter().any(|x| x.is_nan()) { f64::NAN } else { all.into_iter().max_by(f64::total_cmp).unwrap() }
+    }
+
+    /// The smallest of everyone's values; NaN if any is NaN. +∞ where a rank has none.
+    pub fn min(&self, mine: f64) -> f64 {
+        -self.max(-mine)
+    }
+
+    /// Whether it is so on any rank.
+    pub fn any(&self, mine: bool) -> bool {
+        self.gather_counted(&[u8::from(mine)], &vec![1; self.size()]).contains(&1)
+    }
+
+    /// The rows `wanted` (global indices, in any order, repeats allowed) of a distributed array of `width` values per
+    /// row, of which this rank holds `mine`.
+    pub fn fetch<T: Pod>(&self, part: Partition, width: usize, mine: &[T], wanted: &[usize]) -> Vec<T> {
+        self.check(part);
+        assert_eq!(mine.len(), part.mine().len() * width, "the rows of this rank");
+        let mut ask = vec![Vec::<u64>::new(); self.size()];
+        for &row in wanted {
+            ask[part.owner(row)].push(row as u64);
+        }
+        let asked = self.exchange(&ask);
+        let first = part.mine().start;
+        let row = |row: u64| &mine[(row as usize - first) * width..][..width];
+        let answers: Vec<Vec<T>> =
+            asked.iter().map(|rows| rows.iter().flat_map(|&r| row(r)).copied().collect()).collect();
+        let counts: Vec<usize> = ask.iter().map(|rows| rows.len() * width).collect();
+        let got = self.exchange_counted(&answers, &counts);
+        // Each owner answered in the order it was asked.
+        let mut next = vec![0; self.size()];
+        let mut rows = Vec::with_capacity(wanted.len() * width);
+        for &row in wanted {
+            let owner = part.owner(row);
+            rows.extend_from_slice(&got[owner][next[owner]..][..width]);
+            next[owner] += width;
+        }
+        rows
+    }
+
+    /// The transpose of an n×m array (C order) distributed by rows: `mine` holds this rank's rows of `n`, the answer
+    /// its rows of the m×n transpose.
+    pub fn transpose<T: Pod>(&self, n: Partition, m: Partition, mine: &[T]) -> Vec<T> {
+        self.check(n);
+        self.check(m);
+        let (rows, cols) = (n.mine().len(), m.mine().len());
+        assert_eq!(mine.len(), rows * m.n, "the rows of this rank");
+        // To rank q goes the transpose of (my rows) × (its columns) …
+        let send: Vec<Vec<T>> = m.ranges().map(|js| transposed_columns(mine, m.n, js)).collect();
+        let counts: Vec<usize> = n.ranges().map(|is| is.len() * cols).collect();
+        let received = self.exchange_counted(&send, &counts);
+        // … so that what comes from it are pieces of whole rows here.
+        let mut out = Vec::with_capacity(cols * n.n);
+        for j in 0..cols {
+            for (piece, is) in received.iter().zip(n.ranges()) {
+                out.extend_from_slice(&piece[j * is.len()..][..is.len()]);
+            }
+        }
+        out
+    }
+
+    /// All ranks succeed, or all fail with the same error.
+    ///
+    /// The error is that of the lowest rank that failed, as [`Error::Remote`] with its exit code; where every rank
+    /// (or the only one) failed with the same words it is the rank's own. [`Error::Interrupted`] stays what it is
+    /// and gives way to any other.
+    pub fn agree<T>(&self, mine: Result<T>) -> Result<T> {
+        const SUCCESS: u8 = 0;
+        const INTERRUPTED: u8 = 1;
+        const FAILURE: u8 = 2; // plus the exit code
+        let verdict = match &mine {
+            Ok(_) => SUCCESS,
+            Err(Error::Interrupted) => INTERRUPTED,
+            Err(e) => FAILURE + e.exit_code(),
+        };
+        let verdicts = self.gather_counted(&[verdict], &vec![1; self.size()]);
+        if verdicts.iter().all(|&v| v == SUCCESS) {
+            return mine;
+        }
+        let Some(rank) = verdicts.iter().position(|&v| v >= FAILURE) else { return Err(Error::Interrupted) };
+        let words = mine.as_ref().err().map(Error::to_string).unwrap_or_default();
+        let message = self.broadcast(rank, words.as_bytes());
+        let same = verdict == verdicts[rank] && words.as_bytes() == message;
+        let all_same = !self.any(!same);
+        match mine {
+            Err(own) if all_same => Err(own),
+            _ => {
+                let message = String::from_utf8_lossy(&message).into_owned();
+                Err(Error::Remote { rank, code: verdicts[rank] - FAILURE, message })
+            }
+        }
+    }
+
+    /// Everyone's `n`, by rank.
+    fn counts(&self, n: usize) -> Vec<usize> {
+        self.gather_counted(&[n as u64], &vec![1; self.size()]).into_iter().map(|n| n as usize).collect()
+    }
+
+    /// [`gather`](Self::gather) where everyone knows that rank q gives `counts[q]` values.
+    fn gather_counted<T: Pod>(&self, mine: &[T], counts: &[usize]) -> Vec<T> {
+        let mut all = vec![T::zeroed(); counts.iter().sum()];
+        let counts: Vec<usize> = counts.iter().map(|n| n * size_of::<T>()).collect();
+        self.gather_bytes_into(bytemuck::cast_slice(mine), &counts, bytemuck::cast_slice_mut(&mut all));
+        all
+    }
+
+    fn check(&self, part: Partition) {
+        assert_eq!((part.rank, part.size), (self.rank(), self.size()), "a partition made by this team");
+    }
+}
+
+/// The transpose of the columns `js` of `a`, whose rows are `width` long.
+fn transposed_columns<T: Pod>(a: &[T], width: usize, js: std::ops::Range<usize>) -> Vec<T> {
+    let rows = a.len().checked_div(width).unwrap_or(0);
+    let mut out = vec![T::zeroed(); js.len() * rows];
+    for i0 in (0..rows).step_by(TRANSPOSE_TILE) {
+        for j0 in js.clone().step_by(TRANSPOSE_TILE) {
+            for j in j0..(j0 + TRANSPOSE_TILE).min(js.end) {
+                for i in i0..(i0 + TRANSPOSE_TILE).min(rows) {
+                    out[(j - js.start) * rows + i] = a[i * width + j];
+                }
+            }
+        }
+    }
+    out
+}
+
+/// An exchange under way.
+#[must_use = "an exchange is over when it was waited for"]
+pub struct Exchange<'t, T> {
+    pending: Box<dyn Pending + 't>,
+    values: PhantomData<T>,
+}
+
+impl<T: Pod> Exchange<'_, T> {
+    /// See [`Pending::progress`].
+    pub fn progress(&mut self) {
+        self.pending.progress();
+    }
+
+    /// What each rank sent here, by rank.
+    pub fn wait(self) -> Vec<Vec<T>> {
+        self.pending.wait().iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect()
+    }
+}
+
+/// A broadcast under way.
+#[must_use = "a broadcast is over when it was waited for"]
+pub struct Broadcast<'t, T> {
+    pending: Box<dyn Pending + 't>,
+    values: PhantomData<T>,
+}
+
+impl<T: Pod> Broadcast<'_, T> {
+    /// See [`Pending::progress`].
+    pub fn progress(&mut self) {
+        self.pending.progress();
+    }
+
+    /// The root's values.
+    pub fn wait(self) -> Vec<T> {
+        bytemuck::pod_collect_to_vec(&self.pending.wait()[0])
+    }
+}
