@@ -2,11 +2,12 @@
 //! whole, then outputs are gathered. Which form a pass takes depends on n, m and the precision only, never on ranks.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Scale, Side};
-use super::kernels::{MaxSum, Rows};
+use super::kernels::{self, MaxSum, Rows};
 use super::passes::{Passes, Precision};
 use super::sweep::{self, Stored};
 use crate::error::{Error, Result};
@@ -24,8 +25,8 @@ const ROWS_PER_TASK: usize = 64;
 /// What the passes keep between calls.
 pub struct PassData {
     pub geometry: Box<dyn Geometry>,
-    pub a: Vec<f64>,
-    pub b: Vec<f64>,
+    pub a: Arc<[f64]>,
+    pub b: Arc<[f64]>,
     pub cost_range: (f64, f64),
     pub scale: Scale,
     /// Bandwidth of the reproducing kernel, in units of the points.
@@ -42,8 +43,8 @@ pub struct PassData {
 impl PassData {
     pub fn new(
         geometry: Box<dyn Geometry>,
-        a: Vec<f64>,
-        b: Vec<f64>,
+        a: Arc<[f64]>,
+        b: Arc<[f64]>,
         cost_range: (f64, f64),
         scale: Scale,
         bandwidth: f64,
@@ -63,6 +64,11 @@ impl PassData {
             stored: None,
             entries: 0.0,
         }
+    }
+
+    /// Exponentials evaluated so far.
+    pub fn entries(&self) -> f64 {
+        self.entries
     }
 
     /// The passes, for as long as `team` is at hand.
@@ -94,7 +100,7 @@ const COUNTERS: Name = Name {
 
 /// h_j = potential_j + log weight_j.
 fn column_terms(potential: &[f64], weight: &[f64]) -> Vec<f64> {
-    potential.par_iter().zip(weight).with_min_len(1024).map(|(p, w)| p + ln(*w)).collect()
+    potential.par_iter().zip(weight.par_iter()).with_min_len(1024).map(|(p, w)| p + ln(*w)).collect()
 }
 
 /// Hands `work` blocks of consecutive owned outputs (`width` values each) on all threads; nothing once interrupted.
@@ -378,7 +384,7 @@ impl Passes for TeamPasses<'_> {
     fn reproducing_kernel(&mut self, w: &[f64], out: &mut [f64]) -> Result<()> {
         self.count(Side::TargetTarget);
         let data = &mut *self.data;
-        if !data.geometry.has_points() {
+        if data.geometry.dimension() == 0 {
             // Abstract atoms: the kernel of distinct atoms is the identity.
             out.copy_from_slice(w);
             return Ok(());
@@ -398,8 +404,13 @@ impl Passes for TeamPasses<'_> {
     }
 
     fn rounding(&self) -> f64 {
-        let (n, m) = (self.data.geometry.n(), self.data.geometry.m());
-        super::kernels::row_sum_rounding(n.max(m), self.data.cost_range.1 / self.data.scale.epsilon)
+        let data = &*self.data;
+        let (n, m) = (data.geometry.n(), data.geometry.m());
+        let cost = data.cost_range.0.abs().max(data.cost_range.1.abs()) / data.scale.epsilon;
+        let largest = |v: &[f64]| v.iter().fold(cost, |m, x| m.max(x.abs()));
+        let weight = data.a.iter().chain(data.b.iter()).fold(0.0f64, |m, w| m.max(ln(*w).abs()));
+        let potential = largest(&data.last_psi).max(largest(&data.last_x)) + weight;
+        kernels::rounding::row_sum_error(n.max(m), data.geometry.dimension().max(1), potential, potential, cost)
     }
 
     fn entries(&self) -> f64 {

@@ -13,7 +13,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::kernels::{self, COLUMN_TILE, Level, PointCost, Rows};
+use super::kernels::{self, COLUMN_TILE, Level, PointCloud, PointCost, Rows};
 use super::passes::Precision;
 use super::sweep;
 use crate::team::{Partition, Team};
@@ -65,58 +65,61 @@ pub trait Geometry {
     /// Points `outputs` of the source, row-major, where this rank holds them (its own at least).
     fn source_points(&self) -> (Range<usize>, &[f64]);
     fn target_points(&self) -> (Range<usize>, &[f64]);
+    fn level(&self) -> Level;
 }
 
-/// The kernels of the orientations at the scales last used, one per side.
+/// The kernels of both orientations at the scale last used.
 #[derive(Default)]
 struct Cache {
-    held: Vec<(Side, Scale, Box<dyn Rows>)>,
+    held: Option<(Scale, Box<dyn Rows>, Box<dyn Rows>)>,
 }
 
 impl Cache {
-    fn get(&mut self, side: Side, scale: Scale, make: impl FnOnce() -> Box<dyn Rows>) -> &dyn Rows {
-        let at = self.held.iter().position(|(s, ..)| *s == side);
-        match at {
-            Some(k) if self.held[k].1 == scale => self.held[k].2.as_ref(),
-            _ => {
-                if let Some(k) = at {
-                    // Dropped before the new one is made: two scaled copies are never held.
-                    self.held.swap_remove(k);
-                }
-                self.held.push((side, scale, make()));
-                self.held.last().expect("just pushed").2.as_ref()
-            }
+    fn get(&mut self, side: Side, scale: Scale, make: impl FnOnce() -> (Box<dyn Rows>, Box<dyn Rows>)) -> &dyn Rows {
+        if self.held.as_ref().is_none_or(|(held, ..)| *held != scale) {
+            // Dropped before the new ones are made: two scaled copies are never held.
+            self.held = None;
+            let (rows, cols) = make();
+            self.held = Some((scale, rows, cols));
         }
+        let (_, rows, cols) = self.held.as_ref().expect("just made");
+        if side == Side::Source { rows.as_ref() } else { cols.as_ref() }
     }
 }
 
 /// A cost of points.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CostOfPoints {
     pub cost: PointCost,
     pub dimension: usize,
     pub level: Level,
+    /// A box that holds all points of both sides: the origin of the arithmetic, the same for every block.
+    pub low: Vec<f64>,
+    pub high: Vec<f64>,
 }
 
 impl CostOfPoints {
-    /// Kernels of outputs `from` against columns `to`. The reproducing kernel is exp(−|y − y'|/σ), the Laplace kernel.
-    fn rows(&self, side: Side, from: &[f64], to: &[f64], scale: Scale) -> Box<dyn Rows> {
+    /// Outputs `from` against columns `to`. The reproducing kernel is exp(−|y − y'|/σ), the Laplace kernel.
+    fn cloud(&self, side: Side, from: Arc<[f64]>, to: Arc<[f64]>) -> PointCloud {
         let cost = if side == Side::TargetTarget { PointCost::Euclidean } else { self.cost };
-        kernels::points(cost, from, to, self.dimension, scale.epsilon, scale.precision, self.level)
+        PointCloud::within(cost, from, to, self.dimension, &self.low, &self.high)
     }
 }
 
 /// All points on every rank: layout L0.
 pub struct Replicated {
     cost: CostOfPoints,
-    x: Arc<Vec<f64>>,
-    y: Arc<Vec<f64>>,
+    cloud: PointCloud,
+    x: Arc<[f64]>,
+    y: Arc<[f64]>,
     cache: Cache,
+    reproducing: Option<(Scale, Box<dyn Rows>)>,
 }
 
 impl Replicated {
-    pub fn new(cost: CostOfPoints, x: Arc<Vec<f64>>, y: Arc<Vec<f64>>) -> Self {
-        Replicated { cost, x, y, cache: Cache::default() }
+    pub fn new(cost: CostOfPoints, x: Arc<[f64]>, y: Arc<[f64]>) -> Self {
+        let cloud = cost.cloud(Side::Source, x.clone(), y.clone());
+        Replicated { cost, cloud, x, y, cache: Cache::default(), reproducing: None }
     }
 }
 
@@ -135,13 +138,18 @@ impl Geometry for Replicated {
     }
 
     fn blocks(&mut self, side: Side, scale: Scale, _team: &dyn Team, f: &mut dyn FnMut(Block<'_>)) {
-        let (from, to) = match side {
-            Side::Source => (&self.x, &self.y),
-            Side::Target => (&self.y, &self.x),
-            Side::TargetTarget => (&self.y, &self.y),
+        let columns = 0..if side == Side::Target { self.n() } else { self.m() };
+        let level = self.cost.level;
+        let rows = if side == Side::TargetTarget {
+            if self.reproducing.as_ref().is_none_or(|(held, _)| *held != scale) {
+                let cloud = self.cost.cloud(side, self.y.clone(), self.y.clone());
+                self.reproducing = Some((scale, cloud.rows(scale.epsilon, scale.precision, level)));
+            }
+            self.reproducing.as_ref().expect("just made").1.as_ref()
+        } else {
+            self.cache.get(side, scale, || self.cloud.both(scale.epsilon, scale.precision, level))
         };
-        let rows = self.cache.get(side, scale, || self.cost.rows(side, from, to, scale));
-        f(Block { rows, base: 0, columns: 0..to.len() / self.cost.dimension });
+        f(Block { rows, base: 0, columns });
     }
 
     fn sweeps(&self) -> bool {
@@ -159,14 +167,18 @@ impl Geometry for Replicated {
     fn target_points(&self) -> (Range<usize>, &[f64]) {
         (0..self.m(), &self.y)
     }
+
+    fn level(&self) -> Level {
+        self.cost.level
+    }
 }
 
 /// A cost matrix: this rank's rows of C and its rows of Cᵀ.
 pub struct Matrix {
     n: usize,
     m: usize,
-    rows: Vec<f64>,
-    columns: Vec<f64>,
+    rows: Arc<[f64]>,
+    columns: Arc<[f64]>,
     level: Level,
     cache: Cache,
 }
@@ -174,7 +186,7 @@ pub struct Matrix {
 impl Matrix {
     /// `rows`: C over the sources [`sweep::owned_rows`] (k×m); `columns`: Cᵀ over the partition's targets (k×n).
     pub fn new(n: usize, m: usize, rows: Vec<f64>, columns: Vec<f64>, level: Level) -> Self {
-        Matrix { n, m, rows, columns, level, cache: Cache::default() }
+        Matrix { n, m, rows: rows.into(), columns: columns.into(), level, cache: Cache::default() }
     }
 }
 
@@ -197,15 +209,16 @@ impl Geometry for Matrix {
 
     fn blocks(&mut self, side: Side, scale: Scale, team: &dyn Team, f: &mut dyn FnMut(Block<'_>)) {
         let base = self.owned(side, team).start;
-        let (entries, columns) = match side {
-            Side::Source => (&self.rows, self.m),
-            Side::Target => (&self.columns, self.n),
-            Side::TargetTarget => unreachable!("abstract atoms have the identity as reproducing kernel"),
-        };
-        let level = self.level;
+        let (n, m, level) = (self.n, self.m, self.level);
+        let (own, transposed) = (&self.rows, &self.columns);
         let rows = self.cache.get(side, scale, || {
-            kernels::matrix(entries, entries.len() / columns, columns, scale.epsilon, scale.precision, level)
+            let make = |entries: &Arc<[f64]>, columns: usize| {
+                let rows = entries.len() / columns;
+                kernels::matrix(entries.clone(), rows, columns, scale.epsilon, scale.precision, level)
+            };
+            (make(own, m), make(transposed, n))
         });
+        let columns = if side == Side::Source { m } else { n };
         f(Block { rows, base, columns: 0..columns });
     }
 
@@ -224,6 +237,10 @@ impl Geometry for Matrix {
     fn target_points(&self) -> (Range<usize>, &[f64]) {
         (0..0, &[])
     }
+
+    fn level(&self) -> Level {
+        self.level
+    }
 }
 
 /// Points with their owners, in whole column tiles: layout L3.
@@ -231,14 +248,14 @@ pub struct Ring {
     cost: CostOfPoints,
     n: usize,
     m: usize,
-    x: Arc<Vec<f64>>,
-    y: Arc<Vec<f64>>,
+    x: Arc<[f64]>,
+    y: Arc<[f64]>,
     mine: (Range<usize>, Range<usize>),
 }
 
 impl Ring {
     /// `x`, `y`: the points that [`Ring::owned_points`] gives this rank.
-    pub fn new(cost: CostOfPoints, n: usize, m: usize, x: Arc<Vec<f64>>, y: Arc<Vec<f64>>, team: &dyn Team) -> Self {
+    pub fn new(cost: CostOfPoints, n: usize, m: usize, x: Arc<[f64]>, y: Arc<[f64]>, team: &dyn Team) -> Self {
         let owned = |len| Self::owned_points(len, team.rank(), team.size());
         Ring { cost, n, m, x, y, mine: (owned(n), owned(m)) }
     }
@@ -269,7 +286,7 @@ impl Geometry for Ring {
             Side::Target => (&self.y, &self.x, self.n, self.mine.1.start),
             Side::TargetTarget => (&self.y, &self.y, self.m, self.mine.1.start),
         };
-        let send = |root: usize| team.start_broadcast(root, if root == team.rank() { to.as_slice() } else { &[] });
+        let send = |root: usize| team.start_broadcast(root, if root == team.rank() { &to[..] } else { &[] });
         let mut under_way = Some(send(0));
         for k in 0..team.size() {
             let block: Vec<f64> = under_way.take().expect("started one block ahead").wait();
@@ -278,7 +295,8 @@ impl Geometry for Ring {
             }
             let columns = Self::owned_points(columns, k, team.size());
             if !columns.is_empty() && !from.is_empty() {
-                let rows = self.cost.rows(side, from, &block, scale);
+                let cloud = self.cost.cloud(side, from.clone(), block.into());
+                let rows = cloud.rows(scale.epsilon, scale.precision, self.cost.level);
                 f(Block { rows: rows.as_ref(), base, columns });
             }
         }
@@ -298,5 +316,9 @@ impl Geometry for Ring {
 
     fn target_points(&self) -> (Range<usize>, &[f64]) {
         (self.mine.1.clone(), &self.y)
+    }
+
+    fn level(&self) -> Level {
+        self.cost.level
     }
 }

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::generated;
 use super::problem::{ColourSpace, MeasureInput};
-use super::colour;
+use super::colour::Palette;
 use crate::error::Result;
 use crate::input::Input;
 use crate::io::arrays::ArrayFile;
@@ -24,9 +25,9 @@ pub struct Measure {
     /// The points held by this rank …
     pub rows: Range<usize>,
     /// … row-major.
-    pub points: Vec<f64>,
+    pub points: Arc<[f64]>,
     /// All weights, as given or made; not yet normalised.
-    pub weights: Vec<f64>,
+    pub weights: Arc<[f64]>,
     /// Whether the weights were given by the user (and so must not be rescaled unasked).
     pub given_weights: bool,
     /// Coordinates along each axis, for measures on a grid (last axis fastest).
@@ -76,8 +77,8 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
             n,
             dimension: d,
             rows: partition(n).mine(),
-            points,
-            weights,
+            points: points.into(),
+            weights: weights.into(),
             given_weights: given,
             axes: Some(axes),
             photo: None,
@@ -87,8 +88,8 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
         n: outline.n,
         dimension: outline.dimension,
         rows: rows.clone(),
-        points,
-        weights,
+        points: points.into(),
+        weights: weights.into(),
         given_weights: given,
         axes: None,
         photo: None,
@@ -120,7 +121,7 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
             if let Some([r, c]) = size {
                 image = image.resized(*r, *c);
             }
-            let mut weights = image.luminance();
+            let mut weights = image.luma();
             if *invert {
                 weights.iter_mut().for_each(|w| *w = 1.0 - *w);
             }
@@ -139,10 +140,11 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
         }
         MeasureInput::ImageColours { file, space, levels } => {
             let image = read_image(input, &format!("{key}.file"), file)?;
-            let (colours, weights) = colour::cloud(&image.rgb, *levels, *space);
-            let n = weights.len();
+            let palette = Palette::of(&image.bytes(), *space, *levels);
+            let n = palette.len();
             let rows = partition(n).mine();
-            let points = colours[rows.start * 3..rows.end * 3].to_vec();
+            let points = palette.points[rows.start * 3..rows.end * 3].into();
+            let weights = palette.counts.iter().map(|&c| c as f64).collect();
             let photo = Some(Photo { image, space: *space, levels: *levels });
             Measure { n, dimension: 3, rows, points, weights, given_weights: false, axes: None, photo }
         }
@@ -237,7 +239,7 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
         MeasureInput::Atoms { points, .. } => outline(*points, 0, None, format!("{points} abstract atoms")),
         MeasureInput::ImageGrid { file, size, .. } => {
             let file_key = format!("{key}.file");
-            let [mut r, mut c] = images::size(&input.resolve(file)).map_err(|m| input.invalid(&file_key, m))?;
+            let (mut r, mut c) = images::size(&input.resolve(file)).map_err(|m| input.invalid(&file_key, m))?;
             if let Some([rows, cols]) = size {
                 (r, c) = (*rows, *cols);
                 if r == 0 || c == 0 || r.saturating_mul(c) > 1 << 28 {
@@ -257,7 +259,7 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
         }
         MeasureInput::ImageColours { file, space, levels } => {
             let image = read_image(input, &format!("{key}.file"), file)?;
-            let n = colour::cloud(&image.rgb, *levels, *space).1.len();
+            let n = Palette::of(&image.bytes(), *space, *levels).len();
             outline(n, 3, None, format!("{n} colours of {} ({levels} levels)", file.display()))
         }
         MeasureInput::GaussianGrid { mean, standard_deviation, points, interval, .. } => {
@@ -318,7 +320,7 @@ pub fn open(input: &Input, key: &str, file: &Path, dataset: Option<&str>) -> Res
 }
 
 fn read_image(input: &Input, key: &str, file: &Path) -> Result<Image> {
-    images::read(&input.resolve(file)).map_err(|message| input.invalid(key, message))
+    Image::read(&input.resolve(file)).map_err(|message| input.invalid(key, message))
 }
 
 /// The weights named by the input; none named: none.

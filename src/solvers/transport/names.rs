@@ -17,6 +17,7 @@ names! {
     TARGET_WEIGHTS = "target_weights", "1", "weights b of the target measure, as solved for", ["target"];
     SOURCE_SHAPE = "source_shape", "1", "grid points per axis of the source (last axis fastest)", ["source_axis"];
     TARGET_SHAPE = "target_shape", "1", "grid points per axis of the target (last axis fastest)", ["target_axis"];
+    STEPS = "iterations", "1", "steps of the method made so far", [];
     EPSILON = "epsilon", "cost", "regularisation in units of the cost", [];
     BARYCENTRIC_MAP = "barycentric_map", "1", "sum_j P_ij y_j / sum_j P_ij", ["source", "coordinate"];
     POINT_GRADIENT = "source_point_gradient", "cost", "derivative of OT_eps with respect to the source points", ["source", "coordinate"];

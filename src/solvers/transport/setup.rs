@@ -10,7 +10,7 @@ use super::measures::{self, Measure};
 use super::passes::Precision;
 use super::problem::{CostInput, EpsilonUnit, Layout, MethodInput, ProblemInput, Quantity};
 use super::sweep;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Input;
 use crate::math::sum::tree_sum;
 use crate::team::{Partition, Team};
@@ -18,14 +18,57 @@ use crate::team::{Partition, Team};
 /// Sums of given weights may differ by this much, relative to the larger, and are then rescaled.
 const WEIGHT_SUM_TOLERANCE: f64 = 1e-6;
 
+/// Some atoms of a measure, in increasing order.
+#[derive(Debug, Clone)]
+pub enum Subset {
+    All(usize),
+    Some(Vec<usize>),
+}
+
+impl Subset {
+    pub fn len(&self) -> usize {
+        match self {
+            Subset::All(n) => *n,
+            Subset::Some(atoms) => atoms.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its `k`-th atom.
+    pub fn atom(&self, k: usize) -> usize {
+        match self {
+            Subset::All(_) => k,
+            Subset::Some(atoms) => atoms[k],
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).map(|k| self.atom(k))
+    }
+
+    /// Positions in the subset of the atoms in `range`.
+    fn positions(&self, range: Range<usize>) -> Range<usize> {
+        match self {
+            Subset::All(_) => range,
+            Subset::Some(atoms) => {
+                atoms.partition_point(|&i| i < range.start)..atoms.partition_point(|&i| i < range.end)
+            }
+        }
+    }
+}
+
 /// One side of the problem after zero weights were set aside.
 pub struct Marginal {
     pub measure: Measure,
-    /// Atoms with mass, in order, and their weights as solved for.
-    pub kept: Vec<usize>,
-    pub weights: Vec<f64>,
+    /// Atoms with mass and their weights as solved for.
+    pub kept: Subset,
+    weights: Arc<[f64]>,
     /// Atoms without mass: they get their potential by a soft c-transform at the end.
-    pub dropped: Vec<usize>,
+    pub dropped: Subset,
+    dropped_weights: Arc<[f64]>,
 }
 
 /// Total masses and what was done to the weights.
@@ -45,7 +88,7 @@ pub fn reconcile(
     let balanced = problem.source_penalty.is_none() && problem.target_penalty.is_none();
     let mut notes = Vec::new();
     let total = |m: &Measure| tree_sum(m.n, |i| m.weights[i]);
-    let scale = |m: &mut Measure, by: f64| m.weights.iter_mut().for_each(|w| *w /= by);
+    let scale = |m: &mut Measure, by: f64| m.weights = m.weights.iter().map(|w| w / by).collect();
     for (name, measure) in [("source", &mut *source), ("target", &mut *target)] {
         if problem.normalise.unwrap_or(!measure.given_weights) {
             let sum = total(measure);
@@ -76,9 +119,19 @@ pub fn reconcile(
 
 /// Sets atoms without mass aside.
 pub fn keep(measure: Measure) -> Marginal {
-    let (kept, dropped): (Vec<usize>, Vec<usize>) = (0..measure.n).partition(|&i| measure.weights[i] > 0.0);
-    let weights = kept.iter().map(|&i| measure.weights[i]).collect();
-    Marginal { measure, kept, weights, dropped }
+    let (kept, dropped) = if measure.weights.iter().all(|w| *w > 0.0) {
+        (Subset::All(measure.n), Subset::Some(Vec::new()))
+    } else {
+        let (kept, dropped) = (0..measure.n).partition(|&i| measure.weights[i] > 0.0);
+        (Subset::Some(kept), Subset::Some(dropped))
+    };
+    let weights = match &kept {
+        Subset::All(_) => measure.weights.clone(),
+        Subset::Some(atoms) => atoms.iter().map(|&i| measure.weights[i]).collect(),
+    };
+    // Atoms to be given a potential are the outputs of one pass, which asks for no weight of theirs.
+    let dropped_weights = vec![1.0; dropped.len()].into();
+    Marginal { measure, kept, weights, dropped, dropped_weights }
 }
 
 /// Everything the geometry of a pair of point sets needs.
@@ -95,20 +148,25 @@ pub struct Builder<'b> {
 #[derive(Clone, Copy)]
 pub struct Atoms<'m> {
     pub measure: &'m Measure,
-    pub atoms: &'m [usize],
-    pub weights: &'m [f64],
+    pub subset: &'m Subset,
+    pub weights: &'m Arc<[f64]>,
 }
 
 impl Marginal {
     pub fn kept(&self) -> Atoms<'_> {
-        Atoms { measure: &self.measure, atoms: &self.kept, weights: &self.weights }
+        Atoms { measure: &self.measure, subset: &self.kept, weights: &self.weights }
+    }
+
+    pub fn dropped(&self) -> Atoms<'_> {
+        Atoms { measure: &self.measure, subset: &self.dropped, weights: &self.dropped_weights }
     }
 }
 
 impl Builder<'_> {
     pub fn point_cost(&self) -> Option<PointCost> {
         Some(match self.problem.cost {
-            CostInput::SquaredEuclidean { period } => PointCost::SquaredEuclidean { period },
+            CostInput::SquaredEuclidean { period: None } => PointCost::Squared,
+            CostInput::SquaredEuclidean { period: Some(period) } => PointCost::SquaredTorus(period),
             CostInput::Euclidean {} => PointCost::Euclidean,
             CostInput::EuclideanPower { power } => PointCost::Power(power),
             CostInput::Cosine {} => PointCost::Cosine,
@@ -122,47 +180,53 @@ impl Builder<'_> {
         let scale = Scale { epsilon, precision: Precision::F64 };
         let bandwidth = self.method.bandwidth.unwrap_or(0.1 * self.diameter(target));
         let stored_limit = self.method.stored_kernel_mib << 20;
-        let (a, b) = (source.weights.to_vec(), target.weights.to_vec());
+        let (a, b) = (source.weights.clone(), target.weights.clone());
         Ok(PassData::new(geometry, a, b, cost_range, scale, bandwidth, stored_limit))
     }
 
     fn geometry(&self, source: Atoms<'_>, target: Atoms<'_>) -> Result<(Box<dyn Geometry>, (f64, f64))> {
-        let (n, m) = (source.atoms.len(), target.atoms.len());
+        let (n, m) = (source.subset.len(), target.subset.len());
         let Some(cost) = self.point_cost() else {
             return self.matrix(source, target);
         };
         let dimension = source.measure.dimension;
-        let cost = CostOfPoints { cost, dimension, level: self.level };
+        let (source_box, target_box) = (self.bounding_box(source), self.bounding_box(target));
+        let range = cost_bounds(cost, &source_box, &target_box);
+        let (low, high) =
+            source_box.iter().zip(&target_box).map(|(s, t)| (s.0.min(t.0), s.1.max(t.1))).unzip();
+        let cost = CostOfPoints { cost, dimension, level: self.level, low, high };
         let (x, y) = (self.own_points(source), self.own_points(target));
-        let range = cost_bounds(cost.cost, self.bounding_box(source), self.bounding_box(target));
         let geometry: Box<dyn Geometry> = match self.layout {
             Layout::Ring => {
                 let to_ring = |atoms: Atoms<'_>, mine: &[f64]| {
-                    let from = |rank| self.own_positions(atoms, rank);
-                    let to = |rank| Ring::owned_points(atoms.atoms.len(), rank, self.team.size());
-                    Arc::new(redistribute(self.team, dimension, mine, &from, &to))
+                    let from = |rank| atoms.subset.positions(Partition::new(atoms.measure.n, rank, self.team.size()).mine());
+                    let to = |rank| Ring::owned_points(atoms.subset.len(), rank, self.team.size());
+                    redistribute(self.team, dimension, mine, &from, &to).into()
                 };
                 Box::new(Ring::new(cost, n, m, to_ring(source, &x), to_ring(target, &y), self.team))
             }
-            _ => Box::new(Replicated::new(cost, Arc::new(self.team.gather(&x)), Arc::new(self.team.gather(&y)))),
+            _ => Box::new(Replicated::new(cost, self.all_points(x), self.all_points(y))),
         };
         Ok((geometry, range))
     }
 
-    /// Positions in `atoms` whose points this measure loaded on `rank`.
-    fn own_positions(&self, atoms: Atoms<'_>, rank: usize) -> Range<usize> {
-        let rows = Partition::new(atoms.measure.n, rank, self.team.size()).mine();
-        atoms.atoms.partition_point(|&i| i < rows.start)..atoms.atoms.partition_point(|&i| i < rows.end)
+    fn own_points(&self, atoms: Atoms<'_>) -> Arc<[f64]> {
+        let (d, rows) = (atoms.measure.dimension, atoms.measure.rows.clone());
+        match atoms.subset {
+            Subset::All(_) => atoms.measure.points.clone(),
+            some => {
+                let point = |k: usize| {
+                    let at = some.atom(k) - rows.start;
+                    &atoms.measure.points[at * d..(at + 1) * d]
+                };
+                some.positions(rows.clone()).flat_map(point).copied().collect()
+            }
+        }
     }
 
-    fn own_points(&self, atoms: Atoms<'_>) -> Vec<f64> {
-        let d = atoms.measure.dimension;
-        let positions = self.own_positions(atoms, self.team.rank());
-        if positions.len() == atoms.measure.rows.len() {
-            return atoms.measure.points.clone();
-        }
-        let start = atoms.measure.rows.start;
-        atoms.atoms[positions].iter().flat_map(|&i| &atoms.measure.points[(i - start) * d..(i - start + 1) * d]).copied().collect()
+    /// The points of all ranks.
+    fn all_points(&self, mine: Arc<[f64]>) -> Arc<[f64]> {
+        if self.team.size() == 1 { mine } else { self.team.gather(&mine).into() }
     }
 
     /// (low, high) per axis over all ranks.
@@ -188,7 +252,7 @@ impl Builder<'_> {
 
     /// The cost matrix from its file: own rows are read, own columns come by exchange.
     fn matrix(&self, source: Atoms<'_>, target: Atoms<'_>) -> Result<(Box<dyn Geometry>, (f64, f64))> {
-        let (team, n, m) = (self.team, source.atoms.len(), target.atoms.len());
+        let (team, n, m) = (self.team, source.subset.len(), target.subset.len());
         let owned = sweep::owned_rows(n, team.rank(), team.size());
         let rows = team.agree(self.read_matrix_rows(source, target, owned.clone()))?;
         let columns = Partition::new(m, team.rank(), team.size());
@@ -218,13 +282,13 @@ impl Builder<'_> {
             let message = format!("the matrix has shape {:?}, but there are {n} sources and {m} targets", array.shape());
             return Err(self.input.invalid(key, message));
         }
-        let mut rows = Vec::with_capacity(owned.len() * target.atoms.len());
-        for &i in &source.atoms[owned] {
+        let mut rows = Vec::with_capacity(owned.len() * target.subset.len());
+        for i in owned.map(|k| source.subset.atom(k)) {
             let row = array.read_rows(i..i + 1).map_err(|message| self.input.invalid(key, message))?;
             if let Some(j) = row.iter().position(|c| !c.is_finite()) {
                 return Err(self.input.invalid(key, format!("entry ({i}, {j}) is {}: costs must be finite", row[j])));
             }
-            rows.extend(target.atoms.iter().map(|&j| row[j]));
+            rows.extend(target.subset.iter().map(|j| row[j]));
         }
         Ok(rows)
     }
@@ -255,23 +319,20 @@ impl Builder<'_> {
     }
 }
 
-/// Bounds of c(x, y) for x and y in boxes.
-fn cost_bounds(cost: PointCost, x: Vec<(f64, f64)>, y: Vec<(f64, f64)>) -> (f64, f64) {
-    let mut squares = (0.0, 0.0);
-    for ((x_low, x_high), (y_low, y_high)) in x.into_iter().zip(y) {
+/// Bounds of c(x, y) for x and y in boxes, widened by the rounding of the points themselves.
+fn cost_bounds(cost: PointCost, x: &[(f64, f64)], y: &[(f64, f64)]) -> (f64, f64) {
+    let (mut near, mut far) = (0.0, 0.0);
+    for ((x_low, x_high), (y_low, y_high)) in x.iter().zip(y) {
         let nearest = (x_low - y_high).max(y_low - x_high).max(0.0);
         let farthest = (x_high - y_low).max(y_high - x_low);
-        squares.0 += nearest * nearest;
-        squares.1 += farthest * farthest;
+        near += nearest * nearest;
+        far += farthest * farthest;
     }
     match cost {
-        PointCost::SquaredEuclidean { period: None } => squares,
-        PointCost::SquaredEuclidean { period: Some(period) } => {
-            // Every axis contributes at most (period/2)²; the box says how many axes there are only through its size.
-            (0.0, squares.1.min(squares.1.max(period * period)))
-        }
-        PointCost::Euclidean => (squares.0.sqrt(), squares.1.sqrt()),
-        PointCost::Power(p) => (squares.0.powf(0.5 * p), squares.1.powf(0.5 * p)),
+        PointCost::Squared => (near, far),
+        PointCost::SquaredTorus(period) => (0.0, far.min(x.len() as f64 * 0.25 * period * period)),
+        PointCost::Euclidean => (near.sqrt(), far.sqrt()),
+        PointCost::Power(p) => (near.powf(0.5 * p), far.powf(0.5 * p)),
         PointCost::Cosine => (0.0, 2.0),
     }
 }
@@ -339,9 +400,4 @@ pub fn check_norms(input: &Input, key: &str, measure: &Measure) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// An error that every rank finds by itself, for the door.
-pub fn usage(message: impl Into<String>) -> Error {
-    Error::Usage(message.into())
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::certificate::Interval;
 use super::colour::Palette;
-use super::derived;
+use super::results;
 use super::distributed::PassData;
 use super::dual::Penalties;
 use super::kernels::Level;
 use super::measures::{self, Measure};
 use super::names::*;
 use super::passes::{Passes, Precision};
-use super::problem::{CostInput, DerivedResult, Layout, MethodInput, ProblemInput, Quantity};
+use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput};
 use super::setup::{self, Builder, Marginal};
 use super::solve::{Finished, Solve, StepOutcome};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::io::Image;
 use crate::math::sum::tree_sum;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
-use crate::team::{Partition, Solo, Team};
+use crate::team::{Partition, Solo, Team, machine};
 
 /// A problem of the room, at any stage of its solution.
 pub struct Transport {
@@ -97,7 +97,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let weights = team.agree(setup::reconcile(input, &problem, &mut source, &mut target))?;
     let (source, target) = (setup::keep(source), setup::keep(target));
     let point_bytes = 8 * (source.measure.n * source.measure.dimension + target.measure.n * target.measure.dimension);
-    let memory = team.min(crate::team::machine::memory_per_rank(team) as f64) as u64;
+    let memory = team.min(machine::memory_per_rank(team) as f64) as u64;
     let layout = setup::choose_layout(method.layout, point_bytes as u64, memory);
     let builder = Builder { input, problem: &problem, method: &method, level, layout, team };
 
@@ -162,14 +162,14 @@ fn read_warm_start(input: &Input, file: &Path, target: &Marginal) -> Result<Vec<
     if g.len() != target.measure.n {
         return Err(input.invalid(key, format!("{} potentials for {} target points", g.len(), target.measure.n)));
     }
-    Ok(target.kept.iter().map(|&j| g[j]).collect())
+    Ok(target.kept.iter().map(|j| g[j]).collect())
 }
 
 impl Transport {
     /// Values at the kept atoms and at the dropped ones, in the order of the measure.
     fn whole(marginal: &Marginal, kept: &[f64], dropped: &[f64]) -> Vec<f64> {
         let mut all = vec![0.0; marginal.measure.n];
-        marginal.kept.iter().zip(kept).chain(marginal.dropped.iter().zip(dropped)).for_each(|(&i, v)| all[i] = *v);
+        marginal.kept.iter().zip(kept).chain(marginal.dropped.iter().zip(dropped)).for_each(|(i, v)| all[i] = *v);
         all
     }
 
@@ -218,10 +218,6 @@ fn walk_image(walk: &mut dyn Walk, name: &Name, image: &Image, rank: usize, byte
     walk.block(name, &global, &Hyperslab::rows(mine, &[image.cols, 3]), Data::U8(values))
 }
 
-fn bytes_of(image: &Image) -> Vec<u8> {
-    image.rgb.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
-}
-
 impl Solver for Transport {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
         let outcome = self.solve.step(&mut self.pair.with(team))?;
@@ -248,19 +244,16 @@ impl Solver for Transport {
         let mut epsilon = self.epsilon;
         walk.scalar(&EPSILON, (&mut epsilon).into())?;
         for (marginal, points, weights, shape) in [
-            (&mut self.source, &SOURCE_POINTS, &SOURCE_WEIGHTS, &SOURCE_SHAPE),
-            (&mut self.target, &TARGET_POINTS, &TARGET_WEIGHTS, &TARGET_SHAPE),
+            (&self.source, &SOURCE_POINTS, &SOURCE_WEIGHTS, &SOURCE_SHAPE),
+            (&self.target, &TARGET_POINTS, &TARGET_WEIGHTS, &TARGET_SHAPE),
         ] {
-            let measure = &mut marginal.measure;
+            let measure = &marginal.measure;
             if measure.dimension > 0 {
                 let global = [measure.n, measure.dimension];
                 let mine = Hyperslab::rows(measure.rows.clone(), &global[1..]);
-                walk.block(points, &global, &mine, (&mut measure.points).into())?;
+                walk.block(points, &global, &mine, (&mut measure.points.to_vec()).into())?;
             }
-            let mut all = std::mem::take(&mut measure.weights);
-            let walked = walk_rows(walk, weights, measure, &[], &mut all);
-            measure.weights = all;
-            walked?;
+            walk_rows(walk, weights, measure, &[], &mut measure.weights.to_vec())?;
             if let Some(axes) = &measure.axes {
                 let mut lengths: Vec<u64> = axes.iter().map(|axis| axis.len() as u64).collect();
                 walk.scalar(shape, (&mut lengths).into())?;
@@ -335,11 +328,11 @@ impl Solver for Transport {
             walk.block(&PLAN_MASS, &global, &all, Data::F64(&mut mass[..held]))?;
         }
         if let (Some(photo), Some(transferred)) = (&source.photo, &mut done.derived.transferred) {
-            walk_image(walk, &SOURCE_IMAGE, &photo.image, self.rank, &mut bytes_of(&photo.image))?;
+            walk_image(walk, &SOURCE_IMAGE, &photo.image, self.rank, &mut photo.image.bytes())?;
             walk_image(walk, &TRANSFERRED_IMAGE, &photo.image, self.rank, transferred)?;
         }
         if let (Some(_), Some(photo)) = (&source.photo, &target.photo) {
-            walk_image(walk, &TARGET_IMAGE, &photo.image, self.rank, &mut bytes_of(&photo.image))?;
+            walk_image(walk, &TARGET_IMAGE, &photo.image, self.rank, &mut photo.image.bytes())?;
         }
         Ok(())
     }
@@ -398,20 +391,28 @@ impl Transport {
         let photo = self.source.measure.photo.clone().filter(|_| self.target.measure.photo.is_some());
         if self.wants(DerivedResult::BarycentricMap) || photo.is_some() {
             let d = self.source.measure.dimension;
-            let kept = derived::barycentric_map(&mut self.pair, team, &finished.psi, &finished.phi)?;
+            let kept = results::barycentric_map(&mut self.pair, team, &finished.psi, &finished.phi)?;
             let mut map = vec![f64::NAN; self.source.measure.n * d];
-            let mut place = |atoms: &[usize], rows: &[f64]| {
-                atoms.iter().zip(rows.chunks(d)).for_each(|(&i, row)| map[i * d..(i + 1) * d].copy_from_slice(row));
+            let mut place = |atoms: &setup::Subset, rows: &[f64]| {
+                atoms.iter().zip(rows.chunks(d)).for_each(|(i, row)| map[i * d..(i + 1) * d].copy_from_slice(row));
             };
             place(&self.source.kept, &kept);
             if let Some(passes) = &mut self.extensions.0 {
-                place(&self.source.dropped, &derived::barycentric_map(passes, team, dropped_psi, &finished.phi)?);
+                place(&self.source.dropped, &results::barycentric_map(passes, team, dropped_psi, &finished.phi)?);
             }
             if let Some(photo) = photo {
-                let palette = Palette::of(&bytes_of(&photo.image), photo.space, photo.levels);
-                derived.transferred = Some(palette.recolour(&bytes_of(&photo.image), &map));
+                let palette = Palette::of(&photo.image.bytes(), photo.space, photo.levels);
+                derived.transferred = Some(palette.recolour(&photo.image.bytes(), &map));
             }
             derived.barycentric_map = Some(map);
+        }
+        if self.wants(DerivedResult::PlanEntries) {
+            let count = self.problem.plan_entries;
+            let (rows, columns, mut mass) =
+                results::largest_entries(&mut self.pair, team, &finished.psi, &finished.phi, count);
+            let original = |kept: &setup::Subset, at: Vec<u64>| at.iter().map(|&k| kept.atom(k as usize) as u64).collect();
+            mass.iter_mut().for_each(|p| *p *= self.mass);
+            derived.plan = Some((original(&self.source.kept, rows), original(&self.target.kept, columns), mass));
         }
         Ok(derived)
     }

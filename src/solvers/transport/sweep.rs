@@ -242,6 +242,7 @@ fn build(
     team: &dyn Team,
 ) {
     let h: Vec<f64> = phi.iter().zip(b).map(|(p, b)| p + ln(*b)).collect();
+    let level = geometry.level();
     let exact = Scale { precision: Precision::F64, ..scale };
     geometry.blocks(Side::Source, exact, team, &mut |block| {
         *pieces = owned
@@ -249,7 +250,7 @@ fn build(
             .into_par_iter()
             .map(|k| {
                 let rows = block_start(n, blocks, k)..block_start(n, blocks, k + 1);
-                StoredKernel::build(block.rows, block.local(&rows), &h, &psi[rows], scale.precision)
+                StoredKernel::build(block.rows, block.local(&rows), &h, &psi[rows], scale.precision, level)
             })
             .collect();
     });
@@ -325,7 +326,10 @@ fn leaf(entries: &Entries<'_>, closing: Closing<'_>, k: usize, psi: &mut [f64]) 
         Entries::OnTheFly { rows: kernel, base, h } => {
             kernel.sweep(rows.start - base..rows.end - base, h, shift, &mut close, &mut columns, scratch);
         }
-        Entries::Stored { pieces, first, v } => pieces[k - first].sweep(v, &mut close, &mut columns, scratch),
+        Entries::Stored { pieces, first, v } => {
+            let piece = &pieces[k - first];
+            piece.sweep(0..piece.rows(), v, &mut close, &mut columns, scratch);
+        }
     });
     columns
 }
