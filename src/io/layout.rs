@@ -154,6 +154,9 @@ impl Sections for Measure {
 impl Walk for Measure {
     fn block(&mut self, name: &Name, global: &[usize], _mine: &Hyperslab, data: Data<'_>) -> Result<()> {
         let (kind, _) = h5::bytes_of(data);
+        if global.is_empty() {
+            return Err(Error::file(format!("{}/{}", self.group, name.name), "a block needs at least one axis"));
+        }
         self.push(name, kind, global.to_vec(), None, false)
     }
 
