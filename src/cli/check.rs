@@ -137,8 +137,8 @@ mod tests {
             checkpoint_bytes: 1,
         };
         let text = page(&e, "toy", 3, 2, 1000, Path::new("a.out"), Style::default());
-        assert!(text.contains("total                    64.0 MB"), "{text}");
-        assert!(text.contains("on 3 ranks, at most     192.0 MB"), "{text}");
+        assert!(text.contains("total                 64.0 MB"), "{text}");
+        assert!(text.contains("on 3 ranks, at most  192.0 MB"), "{text}");
         assert!(text.contains("16.0 kB in 4 messages") && text.contains("2.000 ms"), "{text}");
         assert!(text.contains("the disk is too full"), "{text}");
     }

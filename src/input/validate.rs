@@ -173,9 +173,10 @@ impl Check<'_> {
             if !entries.iter().any(|e| e.key == name) {
                 let of_value = properties.and_then(|p| p.get(name)).unwrap_or(&Json::Null);
                 let meaning = of_value.get("description").and_then(Json::as_str).unwrap_or("");
-                let what = match (key.is_empty(), describe(self.root, of_value)) {
-                    (true, _) if name != "solver" => format!("section [{name}] is missing"),
-                    (_, allowed) => format!("is missing; {allowed}"),
+                let is_table = resolve(self.root, of_value).get("type").and_then(Json::as_str) == Some("object");
+                let what = match key.is_empty() && is_table {
+                    true => format!("section [{name}] is missing"),
+                    false => format!("is missing; {}", describe(self.root, of_value)),
                 };
                 let meaning = if meaning.is_empty() { String::new() } else { format!(" ({})", plain(meaning)) };
                 return Err(finding(&join(key, name), place, "", format!("{what}{meaning}")));

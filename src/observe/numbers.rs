@@ -37,7 +37,7 @@ pub fn show(number: &Number) -> Shown {
 fn decimals_of(width: f64, scale: f64) -> i32 {
     let digits = |x: f64| if x > 0.0 && x.is_finite() { x.log10().floor() as i32 } else { -17 };
     let most = 16 - digits(scale).max(-300);
-    (1 - digits(width)).min(most)
+    if width > 0.0 { (1 - digits(width)).min(most) } else { most }
 }
 
 /// `x` to `decimals` places, in the notation that is shorter.

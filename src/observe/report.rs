@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn the_table_shows_certified_intervals_and_the_rate() {
         let table = report().table(Path::new("a.out"), Style::default());
-        assert!(table.contains("cost  0.12345679  ∈ [0.12345670, 0.12345690]  a cost"), "{table}");
+        assert!(table.contains("cost  0.123456789  ∈ [0.12345670, 0.12345690]  a cost"), "{table}");
         assert!(table.contains("1.00 Gentries/s") && table.contains("a.out/output.h5"), "{table}");
         assert!(table.starts_with("toy  stopped by the limit of steps after 12 steps\n"), "{table}");
         assert!(!table.contains('\x1b'));

@@ -105,9 +105,9 @@ impl Toy {
 impl Solver for Toy {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         std::thread::sleep(std::time::Duration::from_millis(self.method.pause));
-        if step == self.method.fail_at && team.rank() == 1 % team.size() {
-            return Err(Error::Numerical { step, message: "the toy was told to fail".into() });
-        }
+        let fails = step == self.method.fail_at && team.rank() == 1 % team.size();
+        let message = "the toy was told to fail".to_string();
+        team.agree(if fails { Err(Error::Numerical { step, message }) } else { Ok(()) })?;
         if step == self.method.interrupt_at && !self.interrupted {
             self.interrupted = true;
             return Err(Error::Interrupted);
