@@ -1,3 +1,4 @@
+pub mod grid;
 pub mod kernels;
 pub mod passes;
 pub mod problem;
