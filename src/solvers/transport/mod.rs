@@ -19,7 +19,7 @@ pub mod dual;
 pub mod exact;
 pub mod generated;
 pub mod geometry;
-//pub mod grid;
+pub mod grid;
 pub mod kernels;
 pub mod measures;
 pub mod methods;
