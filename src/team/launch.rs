@@ -63,7 +63,7 @@ pub fn launcher_mismatch(size: usize, env: Environment) -> Option<String> {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().trim_end_matches(['\0', ' '])
+    text.lines().next().unwrap_or_default().trim_end()
 }
 
 #[cfg(test)]

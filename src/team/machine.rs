@@ -177,7 +177,8 @@ mod tests {
     use crate::team::{Solo, threads};
 
     fn view(cores: std::ops::Range<u64>, launcher_cores: usize) -> View {
-        View { node: "n".into(), visible: cores.len(), cores: cores.collect(), launcher_cores }
+        let cores: Vec<u64> = cores.collect();
+        View { node: "n".into(), visible: cores.len(), cores, launcher_cores }
     }
 
     #[test]

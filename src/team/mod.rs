@@ -88,6 +88,9 @@ pub trait Pending {
 /// `main`, and dropped last: with MPI, dropping it finalises MPI and nothing may follow.
 ///
 /// From here on a panic on any rank ends the whole job with exit code 1 and one message on stderr.
+///
+/// # Errors
+/// [`Error::Usage`](crate::error::Error::Usage) on every rank alike; [`launch::launcher_rank`] tells which is to speak.
 pub fn start() -> Result<Box<dyn Team>> {
     #[cfg(feature = "mpi")]
     return Ok(Box::new(Mpi::start()?));

@@ -138,6 +138,11 @@ impl Team for Mpi {
             }
             return self.exchange_bytes_into(&send, &mut receive);
         }
+        if all.is_empty() {
+            return;
+        }
+        // Rust's address of nothing is 1, which is Open MPI's MPI_IN_PLACE.
+        let mine = if mine.is_empty() { &[0][..0] } else { mine };
         // Here all counts and displacements are at most the cut and fit.
         let counts: Vec<c_int> = counts.iter().map(|&n| n as c_int).collect();
         let starts: Vec<c_int> = counts.iter().scan(0, |next, &n| Some(std::mem::replace(next, *next + n))).collect();
@@ -242,5 +247,8 @@ fn abort() -> ! {
 
 /// The MPI library, in its own words; allowed before MPI is initialised.
 pub(super) fn library_version() -> String {
-    mpi::environment::library_version().unwrap_or_else(|_| "an MPI library that does not tell its version".into())
+    match mpi::environment::library_version() {
+        Ok(version) => version.trim_end_matches(['\0', '\n', ' ']).to_string(),
+        Err(_) => "an MPI library that does not tell its version".into(),
+    }
 }

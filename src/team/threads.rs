@@ -224,3 +224,116 @@ impl Pending for Coming<'_> {
         self.from.iter().map(|&from| self.rank.receive(self.kind, from, self.call)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The words of the panic that `run` ends with, and how long it took.
+    fn panic_of(size: usize, program: impl Fn(&dyn Team) + Sync) -> (String, Duration) {
+        let start = Instant::now();
+        let payload = catch_unwind(AssertUnwindSafe(|| run(size, program))).unwrap_err();
+        let words = payload.downcast::<String>().map(|s| *s);
+        let words = words.unwrap_or_else(|payload| payload.downcast_ref::<&str>().unwrap().to_string());
+        (words, start.elapsed())
+    }
+
+    #[test]
+    fn a_panic_on_rank_2_of_4_ends_the_other_three_within_a_second() {
+        let ended = AtomicUsize::new(0);
+        struct Count<'a>(&'a AtomicUsize);
+        impl Drop for Count<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (words, took) = panic_of(4, |team| {
+            let _count = Count(&ended);
+            team.barrier();
+            if team.rank() == 2 {
+                panic!("the third one fails");
+            }
+            team.barrier();
+            unreachable!("the barrier broke");
+        });
+        assert_eq!(words, "the third one fails");
+        assert_eq!(ended.load(Ordering::SeqCst), 4);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[test]
+    fn a_rank_that_returns_early_is_an_error_on_those_that_wait() {
+        let (words, _) = panic_of(3, |team| {
+            if team.rank() != 1 {
+                team.barrier();
+            }
+        });
+        assert!(words.contains("for rank 1, which has returned"), "{words}");
+    }
+
+    #[test]
+    fn two_different_calls_do_not_meet() {
+        let (words, _) = panic_of(2, |team| {
+            if team.rank() == 0 {
+                team.gather(&[1u64]);
+            } else {
+                team.exchange_counted(&[vec![0u64], vec![0]], &[1, 1]);
+            }
+        });
+        assert!(words.contains("gather") && words.contains("exchange"), "{words}");
+    }
+
+    #[test]
+    fn messages_under_way_do_not_mix_with_later_calls_nor_with_each_other() {
+        run(4, |team| {
+            let (rank, size) = (team.rank(), team.size());
+            let to_each =
+                |k: usize| (0..size).map(|to| vec![(k * 100 + rank * 10 + to) as u32; to + k]).collect::<Vec<_>>();
+            let first = team.start_exchange(&to_each(1));
+            let root = team.start_broadcast(3, &[rank as f64; 5]);
+            let second = team.start_exchange(&to_each(2));
+            assert_eq!(team.gather(&[rank as u8]), [0, 1, 2, 3]);
+            assert_eq!(team.sum(team.split(100), |i| i as f64), 4950.0);
+            // Waited for in another order than started.
+            for (k, pending) in [(2, second), (1, first)] {
+                for (from, got) in pending.wait().into_iter().enumerate() {
+                    assert_eq!(got, vec![(k * 100 + from * 10 + rank) as u32; rank + k]);
+                }
+            }
+            assert_eq!(root.wait(), [3.0; 5]);
+        });
+    }
+
+    #[test]
+    fn a_message_arrives_while_its_receiver_works() {
+        // Rank 0 waits for the broadcast before rank 1, which sent it, has left its work.
+        let order = Mutex::new(Vec::new());
+        let (received, release) = std::sync::mpsc::channel();
+        let release = Mutex::new(release);
+        run(2, |team| {
+            let message = team.start_broadcast(1, &[7u8]);
+            if team.rank() == 1 {
+                release.lock().unwrap().recv_timeout(Duration::from_secs(10)).unwrap();
+                order.lock().unwrap().push("work of rank 1 ends");
+            }
+            assert_eq!(message.wait(), [7]);
+            if team.rank() == 0 {
+                order.lock().unwrap().push("rank 0 has the message");
+                received.send(()).unwrap();
+            }
+        });
+        assert_eq!(order.into_inner().unwrap(), ["rank 0 has the message", "work of rank 1 ends"]);
+    }
+
+    #[test]
+    fn a_message_that_nobody_waits_for_harms_nothing() {
+        run(3, |team| {
+            drop(team.start_broadcast(0, &[1u8; 10]));
+            assert_eq!(team.max(team.rank() as f64), 2.0);
+        });
+    }
+}

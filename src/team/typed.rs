@@ -273,3 +273,179 @@ impl<T: Pod> Broadcast<'_, T> {
         bytemuck::pod_collect_to_vec(&self.pending.wait()[0])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::math::sum::tree_sum;
+    use crate::team::{Solo, threads};
+
+    const SIZES: std::ops::RangeInclusive<usize> = 1..=7;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn sum_has_the_bits_of_tree_sum_on_1_to_7_ranks(
+            x in prop::collection::vec((-1.0..1.0f64, -40..40i32).prop_map(|(m, e)| m * 2f64.powi(e)), 0..400)
+        ) {
+            let serial = tree_sum(x.len(), |i| x[i]).to_bits();
+            for size in SIZES {
+                for bits in threads::run(size, |team| team.sum(team.split(x.len()), |i| x[i]).to_bits()) {
+                    prop_assert_eq!(bits, serial);
+                }
+            }
+        }
+
+        #[test]
+        fn transpose_of_any_shape_on_1_to_7_ranks_is_the_transpose(n in 0..80usize, m in 0..80usize) {
+            let a: Vec<u32> = (0..(n * m) as u32).collect();
+            let expected: Vec<u32> = (0..m).flat_map(|j| (0..n).map(move |i| (i * m + j) as u32)).collect();
+            for size in SIZES {
+                let rows = threads::run(size, |team| {
+                    let (n, m) = (team.split(n), team.split(m));
+                    team.transpose(n, m, &a[n.mine().start * m.n..n.mine().end * m.n])
+                });
+                prop_assert_eq!(&rows.concat(), &expected);
+            }
+        }
+
+        #[test]
+        fn fetch_finds_any_rows_in_any_order(
+            n in 1..50usize, wanted in prop::collection::vec(any::<prop::sample::Index>(), 0..60), width in 1..4usize
+        ) {
+            let a: Vec<i64> = (0..(n * width) as i64).map(|x| x * x).collect();
+            for size in SIZES {
+                threads::run(size, |team| {
+                    let part = team.split(n);
+                    // Every rank wants others: rotated by its number.
+                    let wanted: Vec<usize> = wanted.iter().map(|w| (w.index(n) + team.rank()) % n).collect();
+                    let rows = team.fetch(part, width, &a[part.mine().start * width..part.mine().end * width], &wanted);
+                    let expected: Vec<i64> = wanted.iter().flat_map(|w| &a[w * width..][..width]).copied().collect();
+                    assert_eq!(rows, expected);
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_sum_has_the_same_bits_on_1_to_7_ranks_with_threads_or_without() {
+        let term = |i: usize| (i as f64).sin().powi(3) * 1e3f64.powi((i % 7) as i32);
+        for n in [1, 64, 4097, 200_003] {
+            let serial = tree_sum(n, term).to_bits();
+            for size in SIZES {
+                for (a, b) in threads::run(size, |team| {
+                    let part = team.split(n);
+                    (team.sum(part, term).to_bits(), team.sum_parallel(part, term).to_bits())
+                }) {
+                    assert_eq!((a, b), (serial, serial), "n = {n} on {size} ranks");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gathers_agree_for_uneven_parts_and_for_more_ranks_than_items() {
+        for n in [0, 1, 3, 5, 101] {
+            for size in SIZES {
+                for width in [1, 3] {
+                    let whole: Vec<f32> = (0..n * width).map(|x| x as f32 / 3.0).collect();
+                    threads::run(size, |team| {
+                        let part = team.split(n);
+                        let own = part.mine().start * width..part.mine().end * width;
+                        assert_eq!(team.gather(&whole[own.clone()]), whole);
+                        let mut all = vec![f32::NAN; n * width];
+                        team.gather_into(part, &whole[own.clone()], &mut all);
+                        assert_eq!(all, whole);
+                        let mut all = vec![f32::NAN; n * width];
+                        all[own.clone()].copy_from_slice(&whole[own]);
+                        team.gather_in_place(part, &mut all);
+                        assert_eq!(all, whole);
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exchange_delivers_lists_of_any_length() {
+        for size in SIZES {
+            threads::run(size, |team| {
+                let list = |from: usize, to: usize| vec![(from * 8 + to) as u16; (from * 5 + to * 3) % 4];
+                let send: Vec<_> = (0..size).map(|to| list(team.rank(), to)).collect();
+                let expected: Vec<_> = (0..size).map(|from| list(from, team.rank())).collect();
+                assert_eq!(team.exchange(&send), expected);
+                assert_eq!(team.start_exchange(&send).wait(), expected);
+            });
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_hide_a_nan_nor_the_sign_of_zero() {
+        threads::run(3, |team| {
+            let of = |values: [f64; 3]| (team.min(values[team.rank()]), team.max(values[team.rank()]));
+            assert_eq!(of([2.0, -1.0, 5.0]), (-1.0, 5.0));
+            assert_eq!(of([f64::NEG_INFINITY, 1.0, f64::INFINITY]), (f64::NEG_INFINITY, f64::INFINITY));
+            let (low, high) = of([1.0, f64::NAN, 2.0]);
+            assert!(low.is_nan() && high.is_nan());
+            let (low, high) = of([0.0, -0.0, 0.0]);
+            assert_eq!((low.to_bits(), high.to_bits()), ((-0f64).to_bits(), 0f64.to_bits()));
+            assert!(team.any(team.rank() == 2) && !team.any(false));
+        });
+    }
+
+    fn numerical(step: u64) -> Error {
+        Error::Numerical { step, message: "diverged".into() }
+    }
+
+    #[test]
+    fn all_fail_with_the_lowest_failing_rank_and_its_exit_code() {
+        let errors = threads::run(4, |team| {
+            team.agree(match team.rank() {
+                1 => Err(Error::Usage("bad".into())),
+                3 => Err(numerical(3)),
+                rank => Ok(rank),
+            })
+        });
+        assert_eq!(errors, vec![Err(Error::Remote { rank: 1, code: 2, message: "bad".into() }); 4]);
+        assert_eq!(errors[3].as_ref().unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn success_stays_with_its_rank_and_a_second_agreement_changes_nothing() {
+        threads::run(3, |team| {
+            assert_eq!(team.agree(Ok(team.rank())), Ok(team.rank()));
+            let once = team.agree(if team.rank() == 2 { Err(numerical(1)) } else { Ok(()) });
+            assert_eq!(once, Err(Error::Remote { rank: 2, code: 1, message: "step 1: diverged".into() }));
+            assert_eq!(team.agree(once.clone()), once);
+        });
+    }
+
+    #[test]
+    fn what_every_rank_says_needs_no_rank() {
+        let own = || Error::Input {
+            file: PathBuf::from("a.toml"),
+            line: Some(3),
+            key: "epsilon".into(),
+            value: "-1".into(),
+            message: "must be positive".into(),
+        };
+        for size in [1, 3] {
+            assert_eq!(threads::run(size, |team| team.agree::<()>(Err(own()))), vec![Err(own()); size]);
+        }
+        assert_eq!((&Solo as &dyn Team).agree::<()>(Err(own())), Err(own()));
+    }
+
+    #[test]
+    fn an_interruption_stays_one_unless_something_failed() {
+        threads::run(3, |team| {
+            let interrupted = if team.rank() == 1 { Err(Error::Interrupted) } else { Ok(()) };
+            assert_eq!(team.agree(interrupted), Err(Error::Interrupted));
+            let mixed = if team.rank() == 2 { Err(numerical(9)) } else { Err::<(), _>(Error::Interrupted) };
+            assert!(matches!(team.agree(mixed), Err(Error::Remote { rank: 2, code: 1, .. })));
+        });
+    }
+}
