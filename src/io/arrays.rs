@@ -290,8 +290,7 @@ fn archive(file: File) -> Outcome<zip::ZipArchive<BufReader<File>>> {
 
 fn open_npz(path: PathBuf, file: File, dataset: Option<&str>) -> Outcome<ArrayFile> {
     let mut archive = archive(file)?;
-    let names: Vec<String> =
-        archive.file_names().filter_map(|n| n.strip_suffix(".npy")).map(str::to_string).collect();
+    let names: Vec<String> = archive.file_names().filter_map(|n| n.strip_suffix(".npy")).map(str::to_string).collect();
     let name = choose(dataset, &names, "array")?;
     let index = archive.index_for_name(&format!("{name}.npy")).ok_or("damaged archive")?;
     let mut member = archive.by_index(index).map_err(|e| e.to_string())?;

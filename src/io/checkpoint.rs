@@ -36,8 +36,9 @@ pub fn save(directory: &Path, keep: usize, header: &Header, team: &dyn Team, fil
     h5::start();
     let path = name(directory, 0);
     let temporary = beside(&path, ".tmp");
-    let written = write_temporary(&path, &temporary, header, Storage::checkpoint(), team, fill)
-        .and_then(|()| on_root(team, &path, || rotate(directory, keep.max(1)).and_then(|()| publish(&temporary, &path))));
+    let written = write_temporary(&path, &temporary, header, Storage::checkpoint(), team, fill).and_then(|()| {
+        on_root(team, &path, || rotate(directory, keep.max(1)).and_then(|()| publish(&temporary, &path)))
+    });
     if written.is_err() && team.rank() == 0 {
         // Nothing to add when it cannot be removed: the error that brought us here says more.
         let _ = fs::remove_file(&temporary);
@@ -97,7 +98,8 @@ impl Checkpoint {
     /// [`Error::File`] when there are checkpoints and none is whole.
     pub fn newest(directory: &Path, team: &dyn Team) -> Result<Option<Self>> {
         // What rank 0 sees decides: on a shared file system the others may see a rename later.
-        let mine: Vec<u64> = if team.rank() == 0 { ages(directory).iter().map(|&a| a as u64).collect() } else { vec![] };
+        let mine: Vec<u64> =
+            if team.rank() == 0 { ages(directory).iter().map(|&a| a as u64).collect() } else { vec![] };
         let ages: Vec<u64> = bytemuck::pod_collect_to_vec(&team.gather_bytes(bytemuck::cast_slice(&mine)));
         let mut warnings = Vec::new();
         for &age in &ages {

@@ -183,9 +183,7 @@ pub(super) fn write(
 ) -> Outcome<()> {
     assert_eq!(bytes.len(), count.iter().product::<usize>() * kind.size());
     // SAFETY: `bytes` holds `count` values of `kind`, as asserted.
-    unsafe {
-        select(dataset, start, count, kind, |d, t, m, f| H5Dwrite(d, t, m, f, transfer, bytes.as_ptr().cast()))
-    }
+    unsafe { select(dataset, start, count, kind, |d, t, m, f| H5Dwrite(d, t, m, f, transfer, bytes.as_ptr().cast())) }
 }
 
 /// Reads the block at `start` of size `count`, converting to `kind` if the file has another type.
@@ -219,15 +217,36 @@ pub(super) fn attribute_text(at: &Location, name: &str) -> Option<String> {
             let all = attribute.read_raw::<hdf5::types::VarLenAscii>().ok()?;
             list(all.iter().map(|s| s.to_string()).collect())
         }
-        TypeDescriptor::Integer(_) => {
-            list(attribute.as_reader().conversion(hdf5::Conversion::Soft).read_raw::<i64>().ok()?.iter().map(|x| x.to_string()).collect())
-        }
-        TypeDescriptor::Unsigned(_) => {
-            list(attribute.as_reader().conversion(hdf5::Conversion::Soft).read_raw::<u64>().ok()?.iter().map(|x| x.to_string()).collect())
-        }
-        TypeDescriptor::Float(_) => {
-            list(attribute.as_reader().conversion(hdf5::Conversion::Soft).read_raw::<f64>().ok()?.iter().map(|x| x.to_string()).collect())
-        }
+        TypeDescriptor::Integer(_) => list(
+            attribute
+                .as_reader()
+                .conversion(hdf5::Conversion::Soft)
+                .read_raw::<i64>()
+                .ok()?
+                .iter()
+                .map(|x| x.to_string())
+                .collect(),
+        ),
+        TypeDescriptor::Unsigned(_) => list(
+            attribute
+                .as_reader()
+                .conversion(hdf5::Conversion::Soft)
+                .read_raw::<u64>()
+                .ok()?
+                .iter()
+                .map(|x| x.to_string())
+                .collect(),
+        ),
+        TypeDescriptor::Float(_) => list(
+            attribute
+                .as_reader()
+                .conversion(hdf5::Conversion::Soft)
+                .read_raw::<f64>()
+                .ok()?
+                .iter()
+                .map(|x| x.to_string())
+                .collect(),
+        ),
         _ => None,
     }
 }

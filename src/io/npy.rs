@@ -50,9 +50,11 @@ impl Descr {
     pub fn decode(&self, bytes: &[u8], out: &mut Vec<f64>) {
         macro_rules! as_f64 {
             ($t:ty) => {
-                out.extend(bytes.as_chunks().0.iter().map(|&b| {
-                    (if self.big_endian { <$t>::from_be_bytes(b) } else { <$t>::from_le_bytes(b) }) as f64
-                }))
+                out.extend(
+                    bytes.as_chunks().0.iter().map(|&b| {
+                        (if self.big_endian { <$t>::from_be_bytes(b) } else { <$t>::from_le_bytes(b) }) as f64
+                    }),
+                )
             };
         }
         match (self.kind, self.size) {
@@ -103,8 +105,9 @@ impl Header {
         let tuple = value_of(&text, "shape").and_then(|v| v.strip_prefix('(')).ok_or_else(broken)?;
         let tuple = tuple.split(')').next().unwrap_or_default();
         let axes = tuple.split(',').map(str::trim).filter(|a| !a.is_empty());
-        let shape: Vec<usize> =
-            axes.map(|a| a.parse().map_err(|_| format!("absurd shape ({tuple}) in NumPy header"))).collect::<Outcome<_>>()?;
+        let shape: Vec<usize> = axes
+            .map(|a| a.parse().map_err(|_| format!("absurd shape ({tuple}) in NumPy header")))
+            .collect::<Outcome<_>>()?;
         let header = Header { descr, fortran, shape, offset: 8 + width as u64 + u64::from(length) };
         header.bytes()?;
         Ok(header)
