@@ -50,7 +50,7 @@ impl Scale {
     pub fn label(&self, tick: f64) -> String {
         if self.log {
             let exponent = tick.round();
-            if (tick - exponent).abs() < 1e-9 { power_of_ten(exponent as i32) } else { number(10f64.powf(tick)) }
+            if (tick - exponent).abs() < 1e-9 { power_of_ten(exponent as i32) } else { number(10f64.powf(tick), 4) }
         } else {
             let step = self.ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
             fixed(tick, step)
@@ -78,7 +78,7 @@ impl Ranged for Scale {
 
 impl ValueFormatter<f64> for Scale {
     fn format(value: &f64) -> String {
-        number(*value)
+        number(*value, 4)
     }
 
     fn format_ext(&self, value: &f64) -> String {
@@ -86,11 +86,13 @@ impl ValueFormatter<f64> for Scale {
     }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten inside [low, high]; about `wanted` of them.
+/// Multiples of 1, 2 or 5 times a power of ten inside [low, high]; about `wanted` of them, or half as many again.
 pub(super) fn round_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     let raw = (high - low) / wanted as f64;
     let magnitude = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|s| *s >= raw).unwrap_or(magnitude * 10.0);
+    let distance = |m: &f64| (m * magnitude / raw).ln().abs();
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(1.0);
+    let step = step * magnitude;
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     (first..=last).map(|k| k as f64 * step).collect()
@@ -124,27 +126,30 @@ pub(super) fn power_of_ten(exponent: i32) -> String {
 
 /// As many decimals as tell neighbours at distance `step` apart.
 fn fixed(v: f64, step: f64) -> String {
-    if v != 0.0 && !(1e-3..1e5).contains(&v.abs().max(step.abs())) {
-        return number(v);
+    if v.abs() < 1e-9 * step.abs() {
+        return "0".into();
+    }
+    if !(1e-3..1e5).contains(&v.abs().max(step.abs())) {
+        return number(v, 4);
     }
     let decimals = (-step.abs().log10() + 1e-9).ceil().clamp(0.0, 9.0) as usize;
-    let text = format!("{v:.decimals$}");
-    if text.trim_start_matches(['-', '0', '.']).is_empty() { text.trim_start_matches('-').to_string() } else { text }
+    format!("{v:.decimals$}")
 }
 
-/// Short form with four significant digits, as m·10ᵉ where that is shorter.
-pub(super) fn number(v: f64) -> String {
+/// Short form with so many significant digits, as m·10ᵉ for very large and very small numbers.
+pub fn number(v: f64, digits: usize) -> String {
     if v == 0.0 || !v.is_finite() {
         return format!("{v}");
     }
+    let bare = |text: String| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+    };
+    let last = digits.max(1) as i32 - 1;
     let exponent = v.abs().log10().floor() as i32;
-    if (-3..5).contains(&exponent) {
-        let decimals = (3 - exponent).max(0) as usize;
-        let text = format!("{v:.decimals$}");
-        return if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text };
+    if (-3..=last.max(4)).contains(&exponent) {
+        return bare(format!("{v:.*}", (last - exponent).max(0) as usize));
     }
-    let mantissa = format!("{:.2}", v / 10f64.powi(exponent));
-    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+    let mantissa = bare(format!("{:.*}", last.min(2) as usize, v / 10f64.powi(exponent)));
     if mantissa == "1" { power_of_ten(exponent) } else { format!("{mantissa}·{}", power_of_ten(exponent)) }
 }
 
@@ -176,7 +181,7 @@ mod tests {
         for (v, text) in
             [(0.25, "0.25"), (1234.5, "1234"), (1e-6, "10⁻⁶"), (2.5e7, "2.5·10⁷"), (0.0, "0"), (-3.0, "-3")]
         {
-            assert_eq!(number(v), text);
+            assert_eq!(number(v, 4), text);
         }
     }
 

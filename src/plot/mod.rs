@@ -18,6 +18,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::{Error, Result};
+pub use axes::number;
 use colours::Rgb;
 pub use raster::Raster;
 
