@@ -398,13 +398,10 @@ mod tests {
         let dir = Dir::new();
         // a[i, j, k] = 100 i + 10 j + k, of shape (4, 2, 3), in Fortran order: i fastest.
         let value = |i: usize, j: usize, k: usize| (100 * i + 10 * j + k) as i32;
-        let expected: Vec<f64> = (1..3)
-            .flat_map(|i| (0..2).flat_map(move |j| (0..3).map(move |k| f64::from(value(i, j, k)))))
-            .collect();
-        let c: Vec<u8> =
-            (0..24).flat_map(|n| value(n / 6, n / 3 % 2, n % 3).to_be_bytes()).collect();
-        let f: Vec<u8> =
-            (0..24).flat_map(|n| value(n % 4, n / 4 % 2, n / 8).to_be_bytes()).collect();
+        let expected: Vec<f64> =
+            (1..3).flat_map(|i| (0..2).flat_map(move |j| (0..3).map(move |k| f64::from(value(i, j, k))))).collect();
+        let c: Vec<u8> = (0..24).flat_map(|n| value(n / 6, n / 3 % 2, n % 3).to_be_bytes()).collect();
+        let f: Vec<u8> = (0..24).flat_map(|n| value(n % 4, n / 4 % 2, n / 8).to_be_bytes()).collect();
         for (fortran, data) in [(false, &c), (true, &f)] {
             let bytes = npy(">i4", fortran, "(4, 2, 3)", data);
             for (path, name) in [(dir.put("a.npy", &bytes), None), (dir.put("a.npz", npz(&bytes)), Some("points"))] {
@@ -487,11 +484,13 @@ mod tests {
     fn a_header_that_promises_more_than_is_there_is_refused() {
         let dir = Dir::new();
         let absurd = npy("<f8", false, "(1000000000000,)", &doubles(4));
-        for error in [
-            dir.fails("a.npy", &absurd),
-            ArrayFile::open(&dir.put("a.npz", npz(&absurd)), Some("points")).unwrap_err(),
-        ] {
-            assert!(error.starts_with("truncated: float64 values of shape [1000000000000] need 8000000000000"), "{error}");
+        for error in
+            [dir.fails("a.npy", &absurd), ArrayFile::open(&dir.put("a.npz", npz(&absurd)), Some("points")).unwrap_err()]
+        {
+            assert!(
+                error.starts_with("truncated: float64 values of shape [1000000000000] need 8000000000000"),
+                "{error}"
+            );
         }
     }
 }

@@ -105,7 +105,7 @@ pub struct Entry {
 
 /// One line per solver.
 pub fn registry() -> &'static [Entry] {
-    static ENTRIES: &[Entry] = &[];
+    static ENTRIES: &[Entry] = &[transport::ENTRY];
     ENTRIES
 }
 

@@ -92,14 +92,19 @@ pub fn start_threads(plan: &ThreadPlan) -> Result<()> {
     }
 }
 
-/// Memory of this node divided by the ranks on it, in bytes; a guess of 4 GiB where the system does not tell.
-/// Collective.
-pub fn memory_per_rank(team: &dyn Team) -> u64 {
+/// Memory of this node in bytes; a guess of 4 GiB where the system does not tell.
+pub fn node_memory() -> u64 {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = info.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let kib =
+        info.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(4 << 30, |kib| kib << 10)
+}
+
+/// Memory of this node divided by the ranks on it. Collective.
+pub fn memory_per_rank(team: &dyn Team) -> u64 {
     let mine = node();
     let ranks = per_rank(team, mine.as_bytes()).iter().filter(|n| n.as_slice() == mine.as_bytes()).count();
-    kib.map_or(4 << 30, |kib| kib << 10) / ranks.max(1) as u64
+    node_memory() / ranks.max(1) as u64
 }
 
 /// Number of different hosts the ranks run on. Collective.

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::colour::Palette;
 use super::generated;
 use super::problem::{ColourSpace, MeasureInput};
-use super::colour::Palette;
 use crate::error::Result;
 use crate::input::Input;
 use crate::io::arrays::ArrayFile;
@@ -97,9 +97,8 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
     let measure = match measure {
         MeasureInput::Points { file, dataset, weights, weights_dataset } => {
             let array = open(input, &format!("{key}.file"), file, dataset.as_deref())?;
-            let points = array
-                .read_rows(rows.clone())
-                .map_err(|message| input.invalid(&format!("{key}.file"), message))?;
+            let points =
+                array.read_rows(rows.clone()).map_err(|message| input.invalid(&format!("{key}.file"), message))?;
             if let Some(k) = points.iter().position(|x| !x.is_finite()) {
                 let (row, column) = (rows.start + k / outline.dimension, k % outline.dimension);
                 let message = format!("point {row}, coordinate {column} is {}: points must be finite", points[k]);
@@ -243,7 +242,9 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             if let Some([rows, cols]) = size {
                 (r, c) = (*rows, *cols);
                 if r == 0 || c == 0 || r.saturating_mul(c) > 1 << 28 {
-                    return Err(input.invalid(&format!("{key}.size"), "rows and columns must be positive, at most 2^28 pixels"));
+                    return Err(
+                        input.invalid(&format!("{key}.size"), "rows and columns must be positive, at most 2^28 pixels")
+                    );
                 }
             }
             outline(r * c, 2, Some(vec![r, c]), format!("{r}×{c} image {} as a grid measure", file.display()))
@@ -253,7 +254,9 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             let array = open(input, &file_key, file, dataset.as_deref())?;
             let shape = array.shape().to_vec();
             if !(1..=3).contains(&shape.len()) {
-                return Err(input.invalid(&file_key, format!("the array has {} axes: a density has 1 to 3", shape.len())));
+                return Err(
+                    input.invalid(&file_key, format!("the array has {} axes: a density has 1 to 3", shape.len()))
+                );
             }
             outline(shape.iter().product(), shape.len(), Some(shape.clone()), format!("density on a {shape:?} grid"))
         }
@@ -277,7 +280,9 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
         MeasureInput::GaussianSamples { points, means, standard_deviations, proportions } => {
             let d = means.first().map_or(0, Vec::len);
             if d == 0 || means.iter().any(|m| m.len() != d) {
-                return Err(input.invalid(&format!("{key}.means"), "every component needs a mean of the same dimension"));
+                return Err(
+                    input.invalid(&format!("{key}.means"), "every component needs a mean of the same dimension")
+                );
             }
             if standard_deviations.len() != means.len() {
                 let message = format!("{} for {} components", standard_deviations.len(), means.len());
@@ -298,13 +303,20 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             if *dimension == 0 || *dimension > 100_000 {
                 return Err(input.invalid(&format!("{key}.dimension"), "must be from 1 to 100000"));
             }
-            outline(*points, *dimension, None, format!("{points} uniform samples of the unit cube in {dimension} dimensions"))
+            outline(
+                *points,
+                *dimension,
+                None,
+                format!("{points} uniform samples of the unit cube in {dimension} dimensions"),
+            )
         }
         MeasureInput::Torus { points, dimension, .. } => {
             let n = grid_size(*points, *dimension)?;
             outline(n, *dimension, Some(vec![*points; *dimension]), format!("uniform {points}^{dimension} torus grid"))
         }
-        MeasureInput::Shape { shape, points, .. } => outline(*points, 3, None, format!("{points} points on a {shape:?}")),
+        MeasureInput::Shape { shape, points, .. } => {
+            outline(*points, 3, None, format!("{points} points on a {shape:?}"))
+        }
     }
 }
 

@@ -10,11 +10,9 @@
 //! [`kernels`] arithmetic.
 
 pub mod certificate;
-//mod check;
+mod check;
 pub mod colour;
-//pub mod derived;
 pub mod distributed;
-//pub mod divergence;
 pub mod dual;
 pub mod exact;
 pub mod generated;
@@ -25,11 +23,24 @@ pub mod measures;
 pub mod methods;
 mod names;
 pub mod passes;
-//mod plot;
+mod plot;
 pub mod problem;
 pub mod results;
 pub mod setup;
-mod solver;
 pub mod solve;
+mod solver;
 pub mod sweep;
 
+use super::Entry;
+use schemars::schema_for;
+
+pub const ENTRY: Entry = Entry {
+    name: "transport",
+    summary: "certified entropic optimal transport between weighted points, images and densities",
+    build: solver::build,
+    check: check::check,
+    problem_schema: || schema_for!(problem::ProblemInput),
+    method_schema: || schema_for!(problem::MethodInput),
+    methods: || methods::registry().iter().map(|m| (m.word, m.summary)).collect(),
+    plot: plot::plot,
+};

@@ -79,11 +79,7 @@ pub fn largest_entries(
         team.gather(&flat).into_iter().map(|[z, i, j]| (f64::from_bits(z), i, j)).collect();
     all.sort_by(order);
     all.truncate(count);
-    (
-        all.iter().map(|e| e.1).collect(),
-        all.iter().map(|e| e.2).collect(),
-        all.iter().map(|e| exp(e.0)).collect(),
-    )
+    (all.iter().map(|e| e.1).collect(), all.iter().map(|e| e.2).collect(), all.iter().map(|e| exp(e.0)).collect())
 }
 
 type Entry = (f64, u64, u64);

@@ -79,12 +79,7 @@ pub struct Weights {
 }
 
 /// Brings both weights to the masses of the problem that is solved (methods page §0.2).
-pub fn reconcile(
-    input: &Input,
-    problem: &ProblemInput,
-    source: &mut Measure,
-    target: &mut Measure,
-) -> Result<Weights> {
+pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, target: &mut Measure) -> Result<Weights> {
     let balanced = problem.source_penalty.is_none() && problem.target_penalty.is_none();
     let mut notes = Vec::new();
     let total = |m: &Measure| tree_sum(m.n, |i| m.weights[i]);
@@ -192,14 +187,14 @@ impl Builder<'_> {
         let dimension = source.measure.dimension;
         let (source_box, target_box) = (self.bounding_box(source), self.bounding_box(target));
         let range = cost_bounds(cost, &source_box, &target_box);
-        let (low, high) =
-            source_box.iter().zip(&target_box).map(|(s, t)| (s.0.min(t.0), s.1.max(t.1))).unzip();
+        let (low, high) = source_box.iter().zip(&target_box).map(|(s, t)| (s.0.min(t.0), s.1.max(t.1))).unzip();
         let cost = CostOfPoints { cost, dimension, level: self.level, low, high };
         let (x, y) = (self.own_points(source), self.own_points(target));
         let geometry: Box<dyn Geometry> = match self.layout {
             Layout::Ring => {
                 let to_ring = |atoms: Atoms<'_>, mine: &[f64]| {
-                    let from = |rank| atoms.subset.positions(Partition::new(atoms.measure.n, rank, self.team.size()).mine());
+                    let from =
+                        |rank| atoms.subset.positions(Partition::new(atoms.measure.n, rank, self.team.size()).mine());
                     let to = |rank| Ring::owned_points(atoms.subset.len(), rank, self.team.size());
                     redistribute(self.team, dimension, mine, &from, &to).into()
                 };
@@ -279,7 +274,8 @@ impl Builder<'_> {
         let array = measures::open(self.input, key, file, dataset.as_deref())?;
         let (n, m) = (source.measure.n, target.measure.n);
         if array.shape() != [n, m] {
-            let message = format!("the matrix has shape {:?}, but there are {n} sources and {m} targets", array.shape());
+            let message =
+                format!("the matrix has shape {:?}, but there are {n} sources and {m} targets", array.shape());
             return Err(self.input.invalid(key, message));
         }
         let mut rows = Vec::with_capacity(owned.len() * target.subset.len());
@@ -356,11 +352,18 @@ fn redistribute(
 }
 
 /// Checks that need both measures but no data of the cost.
-pub fn check_pair(input: &Input, problem: &ProblemInput, source: &measures::Outline, target: &measures::Outline) -> Result<()> {
+pub fn check_pair(
+    input: &Input,
+    problem: &ProblemInput,
+    source: &measures::Outline,
+    target: &measures::Outline,
+) -> Result<()> {
     let matrix = matches!(problem.cost, CostInput::Matrix { .. });
     for (key, side) in [("problem.source", source), ("problem.target", target)] {
         if side.dimension == 0 && !matrix {
-            return Err(input.invalid(key, "abstract atoms need a cost given as a matrix (problem.cost.kind = \"matrix\")"));
+            return Err(
+                input.invalid(key, "abstract atoms need a cost given as a matrix (problem.cost.kind = \"matrix\")")
+            );
         }
     }
     if !matrix && source.dimension != target.dimension {
@@ -374,8 +377,12 @@ pub fn check_pair(input: &Input, problem: &ProblemInput, source: &measures::Outl
     if let CostInput::Matrix { file, dataset } = &problem.cost {
         let array = measures::open(input, "problem.cost.file", file, dataset.as_deref())?;
         if array.shape() != [source.n, target.n] {
-            let message =
-                format!("the matrix has shape {:?}, but there are {} sources and {} targets", array.shape(), source.n, target.n);
+            let message = format!(
+                "the matrix has shape {:?}, but there are {} sources and {} targets",
+                array.shape(),
+                source.n,
+                target.n
+            );
             return Err(input.invalid("problem.cost.file", message));
         }
     }
@@ -395,9 +402,17 @@ pub fn choose_layout(asked: Layout, point_bytes: u64, memory_per_rank: u64) -> L
 pub fn check_norms(input: &Input, key: &str, measure: &Measure) -> Result<()> {
     match measure.points.chunks(measure.dimension.max(1)).position(|p| p.iter().all(|x| *x == 0.0)) {
         Some(i) => {
-            let message = format!("point {} is the origin: the cosine cost needs points with a direction", measure.rows.start + i);
+            let message = format!(
+                "point {} is the origin: the cosine cost needs points with a direction",
+                measure.rows.start + i
+            );
             Err(input.invalid(key, message))
         }
         None => Ok(()),
     }
+}
+
+/// Whether the cost is a sum over the axes of two grids.
+pub fn separable(problem: &ProblemInput, grids: bool) -> bool {
+    grids && matches!(problem.cost, CostInput::SquaredEuclidean { .. })
 }

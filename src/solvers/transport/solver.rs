@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::certificate::Interval;
 use super::colour::Palette;
-use super::results;
 use super::distributed::PassData;
 use super::dual::Penalties;
 use super::kernels::Level;
@@ -12,12 +11,13 @@ use super::measures::{self, Measure};
 use super::names::*;
 use super::passes::{Passes, Precision};
 use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput};
+use super::results;
 use super::setup::{self, Builder, Marginal};
 use super::solve::{Finished, Solve, StepOutcome};
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::io::read::Reader;
 use crate::io::Image;
+use crate::io::read::Reader;
 use crate::math::sum::tree_sum;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
@@ -109,20 +109,16 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     }
     pair.with(team).set_epsilon(epsilon);
     let extensions = (
-        (!source.dropped.is_empty())
-            .then(|| builder.passes(source.dropped(), target.kept(), epsilon))
-            .transpose()?,
-        (!target.dropped.is_empty())
-            .then(|| builder.passes(source.kept(), target.dropped(), epsilon))
-            .transpose()?,
+        (!source.dropped.is_empty()).then(|| builder.passes(source.dropped(), target.kept(), epsilon)).transpose()?,
+        (!target.dropped.is_empty()).then(|| builder.passes(source.kept(), target.dropped(), epsilon)).transpose()?,
     );
     let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
     let warm = match &method.warm_start {
         Some(file) => Some(team.agree(read_warm_start(input, file, &target))?),
         None => None,
     };
-    let solve = Solve::new(&method, penalties, &mut pair.with(team), warm.as_deref())
-        .map_err(|e| named(input, &method, e))?;
+    let solve =
+        Solve::new(&method, penalties, &mut pair.with(team), warm.as_deref()).map_err(|e| named(input, &method, e))?;
     Ok(Box::new(Transport {
         problem,
         source,
@@ -345,14 +341,38 @@ impl Solver for Transport {
             let dual = self.scaled(c.dual, self.epsilon);
             let cost = self.scaled(c.transport_cost, 0.0);
             numbers.extend([
-                number("regularised_cost", "cost", "OT_eps: dual value, certified interval", dual, self.scaled_interval(c.regularised, self.epsilon)),
-                number("unregularised_cost", "cost", "OT_0: cost of the rounded plan, certified interval", cost, self.scaled_interval(c.unregularised, 0.0)),
+                number(
+                    "regularised_cost",
+                    "cost",
+                    "OT_eps: dual value, certified interval",
+                    dual,
+                    self.scaled_interval(c.regularised, self.epsilon),
+                ),
+                number(
+                    "unregularised_cost",
+                    "cost",
+                    "OT_0: cost of the rounded plan, certified interval",
+                    cost,
+                    self.scaled_interval(c.unregularised, 0.0),
+                ),
                 number("marginal_error", "1", "(|P1-a|_1 + |P'1-b|_1) / mass, in f64", error.l1, ErrorBar::None),
-                number("marginal_error_max", "1", "largest entry of the marginal errors / mass, in f64", error.linf, ErrorBar::None),
+                number(
+                    "marginal_error_max",
+                    "1",
+                    "largest entry of the marginal errors / mass, in f64",
+                    error.linf,
+                    ErrorBar::None,
+                ),
                 number("transported_mass", "1", "total mass of the plan", self.mass * c.mass, ErrorBar::None),
             ]);
         } else {
-            numbers.push(number("marginal_error", "1", "(|P1-a|_1 + |P'1-b|_1) / mass", progress.error.l1, ErrorBar::None));
+            numbers.push(number(
+                "marginal_error",
+                "1",
+                "(|P1-a|_1 + |P'1-b|_1) / mass",
+                progress.error.l1,
+                ErrorBar::None,
+            ));
         }
         numbers.push(number("epsilon", "cost", "regularisation", self.epsilon, ErrorBar::None));
         numbers.push(number("iterations", "1", "steps of the method", self.steps as f64, ErrorBar::None));
@@ -410,7 +430,8 @@ impl Transport {
             let count = self.problem.plan_entries;
             let (rows, columns, mut mass) =
                 results::largest_entries(&mut self.pair, team, &finished.psi, &finished.phi, count);
-            let original = |kept: &setup::Subset, at: Vec<u64>| at.iter().map(|&k| kept.atom(k as usize) as u64).collect();
+            let original =
+                |kept: &setup::Subset, at: Vec<u64>| at.iter().map(|&k| kept.atom(k as usize) as u64).collect();
             mass.iter_mut().for_each(|p| *p *= self.mass);
             derived.plan = Some((original(&self.source.kept, rows), original(&self.target.kept, columns), mass));
         }

@@ -25,13 +25,17 @@ const MOST_COLUMNS_F32: usize = 120_000;
 /// of a sum of up to 2^20 columns.
 const STORED_SAFE: Range<f64> = 9.094947017729282e-13..1.099511627776e12;
 
-/// Whether an iteration sweeps once, by the size of the problem alone.
-pub fn one_sweep(geometry: &dyn Geometry, precision: Precision) -> bool {
-    let most = match precision {
+/// Columns up to which an iteration sweeps once.
+pub fn most_columns(precision: Precision) -> usize {
+    match precision {
         Precision::F64 => MOST_COLUMNS_F64,
         Precision::F32 => MOST_COLUMNS_F32,
-    };
-    geometry.sweeps() && geometry.m() <= most
+    }
+}
+
+/// Whether an iteration sweeps once, by the size of the problem alone.
+pub fn one_sweep(geometry: &dyn Geometry, precision: Precision) -> bool {
+    geometry.sweeps() && geometry.m() <= most_columns(precision)
 }
 
 /// Number of row blocks: a power of two, about 256 rows each, at most 256.
@@ -65,12 +69,26 @@ fn roots(owned: &Range<usize>, node: Range<usize>, out: &mut Vec<Range<usize>>) 
     roots(owned, middle..node.end, out);
 }
 
-/// Block partials memory of one rank: a vector of columns per level and thread, and the roots.
-pub fn partial_bytes(m: usize, n: usize, threads: usize, ranks: usize) -> u64 {
+/// Bytes of block partials on one rank: a vector of columns per level of the tree and thread, and the roots.
+pub fn partial_bytes(n: usize, m: usize, threads: usize, ranks: usize) -> u64 {
     let blocks = block_count(n);
     let depth = blocks.ilog2() as usize + 1;
-    let roots = if ranks == 1 { 1 } else { 2 * depth };
-    8 * m as u64 * (threads.min(blocks) * depth + roots) as u64
+    8 * m as u64 * (threads.min(blocks) * depth + most_roots(blocks, ranks)) as u64
+}
+
+/// Bytes of subtree roots that a rank sends in one sweep.
+pub fn exchanged_bytes(n: usize, m: usize, ranks: usize) -> u64 {
+    8 * (most_roots(block_count(n), ranks) * m * (ranks - 1) / ranks) as u64
+}
+
+/// The most complete subtrees that one of `ranks` owns.
+fn most_roots(blocks: usize, ranks: usize) -> usize {
+    let count = |rank| {
+        let mut nodes = Vec::new();
+        roots(&Partition::new(blocks, rank, ranks).mine(), 0..blocks, &mut nodes);
+        nodes.len()
+    };
+    (0..ranks).map(count).max().unwrap_or(0)
 }
 
 /// A Gibbs kernel exp(psi_i + phi_j − C_ij/ε) b_j stored at absorbed potentials, one piece per owned block.
@@ -130,7 +148,12 @@ pub struct Iteration<'p> {
 }
 
 /// One iteration in one sweep; false when a sum left the safe range, so that the caller must use two passes.
-pub fn row_then_col(mut it: Iteration<'_>, stored: &mut Option<Stored>, psi: &mut [f64], x: &mut [f64]) -> Result<bool> {
+pub fn row_then_col(
+    mut it: Iteration<'_>,
+    stored: &mut Option<Stored>,
+    psi: &mut [f64],
+    x: &mut [f64],
+) -> Result<bool> {
     let (n, m) = (it.geometry.n(), it.geometry.m());
     if stored_bytes(n, m, it.scale.precision) > it.stored_limit {
         return sweep(&mut it, None, psi, x);
@@ -177,7 +200,18 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
         }
         Some(stored) => {
             if stored.pieces.is_empty() {
-                build(it.geometry, scale, it.b, &mut stored.psi, &stored.phi, n, blocks, &owned, &mut stored.pieces, team);
+                build(
+                    it.geometry,
+                    scale,
+                    it.b,
+                    &mut stored.psi,
+                    &stored.phi,
+                    n,
+                    blocks,
+                    &owned,
+                    &mut stored.pieces,
+                    team,
+                );
             }
             shift = &stored.psi;
             scaling = phi.par_iter().zip(&stored.phi).with_min_len(1024).map(|(p, q)| exp(p - q)).collect();
@@ -274,7 +308,8 @@ fn tree(entries: &Entries<'_>, closing: Closing<'_>, owned: &Range<usize>, psi: 
     let mut rest = psi;
     let mut out = Vec::new();
     for node in nodes {
-        let rows = block_start(closing.n, closing.blocks, node.end) - block_start(closing.n, closing.blocks, node.start);
+        let rows =
+            block_start(closing.n, closing.blocks, node.end) - block_start(closing.n, closing.blocks, node.start);
         let (head, tail) = rest.split_at_mut(rows);
         out.push(subtree(entries, closing, node, head));
         rest = tail;
