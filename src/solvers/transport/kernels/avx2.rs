@@ -97,9 +97,8 @@ impl Lanes for F64 {
             let p = exp::exp2_fraction_f64(z.sub(t.sub(Self::splat(MAGIC_F64))));
             // 2^(k−1), as 2^k may be out of range; twice p makes up for it.
             let half = _mm256_set1_epi64x(1022 << 52);
-            let power = |t| {
-                _mm256_castsi256_pd(_mm256_add_epi64(_mm256_slli_epi64::<52>(_mm256_castpd_si256(t)), half))
-            };
+            let power =
+                |t| _mm256_castsi256_pd(_mm256_add_epi64(_mm256_slli_epi64::<52>(_mm256_castpd_si256(t)), half));
             p.add(p).mul(F64(power(t.0), power(t.1)))
         }
     }
@@ -209,9 +208,8 @@ impl Lanes for F32 {
             let t = z.sub(Self::splat(0.5)).add(Self::splat(MAGIC_F32));
             let p = exp::exp2_fraction_f32(z.sub(t.sub(Self::splat(MAGIC_F32))));
             let half = _mm256_set1_epi32(126 << 23);
-            let power = |t| {
-                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(t)), half))
-            };
+            let power =
+                |t| _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(t)), half));
             p.add(p).mul(F32(power(t.0), power(t.1)))
         }
     }

@@ -102,8 +102,4 @@ impl<E: Element> Cloud<E> {
         let norms = self.norms.as_ref().expect("a cloud of the product form keeps its norms");
         norms.as_slice().as_ptr().wrapping_add(v * self.lanes)
     }
-
-    pub fn bytes(&self) -> usize {
-        self.points.bytes() + self.norms.as_ref().map_or(0, Aligned::bytes)
-    }
 }

@@ -137,8 +137,7 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
 
     #[inline(always)]
     fn rows(&self, index: [usize; ROW_BLOCK]) -> PointRows<V, D> {
-        let coordinates =
-            std::array::from_fn(|r| std::array::from_fn(|k| V::splat(self.from.coordinate(index[r], k))));
+        let coordinates = std::array::from_fn(|r| std::array::from_fn(|k| V::splat(self.from.coordinate(index[r], k))));
         PointRows { coordinates, pointers: index.map(|i| self.from.row(i)) }
     }
 
@@ -219,10 +218,7 @@ impl<V: Lanes> Cost<V> for Product<V::Elem> {
 
     #[inline(always)]
     fn rows(&self, index: [usize; ROW_BLOCK]) -> ProductRows<V> {
-        ProductRows {
-            norms: index.map(|i| V::splat(self.from.norm(i))),
-            pointers: index.map(|i| self.from.row(i)),
-        }
+        ProductRows { norms: index.map(|i| V::splat(self.from.norm(i))), pointers: index.map(|i| self.from.row(i)) }
     }
 
     #[inline(always)]

@@ -75,7 +75,12 @@ impl<V: Lanes, C: Cost<V>> Engine<V, C> {
     }
 
     /// Sums of one tile for four rows, exponentials kept in `buffer` unless it is null.
-    fn exponentials(&self, tile: Tile<'_, V, C>, shift: [V::Elem; ROW_BLOCK], buffer: *mut V::Elem) -> [f64; ROW_BLOCK] {
+    fn exponentials(
+        &self,
+        tile: Tile<'_, V, C>,
+        shift: [V::Elem; ROW_BLOCK],
+        buffer: *mut V::Elem,
+    ) -> [f64; ROW_BLOCK] {
         let flush = Flush::none(V::Elem::default());
         if buffer.is_null() {
             V::Isa::enter(Exponentials::<_, _, false, false> { tile, shift, buffer, flush })
@@ -95,7 +100,13 @@ impl<V: Lanes, C: Cost<V>> Engine<V, C> {
     }
 
     /// For weighted sums: `f(row, tile's dot products)`; v has one column here.
-    fn dot(&self, buffer: &Aligned<V::Elem>, costs: Option<&Aligned<V::Elem>>, v: &[f64], cols: usize) -> [f64; ROW_BLOCK] {
+    fn dot(
+        &self,
+        buffer: &Aligned<V::Elem>,
+        costs: Option<&Aligned<V::Elem>>,
+        v: &[f64],
+        cols: usize,
+    ) -> [f64; ROW_BLOCK] {
         let buffer = buffer.as_slice().as_ptr();
         V::Isa::enter(Dot::<V> { buffer, costs: costs.map(|c| c.as_slice().as_ptr()), v: v.as_ptr(), cols })
     }
@@ -243,7 +254,9 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
         self.check(&rows, shift.len());
         assert_eq!(columns.len(), self.cols);
         if rows.is_empty() || self.cols == 0 {
-            rows.enumerate().for_each(|(k, _)| drop(close(k, 0.0)));
+            for k in 0..rows.len() {
+                close(k, 0.0);
+            }
             return;
         }
         let padded = self.cols.next_multiple_of(2 * V::N);

@@ -25,14 +25,8 @@ const EXP2_F64: [f64; 10] = [
     9.935489565862632e-09,
 ];
 
-const EXP2_F32: [f32; 6] = [
-    0.693_147_06,
-    0.240_229_09,
-    0.055_486_184,
-    0.009_673_775,
-    0.001_248_228_8,
-    0.000_215_659_79,
-];
+const EXP2_F32: [f32; 6] =
+    [0.693_147_06, 0.240_229_09, 0.055_486_184, 0.009_673_775, 0.001_248_228_8, 0.000_215_659_79];
 
 /// 2^f for f in [0, 1]: 1 + f·Q(f), Q by pairs of coefficients in f² (short chains). The last step rounds once.
 #[inline(always)]
@@ -122,9 +116,7 @@ fn power_of_two(k: f64) -> f64 {
 
 /// Natural logarithm, the same bits on every machine; −∞ at 0, NaN below.
 pub fn ln(x: f64) -> f64 {
-    log2_parts(x).map_or_else(|special| special, |(m, e)| {
-        e * std::f64::consts::LN_2 + m * std::f64::consts::LN_2
-    })
+    log2_parts(x).map_or_else(|special| special, |(m, e)| e * std::f64::consts::LN_2 + m * std::f64::consts::LN_2)
 }
 
 /// Binary logarithm, the same bits on every machine; −∞ at 0, NaN below.
@@ -172,5 +164,104 @@ impl MaxSum {
     /// max + ln sum; −∞ when empty.
     pub fn log(self) -> f64 {
         if self.max == f64::NEG_INFINITY { self.max } else { self.max + ln(self.sum) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::transport::kernels::level::{Isa, Level, Op, Portable};
+
+    struct Apply<'a, V: Lanes>(&'a [V::Elem], &'a mut [V::Elem], fn(V) -> V);
+
+    impl<V: Lanes> Op for Apply<'_, V> {
+        type Out = ();
+        #[inline(always)]
+        fn run(self) {
+            for (x, y) in self.0.chunks_exact(V::N).zip(self.1.chunks_exact_mut(V::N)) {
+                // SAFETY: chunks of N.
+                unsafe { self.2(V::load(x.as_ptr())).store(y.as_mut_ptr()) };
+            }
+        }
+    }
+
+    /// Largest relative error against libm in f64 over points of [low, high].
+    fn worst<V: Lanes>(f: fn(V) -> V, truth: fn(f64) -> f64, low: f64, high: f64) -> f64 {
+        use crate::solvers::transport::kernels::lanes::Element;
+        let n = 1 << 18;
+        let x: Vec<V::Elem> = (0..n).map(|k| V::Elem::from_f64(low + (high - low) * k as f64 / n as f64)).collect();
+        let mut y = x.clone();
+        V::Isa::enter(Apply::<V>(&x, &mut y, f));
+        let error = |(x, y): (&V::Elem, &V::Elem)| {
+            let t = truth(x.to_f64());
+            if t == 0.0 { y.to_f64().abs() } else { (y.to_f64() / t - 1.0).abs() }
+        };
+        x.iter().zip(&y).map(error).fold(0.0, f64::max)
+    }
+
+    fn check<I: Isa>() {
+        let level = I::LEVEL;
+        for (low, high) in [(-3.0, 3.0), (-990.0, 1020.0)] {
+            let error = worst::<I::F64>(Lanes::exp2, f64::exp2, low, high);
+            assert!(error < EXP2_ERROR_F64, "{level:?}: exp2 in f64 within {error:e}");
+        }
+        for (low, high) in [(-3.0, 3.0), (-119.0, 127.0)] {
+            let error = worst::<I::F32>(Lanes::exp2, f64::exp2, low, high);
+            assert!(error < EXP2_ERROR_F32, "{level:?}: exp2 in f32 within {error:e}");
+        }
+        let error = worst::<I::F64>(Lanes::log2, f64::log2, 1e-300, 3.0);
+        assert!(error < 1e-15, "{level:?}: log2 in f64 within {error:e}");
+        let error = worst::<I::F32>(Lanes::log2, f64::log2, 1e-30, 3.0);
+        assert!(error < 5e-7, "{level:?}: log2 in f32 within {error:e}");
+        // Ends: clamped below, infinite above, NaN clamped.
+        for (x, y) in
+            [(-1e9, (-1000f64).exp2()), (1e9, f64::INFINITY), (1024.0, f64::INFINITY), (f64::NAN, (-1000f64).exp2())]
+        {
+            let mut out = [0.0; 8];
+            I::enter(Apply::<I::F64>(&[x; 8], &mut out, Lanes::exp2));
+            assert!(out.iter().all(|&o| o == y), "{level:?}: 2^{x} = {out:?}");
+        }
+        for (x, y) in [(f32::NEG_INFINITY, (-120f32).exp2()), (128.0, f32::INFINITY), (1e30, f32::INFINITY)] {
+            let mut out = [0.0; 16];
+            I::enter(Apply::<I::F32>(&[x; 16], &mut out, Lanes::exp2));
+            assert!(out.iter().all(|&o| o == y), "{level:?}: 2^{x} = {out:?}");
+        }
+    }
+
+    #[test]
+    fn vector_exponentials_are_within_1e_15_in_f64_and_1e_7_in_f32() {
+        check::<Portable>();
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::solvers::transport::kernels::level::{Avx2, Avx512};
+            if Level::Avx2.is_available() {
+                check::<Avx2>();
+            }
+            if Level::Avx512.is_available() {
+                check::<Avx512>();
+            }
+        }
+    }
+
+    #[test]
+    fn scalar_exponentials_and_logarithms_are_within_1e_15() {
+        for k in -70_000..70_000 {
+            let x = k as f64 * 0.0101;
+            if x.abs() < 707.0 {
+                assert!((exp(x) / x.exp() - 1.0).abs() < 1e-15, "exp {x}");
+            }
+            if x > -1021.0 && x < 1023.0 {
+                assert!((exp2(x) / x.exp2() - 1.0).abs() < 1e-15, "exp2 {x}");
+            }
+            let y = 1.013f64.powi(k / 2);
+            if y > 0.0 && y < f64::INFINITY {
+                assert!((ln(y) - y.ln()).abs() <= 1e-15 * (y.ln().abs() + 0.1), "ln {y:e}: {:e}", ln(y) - y.ln());
+                assert!((log2(y) - y.log2()).abs() <= 1e-15 * (y.log2().abs() + 0.1), "log2 {y:e}");
+            }
+        }
+        assert_eq!(ln(1.0), 0.0);
+        assert!(ln(0.0) == f64::NEG_INFINITY && ln(-1.0).is_nan() && ln(f64::INFINITY) == f64::INFINITY);
+        assert!(exp(f64::NEG_INFINITY) == 0.0 && exp(1e5) == f64::INFINITY && exp(0.0) == 1.0);
+        assert!((ln(5e-324) - 5e-324f64.ln()).abs() < 1e-12);
     }
 }

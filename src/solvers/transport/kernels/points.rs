@@ -90,14 +90,7 @@ impl PointCloud {
 
     /// The same with a box [low, high] that holds all points: where x and y are blocks of larger clouds (the ring
     /// layout), all blocks must be given the one box for sums over blocks to have the same bits as over the whole.
-    pub fn within(
-        cost: PointCost,
-        x: Arc<[f64]>,
-        y: Arc<[f64]>,
-        d: usize,
-        low: &[f64],
-        high: &[f64],
-    ) -> PointCloud {
+    pub fn within(cost: PointCost, x: Arc<[f64]>, y: Arc<[f64]>, d: usize, low: &[f64], high: &[f64]) -> PointCloud {
         assert!(d > 0 && x.len() % d == 0 && y.len() % d == 0 && low.len() == d && high.len() == d);
         let (n, m) = (x.len() / d, y.len() / d);
         let middle = |(l, h): (&f64, &f64)| if l <= h { l + 0.5 * (h - l) } else { 0.0 };
@@ -188,8 +181,7 @@ impl PointCloud {
             PointCost::Cosine => self.squared::<V>(epsilon, (0.5 * per_cost).sqrt()),
             PointCost::SquaredTorus(period) => {
                 let scale = per_cost.sqrt();
-                let metric =
-                    Torus { minus_period: number(-period * scale), inverse: number(1.0 / (period * scale)) };
+                let metric = Torus { minus_period: number(-period * scale), inverse: number(1.0 / (period * scale)) };
                 self.difference_up_to_3::<V, _>(epsilon, scale, metric)
             }
             PointCost::Euclidean => self.difference_up_to_3::<V, _>(epsilon, per_cost, Euclidean),

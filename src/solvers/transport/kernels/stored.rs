@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::cloud::Aligned;
-use super::lanes::{Element, Lanes, tree_sum};
+use super::lanes::{Lanes, tree_sum};
 use super::level::{Isa, Level, Op, Portable};
 use super::{COLUMN_TILE, Rows, Scratch};
 use crate::solvers::transport::passes::Precision;
@@ -16,6 +16,7 @@ pub struct StoredKernel {
     cols: usize,
     /// Entries from one row to the next: cols, padded with zeros.
     stride: usize,
+    largest: f64,
     entries: Entries,
     level: Level,
 }
@@ -54,6 +55,7 @@ impl StoredKernel {
             Precision::F64 => Entries::F64(Aligned::zeros(len)),
             Precision::F32 => Entries::F32(Aligned::zeros(len)),
         };
+        let mut largest = 0.0;
         // Enough rows at once that scaling h does not count.
         const AT_ONCE: usize = 32;
         let mut part = vec![0.0; AT_ONCE * cols];
@@ -62,6 +64,7 @@ impl StoredKernel {
             let part = &mut part[..some.len() * cols];
             let first = start - range.start;
             rows.exponentials(some.clone(), h, &shift[first..first + some.len()], part);
+            largest = part.iter().fold(largest, |a, &b| if b > a { b } else { a });
             for (k, row) in part.chunks_exact(cols).enumerate() {
                 let at = (first + k) * stride;
                 match &mut entries {
@@ -74,7 +77,7 @@ impl StoredKernel {
                 }
             }
         }
-        StoredKernel { rows: range.len(), cols, stride, entries, level }
+        StoredKernel { rows: range.len(), cols, stride, largest, entries, level }
     }
 
     pub fn rows(&self) -> usize {
@@ -83,6 +86,11 @@ impl StoredKernel {
 
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// The largest entry when built; the kernel is of use only while it is below f32::MAX (f32) or finite (f64).
+    pub fn largest(&self) -> f64 {
+        self.largest
     }
 
     pub fn bytes(&self) -> usize {

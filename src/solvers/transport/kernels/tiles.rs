@@ -344,11 +344,8 @@ impl<E: Element> Op for Scale<'_, E> {
         }
         let low = low.into_iter().fold(f64::INFINITY, |a, b| if b < a { b } else { a });
         let high = high.into_iter().fold(f64::NEG_INFINITY, |a, b| if b > a { b } else { a });
-        let centre = if low <= high && low > f64::NEG_INFINITY && high < f64::INFINITY {
-            0.5 * low + 0.5 * high
-        } else {
-            0.0
-        };
+        let centre =
+            if low <= high && low > f64::NEG_INFINITY && high < f64::INFINITY { 0.5 * low + 0.5 * high } else { 0.0 };
         let (values, padding) = self.out.split_at_mut(self.h.len());
         for (o, &h) in values.iter_mut().zip(self.h) {
             *o = E::from_f64((h - centre) * self.factor);
