@@ -104,7 +104,7 @@ mod tests {
     fn a_directory_in_use_is_refused_and_names_who_uses_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new.out");
-        let held = Lock::take(&path, Intent::Fresh, &Solo::start()).unwrap();
+        let held = Lock::take(&path, Intent::Fresh, &Solo).unwrap();
         for intent in [Intent::Fresh, Intent::Overwrite, Intent::Resume] {
             for error in threads::run(3, |team| Lock::take(&path, intent, team).unwrap_err()) {
                 assert_eq!(error.exit_code(), 2);
@@ -113,13 +113,13 @@ mod tests {
             }
         }
         drop(held);
-        Lock::take(&path, Intent::Fresh, &Solo::start()).unwrap();
+        Lock::take(&path, Intent::Fresh, &Solo).unwrap();
     }
 
     #[test]
     fn results_are_overwritten_only_when_told() {
         let dir = tempfile::tempdir().unwrap();
-        let team = Solo::start();
+        let team = Solo;
         let header = Header { status: "converged".into(), ..Default::default() };
         checkpoint::save(dir.path(), 2, &header, &team, &mut |_| Ok(())).unwrap();
         let error = Lock::take(dir.path(), Intent::Fresh, &team).unwrap_err().to_string();
