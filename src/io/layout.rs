@@ -244,8 +244,7 @@ fn put_dataset(group: &Group, item: &Item, storage: &Storage) -> Outcome<Dataset
             builder = builder.fletcher32();
         }
     }
-    let dataset =
-        builder.empty_as(&item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
+    let dataset = builder.empty_as(item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
     h5::put_string(&dataset, "units", item.name.units)?;
     h5::put_string(&dataset, "long_name", item.name.meaning)?;
     if let Some(value) = &item.value
@@ -288,7 +287,7 @@ fn put_header(file: &hdf5::File, header: &Header, storage: &Storage) -> Outcome<
             .obj_track_times(false)
             .chunk(json.len())
             .fletcher32()
-            .empty_as(&Kind::U8.descriptor())
+            .empty_as(Kind::U8.descriptor())
             .shape(json.len())
             .create("header")
             .map_err(text)?;
@@ -351,7 +350,7 @@ fn put_scales(group: &Group, members: Vec<(&Item, &Dataset)>) -> Outcome<()> {
                 let scale = group
                     .new_dataset_builder()
                     .obj_track_times(false)
-                    .empty_as(&Kind::F32.descriptor())
+                    .empty_as(Kind::F32.descriptor())
                     .shape(item.shape[axis])
                     .create(label.as_str())
                     .map_err(text)?;

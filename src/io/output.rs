@@ -455,7 +455,7 @@ mod tests {
         for (rows, expected) in [(0..3, "hold 3 of 4"), (2..5, "does not fit shape [4]")] {
             let slab = Hyperslab::rows(rows, &[]);
             let mut f = [0.0; 3];
-            let error = save(&path, &Header::default(), Storage::output(0), &Solo::start(), &mut |s| {
+            let error = save(&path, &Header::default(), Storage::output(0), &Solo, &mut |s| {
                 s.section("state").block(&F, &[4], &slab, (&mut f[..]).into())
             });
             assert!(error.as_ref().unwrap_err().to_string().contains(expected), "{error:?}");
