@@ -434,8 +434,6 @@ impl Run<'_> {
     fn log_header(&mut self) {
         let built = crate::build_info::one_line();
         self.log.line(&format!("{built}\nsolver {}, input {}", self.entry.name, self.input.path.display()));
-        let threads = rayon::current_num_threads();
-        self.log.line(&format!("{} ranks, {threads} threads on rank 0", self.team.size()));
         if let Some(advice) = &self.options.advice {
             self.log.line(&format!("advice: {advice}"));
         }

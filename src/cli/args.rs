@@ -22,7 +22,7 @@ pub const MANUAL: &str = "\
       spanwise run a.toml --resume
   Learn the keys of an input, complete and check them in an editor:
       spanwise list transport
-      spanwise schema transport > spanwise.schema.json    # first line of the input: #:schema ./spanwise.schema.json
+      spanwise schema transport > spanwise.schema.json    # and in line 1: #:schema ./spanwise.schema.json
   Look at a result:
       spanwise info a.out/output.h5
       spanwise plot a.out -o a.png
@@ -59,7 +59,7 @@ pub const MANUAL: &str = "\
 
 #[derive(Debug, Parser)]
 #[command(name = "spanwise", version, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 120)]
-#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = false)]
+#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,

@@ -138,7 +138,7 @@ impl Page<'_> {
         let required = table.get("required").and_then(Json::as_array).is_some_and(|r| r.iter().any(|k| k == key));
         let default = match value.get("default") {
             _ if required => "required".to_string(),
-            Some(Json::Object(map)) => map.get("kind").map_or(String::new(), |k| format!("kind = {k}")),
+            Some(Json::Object(map)) => map.get("kind").map_or("–".to_string(), Json::to_string),
             Some(default) => default.to_string(),
             None => "–".to_string(),
         };
@@ -162,7 +162,7 @@ impl Page<'_> {
             self.out += &first;
             self.out += wrap(&r.meaning, WIDTH, column).trim_end();
             self.out.push('\n');
-            let word = r.words.iter().map(|(w, _)| w.chars().count()).max().unwrap_or(0);
+            let column = indent + 4;
             if r.words.iter().all(|(_, m)| m.is_empty()) {
                 if !r.words.is_empty() {
                     let list = r.words.iter().map(|(w, _)| w.as_str()).collect::<Vec<_>>().join(", ");
@@ -170,6 +170,7 @@ impl Page<'_> {
                 }
                 continue;
             }
+            let word = r.words.iter().map(|(w, _)| w.chars().count()).max().unwrap_or(0);
             for (w, meaning) in &r.words {
                 let meaning = wrap(meaning, WIDTH, column + word + 2);
                 self.out += &format!("{:column$}{w:word$}  {meaning}\n", "");

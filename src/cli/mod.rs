@@ -34,7 +34,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             }
             return 0;
         }
-        Err(e) => return refuse(|| drop(e.print())),
+        Err(e) => return refuse(&e),
     };
     let stdout = Style { colour: colour(arguments.common.color, colour_on_stdout) };
     let alone = match &arguments.command {
@@ -123,12 +123,19 @@ fn start_team() -> Result<Box<dyn Team>> {
 }
 
 /// Bad usage: one message from rank 0, code 2 from all.
-fn refuse(message: impl FnOnce()) -> u8 {
+fn refuse(error: &clap::Error) -> u8 {
     // Under a launcher the first process that ends with another code than 0 makes it kill the rest: meeting in MPI
     // lets rank 0 speak first.
     let team = if under_launcher() { team::start().ok() } else { None };
     if speaks() {
-        message();
+        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // The short help says it better than a message.
+            let _ = error.print();
+            return 2;
+        }
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        eprintln!("{} {}", Style { colour: colour_on_stderr() }.bad("spanwise:"), text.trim_end());
     }
     drop(team);
     2

@@ -23,7 +23,7 @@ use validate::{Finding, validate};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct HouseInput {
     solver: String,
-    /// Free text: what the input shows, where it is from.
+    /// Any keys: what the input shows, where it is from.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     comment: toml::Table,
     /// Seed, limits, threads.
