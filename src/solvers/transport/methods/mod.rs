@@ -5,6 +5,8 @@
 //! swapped in only after the last of them succeeded.
 
 mod accelerated;
+mod anderson;
+mod overrelaxed;
 mod sinkhorn;
 
 use super::dual::{Dual, Penalties, Residual};
@@ -63,11 +65,25 @@ pub fn registry() -> &'static [Entry] {
             build: sinkhorn::build,
         },
         Entry {
+            name: Overrelaxed,
+            word: "overrelaxed",
+            summary: "Sinkhorn with over-relaxed potentials, guarded by the dual; omega adapted when not given",
+            unbalanced: true,
+            build: overrelaxed::build,
+        },
+        Entry {
             name: Accelerated,
             word: "accelerated",
-            summary: "safeguarded momentum on the Sinkhorn map",
+            summary: "safeguarded extrapolation of the Sinkhorn map (Anderson, or momentum where memory is short); the default",
             unbalanced: true,
             build: accelerated::build,
+        },
+        Entry {
+            name: Anderson,
+            word: "anderson",
+            summary: "guarded Anderson acceleration of the Sinkhorn map",
+            unbalanced: true,
+            build: anderson::build,
         },
     ];
     ENTRIES
