@@ -1,6 +1,8 @@
 //! The room of entropic optimal transport.
 
 pub mod certificate;
+pub mod derived;
+pub mod divergence;
 pub mod dual;
 pub mod exact;
 pub mod kernels;
