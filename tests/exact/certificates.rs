@@ -40,7 +40,9 @@ fn random_problem(seed: u64) -> (Problem, Penalties, Option<f64>) {
         let mass = 10f64.powf(2.0 * random.next() - 1.0);
         w.iter().map(|w| w * mass).collect()
     };
-    let (a, b) = if penalties.balanced() { (a, b) } else if penalties.source.is_some() && penalties.target.is_some() {
+    let (a, b) = if penalties.balanced() {
+        (a, b)
+    } else if penalties.source.is_some() && penalties.target.is_some() {
         (scale(a), scale(b))
     } else {
         (a, b)
@@ -54,23 +56,30 @@ fn random_problem(seed: u64) -> (Problem, Penalties, Option<f64>) {
         }
         _ => a[0] * cost[0],
     });
-    let known = if n == 1 && m == 1 && (penalties.source.is_some() != penalties.target.is_some()) { None } else { known };
+    let known =
+        if n == 1 && m == 1 && (penalties.source.is_some() != penalties.target.is_some()) { None } else { known };
     (Problem::matrix(cost, a, b, epsilon), penalties, known)
 }
 
 /// Certificates at potentials of every quality: random ones of every size, and along a solve.
-fn certificates(passes: &mut dyn Passes, penalties: Penalties, seed: u64) -> (Vec<Certificate>, Option<f64>) {
+fn certificates(
+    make: &dyn Fn() -> Box<dyn Passes>,
+    penalties: Penalties,
+    seed: u64,
+) -> (Vec<Certificate>, Option<f64>) {
     let mut random = Uniform(seed);
+    let mut passes = make();
     let (low, high) = passes.cost_range();
     let scale = low.abs().max(high.abs()) / passes.epsilon();
     let mut all = Vec::new();
     for size in [0.0, 1.0, 0.3 * scale, scale, 30.0 * scale] {
         let phi: Vec<f64> = random.vector(passes.m()).iter().map(|u| size * (u - 0.5)).collect();
-        all.push(certify(passes, penalties, &phi).unwrap());
+        all.push(certify(passes.as_mut(), penalties, &phi).unwrap());
     }
     let mut truth = None;
     for (tolerance, most) in [(1e-2, 40), (1e-6, 400), (1e-13, 3000)] {
-        let (outcome, finished) = run(passes, penalties, &method(MethodName::Accelerated, tolerance), most);
+        let input = method(MethodName::Accelerated, tolerance);
+        let (outcome, finished) = run(make().as_mut(), penalties, &input, most);
         if outcome == StepOutcome::Converged && tolerance == 1e-13 {
             truth = Some(finished.certificate.dual);
         }
@@ -85,13 +94,14 @@ fn bounds_hold_on_200_random_problems_of_all_variants() {
     for seed in 0..200 {
         let (problem, penalties, known) = random_problem(seed);
         for (name, make) in makers() {
-            let mut passes = make(&problem);
-            let (all, truth) = certificates(passes.as_mut(), penalties, seed);
+            let (all, truth) = certificates(&|| make(&problem), penalties, seed);
             let mass = problem.a.iter().sum::<f64>().max(problem.b.iter().sum::<f64>());
-            let size = mass * (1.0 + problem.epsilon) + penalties.source.unwrap_or(0.0) + penalties.target.unwrap_or(0.0);
+            let size =
+                mass * (1.0 + problem.epsilon) + penalties.source.unwrap_or(0.0) + penalties.target.unwrap_or(0.0);
             // Of the truth itself, summed in f64.
             let slack = 1e-15 * size;
-            let context = |c: &Certificate| format!("{name} seed {seed} {penalties:?} ε = {:e}: {c:?}", problem.epsilon);
+            let context =
+                |c: &Certificate| format!("{name} seed {seed} {penalties:?} ε = {:e}: {c:?}", problem.epsilon);
             for c in &all {
                 for bounds in [c.regularised, c.unregularised] {
                     assert!(bounds.lower <= bounds.upper, "{}", context(c));

@@ -4,8 +4,8 @@ use ndarray::array;
 use spanwise::math::reduce::dot;
 use spanwise::solvers::transport::divergence::{Divergence, Three};
 use spanwise::solvers::transport::dual::Penalties;
-use spanwise::solvers::transport::exact::gaussian::{self, Gaussian};
 use spanwise::solvers::transport::exact::discrete;
+use spanwise::solvers::transport::exact::gaussian::{self, Gaussian};
 use spanwise::solvers::transport::problem::MethodName;
 use spanwise::solvers::transport::solve::StepOutcome;
 
@@ -43,7 +43,8 @@ fn gaussian_value_to_1e_11_and_potentials_to_1e_7_on_an_801_point_grid() {
         let solution = solved(passes.as_mut(), Penalties::default(), 1e-13);
         let dual = solution.certificate.dual;
         assert!((dual - exact.value).abs() < 1e-11, "{name}: {dual} against {}", exact.value);
-        assert!(solution.certificate.regularised.upper - solution.certificate.regularised.lower < 1e-8);
+        let bounds = solution.certificate.regularised;
+        assert!(bounds.contains(exact.value) && bounds.upper - bounds.lower < 1e-7, "{name}: {bounds:?}");
         // In the gauge of the closed form: f = 0 at the grid point nearest m_a is not exact, so compare differences.
         let middle = POINTS / 2;
         for (i, x) in x.iter().enumerate().filter(|(_, x)| x.abs() < 3.0) {
@@ -86,9 +87,15 @@ fn unbalanced_gaussians_have_the_closed_value_mass_and_potentials() {
             let mut passes = make(&problem);
             let solution = solved(passes.as_mut(), penalties, 1e-12);
             let certificate = &solution.certificate;
-            assert!((certificate.dual - exact.value).abs() < 1e-10, "{name} {rho:?}: {}", certificate.dual - exact.value);
+            assert!(
+                (certificate.dual - exact.value).abs() < 1e-10,
+                "{name} {rho:?}: {}",
+                certificate.dual - exact.value
+            );
             assert!((certificate.mass - exact.mass).abs() < 1e-10, "{name} {rho:?}: mass {}", certificate.mass);
-            assert!(certificate.regularised.upper - certificate.regularised.lower < 1e-9);
+            assert!(certificate.regularised.contains(exact.value), "{name} {rho:?}");
+            // The largest cost is 256: rounding alone is allowed 4e−11 of it.
+            assert!(certificate.regularised.upper - certificate.regularised.lower < 1e-7, "{certificate:?}");
             for (i, x) in x.iter().enumerate().filter(|(_, x)| x.abs() < 2.0) {
                 let f = 0.4 * (solution.psi[i] - solution.psi[POINTS / 2]);
                 assert!((f - exact.f.at(&[*x]) + exact.f.at(&[0.0])).abs() < 1e-7, "{name} {rho:?}: f at {x}");
@@ -112,7 +119,7 @@ fn divergence_of_gaussians_is_the_closed_form_to_1e_10() {
         let result = divergence.finish(&mut three, true).unwrap();
         assert!((result.value - exact).abs() < 1e-10, "{name}: {} against {exact}", result.value);
         assert!(result.regularised.contains(exact) && result.regularised.contains(result.value));
-        assert!(result.regularised.upper - result.regularised.lower < 1e-8, "{:?}", result.regularised);
+        assert!(result.regularised.upper - result.regularised.lower < 1e-7, "{:?}", result.regularised);
     }
 }
 
@@ -156,7 +163,8 @@ fn values_of_product_measures_add() {
     let (x, y, u, v) = (random.vector(7), random.vector(6), random.vector(5), random.vector(4));
     let weights: Vec<Vec<f64>> = [7, 6, 5, 4].map(|n| normalised(random.vector(n))).into();
     let epsilon = 0.05;
-    let product = |x: &[f64], u: &[f64]| -> Vec<f64> { x.iter().flat_map(|x| u.iter().flat_map(move |u| [*x, *u])).collect() };
+    let product =
+        |x: &[f64], u: &[f64]| -> Vec<f64> { x.iter().flat_map(|x| u.iter().flat_map(move |u| [*x, *u])).collect() };
     let outer = |a: &[f64], c: &[f64]| -> Vec<f64> { a.iter().flat_map(|a| c.iter().map(move |c| a * c)).collect() };
     for (name, make) in makers() {
         let value = |p: &Problem| solved(make(p).as_mut(), Penalties::default(), 1e-13).certificate.dual;
@@ -182,7 +190,8 @@ fn scaling_translation_and_exchange_of_the_measures_do_what_they_must() {
         // A translation τ adds |m_a + τ − m_b|² − |m_a − m_b|².
         let tau = [0.3, -0.1, 0.7];
         let moved: Vec<f64> = x.iter().enumerate().map(|(k, x)| x + tau[k % d]).collect();
-        let mean = |x: &[f64], w: &[f64], k: usize| -> f64 { w.iter().enumerate().map(|(i, w)| w * x[i * d + k]).sum() };
+        let mean =
+            |x: &[f64], w: &[f64], k: usize| -> f64 { w.iter().enumerate().map(|(i, w)| w * x[i * d + k]).sum() };
         let added: f64 = (0..d)
             .map(|k| {
                 let gap = mean(&x, &p.a, k) - mean(&y, &p.b, k);

@@ -197,7 +197,8 @@ fn a_warm_start_from_the_answer_converges_at_once() {
         let solution = solved(passes.as_mut(), Penalties::default(), 1e-9);
         let g: Vec<f64> = solution.phi.iter().map(|phi| 0.003 * phi).collect();
         let mut solve =
-            Solve::new(&method(MethodName::Accelerated, 1e-8), Penalties::default(), passes.as_mut(), Some(&g)).unwrap();
+            Solve::new(&method(MethodName::Accelerated, 1e-8), Penalties::default(), passes.as_mut(), Some(&g))
+                .unwrap();
         assert_eq!(solve.step(passes.as_mut()).unwrap(), StepOutcome::Converged, "{kind}");
     }
 }

@@ -54,8 +54,8 @@ pub fn gradients(passes: &mut dyn Passes, penalties: Penalties, psi: &[f64], phi
             out
         };
         let mass = sum(n, |i| r[i]);
-        let information = dot(&r, psi) + dot(&c, phi) - sum(n, |i| cost[i]) / dual.epsilon - mass
-            + dual.mass.0 * dual.mass.1;
+        let information =
+            dot(&r, psi) + dot(&c, phi) - sum(n, |i| cost[i]) / dual.epsilon - mass + dual.mass.0 * dual.mass.1;
         Ok(Gradients {
             source_points,
             source_weights: weights(dual.source, a, psi, &r, dual.mass.1),
@@ -67,13 +67,7 @@ pub fn gradients(passes: &mut dyn Passes, penalties: Penalties, psi: &[f64], phi
 
 /// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij for target points `y` (m×width). A row whose mass underflows (possible when
 /// unbalanced) takes the mean Σ_j b_j y_j / Σb instead of 0/0.
-pub fn barycentric_map(
-    passes: &mut dyn Passes,
-    psi: &[f64],
-    phi: &[f64],
-    y: &[f64],
-    width: usize,
-) -> Result<Vec<f64>> {
+pub fn barycentric_map(passes: &mut dyn Passes, psi: &[f64], phi: &[f64], y: &[f64], width: usize) -> Result<Vec<f64>> {
     let (n, m) = (passes.n(), passes.m());
     if y.len() != m * width {
         return Err(Error::Usage(format!("barycentric map: {} numbers for {m} points in {width} columns", y.len())));
@@ -99,12 +93,7 @@ pub fn barycentric_map(
 }
 
 /// The `count` largest plan entries (row, column, mass), by decreasing mass.
-pub fn plan_entries(
-    passes: &mut dyn Passes,
-    psi: &[f64],
-    phi: &[f64],
-    count: usize,
-) -> Result<Vec<(u64, u64, f64)>> {
+pub fn plan_entries(passes: &mut dyn Passes, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>> {
     in_f64(passes, |passes| passes.largest_entries(psi, phi, count))
 }
 

@@ -140,7 +140,8 @@ impl Divergence {
             upper: ab.upper - 0.5 * aa.lower - 0.5 * bb.lower,
         };
         let zero = Interval { lower: 0.0, upper: 0.0 };
-        let mut regularised = bounds(ab.certificate.regularised, aa.certificate.regularised, bb.certificate.regularised);
+        let mut regularised =
+            bounds(ab.certificate.regularised, aa.certificate.regularised, bb.certificate.regularised);
         let excess = 0.5 * dual.epsilon * (dual.mass.0 - dual.mass.1).powi(2);
         // A few roundings of the largest term.
         let slack = 8.0 * f64::EPSILON * (regularised.lower.abs().max(regularised.upper.abs()) + excess);
@@ -190,12 +191,7 @@ struct Symmetric {
 const PATIENCE: u64 = 30;
 
 impl Symmetric {
-    fn new(
-        input: &MethodInput,
-        penalties: Penalties,
-        passes: &mut dyn Passes,
-        names: &'static SymmetricNames,
-    ) -> Self {
+    fn new(input: &MethodInput, penalties: Penalties, passes: &mut dyn Passes, names: &'static SymmetricNames) -> Self {
         let n = passes.n();
         let mut symmetric = Symmetric {
             penalties,

@@ -116,8 +116,11 @@ impl Solve {
             Switch::Off => false,
             Switch::Auto => warm.is_none() && largest > SCALING_RATIO * epsilon,
         };
-        let levels =
-            if enabled { levels(scaling.start.unwrap_or(SCALING_START * largest), epsilon, scaling.factor) } else { vec![epsilon] };
+        let levels = if enabled {
+            levels(scaling.start.unwrap_or(SCALING_START * largest), epsilon, scaling.factor)
+        } else {
+            vec![epsilon]
+        };
         let mut phi = vec![0.0; m];
         if let Some(g) = warm {
             if g.len() != m {

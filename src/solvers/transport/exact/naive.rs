@@ -29,7 +29,18 @@ impl NaivePasses {
     pub fn new(cost: Vec<f64>, a: Vec<f64>, b: Vec<f64>, epsilon: f64) -> Self {
         assert_eq!(cost.len(), a.len() * b.len());
         let precision = Precision::F64;
-        NaivePasses { cost, a, b, kernel: None, points: None, epsilon, precision, entries: 0.0, evaluations: 0, budget: None }
+        NaivePasses {
+            cost,
+            a,
+            b,
+            kernel: None,
+            points: None,
+            epsilon,
+            precision,
+            entries: 0.0,
+            evaluations: 0,
+            budget: None,
+        }
     }
 
     /// |x − y|² between n points `x` and m points `y` of dimension d.

@@ -172,9 +172,7 @@ impl Newton {
         }
         self.trial.evaluate(dual, passes)?;
         let (a, b) = (passes.a(), passes.b());
-        let slope = sum(b.len(), |j| {
-            (b[j] * dual.target.slope(self.point.phi[j]) - self.point.p[j]) * self.s[j]
-        });
+        let slope = sum(b.len(), |j| (b[j] * dual.target.slope(self.point.phi[j]) - self.point.p[j]) * self.s[j]);
         let coarse = self.point.coarse || self.trial.coarse;
         let noise = dual.noise(if coarse { Precision::F32 } else { Precision::F64 });
         let wanted = 1e-4 * self.scalars.alpha * slope;
