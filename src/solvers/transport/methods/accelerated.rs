@@ -11,10 +11,10 @@
 //! z = x + ((t−1)/t′)(x − x_old), with t ← 1 whenever the step opposes the gradient [ODonoghueCandes2015].
 
 use super::anderson::History;
-use super::{Method, Step};
+use super::{Method, Move, Step};
 use crate::error::Result;
 use crate::math::reduce::sum;
-use crate::solvers::transport::dual::{Dual, Point, whole};
+use crate::solvers::transport::dual::{Dual, Point, Residual, whole};
 use crate::solvers::transport::passes::Passes;
 use crate::solvers::transport::problem::MethodInput;
 use crate::state::{Name, Walk};
@@ -87,6 +87,7 @@ impl Accelerated {
 impl Method for Accelerated {
     fn start(&mut self, phi: &[f64]) {
         self.point.phi.copy_from_slice(phi);
+        self.point.error = Residual::UNKNOWN;
         self.stage = FRESH;
     }
 
@@ -121,7 +122,7 @@ impl Method for Accelerated {
                     if let Some(history) = &mut self.history {
                         history.restart();
                     }
-                    return Ok(Step { error: self.point.error, value: self.point.value, advanced: false });
+                    return Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Rejected });
                 }
                 if self.history.is_none() {
                     self.point.sinkhorn(dual, &mut self.previous);
@@ -134,7 +135,7 @@ impl Method for Accelerated {
         if let Some(history) = &mut self.history {
             history.push(&self.point, dual, passes.b());
         }
-        Ok(Step { error: self.point.error, value: self.point.value, advanced: true })
+        Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Accepted })
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {

@@ -6,7 +6,11 @@
 
 mod accelerated;
 mod anderson;
+mod newton;
 mod overrelaxed;
+mod semidual_rkhs;
+mod semidual_rkhs_accelerated;
+mod semidual_signed;
 mod sinkhorn;
 
 use super::dual::{Dual, Penalties, Residual};
@@ -22,9 +26,17 @@ pub struct Step {
     pub error: Residual,
     /// J at them, in units of ε.
     pub value: f64,
-    /// False when a proposal was turned down by the safeguard (the next step is then a plain Sinkhorn step), and while
-    /// a method prepares a proposal (conjugate gradients of `newton`).
-    pub advanced: bool,
+    pub progress: Move,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// New potentials.
+    Accepted,
+    /// The safeguard turned a proposal down; the potentials are the previous ones.
+    Rejected,
+    /// Work towards a proposal (conjugate gradients); the potentials are the previous ones.
+    Preparing,
 }
 
 pub trait Method {
@@ -84,6 +96,34 @@ pub fn registry() -> &'static [Entry] {
             summary: "guarded Anderson acceleration of the Sinkhorn map",
             unbalanced: true,
             build: anderson::build,
+        },
+        Entry {
+            name: Newton,
+            word: "newton",
+            summary: "damped Newton on the semi-dual by conjugate gradients, started and rescued by `accelerated`",
+            unbalanced: true,
+            build: newton::build,
+        },
+        Entry {
+            name: SemidualSigned,
+            word: "semidual_signed",
+            summary: "steepest ascent of the semi-dual in the sup norm, no constants",
+            unbalanced: false,
+            build: semidual_signed::build,
+        },
+        Entry {
+            name: SemidualRkhs,
+            word: "semidual_rkhs",
+            summary: "gradient ascent of the semi-dual in a reproducing-kernel Hilbert space",
+            unbalanced: false,
+            build: semidual_rkhs::build,
+        },
+        Entry {
+            name: SemidualRkhsAccelerated,
+            word: "semidual_rkhs_accelerated",
+            summary: "the same with Nesterov momentum and restart",
+            unbalanced: false,
+            build: semidual_rkhs_accelerated::build,
         },
     ];
     ENTRIES

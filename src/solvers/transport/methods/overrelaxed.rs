@@ -10,7 +10,7 @@
 //! (that fraction is exact for a quadratic), else the next step is exact; the columns' rise is known before the move,
 //! which falls back to ω = 1 by itself. So the dual never decreases.
 
-use super::{Method, Step};
+use super::{Method, Move, Step};
 use crate::error::Result;
 use crate::math::reduce::sum;
 use crate::solvers::transport::dual::{Dual, Residual, whole};
@@ -114,6 +114,7 @@ impl Method for Overrelaxed {
         let (old, new) = (&self.pair, &mut self.trial);
 
         // Columns first, from the stored x: their rise is known before the move.
+        let mut shift = 0.0;
         if fresh {
             new.phi.copy_from_slice(&old.phi);
         } else {
@@ -130,21 +131,14 @@ impl Method for Overrelaxed {
                 *phi = old.phi[j] + omega * (l2 * old.x[j] - old.phi[j]);
             }
             // The gauge of two constraints, the best translation otherwise.
-            let shift = dual.translation(passes.a(), &old.psi, b, |j| new.phi[j]);
+            shift = dual.translation(passes.a(), &old.psi, b, |j| new.phi[j]);
             new.phi.iter_mut().for_each(|phi| *phi -= shift);
-            new.value = shift;
         }
-        let shift = if fresh { 0.0 } else { new.value };
         let from = |i: usize| old.psi[i] + shift;
         if omega == 1.0 {
             passes.row_then_col(&new.phi, &|_, t| l1 * t, &mut new.psi, &mut new.x)?;
         } else {
-            passes.row_then_col(
-                &new.phi,
-                &|i, t| from(i) + omega * (l1 * t - from(i)),
-                &mut new.psi,
-                &mut new.x,
-            )?;
+            passes.row_then_col(&new.phi, &|i, t| from(i) + omega * (l1 * t - from(i)), &mut new.psi, &mut new.x)?;
         }
 
         let (a, b) = (passes.a(), passes.b());
@@ -167,7 +161,7 @@ impl Method for Overrelaxed {
                     self.omega = 1.0;
                     self.here = 0;
                 }
-                return Ok(Step { error: self.pair.error, value: self.pair.value, advanced: false });
+                return Ok(Step { error: self.pair.error, value: self.pair.value, progress: Move::Rejected });
             }
         }
         let r = |i: usize| a[i] * (new.psi[i] - t(i)).exp();
@@ -175,7 +169,8 @@ impl Method for Overrelaxed {
         let columns = Residual::of(b.len(), p, |j| b[j] * target.slope(new.phi[j]));
         let rows = Residual::of(a.len(), r, |i| a[i] * source.slope(new.psi[i]));
         new.error = columns.plus(rows);
-        new.value = sum(a.len(), |i| a[i] * source.value(new.psi[i])) + sum(b.len(), |j| b[j] * target.value(new.phi[j]))
+        new.value = sum(a.len(), |i| a[i] * source.value(new.psi[i]))
+            + sum(b.len(), |j| b[j] * target.value(new.phi[j]))
             - sum(a.len(), r)
             + dual.mass.0 * dual.mass.1;
         let single = passes.precision() == Precision::F32;
@@ -188,7 +183,7 @@ impl Method for Overrelaxed {
         if !single || error > 1e-3 {
             self.adapt();
         }
-        Ok(Step { error: self.pair.error, value: self.pair.value, advanced: true })
+        Ok(Step { error: self.pair.error, value: self.pair.value, progress: Move::Accepted })
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {

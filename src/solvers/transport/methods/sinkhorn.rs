@@ -4,7 +4,7 @@
 //! KL(p(φ^k)|b) ≤ KL(P*|P⁰)/k with no further assumption [Leger2021], [AubinFrankowski2022]. Unbalanced: the damped
 //! updates λ₁t, λ₂x followed by the best translation [Sejourne2022].
 
-use super::{Method, Step};
+use super::{Method, Move, Step};
 use crate::error::Result;
 use crate::solvers::transport::dual::{Dual, Point};
 use crate::solvers::transport::passes::Passes;
@@ -41,7 +41,7 @@ impl Method for Sinkhorn {
         self.trial.evaluate(dual, passes)?;
         std::mem::swap(&mut self.point, &mut self.trial);
         self.fresh = 0;
-        Ok(Step { error: self.point.error, value: self.point.value, advanced: true })
+        Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Accepted })
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {
