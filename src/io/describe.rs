@@ -78,3 +78,36 @@ fn human(bytes: u64) -> String {
         b => format!("{:.2} GB", b / 1e9),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{Header, Storage, save};
+    use crate::state::{Hyperslab, Name};
+
+    #[test]
+    fn a_file_is_described_with_shapes_units_and_storage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("output.h5");
+        let field = Name { name: "field", units: "m s-1", meaning: "velocity", axes: &["i"] };
+        let level = Name { name: "level", units: "1", meaning: "a level", axes: &[] };
+        let mut f = vec![1.0f64; 20_000];
+        let header = Header { solver: "toy".into(), input: "a = 1\nb = 2\n".into(), ..Default::default() };
+        save(&path, &header, Storage::output(4), &crate::team::Solo, &mut |s| {
+            let state = s.section("state");
+            state.block(&field, &[20_000], &Hyperslab::rows(0..20_000, &[]), (&mut f).into())?;
+            state.scalar(&level, (&mut 1.5f64).into())
+        })
+        .unwrap();
+        let text = describe(&path).unwrap();
+        let has = |line: &str| assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
+        has("  solver            toy");
+        has("  format_version    1");
+        has("/state");
+        has("  field  float64 20000  m s-1  chunks of 20000, shuffle, deflate 4  velocity");
+        has("  level  float64                                                    a level");
+        has("input:");
+        has("  b = 2");
+        assert!(!text.contains("This is a netCDF"), "{text}");
+    }
+}

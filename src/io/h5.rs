@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::str::FromStr;
 
+use hdf5::plist::file_access::FileAccessBuilder;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
 use hdf5::{Dataset, Location};
 use hdf5_sys::h5d::{H5Dread, H5Dwrite};
@@ -108,18 +109,26 @@ fn check(code: i32) -> Outcome<()> {
     if code >= 0 {
         return Ok(());
     }
-    Err(hdf5::Error::query().map_or_else(|e| text(e), text))
+    Err(hdf5::Error::query().map_or_else(text, text))
+}
+
+/// HDF5's own locks are left out: a run locks its directory, files get their name when they are whole, and several
+/// parallel file systems refuse these locks. Where the library is too old, HDF5_USE_FILE_LOCKING=FALSE does it.
+fn unlocked(access: &mut FileAccessBuilder) -> &mut FileAccessBuilder {
+    #[cfg(hdf5_file_locking)]
+    access.file_locking(false);
+    access
 }
 
 /// Opens with the serial driver, read-only: any number of ranks may, each for itself.
 pub(super) fn open(path: &Path) -> Outcome<hdf5::File> {
     start();
-    hdf5::File::open(path).map_err(text)
+    hdf5::File::with_options().with_fapl(unlocked).open(path).map_err(text)
 }
 
 pub(super) fn create(path: &Path) -> Outcome<hdf5::File> {
     hdf5::File::with_options()
-        .with_fapl(|p| p.libver_v110())
+        .with_fapl(|p| unlocked(p).libver_v110())
         .with_fcpl(|p| p.obj_track_times(false))
         .create(path)
         .map_err(text)
@@ -129,7 +138,7 @@ pub(super) fn create(path: &Path) -> Outcome<hdf5::File> {
 pub(super) fn reopen(path: &Path) -> Outcome<hdf5::File> {
     // Pieces of a gathered array need not end where chunks do; a chunk waits in the cache for its other half.
     hdf5::File::with_options()
-        .with_fapl(|p| p.libver_v110().chunk_cache(4001, 64 << 20, 1.0))
+        .with_fapl(|p| unlocked(p).libver_v110().chunk_cache(4001, 64 << 20, 1.0))
         .open_rw(path)
         .map_err(text)
 }

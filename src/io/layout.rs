@@ -96,7 +96,8 @@ pub(super) fn chunk(shape: &[usize], element: usize) -> Vec<usize> {
         .iter()
         .rev()
         .map(|&n| {
-            let here = n.min(left).max(1);
+            // As many pieces as needed, of about equal length: an edge chunk takes the room of a whole one.
+            let here = n.div_ceil(n.div_ceil(left).max(1)).max(1);
             left = (left / here).max(1);
             here
         })
@@ -170,6 +171,10 @@ impl Walk for Measure {
     fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
         self.push(name, Kind::F64, vec![values.len()], Some(bytemuck::cast_slice(values).to_vec()), true)
     }
+
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        self.push(name, Kind::F64, vec![values.len()], None, false)
+    }
 }
 
 /// An upper bound on the size of the file in bytes, metadata included.
@@ -239,8 +244,7 @@ fn put_dataset(group: &Group, item: &Item, storage: &Storage) -> Outcome<Dataset
             builder = builder.fletcher32();
         }
     }
-    let dataset =
-        builder.empty_as(&item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
+    let dataset = builder.empty_as(item.kind.descriptor()).shape(shape.clone()).create(item.name.name).map_err(text)?;
     h5::put_string(&dataset, "units", item.name.units)?;
     h5::put_string(&dataset, "long_name", item.name.meaning)?;
     if let Some(value) = &item.value
@@ -283,7 +287,7 @@ fn put_header(file: &hdf5::File, header: &Header, storage: &Storage) -> Outcome<
             .obj_track_times(false)
             .chunk(json.len())
             .fletcher32()
-            .empty_as(&Kind::U8.descriptor())
+            .empty_as(Kind::U8.descriptor())
             .shape(json.len())
             .create("header")
             .map_err(text)?;
@@ -346,7 +350,7 @@ fn put_scales(group: &Group, members: Vec<(&Item, &Dataset)>) -> Outcome<()> {
                 let scale = group
                     .new_dataset_builder()
                     .obj_track_times(false)
-                    .empty_as(&Kind::F32.descriptor())
+                    .empty_as(Kind::F32.descriptor())
                     .shape(item.shape[axis])
                     .create(label.as_str())
                     .map_err(text)?;
@@ -372,4 +376,73 @@ pub(super) fn utc(time: std::time::SystemTime) -> String {
     let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     let year = era * 400 + year + carry;
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn chunks_are_about_a_mebibyte_and_waste_little() {
+        assert_eq!(chunk(&[10, 20], 8), [10, 20]);
+        for shape in [vec![300_007], vec![1024, 1024, 1024], vec![1_000_003, 3], vec![3, 5_000_001], vec![131_073]] {
+            let c = chunk(&shape, 8);
+            let size = c.iter().product::<usize>() * 8;
+            assert!(size <= CHUNK && size > CHUNK / 4, "{shape:?}: chunk {c:?} of {size} bytes");
+            let stored: usize = shape.iter().zip(&c).map(|(n, c)| n.div_ceil(*c) * c).product();
+            let len: usize = shape.iter().product();
+            assert!(stored as f64 <= 1.02 * len as f64, "{shape:?}: {stored} stored for {len}");
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        // date -u -d @SECONDS +%FT%TZ
+        for (seconds, date) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), date);
+        }
+    }
+
+    fn item(name: &'static str, axes: &'static [&'static str], shape: &[usize]) -> Item {
+        let name = Name { name, units: "1", meaning: "", axes };
+        Item { group: "g".into(), name, kind: Kind::F64, shape: shape.to_vec(), value: None, series: false }
+    }
+
+    #[test]
+    fn an_axis_label_has_one_length() {
+        let items = [
+            item("cost", &["i", "j"], &[3, 4]),
+            item("i", &["i"], &[3]),
+            item("kernel", &["i", "i"], &[3, 3]), // a matrix over one index
+            item("j", &[], &[]),                  // a scalar that bears an axis's name
+            item("bare", &[], &[5]),
+        ];
+        let expected: [&[&str]; 5] = [&["i", "cost_j_1"], &["i"], &["i", "kernel_i_1"], &[], &["bare_axis0"]];
+        assert_eq!(labels(&items.iter().collect::<Vec<_>>()), expected);
+    }
+
+    #[test]
+    #[cfg(not(debug_assertions))]
+    fn a_second_length_under_one_label_gets_its_own() {
+        let items = [item("f", &["i"], &[3]), item("g", &["i"], &[4])];
+        assert_eq!(labels(&items.iter().collect::<Vec<_>>()), [["i"], ["g_i_0"]]);
+    }
+
+    #[test]
+    fn walking_a_name_twice_is_an_error() {
+        let name = Name { name: "f", units: "1", meaning: "", axes: &[] };
+        let error = Measure::of(&mut |s| {
+            let walk = s.section("state");
+            walk.scalar(&name, (&mut 1.0f64).into())?;
+            walk.scalar(&name, (&mut 2.0f64).into())
+        });
+        assert_eq!(error.unwrap_err().to_string(), "state/f: walked twice");
+    }
 }

@@ -333,6 +333,13 @@ impl Walk for Save<'_> {
     fn series(&mut self, name: &Name, _values: &mut Vec<f64>) -> Result<()> {
         self.expect(name).map(drop)
     }
+
+    /// Each rank writes its part of what all hold.
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        let mine = self.team.split(values.len()).mine();
+        let global = [values.len()];
+        self.block(name, &global, &Hyperslab::rows(mine.clone(), &[]), Data::F64(&mut values[mine]))
+    }
 }
 
 /// Whether a block is what the dataset expects and lies inside it.
@@ -392,4 +399,80 @@ fn piece(slab: &Hyperslab, size: usize, limit: usize, round: usize) -> (Hypersla
     part.start[0] += first;
     part.count[0] = last - first;
     (part, first * row..last * row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::read::Reader;
+    use crate::team::{Solo, threads};
+
+    const F: Name = Name { name: "f", units: "1", meaning: "a block", axes: &["i"] };
+
+    #[test]
+    fn pieces_cover_a_slab_in_order() {
+        let slab = Hyperslab { start: vec![5, 2], count: vec![10, 3] };
+        // 24 bytes a row, 50 bytes a piece: two rows at a time.
+        assert_eq!(pieces(&slab, 8, 50), 5);
+        let mut next = (5, 0);
+        for round in 0..5 {
+            let (part, range) = piece(&slab, 8, 50, round);
+            assert_eq!((part.start[0], range.start), next);
+            assert_eq!((part.start[1], part.count[1], range.len()), (2, 3, part.len() * 8));
+            next = (part.start[0] + part.count[0], range.end);
+        }
+        assert_eq!(next, (15, 240));
+        assert!(piece(&slab, 8, 50, 5).0.is_empty());
+        assert_eq!(pieces(&slab, 8, 1), 10, "a row is never cut");
+        assert_eq!(pieces(&Hyperslab::rows(3..3, &[7]), 8, 50), 0);
+    }
+
+    /// 72 MB over 3 ranks is gathered in more than one round.
+    #[test]
+    fn a_block_larger_than_a_piece_arrives_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("large.h5");
+        let n = 9_000_001;
+        threads::run(3, |team| {
+            let mine = team.split(n).mine();
+            let mut f: Vec<f64> = mine.clone().map(|i| i as f64).collect();
+            let slab = Hyperslab::rows(mine, &[]);
+            save(&path, &Header::default(), Storage::output(0), team, &mut |s| {
+                s.section("state").block(&F, &[n], &slab, (&mut f).into())
+            })
+        })
+        .into_iter()
+        .for_each(|r| r.unwrap());
+        let array = Reader::open(&path).unwrap().array("state/f").unwrap();
+        assert_eq!(array.shape, [n]);
+        assert!(array.values.iter().enumerate().all(|(i, &x)| x == i as f64));
+    }
+
+    #[test]
+    fn blocks_that_do_not_cover_their_array_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("output.h5");
+        for (rows, expected) in [(0..3, "hold 3 of 4"), (2..5, "does not fit shape [4]")] {
+            let slab = Hyperslab::rows(rows, &[]);
+            let mut f = [0.0; 3];
+            let error = save(&path, &Header::default(), Storage::output(0), &Solo, &mut |s| {
+                s.section("state").block(&F, &[4], &slab, (&mut f[..]).into())
+            });
+            assert!(error.as_ref().unwrap_err().to_string().contains(expected), "{error:?}");
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
+        }
+    }
+
+    /// Every rank learns of a failure that only rank 0 can see.
+    #[test]
+    fn a_directory_that_is_missing_is_an_error_on_every_rank() {
+        let errors = threads::run(3, |team| {
+            let path = Path::new("/nonexistent/output.h5");
+            save(path, &Header::default(), Storage::output(0), team, &mut |_| Ok(())).unwrap_err()
+        });
+        for error in errors {
+            assert_eq!(error.exit_code(), 1);
+            assert!(error.to_string().contains("No such file or directory"), "{error}");
+        }
+    }
 }

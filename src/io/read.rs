@@ -91,6 +91,6 @@ impl Reader {
 }
 
 /// A dimension scale that stands for a bare dimension: ours always describe themselves, netCDF's placeholders do not.
-fn is_placeholder(dataset: &Dataset) -> bool {
+pub(super) fn is_placeholder(dataset: &Dataset) -> bool {
     dataset.attr("CLASS").is_ok() && dataset.attr("long_name").is_err()
 }

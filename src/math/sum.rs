@@ -4,7 +4,7 @@
 //! node (k−1, 2j+1), or node (k−1, 2j) alone where the items end before the second half. The sum is the root.
 //! A subtree whose 2^k items all exist is *complete*; any range of indices is tiled by O(log n) complete subtrees.
 //!
-//! The rounding error is at most ⌈log₂ n⌉·2⁻⁵³·Σ|x_i| to first order (pairwise summation, [Higham2002, §4.2]).
+//! The rounding error is at most ⌈log₂ n⌉·2⁻⁵³·Σ|x_i| to first order (pairwise summation, [Higham2002, chapter 4]).
 
 use std::ops::Range;
 
@@ -101,7 +101,7 @@ impl Tree {
         self.items += 1 << height;
         // What was waiting is a left sibling: equal height and, by the assertion, the even one of the pair.
         while self.items & (1 << height) == 0 {
-            root = self.waiting[height as usize] + root;
+            root += self.waiting[height as usize];
             height += 1;
         }
         self.waiting[height as usize] = root;

@@ -101,7 +101,7 @@ pub fn start() -> Result<Box<dyn Team>> {
 /// The MPI library this binary runs with, in its own words; none when built without MPI. Does not initialise MPI.
 pub fn mpi_library_version() -> Option<String> {
     #[cfg(feature = "mpi")]
-    return Some(mpi::library_version());
+    return Some(self::mpi::library_version());
     #[cfg(not(feature = "mpi"))]
     return None;
 }
@@ -109,6 +109,7 @@ pub fn mpi_library_version() -> Option<String> {
 /// Replaces the panic hook: the first panic of this process prints one message, then calls `end` on the thread that
 /// panicked; `end` does not return.
 fn end_on_panic(who: String, end: fn() -> !) {
+    use std::io::Write;
     use std::sync::atomic::{AtomicBool, Ordering};
     static PANICKED: AtomicBool = AtomicBool::new(false);
     std::panic::set_hook(Box::new(move |panic| {
@@ -123,10 +124,15 @@ fn end_on_panic(who: String, end: fn() -> !) {
             std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
             _ => String::new(),
         };
-        let message = panic.payload_as_str().unwrap_or("a panic without words");
+        let payload = panic.payload();
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("a panic without words");
         let place = panic.location().map(|l| format!(" at {l}")).unwrap_or_default();
         // One write, so that the lines of several ranks do not mix.
-        eprint!("{}", format!("spanwise: internal error on {who}{place}: {message}{backtrace}\n"));
+        let line = format!("spanwise: internal error on {who}{place}: {message}{backtrace}\n");
+        // Where stderr is gone there is nobody left to tell.
+        let _ = std::io::stderr().write_all(line.as_bytes());
         end();
     }));
 }

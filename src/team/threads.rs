@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_on_rank_2_of_4_ends_the_other_three_within_a_second() {
+    fn a_panic_on_rank_2_of_4_ends_the_other_three_within_5_seconds() {
         let ended = AtomicUsize::new(0);
         struct Count<'a>(&'a AtomicUsize);
         impl Drop for Count<'_> {
@@ -262,7 +262,7 @@ mod tests {
         });
         assert_eq!(words, "the third one fails");
         assert_eq!(ended.load(Ordering::SeqCst), 4);
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
     }
 
     #[test]

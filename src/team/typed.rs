@@ -8,7 +8,7 @@ use super::{Partition, Pending, Team, exchange_lengths};
 use crate::error::{Error, Result};
 use crate::math::sum::{Tree, complete_subtrees, subtree_roots, subtree_roots_parallel};
 
-/// Rows and columns packed together by [`transpose`](trait.Team.html), so that reads and writes stay in cache.
+/// Rows and columns packed together by `transpose`, so that reads and writes stay in cache.
 const TRANSPOSE_TILE: usize = 32;
 
 impl dyn Team + '_ {
@@ -39,7 +39,7 @@ impl dyn Team + '_ {
         self.gather_bytes_into(bytemuck::cast_slice(mine), &counts, bytemuck::cast_slice_mut(all));
     }
 
-    /// As [`gather_into`](Self::gather_into) where this rank's rows lie in `all` already; fills in the others'.
+    /// As `gather_into` where this rank's rows lie in `all` already; fills in the others'.
     pub fn gather_in_place<T: Pod>(&self, part: Partition, all: &mut [T]) {
         if self.size() > 1 && part.n > 0 {
             let width = all.len() / part.n;
@@ -54,7 +54,7 @@ impl dyn Team + '_ {
         self.exchange_counted(send, &exchange_lengths(self, &slices))
     }
 
-    /// [`exchange`](Self::exchange) where this rank knows that rank q sends it `counts[q]` values: one message fewer.
+    /// `exchange` where this rank knows that rank q sends it `counts[q]` values: one message fewer.
     pub fn exchange_counted<T: Pod>(&self, send: &[Vec<T>], counts: &[usize]) -> Vec<Vec<T>> {
         assert_eq!((send.len(), counts.len()), (self.size(), self.size()), "one message for each rank");
         let mut received: Vec<Vec<T>> = counts.iter().map(|&n| vec![T::zeroed(); n]).collect();
@@ -64,7 +64,7 @@ impl dyn Team + '_ {
         received
     }
 
-    /// [`exchange`](Self::exchange) that work can overlap.
+    /// `exchange` that work can overlap.
     pub fn start_exchange<T: Pod>(&self, send: &[Vec<T>]) -> Exchange<'_, T> {
         let send = send.iter().map(|s| bytemuck::cast_slice(s).to_vec()).collect();
         Exchange { pending: self.start_exchange_bytes(send), values: PhantomData }
@@ -75,7 +75,7 @@ impl dyn Team + '_ {
         self.start_broadcast(root, values).wait()
     }
 
-    /// [`broadcast`](Self::broadcast) that work can overlap.
+    /// `broadcast` that work can overlap.
     pub fn start_broadcast<T: Pod>(&self, root: usize, values: &[T]) -> Broadcast<'_, T> {
         assert!(root < self.size(), "rank {root} of {}", self.size());
         let bytes = if self.rank() == root { bytemuck::cast_slice(values).to_vec() } else { Vec::new() };
@@ -88,7 +88,7 @@ impl dyn Team + '_ {
         self.sum_of_roots(part, subtree_roots(part.mine(), term))
     }
 
-    /// [`sum`](Self::sum) with the terms shared out among threads; the same bits.
+    /// `sum` with the terms shared out among threads; the same bits.
     pub fn sum_parallel(&self, part: Partition, term: impl Fn(usize) -> f64 + Sync) -> f64 {
         self.sum_of_roots(part, subtree_roots_parallel(part.mine(), term))
     }
@@ -156,6 +156,9 @@ impl dyn Team + '_ {
         self.check(m);
         let (rows, cols) = (n.mine().len(), m.mine().len());
         assert_eq!(mine.len(), rows * m.n, "the rows of this rank");
+        if self.size() == 1 {
+            return transposed_columns(mine, m.n, 0..m.n);
+        }
         // To rank q goes the transpose of (my rows) × (its columns) …
         let send: Vec<Vec<T>> = m.ranges().map(|js| transposed_columns(mine, m.n, js)).collect();
         let counts: Vec<usize> = n.ranges().map(|is| is.len() * cols).collect();
@@ -207,7 +210,7 @@ impl dyn Team + '_ {
         self.gather_counted(&[n as u64], &vec![1; self.size()]).into_iter().map(|n| n as usize).collect()
     }
 
-    /// [`gather`](Self::gather) where everyone knows that rank q gives `counts[q]` values.
+    /// `gather` where everyone knows that rank q gives `counts[q]` values.
     fn gather_counted<T: Pod>(&self, mine: &[T], counts: &[usize]) -> Vec<T> {
         let mut all = vec![T::zeroed(); counts.iter().sum()];
         let counts: Vec<usize> = counts.iter().map(|n| n * size_of::<T>()).collect();

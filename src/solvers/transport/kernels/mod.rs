@@ -4,6 +4,34 @@
 //! tree, the tile sums added in order in f64. So a block of columns that starts on a tile boundary continues a sum
 //! with the same bits (the ring layout), and the bits depend neither on ranks nor on threads.
 
+//!
+//! Inside, everything is in base 2: z·log2(e) = h'_j + s'_i − q_ij. `lanes` and its levels hold the vectors, `exp` the
+//! exponential, `cost` the costs, `tiles` the inner loops, `engine` the passes, `stored` the stored Gibbs kernel.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod cloud;
+mod cost;
+mod engine;
+pub mod exp;
+mod lanes;
+mod level;
+mod matrix;
+mod points;
+pub mod rounding;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod tiles;
+
+pub use cost::ROW_BLOCK;
+pub use level::Level;
+pub use matrix::matrix;
+pub use points::{LARGEST_DIFFERENCE_DIMENSION, PointCloud, PointCost, bounding_box};
+pub use stored::StoredKernel;
+
 use std::ops::Range;
 
 /// Columns per tile; blocks of columns that travel start at multiples of it.
@@ -31,6 +59,8 @@ pub trait Rows: Send + Sync {
     fn max_sum(&self, rows: Range<usize>, h: &[f64], acc: &mut [MaxSum]);
     /// sums_i += Σ_j exp(z_ij), with z clamped from below (the denormal trap); overflow gives +∞, never NaN.
     fn shifted_sum(&self, rows: Range<usize>, h: &[f64], shift: &[f64], sums: &mut [f64]);
+    /// out[i·cols + j] = exp(z_ij), row-major over `rows` (to build a stored kernel).
+    fn exponentials(&self, rows: Range<usize>, h: &[f64], shift: &[f64], out: &mut [f64]);
     /// out[i·width + k] += Σ_j exp(z_ij) v[j·width + k].
     fn weighted_sum(&self, rows: Range<usize>, h: &[f64], shift: &[f64], v: &[f64], width: usize, out: &mut [f64]);
     /// out_i += Σ_j exp(z_ij) v_j C_ij, C in its own units.
@@ -39,7 +69,8 @@ pub trait Rows: Send + Sync {
     fn min_plus(&self, rows: Range<usize>, g: &[f64], out: &mut [f64]);
     /// One sweep (§2.0): for each row i of `rows`, S_i = Σ_j exp(z_ij) (same bits as `shifted_sum` from 0), then
     /// columns_j += close(i, S_i) · exp(z_ij), rows in order. `close` gets the index within `rows`.
-    /// Needs all columns in this object. `scratch` is reused between calls.
+    /// Needs all columns in this object. `scratch` is reused between calls. Where an S_i is +∞ the columns are void.
+    /// In f64 no cut of the rows into calls changes bits; in f32 none at a multiple of [`ROW_BLOCK`] does.
     fn sweep(
         &self,
         rows: Range<usize>,
@@ -51,13 +82,31 @@ pub trait Rows: Send + Sync {
     );
     /// (min, max, Σ, Σ²) of C over `rows` and the columns.
     fn cost_moments(&self, rows: Range<usize>) -> [f64; 4];
+    /// out_i += Σ_j C_ij v_j, C in its own units.
+    fn cost_sum(&self, rows: Range<usize>, v: &[f64], out: &mut [f64]) {
+        for (out, i) in out.iter_mut().zip(rows) {
+            *out += (0..self.cols()).map(|j| self.cost(i, j) * v[j]).sum::<f64>();
+        }
+    }
     /// The cost of one entry, plainly: C_ij.
     fn cost(&self, i: usize, j: usize) -> f64;
+}
+
+impl Scratch {
+    /// `len` elements starting on a cache line, of any content.
+    fn aligned<E: lanes::Element>(&mut self, len: usize) -> &mut [E] {
+        let bytes = len * size_of::<E>() + 64;
+        if self.f64.len() * 8 < bytes {
+            self.f64.resize(bytes.div_ceil(8), 0.0);
+        }
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.f64);
+        let skip = bytes.as_ptr().align_offset(64);
+        bytemuck::cast_slice_mut(&mut bytes[skip..skip + len * size_of::<E>()])
+    }
 }
 
 /// Row buffers of a sweep.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    pub f64: Vec<f64>,
-    pub f32: Vec<f32>,
+    f64: Vec<f64>,
 }

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Every test: without MPI, with MPI (real mpirun included), and the Python readers on the output of real runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh --python
+. scripts/env.sh
+
+# First without MPI, so that the binary left in target/release afterwards is the full one. One target directory:
+# cargo keeps the dependencies of both feature sets apart, and shares what is equal.
+export SPANWISE_PYTHON="$PWD/.venv/bin/python"
+cargo test --release --locked --no-default-features
+cargo test --release --locked
+cargo build --release --locked
+.venv/bin/python -m pytest tests/readers -q

@@ -1,0 +1,195 @@
+//! Ticks and the numbers written beside them.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+
+use super::Axis;
+
+/// An axis in drawing coordinates: log₁₀ of the data when logarithmic.
+#[derive(Debug, Clone)]
+pub(super) struct Scale {
+    pub low: f64,
+    pub high: f64,
+    pub ticks: Vec<f64>,
+    pub log: bool,
+}
+
+impl Scale {
+    /// Covers the range of the axis, or else the data, with a little room.
+    pub fn new(axis: &Axis, data: impl Iterator<Item = f64>) -> Scale {
+        let place = |v: f64| if axis.log { v.log10() } else { v };
+        let (mut low, mut high) = match axis.range {
+            Some((low, high)) => (place(low), place(high)),
+            None => {
+                let (low, high) = data
+                    .map(place)
+                    .filter(|v| v.is_finite())
+                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+                let room = if axis.log { 0.1 } else { 0.04 * (high - low) };
+                (low - room, high + room)
+            }
+        };
+        if !(low.is_finite() && high.is_finite()) {
+            (low, high) = (0.0, 1.0);
+        }
+        if high - low <= 1e-12 * low.abs().max(high.abs()).max(f64::MIN_POSITIVE) {
+            let half = if low == 0.0 { 1.0 } else { 0.5 * low.abs() };
+            (low, high) = (low - half, high + half);
+        }
+        let ticks = if axis.log { decades(low, high) } else { round_ticks(low, high, 6) };
+        Scale { low, high, ticks, log: axis.log }
+    }
+
+    /// The drawing coordinate of a value; none when it cannot be shown.
+    pub fn place(&self, v: f64) -> Option<f64> {
+        let p = if self.log { v.log10() } else { v };
+        p.is_finite().then_some(p)
+    }
+
+    pub fn label(&self, tick: f64) -> String {
+        if self.log {
+            let exponent = tick.round();
+            if (tick - exponent).abs() < 1e-9 { power_of_ten(exponent as i32) } else { number(10f64.powf(tick), 4) }
+        } else {
+            let step = self.ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
+            fixed(tick, step)
+        }
+    }
+}
+
+impl Ranged for Scale {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let share = (value - self.low) / (self.high - self.low);
+        limit.0 + (share * (limit.1 - limit.0) as f64).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
+impl ValueFormatter<f64> for Scale {
+    fn format(value: &f64) -> String {
+        number(*value, 4)
+    }
+
+    fn format_ext(&self, value: &f64) -> String {
+        self.label(*value)
+    }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten inside [low, high]; about `wanted` of them, or half as many again.
+pub(super) fn round_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
+    let raw = (high - low) / wanted as f64;
+    let magnitude = 10f64.powf(raw.log10().floor());
+    let distance = |m: &f64| (m * magnitude / raw).ln().abs();
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(1.0);
+    let step = step * magnitude;
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last).map(|k| k as f64 * step).collect()
+}
+
+/// Whole decades inside [low, high] (in log₁₀), at most about eight; 1, 2, 5 within short ranges.
+fn decades(low: f64, high: f64) -> Vec<f64> {
+    let (first, last) = (low.ceil() as i64, high.floor() as i64);
+    if last - first >= 1 {
+        let stride = ((last - first) / 8 + 1).max(1);
+        return (first..=last).filter(|k| k.rem_euclid(stride) == 0).map(|k| k as f64).collect();
+    }
+    (low.floor() as i64..=high.ceil() as i64)
+        .flat_map(|k| [1.0f64, 2.0, 5.0].map(|m| k as f64 + m.log10()))
+        .filter(|t| *t >= low && *t <= high)
+        .collect()
+}
+
+/// 10⁻⁶.
+pub(super) fn power_of_ten(exponent: i32) -> String {
+    let digits = exponent.to_string();
+    let superscript = digits.chars().map(|c| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => char::from_u32('⁰' as u32 + digit as u32 - '0' as u32).unwrap_or(digit),
+    });
+    std::iter::once('1').chain(std::iter::once('0')).chain(superscript).collect()
+}
+
+/// As many decimals as tell neighbours at distance `step` apart.
+fn fixed(v: f64, step: f64) -> String {
+    if v.abs() < 1e-9 * step.abs() {
+        return "0".into();
+    }
+    if !(1e-3..1e5).contains(&v.abs().max(step.abs())) {
+        return number(v, 4);
+    }
+    let decimals = (-step.abs().log10() + 1e-9).ceil().clamp(0.0, 9.0) as usize;
+    format!("{v:.decimals$}")
+}
+
+/// Short form with so many significant digits, as m·10ᵉ for very large and very small numbers.
+pub fn number(v: f64, digits: usize) -> String {
+    if v == 0.0 || !v.is_finite() {
+        return format!("{v}");
+    }
+    let bare = |text: String| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+    };
+    let last = digits.max(1) as i32 - 1;
+    let exponent = v.abs().log10().floor() as i32;
+    if (-3..=last.max(4)).contains(&exponent) {
+        return bare(format!("{v:.*}", (last - exponent).max(0) as usize));
+    }
+    let mantissa = bare(format!("{:.*}", last.min(2) as usize, v / 10f64.powi(exponent)));
+    if mantissa == "1" { power_of_ten(exponent) } else { format!("{mantissa}·{}", power_of_ten(exponent)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linear_ticks_are_round_numbers_inside_the_range() {
+        assert_eq!(round_ticks(0.0, 1.0, 5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(round_ticks(-8.0, 8.0, 4), [-5.0, 0.0, 5.0]);
+    }
+
+    #[test]
+    fn log_ticks_are_decades_and_fewer_than_ten() {
+        let scale = Scale::new(&Axis::log("error"), [1e-16, 1.0].into_iter());
+        assert!(scale.ticks.len() >= 5 && scale.ticks.len() < 10, "{:?}", scale.ticks);
+        assert_eq!(scale.label(-6.0), "10⁻⁶");
+    }
+
+    #[test]
+    fn a_short_log_range_has_ticks_too() {
+        let scale = Scale::new(&Axis::log("cost"), [1.5, 6.0].into_iter());
+        assert_eq!(scale.ticks.iter().map(|t| scale.label(*t)).collect::<Vec<_>>(), ["2", "5"]);
+    }
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        for (v, text) in
+            [(0.25, "0.25"), (1234.5, "1234"), (1e-6, "10⁻⁶"), (2.5e7, "2.5·10⁷"), (0.0, "0"), (-3.0, "-3")]
+        {
+            assert_eq!(number(v, 4), text);
+        }
+    }
+
+    #[test]
+    fn equal_or_missing_data_still_give_an_axis() {
+        for data in [vec![], vec![2.0, 2.0], vec![f64::NAN], vec![0.0]] {
+            let scale = Scale::new(&Axis::default(), data.clone().into_iter());
+            assert!(scale.high > scale.low && !scale.ticks.is_empty(), "{data:?}: {scale:?}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The panels themselves.
+
+use plotters::coord::Shift;
+use plotters::element::PathElement;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axes::{self, Scale};
+use super::colours::{self, GREY, INK, LIGHT, Rgb};
+use super::raster::Raster;
+use super::{Area, Cloud, Curves, Drawn, Heat, Panel, Pen, Picture, Style, Table, words};
+
+/// Height of a panel's title line.
+const TITLE: f64 = 28.0;
+
+pub(super) fn draw<DB: DrawingBackend>(panel: &Panel, area: &Area<DB>, pen: &Pen) -> Drawn {
+    match panel {
+        Panel::Curves(p) => curves(p, &titled(&p.title, area, pen)?, pen),
+        Panel::Cloud(p) => cloud(p, &titled(&p.title, area, pen)?, pen),
+        Panel::Heat(p) => heat(p, &titled(&p.title, area, pen)?, pen),
+        Panel::Picture(p) => picture(p, &titled(&p.title, area, pen)?, pen),
+        Panel::Table(p) => table(p, &titled(&p.title, area, pen)?, pen),
+        Panel::Blank => Ok(()),
+    }
+}
+
+/// Writes the title and returns what is left below it.
+fn titled<DB: DrawingBackend>(title: &str, area: &Area<DB>, pen: &Pen) -> Result<DrawingArea<DB, Shift>, String> {
+    let (w, h) = area.dim_in_pixel();
+    if title.is_empty() {
+        return Ok(area.clone());
+    }
+    let style = pen.text(16.0, INK).pos(Pos::new(HPos::Left, VPos::Top));
+    area.draw_text(title, &style, (pen.px(4.0), 0)).map_err(words)?;
+    let top = pen.px(TITLE).min(h as i32 - 1);
+    Ok(area.clone().shrink((0, top), (w, h - top as u32)))
+}
+
+type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Scale, Scale>>;
+
+/// Frame, grid, ticks and labels.
+fn chart<'a, DB: DrawingBackend>(
+    area: &'a Area<DB>,
+    x: &Scale,
+    y: &Scale,
+    labels: [&str; 2],
+    pen: &Pen,
+) -> Result<Chart<'a, DB>, String> {
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(pen.px(4.0))
+        .margin_right(pen.px(16.0))
+        .x_label_area_size(pen.px(44.0))
+        .y_label_area_size(pen.px(70.0))
+        .build_cartesian_2d(x.clone(), y.clone())
+        .map_err(words)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(pen.stroke(0.8, LIGHT))
+        .axis_style(pen.stroke(1.0, GREY))
+        .set_all_tick_mark_size(pen.px(4.0))
+        .label_style(pen.text(12.5, GREY))
+        .axis_desc_style(pen.text(13.5, INK))
+        .x_labels(x.ticks.len())
+        .y_labels(y.ticks.len())
+        .x_desc(labels[0])
+        .y_desc(labels[1])
+        .draw()
+        .map_err(words)?;
+    Ok(chart)
+}
+
+fn legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, pen: &Pen) -> Drawn {
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .label_font(pen.text(12.5, INK))
+        .background_style(WHITE.mix(0.85))
+        .border_style(pen.stroke(0.8, LIGHT))
+        .margin(pen.px(6.0) as u32)
+        .legend_area_size(pen.px(26.0) as u32)
+        .draw()
+        .map_err(words)
+}
+
+fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
+    let x = Scale::new(&p.x, p.lines.iter().flat_map(|l| l.x.iter().copied()));
+    let floor = p.lines.iter().any(|l| l.style == Style::Area).then_some(0.0);
+    let y = Scale::new(&p.y, p.lines.iter().flat_map(|l| l.y.iter().copied()).chain(floor));
+    let mut chart = chart(area, &x, &y, [&p.x.label, &p.y.label], pen)?;
+    for line in &p.lines {
+        let points: Vec<(f64, f64)> =
+            line.x.iter().zip(&line.y).filter_map(|(a, b)| Some((x.place(*a)?, y.place(*b)?))).collect();
+        let colour = colours::plain(line.colour);
+        let stroke = pen.stroke(2.0, line.colour);
+        let drawn = match line.style {
+            Style::Solid => chart.draw_series(LineSeries::new(points, stroke)),
+            Style::Dashed => {
+                chart.draw_series(DashedLineSeries::new(points, pen.px(8.0) as u32, pen.px(5.0) as u32, stroke))
+            }
+            Style::Dots => chart.draw_series(points.into_iter().map(|c| Circle::new(c, pen.px(2.5), colour.filled()))),
+            Style::Area => chart.draw_series(
+                AreaSeries::new(points, y.place(0.0).unwrap_or(y.low), colour.mix(0.3)).border_style(stroke),
+            ),
+        }
+        .map_err(words)?;
+        if !line.label.is_empty() {
+            let length = pen.px(20.0);
+            drawn.label(&line.label).legend(move |(a, b)| PathElement::new([(a, b), (a + length, b)], stroke));
+        }
+    }
+    if p.lines.iter().any(|l| !l.label.is_empty()) {
+        legend(&mut chart, pen)?;
+    }
+    Ok(())
+}
+
+/// Widens the shorter axis so that a unit is as long on both.
+fn equal_units(x: &mut Scale, y: &mut Scale, width: f64, height: f64) {
+    let unit = ((x.high - x.low) / width).max((y.high - y.low) / height);
+    for (scale, length) in [(x, width), (y, height)] {
+        let more = (unit * length - (scale.high - scale.low)) / 2.0;
+        scale.low -= more;
+        scale.high += more;
+        scale.ticks = axes::round_ticks(scale.low, scale.high, 6);
+    }
+}
+
+fn cloud<DB: DrawingBackend>(p: &Cloud, area: &Area<DB>, pen: &Pen) -> Drawn {
+    let mut x = Scale::new(&p.x, p.groups.iter().flat_map(|g| g.x.iter().copied()));
+    let mut y = Scale::new(&p.y, p.groups.iter().flat_map(|g| g.y.iter().copied()));
+    let (w, h) = area.dim_in_pixel();
+    equal_units(&mut x, &mut y, (w as f64 - 86.0 * pen.scale).max(1.0), (h as f64 - 48.0 * pen.scale).max(1.0));
+    let mut chart = chart(area, &x, &y, [&p.x.label, &p.y.label], pen)?;
+    let thin = colours::plain(GREY).mix(0.35).stroke_width(pen.px(0.6).max(1) as u32);
+    chart
+        .draw_series(p.segments.iter().map(|(a, b)| PathElement::new([(a[0], a[1]), (b[0], b[1])], thin)))
+        .map_err(words)?;
+    for group in &p.groups {
+        let colour = |i: usize| group.colours.get(i).or(group.colours.first()).copied().unwrap_or(colours::BLUE);
+        let radius = |i: usize| group.radii.get(i).or(group.radii.first()).copied().unwrap_or(2.0);
+        let opacity = if group.colours.len() > 1 { 1.0 } else { 0.75 };
+        let finite = |i: &usize| group.x[*i].is_finite() && group.y[*i].is_finite();
+        let drawn = chart
+            .draw_series((0..group.x.len().min(group.y.len())).filter(finite).map(|i| {
+                let style = colours::plain(colour(i)).mix(opacity).filled();
+                Circle::new((group.x[i], group.y[i]), pen.px(radius(i)).max(1), style)
+            }))
+            .map_err(words)?;
+        if !group.label.is_empty() {
+            let (dot, shift, style) = (pen.px(4.0), pen.px(10.0), colours::plain(colour(0)).filled());
+            drawn.label(&group.label).legend(move |(a, b)| Circle::new((a + shift, b), dot, style));
+        }
+    }
+    if p.groups.iter().any(|g| !g.label.is_empty()) {
+        legend(&mut chart, pen)?;
+    }
+    Ok(())
+}
+
+/// The largest rectangle of the image's proportions inside (width, height), centred: (x, y, width, height).
+fn fit(rows: usize, cols: usize, width: u32, height: u32) -> (i32, i32, u32, u32) {
+    let scale = (width as f64 / cols.max(1) as f64).min(height as f64 / rows.max(1) as f64);
+    let (w, h) = ((cols as f64 * scale).max(1.0) as u32, (rows as f64 * scale).max(1.0) as u32);
+    (((width - w.min(width)) / 2) as i32, ((height - h.min(height)) / 2) as i32, w, h)
+}
+
+/// Places a raster at (x, y) of `area` in w × h pixels.
+fn place<DB: DrawingBackend>(
+    raster: &Raster,
+    (x, y, w, h): (i32, i32, u32, u32),
+    smooth: bool,
+    area: &Area<DB>,
+    pen: &Pen,
+) -> Drawn {
+    if let Some(images) = &pen.images {
+        let (left, top) = area.get_base_pixel();
+        images.borrow_mut().push((left + x, top + y, w, h, smooth, raster.clone()));
+    } else {
+        let pixels = raster.resized(h as usize, w as usize, smooth).rgb;
+        let element =
+            BitMapElement::<(i32, i32), plotters::backend::RGBPixel>::with_owned_buffer((x, y), (w, h), pixels);
+        area.draw(&element.ok_or("an image has the wrong size")?).map_err(words)?;
+    }
+    let frame = Rectangle::new([(x, y), (x + w as i32, y + h as i32)], pen.stroke(0.8, GREY));
+    area.draw(&frame).map_err(words)
+}
+
+fn picture<DB: DrawingBackend>(p: &Picture, area: &Area<DB>, pen: &Pen) -> Drawn {
+    let (w, h) = area.dim_in_pixel();
+    let mut at = fit(p.raster.rows, p.raster.cols, w - 1, h - 1);
+    at.1 = 0;
+    place(&p.raster, at, true, area, pen)
+}
+
+fn heat<DB: DrawingBackend>(p: &Heat, area: &Area<DB>, pen: &Pen) -> Drawn {
+    let finite = p.values.iter().copied().filter(|v| v.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let span = if high > low { high - low } else { 1.0 };
+    let rgb: Vec<u8> = p.values.iter().flat_map(|v| colours::map((v - low) / span)).collect();
+    let (w, h) = area.dim_in_pixel();
+    let bar = pen.px(92.0) as u32;
+    let (mut x, _, iw, ih) = fit(p.rows, p.cols, w.saturating_sub(bar).max(1), h - 1);
+    x /= 2;
+    place(&Raster::new(p.rows, p.cols, rgb), (x, 0, iw, ih), false, area, pen)?;
+
+    // The colour bar: as tall as the map, its label turned beside the numbers.
+    let left = x + iw as i32 + pen.px(12.0);
+    let width = pen.px(13.0);
+    let strip: Vec<u8> = (0..256).rev().flat_map(|i| colours::map(i as f64 / 255.0)).collect();
+    place(&Raster::new(256, 1, strip), (left, 0, width as u32, ih), true, area, pen)?;
+    if !low.is_finite() {
+        return Ok(());
+    }
+    let scale = Scale::new(&super::Axis { range: Some((low, low + span)), ..Default::default() }, std::iter::empty());
+    let style = pen.text(12.0, GREY).pos(Pos::new(HPos::Left, VPos::Center));
+    for tick in &scale.ticks {
+        let y = ((1.0 - (tick - low) / span) * ih as f64) as i32;
+        let (a, b) = (left + width, left + width + pen.px(4.0));
+        area.draw(&PathElement::new([(a, y), (b, y)], pen.stroke(0.8, GREY))).map_err(words)?;
+        area.draw_text(&scale.label(*tick), &style, (b + pen.px(3.0), y)).map_err(words)?;
+    }
+    let turned = pen.text(12.5, INK).transform(FontTransform::Rotate90).pos(Pos::new(HPos::Center, VPos::Top));
+    area.draw_text(&p.bar, &turned, ((left + pen.px(84.0)).min(w as i32 - 1), ih as i32 / 2)).map_err(words)
+}
+
+fn table<DB: DrawingBackend>(p: &Table, area: &Area<DB>, pen: &Pen) -> Drawn {
+    let (w, h) = area.dim_in_pixel();
+    let left = pen.px(4.0);
+    let right = w as i32 - pen.px(8.0);
+    let line = pen.px(27.0);
+    let at = |colour: Rgb, h: HPos| pen.text(13.5, colour).pos(Pos::new(h, VPos::Center));
+    let mut y = pen.px(4.0);
+    for (name, value) in &p.rows {
+        if y + line > h as i32 {
+            break;
+        }
+        area.draw_text(name, &at(GREY, HPos::Left), (left, y + line / 2)).map_err(words)?;
+        area.draw_text(value, &at(INK, HPos::Right), (right, y + line / 2)).map_err(words)?;
+        y += line;
+        area.draw(&PathElement::new([(left, y), (right, y)], pen.stroke(0.8, LIGHT))).map_err(words)?;
+    }
+    let style = pen.text(12.0, GREY).pos(Pos::new(HPos::Left, VPos::Top));
+    for (k, note) in p.note.lines().enumerate() {
+        area.draw_text(note, &style, (left, y + pen.px(10.0 + 18.0 * k as f64))).map_err(words)?;
+    }
+    Ok(())
+}
