@@ -3,10 +3,10 @@
 //! The map, in reading order:
 //!
 //! 1. [`team`]: ranks. [`state`]: the one list that names a solver's state. [`error`]: what can go wrong.
-//! 2. [`input`]: `input.toml` as a value. [`run`]: the only loop.
+//! 2. [`input`]: `input.toml` as a value. [`run`]: the only loop. [`interrupt`]: the flag that asks it to stop.
 //! 3. [`solvers`]: one room per solver, behind one trait and one registry.
 //! 4. [`io`]: HDF5 and the files of inputs. [`observe`]: progress, log, output, checkpoint, limits.
-//! 5. [`plot`]: figures. [`cli`]: one file per subcommand. [`math`]: serial mathematics shared by rooms.
+//! 5. [`plot`]: figures. [`cli`]: one file per subcommand. [`build_info`]: how the program was built. [`math`]: serial mathematics shared by rooms.
 
 pub mod build_info;
 pub mod cli;

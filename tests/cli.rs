@@ -1,0 +1,291 @@
+//! The command line as scripts and people see it: the real binary, alone and under mpirun.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use program::{Ended, SPANWISE, command, finish, rank_counts, spanwise, start};
+
+/// A problem of a few milliseconds.
+const QUICK: &str = "\
+solver = \"transport\"
+[problem]
+epsilon = 0.1
+source = { kind = \"torus\", points = 40, dimension = 1 }
+target = { kind = \"gaussian_grid\", mean = [0.4], standard_deviation = [0.2], points = 50, interval = [0.0, 1.0] }
+[method]
+name = \"sinkhorn\"
+tolerance = 1e-9
+";
+
+/// A problem that takes minutes, and that a test interrupts: ε is 1e-5 of the largest cost.
+const SLOW: &str = "\
+solver = \"transport\"
+[problem]
+epsilon = 3e-5
+source = { kind = \"uniform_samples\", points = 1500, dimension = 3 }
+target = { kind = \"uniform_samples\", points = 1500, dimension = 3 }
+[method]
+name = \"sinkhorn\"
+precision = \"f64\"
+tolerance = 1e-300
+epsilon_scaling = { enabled = \"off\" }
+";
+
+fn directory_with(name: &str, text: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(name), text).unwrap();
+    dir
+}
+
+fn alone(arguments: &[&str]) -> Ended {
+    spanwise(1, arguments, &std::env::temp_dir())
+}
+
+fn report(out: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn help_reads_like_a_manual() {
+    let help = alone(&["--help"]);
+    assert_eq!((help.code(), help.stderr.as_str()), (0, ""));
+    for heading in ["Usage:", "Commands:", "EXAMPLES", "FILES", "EXIT CODES", "SIGNALS", "ENVIRONMENT"] {
+        assert!(help.stdout.contains(heading), "{heading} in {}", help.stdout);
+    }
+    assert!(!help.stdout.contains('\x1b'), "no marks where there is no terminal");
+    for name in ["run", "check", "list", "info", "plot", "schema", "completions"] {
+        let help = alone(&[name, "--help"]);
+        assert!(help.code() == 0 && help.stdout.contains(&format!("Usage: spanwise {name}")), "{help:?}");
+    }
+    assert_eq!(alone(&["--version"]).stdout, format!("spanwise {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_and_list_under_mpirun_speak_once_and_start_no_mpi() {
+    if !cfg!(feature = "mpi") {
+        return;
+    }
+    for arguments in [["--help"].as_slice(), &["list", "transport"]] {
+        let said = spanwise(3, arguments, &std::env::temp_dir());
+        assert_eq!(said.code(), 0);
+        assert_eq!(said.stdout.trim(), alone(arguments).stdout.trim());
+    }
+    // Open MPI gives up when it cannot find its components; what does not initialise MPI does not notice.
+    let broken = |arguments: &[&str]| {
+        let mut command = command(1, arguments, &std::env::temp_dir());
+        command.env("OMPI_MCA_pml", "no_such_component");
+        finish(command, 1, Duration::from_secs(20))
+    };
+    for arguments in [["list"].as_slice(), &["schema"], &["completions", "bash"], &["info", "--build"], &["--help"]] {
+        assert_eq!(broken(arguments).code(), 0, "{arguments:?}");
+    }
+    let dir = directory_with("a.toml", QUICK);
+    let mut check = command(1, &["check", "a.toml", "--ranks", "64"], dir.path());
+    check.env("OMPI_MCA_pml", "no_such_component");
+    assert_eq!(finish(check, 1, Duration::from_secs(20)).code(), 0, "check works on a login node");
+    let mut run = command(1, &["run", "a.toml"], dir.path());
+    run.env("OMPI_MCA_pml", "no_such_component");
+    assert_ne!(finish(run, 1, Duration::from_secs(20)).code(), 0, "the trap is set");
+}
+
+#[test]
+fn list_shows_every_key_of_the_schema() {
+    assert!(alone(&["list"]).stdout.starts_with("transport"));
+    let page = alone(&["list", "transport"]).stdout;
+    let schema: serde_json::Value = serde_json::from_str(&alone(&["schema", "transport"]).stdout).unwrap();
+    let mut keys = 0;
+    fn visit(schema: &serde_json::Value, page: &str, keys: &mut usize) {
+        match schema {
+            serde_json::Value::Object(map) => {
+                for key in map.get("properties").and_then(|p| p.as_object()).into_iter().flat_map(|p| p.keys()) {
+                    assert!(page.contains(key.as_str()), "{key} in\n{page}");
+                    *keys += 1;
+                }
+                map.values().for_each(|s| visit(s, page, keys));
+            }
+            serde_json::Value::Array(list) => list.iter().for_each(|s| visit(s, page, keys)),
+            _ => {}
+        }
+    }
+    visit(&schema, &page, &mut keys);
+    assert!(keys > 60, "{keys} keys");
+    for words in ["[method]", "tolerance", "1e-6", "\"accelerated\"", "required", "kind = \"image_grid\""] {
+        assert!(page.contains(words), "{words} in\n{page}");
+    }
+    let unknown = alone(&["list", "transprot"]);
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.messages()[0].contains("did you mean \"transport\"?"), "{unknown:?}");
+}
+
+#[test]
+fn the_schema_is_whole_and_its_references_resolve() {
+    let text = alone(&["schema"]).stdout;
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for section in ["solver", "comment", "run", "output", "checkpoint", "problem", "method"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+    for (at, _) in text.match_indices("\"$ref\": \"#") {
+        let pointer = text[at + 10..].split('"').next().unwrap().trim_start_matches('#');
+        assert!(schema.pointer(pointer).is_some(), "{pointer}");
+    }
+    assert!(!text.contains("\"null\""), "TOML has no null");
+}
+
+#[test]
+fn completions_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = alone(&["completions", shell]).stdout;
+        for name in ["run", "check", "list", "info", "plot", "schema", "--walltime", "--resume"] {
+            assert!(text.contains(name.trim_start_matches("--")), "{name} for {shell}");
+        }
+    }
+    assert_eq!(alone(&["completions", "cmd"]).code(), 2);
+}
+
+#[test]
+fn wrong_usage_is_code_2_with_a_hint_from_one_rank() {
+    for ranks in rank_counts() {
+        let ended = spanwise(*ranks, &["run", "a.toml", "--frce"], &std::env::temp_dir());
+        assert_eq!((ended.code(), ended.messages().len()), (2, 1), "{ended:?}");
+        assert!(ended.stderr.contains("'--force'"), "{ended:?}");
+    }
+    for arguments in [["rum"].as_slice(), &[], &["run"], &["info"], &["check", "a.toml", "--ranks", "0"]] {
+        assert_eq!(alone(arguments).code(), 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_typo_is_answered_with_its_line_and_the_right_word() {
+    let dir = directory_with("a.toml", &QUICK.replace("epsilon", "epsilom"));
+    for ranks in rank_counts() {
+        for name in ["run", "check"] {
+            let ended = spanwise(*ranks, &[name, "a.toml"], dir.path());
+            assert_eq!((ended.code(), ended.messages().len()), (2, 1), "{ended:?}");
+            let message = ended.messages()[0];
+            assert!(message.starts_with("spanwise: a.toml:3: problem.epsilom: unknown key; did you mean \"epsilon\"?"));
+        }
+    }
+    assert!(!dir.path().join("a.out").exists());
+}
+
+#[test]
+fn a_run_ends_with_code_0_or_3_and_goes_on() {
+    let dir = directory_with("a.toml", QUICK);
+    let out = dir.path().join("a.out");
+    let ranks = *rank_counts().last().unwrap();
+    let short = spanwise(ranks, &["run", "a.toml", "--set", "run.max_steps=2"], dir.path());
+    assert_eq!((short.code(), short.messages().len()), (3, 1), "{short:?}");
+    assert!(short.messages()[0].contains("the limit of steps after 2 steps"), "{short:?}");
+    assert_eq!((report(&out)["status"].as_str(), report(&out)["steps"].as_u64()), (Some("limit"), Some(2)));
+    let log = fs::read_to_string(out.join("run.log")).unwrap();
+    assert!(log.contains("max_steps = 2") && log.contains("checkpoint at step 2"), "{log}");
+
+    let refused = spanwise(1, &["run", "a.toml"], dir.path());
+    assert!(refused.code() == 2 && refused.messages()[0].contains("--force"), "{refused:?}");
+    let whole = spanwise(1, &["run", "a.toml", "--resume"], dir.path());
+    assert_eq!((whole.code(), whole.stderr.as_str()), (0, ""), "{whole:?}");
+    assert!(whole.stdout.contains("converged after") && whole.stdout.contains("2 of them before"), "{whole:?}");
+    let resumed = report(&out);
+    let fresh = spanwise(ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
+    assert_eq!(fresh.code(), 0, "{fresh:?}");
+    assert_eq!(report(&out)["numbers"], resumed["numbers"], "the same numbers without a stop");
+
+    let info = spanwise(1, &["info", "a.out"], dir.path());
+    assert!(info.code() == 0 && info.stdout.contains("solver = \"transport\""), "{info:?}");
+    let svg = spanwise(1, &["plot", "a.out", "-o", "a.svg"], dir.path());
+    assert_eq!((svg.code(), svg.stdout.trim()), (0, "a.svg"), "{svg:?}");
+    assert!(fs::read_to_string(dir.path().join("a.svg")).unwrap().contains("<svg"));
+    for wrong in
+        [["plot", "a.out", "-o", "a.gif"].as_slice(), &["plot", "a.toml"], &["info", "absent.h5"], &["info", "a.toml"]]
+    {
+        let ended = spanwise(1, wrong, dir.path());
+        assert_eq!((ended.code(), ended.messages().len()), (2, 1), "{wrong:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_code_1() {
+    let dir = directory_with("a.toml", QUICK);
+    fs::create_dir_all(dir.path().join("a.out/output.h5.tmp")).unwrap();
+    for ranks in rank_counts() {
+        let ended = spanwise(*ranks, &["run", "a.toml", "--quiet", "--force"], dir.path());
+        assert_eq!((ended.code(), ended.messages().len()), (1, 1), "{ended:?}");
+        assert!(ended.messages()[0].contains("output.h5"), "{ended:?}");
+        assert!(!dir.path().join("a.out/output.h5").exists() && dir.path().join("a.out/checkpoint.h5").exists());
+    }
+}
+
+/// Starts the slow run and waits until it steps.
+fn under_way(dir: &Path, ranks: usize, options: &[&str]) -> program::Running {
+    let arguments = [["run", "a.toml", "--progress", "lines"].as_slice(), options].concat();
+    let running = start(command(ranks, &arguments, dir), ranks);
+    let begun = Instant::now();
+    while !fs::read_to_string(dir.join("a.out/run.log")).unwrap_or_default().contains("step 1 ") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no step was made");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running
+}
+
+#[test]
+fn signals_end_with_a_checkpoint_and_code_3() {
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGXCPU, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let dir = directory_with("a.toml", SLOW);
+        let running = under_way(dir.path(), 1, &[]);
+        running.signal(signal);
+        let ended = running.wait(Duration::from_secs(20));
+        assert_eq!((ended.code(), ended.messages().len()), (3, 1), "{ended:?}");
+        assert!(ended.messages()[0].contains("stopped by signal SIG"), "{ended:?}");
+        assert!(dir.path().join("a.out/checkpoint.h5").exists() && dir.path().join("a.out/output.h5").exists());
+    }
+}
+
+#[test]
+fn usr1_to_mpirun_reaches_all_ranks() {
+    if !cfg!(feature = "mpi") {
+        return;
+    }
+    let dir = directory_with("a.toml", SLOW);
+    // Without the shell between: mpirun forwards the signal to the processes it started.
+    let mut mpirun = command(3, &[], dir.path());
+    let environment: Vec<_> = mpirun.get_envs().map(|(k, v)| (k.to_owned(), v.map(|v| v.to_owned()))).collect();
+    mpirun = std::process::Command::new("mpirun");
+    mpirun.args(["-n", "3", SPANWISE, "run", "a.toml"]).current_dir(dir.path());
+    environment.into_iter().for_each(|(k, v)| drop(v.map(|v| mpirun.env(k, v))));
+    mpirun.env("OMPI_MCA_orte_abort_on_non_zero_status", "1");
+    let running = start(mpirun, 1);
+    let begun = Instant::now();
+    while !fs::read_to_string(dir.path().join("a.out/run.log")).unwrap_or_default().contains("step 1 ") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no step was made");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.signal(libc::SIGUSR1);
+    let ended = running.wait(Duration::from_secs(20));
+    assert_eq!((ended.code(), ended.messages().len()), (3, 1), "{ended:?}");
+    let report = report(&dir.path().join("a.out"));
+    assert_eq!((report["reason"].as_str(), report["ranks"].as_u64()), (Some("signal SIGUSR1"), Some(3)));
+}
+
+#[test]
+fn walltime_counts_from_the_start_and_ends_with_code_3() {
+    let dir = directory_with("a.toml", SLOW);
+    let begun = Instant::now();
+    let ended = spanwise(1, &["run", "a.toml", "--walltime", "2s"], dir.path());
+    assert_eq!(ended.code(), 3, "{ended:?}");
+    assert!(ended.messages()[0].contains("the limit of wall time"), "{ended:?}");
+    let seconds = begun.elapsed().as_secs_f64();
+    assert!((1.9..15.0).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut pipe = std::process::Command::new("sh");
+    pipe.args(["-c", "\"$0\" list transport | head -n 1", SPANWISE]);
+    let ended = finish(pipe, 1, Duration::from_secs(20));
+    assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""), "{ended:?}");
+    assert!(ended.stdout.starts_with("transport"));
+}
