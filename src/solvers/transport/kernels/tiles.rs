@@ -6,6 +6,26 @@ use super::cost::{Cost, ROW_BLOCK};
 use super::lanes::{Element, Lanes, max_lane, tree_sum};
 use super::level::Op;
 
+// Loops instead of `map` and closures below: a closure that is not inlined loses the instructions of its level.
+
+#[inline(always)]
+fn splat_all<V: Lanes>(x: [V::Elem; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+    let mut v = [V::splat(x[0]); ROW_BLOCK];
+    for r in 1..ROW_BLOCK {
+        v[r] = V::splat(x[r]);
+    }
+    v
+}
+
+#[inline(always)]
+pub fn tree_sums<V: Lanes>(v: [V; ROW_BLOCK]) -> [f64; ROW_BLOCK] {
+    let mut sums = [0.0; ROW_BLOCK];
+    for r in 0..ROW_BLOCK {
+        sums[r] = tree_sum(v[r]);
+    }
+    sums
+}
+
 /// Where a block of four rows meets a tile.
 pub struct Tile<'a, V: Lanes, C> {
     pub cost: &'a C,
@@ -133,7 +153,7 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
     fn run(self) -> [f64; ROW_BLOCK] {
         let Tile { cost, index, first, cols, .. } = self.tile;
         let rows = cost.rows(index);
-        let shift = self.shift.map(V::splat);
+        let shift = splat_all(self.shift);
         let mut sums = [V::splat(V::Elem::default()); ROW_BLOCK];
         let whole = cols / V::N;
         let mut v = 0;
@@ -156,7 +176,7 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
                 self.step(cost.vector(&rows, first + v), v, rest, &shift, &mut sums);
             }
         }
-        sums.map(tree_sum)
+        tree_sums(sums)
     }
 }
 
@@ -167,24 +187,32 @@ pub struct FlushRows<V: Lanes> {
     pub flush: Flush<V::Elem>,
 }
 
+impl<V: Lanes> FlushRows<V> {
+    #[inline(always)]
+    fn load(&self, v: usize) -> [V; ROW_BLOCK] {
+        let mut e = [V::splat(V::Elem::default()); ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            // SAFETY: the buffer has all vectors of the columns.
+            e[r] = unsafe { V::load(self.buffer.add((ROW_BLOCK * v + r) * V::N)) };
+        }
+        e
+    }
+}
+
 impl<V: Lanes> Op for FlushRows<V> {
     type Out = ();
 
     #[inline(always)]
     fn run(self) {
-        let load = |v: usize| -> [V; ROW_BLOCK] {
-            // SAFETY: the buffer has all vectors of the columns.
-            std::array::from_fn(|r| unsafe { V::load(self.buffer.add((ROW_BLOCK * v + r) * V::N)) })
-        };
         let whole = self.cols / V::N;
         for v in 0..whole {
             // SAFETY: `columns` has `cols` places.
-            unsafe { self.flush.vector(load(v), v * V::N) };
+            unsafe { self.flush.vector(self.load(v), v * V::N) };
         }
         let rest = self.cols - whole * V::N;
         if rest > 0 {
             // SAFETY: as above.
-            unsafe { self.flush.partial(load(whole), whole * V::N, rest) };
+            unsafe { self.flush.partial(self.load(whole), whole * V::N, rest) };
         }
     }
 }
@@ -203,27 +231,37 @@ impl<V: Lanes, C: Cost<V>> Op for Maximum<'_, V, C> {
         let vectors = cols.div_ceil(V::N);
         let mut v = 0;
         // SAFETY: h is padded with −∞, so that places past the last column do not count.
-        let mut step = |q: [V; ROW_BLOCK], v: usize| {
-            let h = unsafe { V::load(h.add(v * V::N)) };
-            for r in 0..ROW_BLOCK {
-                most[r] = h.sub(q[r]).max(most[r]);
-            }
-        };
         unsafe {
             if C::PAIRS {
                 while v + 2 <= vectors {
                     let [a, b] = cost.pair(&rows, first + v);
-                    step(a, v);
-                    step(b, v + 1);
+                    raise(&mut most, a, h.add(v * V::N));
+                    raise(&mut most, b, h.add((v + 1) * V::N));
                     v += 2;
                 }
             }
             while v < vectors {
-                step(cost.vector(&rows, first + v), v);
+                raise(&mut most, cost.vector(&rows, first + v), h.add(v * V::N));
                 v += 1;
             }
         }
-        most.map(max_lane)
+        let mut max = [0.0; ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            max[r] = max_lane(most[r]);
+        }
+        max
+    }
+}
+
+/// most_r ← max(most_r, h − q_r).
+///
+/// # Safety
+/// N elements at `h`.
+#[inline(always)]
+unsafe fn raise<V: Lanes>(most: &mut [V; ROW_BLOCK], q: [V; ROW_BLOCK], h: *const V::Elem) {
+    let h = unsafe { V::load(h) };
+    for r in 0..ROW_BLOCK {
+        most[r] = h.sub(q[r]).max(most[r]);
     }
 }
 
@@ -282,7 +320,7 @@ impl<V: Lanes> Op for Dot<V> {
                 }
             }
         }
-        sums.map(tree_sum)
+        tree_sums(sums)
     }
 }
 
