@@ -21,7 +21,19 @@ pub trait Cost<V: Lanes>: Send + Sync + 'static {
     /// # Safety
     /// N·v is below the number of columns rounded up to a multiple of 2N.
     unsafe fn vector(&self, rows: &Self::Rows, v: usize) -> [V; ROW_BLOCK];
-    /// The same for vectors v and v + 1.
+    /// hs − q of the four rows.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn exponents(&self, rows: &Self::Rows, v: usize, hs: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        let mut z = unsafe { self.vector(rows, v) };
+        for r in 0..ROW_BLOCK {
+            z[r] = hs[r].sub(z[r]);
+        }
+        z
+    }
+    /// `vector` for v and v + 1.
     ///
     /// # Safety
     /// As above.
@@ -35,6 +47,8 @@ pub trait Cost<V: Lanes>: Send + Sync + 'static {
 
 /// What becomes of the difference vector x − y.
 pub trait Metric<V: Lanes>: Send + Sync + Copy + 'static {
+    /// Whether q is the sum of squares itself.
+    const SQUARES: bool;
     /// One component of the difference.
     fn wrap(self, difference: V) -> V;
     /// q from the sum of squares.
@@ -46,6 +60,8 @@ pub trait Metric<V: Lanes>: Send + Sync + Copy + 'static {
 pub struct Squared;
 
 impl<V: Lanes> Metric<V> for Squared {
+    const SQUARES: bool = true;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         difference
@@ -67,6 +83,8 @@ impl<V: Lanes> Metric<V> for Torus<V::Elem>
 where
     V::Elem: 'static,
 {
+    const SQUARES: bool = true;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         let turns = difference.mul(V::splat(self.inverse)).round();
@@ -83,6 +101,8 @@ where
 pub struct Euclidean;
 
 impl<V: Lanes> Metric<V> for Euclidean {
+    const SQUARES: bool = false;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         difference
@@ -105,6 +125,8 @@ impl<V: Lanes> Metric<V> for Power<V::Elem>
 where
     V::Elem: 'static,
 {
+    const SQUARES: bool = false;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         difference
@@ -173,6 +195,27 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
             *s = self.metric.finish(*s);
         }
         squares
+    }
+
+    #[inline(always)]
+    unsafe fn exponents(&self, rows: &PointRows<V, D>, v: usize, mut hs: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        if D > 0 && M::SQUARES {
+            // Squares straight off hs: where an exponential counts, hs is about q, so nothing is lost.
+            let y = self.to.block(v);
+            for k in 0..D {
+                let y = unsafe { V::load(y.add(k * V::N)) };
+                for r in 0..ROW_BLOCK {
+                    let t = self.metric.wrap(rows.coordinates[r][k].sub(y));
+                    hs[r] = t.neg_mul_add(t, hs[r]);
+                }
+            }
+            return hs;
+        }
+        let q = unsafe { self.vector(rows, v) };
+        for r in 0..ROW_BLOCK {
+            hs[r] = hs[r].sub(q[r]);
+        }
+        hs
     }
 
     fn plain(&self, i: usize, j: usize) -> f64 {

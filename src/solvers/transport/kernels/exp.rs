@@ -29,26 +29,24 @@ const EXP2_F64: [f64; 10] = [
 const EXP2_F32: [f32; 6] =
     [0.693_147_06, 0.240_229_09, 0.055_486_184, 0.009_673_775, 0.001_248_228_8, 0.000_215_659_79];
 
-/// 2^f for f in [0, 1]: 1 + f·Q(f), Q by pairs of coefficients in f² (short chains). The last step rounds once.
+/// 2^f for f in [0, 1], by Horner's rule: the four rows of a block hide its latency.
 #[inline(always)]
 pub fn exp2_fraction_f64<V: Lanes<Elem = f64>>(f: V) -> V {
-    let g = f.mul(f);
-    let mut q = V::splat(EXP2_F64[9]).mul_add(f, V::splat(EXP2_F64[8]));
-    q = q.mul_add(g, V::splat(EXP2_F64[7]).mul_add(f, V::splat(EXP2_F64[6])));
-    q = q.mul_add(g, V::splat(EXP2_F64[5]).mul_add(f, V::splat(EXP2_F64[4])));
-    q = q.mul_add(g, V::splat(EXP2_F64[3]).mul_add(f, V::splat(EXP2_F64[2])));
-    q = q.mul_add(g, V::splat(EXP2_F64[1]).mul_add(f, V::splat(EXP2_F64[0])));
-    q.mul_add(f, V::splat(1.0))
+    let mut p = V::splat(EXP2_F64[9]);
+    for k in (0..9).rev() {
+        p = p.mul_add(f, V::splat(EXP2_F64[k]));
+    }
+    p.mul_add(f, V::splat(1.0))
 }
 
 /// The same in f32.
 #[inline(always)]
 pub fn exp2_fraction_f32<V: Lanes<Elem = f32>>(f: V) -> V {
-    let g = f.mul(f);
-    let mut q = V::splat(EXP2_F32[5]).mul_add(f, V::splat(EXP2_F32[4]));
-    q = q.mul_add(g, V::splat(EXP2_F32[3]).mul_add(f, V::splat(EXP2_F32[2])));
-    q = q.mul_add(g, V::splat(EXP2_F32[1]).mul_add(f, V::splat(EXP2_F32[0])));
-    q.mul_add(f, V::splat(1.0))
+    let mut p = V::splat(EXP2_F32[5]);
+    for k in (0..5).rev() {
+        p = p.mul_add(f, V::splat(EXP2_F32[k]));
+    }
+    p.mul_add(f, V::splat(1.0))
 }
 
 #[inline(always)]

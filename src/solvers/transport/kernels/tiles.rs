@@ -18,6 +18,14 @@ fn splat_all<V: Lanes>(x: [V::Elem; ROW_BLOCK]) -> [V; ROW_BLOCK] {
 }
 
 #[inline(always)]
+fn minus<V: Lanes>(mut a: [V; ROW_BLOCK], b: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+    for r in 0..ROW_BLOCK {
+        a[r] = a[r].sub(b[r]);
+    }
+    a
+}
+
+#[inline(always)]
 pub fn tree_sums<V: Lanes>(v: [V; ROW_BLOCK]) -> [f64; ROW_BLOCK] {
     let mut sums = [0.0; ROW_BLOCK];
     for r in 0..ROW_BLOCK {
@@ -116,17 +124,27 @@ pub struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool> {
 }
 
 impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_, V, C, STORE, FLUSH> {
-    /// Vector v of the tile, of which the first `n` lanes are columns (n = N: all, known at compile time).
+    /// h_j + shift_r of vector v.
+    #[inline(always)]
+    unsafe fn start(&self, v: usize, shift: &[V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        let h = unsafe { V::load(self.tile.h.add(v * V::N)) };
+        let mut hs = *shift;
+        for r in 0..ROW_BLOCK {
+            hs[r] = h.add(hs[r]);
+        }
+        hs
+    }
+
+    /// Exponents z of vector v, of which the first `n` lanes are columns (n = N: all, known at compile time).
     ///
     /// # Safety
     /// Pointers as in the struct's description.
     #[inline(always)]
-    unsafe fn step(&self, q: [V; ROW_BLOCK], v: usize, n: usize, shift: &[V; ROW_BLOCK], sums: &mut [V; ROW_BLOCK]) {
-        let h = unsafe { V::load(self.tile.h.add(v * V::N)) };
+    unsafe fn step(&self, z: [V; ROW_BLOCK], v: usize, n: usize, sums: &mut [V; ROW_BLOCK]) {
         let place = self.buffer.wrapping_add(ROW_BLOCK * V::N * v);
-        let mut before = q;
+        let mut before = z;
         for r in 0..ROW_BLOCK {
-            let mut e = h.add(shift[r]).sub(q[r]).exp2();
+            let mut e = z[r].exp2();
             if n < V::N {
                 e = e.first(n);
             }
@@ -162,18 +180,20 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
             if C::PAIRS {
                 while v + 2 <= whole {
                     let [a, b] = cost.pair(&rows, first + v);
-                    self.step(a, v, V::N, &shift, &mut sums);
-                    self.step(b, v + 1, V::N, &shift, &mut sums);
+                    self.step(minus(self.start(v, &shift), a), v, V::N, &mut sums);
+                    self.step(minus(self.start(v + 1, &shift), b), v + 1, V::N, &mut sums);
                     v += 2;
                 }
             }
             while v < whole {
-                self.step(cost.vector(&rows, first + v), v, V::N, &shift, &mut sums);
+                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                self.step(z, v, V::N, &mut sums);
                 v += 1;
             }
             let rest = cols - whole * V::N;
             if rest > 0 {
-                self.step(cost.vector(&rows, first + v), v, rest, &shift, &mut sums);
+                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                self.step(z, v, rest, &mut sums);
             }
         }
         tree_sums(sums)
@@ -235,13 +255,14 @@ impl<V: Lanes, C: Cost<V>> Op for Maximum<'_, V, C> {
             if C::PAIRS {
                 while v + 2 <= vectors {
                     let [a, b] = cost.pair(&rows, first + v);
-                    raise(&mut most, a, h.add(v * V::N));
-                    raise(&mut most, b, h.add((v + 1) * V::N));
+                    raise(&mut most, minus([V::load(h.add(v * V::N)); ROW_BLOCK], a));
+                    raise(&mut most, minus([V::load(h.add((v + 1) * V::N)); ROW_BLOCK], b));
                     v += 2;
                 }
             }
             while v < vectors {
-                raise(&mut most, cost.vector(&rows, first + v), h.add(v * V::N));
+                let h = V::load(h.add(v * V::N));
+                raise(&mut most, cost.exponents(&rows, first + v, [h; ROW_BLOCK]));
                 v += 1;
             }
         }
@@ -253,15 +274,11 @@ impl<V: Lanes, C: Cost<V>> Op for Maximum<'_, V, C> {
     }
 }
 
-/// most_r ← max(most_r, h − q_r).
-///
-/// # Safety
-/// N elements at `h`.
+/// most_r ← max(most_r, z_r).
 #[inline(always)]
-unsafe fn raise<V: Lanes>(most: &mut [V; ROW_BLOCK], q: [V; ROW_BLOCK], h: *const V::Elem) {
-    let h = unsafe { V::load(h) };
+fn raise<V: Lanes>(most: &mut [V; ROW_BLOCK], z: [V; ROW_BLOCK]) {
     for r in 0..ROW_BLOCK {
-        most[r] = h.sub(q[r]).max(most[r]);
+        most[r] = z[r].max(most[r]);
     }
 }
 
