@@ -12,7 +12,9 @@
 pub mod certificate;
 mod check;
 pub mod colour;
+pub mod derived;
 pub mod distributed;
+pub mod divergence;
 pub mod dual;
 pub mod exact;
 pub mod generated;
