@@ -322,11 +322,11 @@ const fn symmetric_names(names: [&'static str; 4], axis: &'static [&'static str]
 
 static SOURCE_NAMES: SymmetricNames = symmetric_names(
     ["source_self_potential", "source_self_transform", "source_self_counts", "source_self_scalars"],
-    &["source"],
+    &["kept_source"],
 );
 static TARGET_NAMES: SymmetricNames = symmetric_names(
     ["target_self_potential", "target_self_transform", "target_self_counts", "target_self_scalars"],
-    &["target"],
+    &["kept_target"],
 );
 const COUNTS: Name = Name {
     name: "divergence_counts",

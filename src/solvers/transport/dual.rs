@@ -12,7 +12,7 @@
 use super::passes::{Passes, Precision};
 use crate::error::Result;
 use crate::math::reduce::{dot, sum, total};
-use crate::state::{Hyperslab, Name, Walk};
+use crate::state::{Name, Walk};
 
 /// ρ₁ on KL(P1|a) and ρ₂ on KL(Pᵀ1|b); none: that marginal is a constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -315,10 +315,10 @@ impl PointNames {
             Name { name, units: "1", meaning, axes }
         }
         PointNames {
-            phi: name(phi, "scaled target potential g/epsilon of an evaluation", &["target"]),
-            psi: name(psi, "scaled source potential f/epsilon of an evaluation", &["source"]),
-            x: name(x, "soft c-transform of psi over the source", &["target"]),
-            p: name(p, "second marginal of the plan", &["target"]),
+            phi: name(phi, "scaled target potential g/epsilon of an evaluation", &["kept_target"]),
+            psi: name(psi, "scaled source potential f/epsilon of an evaluation", &["kept_source"]),
+            x: name(x, "soft c-transform of psi over the source", &["kept_target"]),
+            p: name(p, "second marginal of the plan", &["kept_target"]),
             scalars: name(
                 scalars,
                 "dual value / epsilon, gain of a Sinkhorn step, translation, L1 and Linf residual",
@@ -333,7 +333,6 @@ const POINT: PointNames =
     PointNames::new(["phi", "psi", "phi_transform", "column_marginal", "evaluation", "evaluation_single_precision"]);
 
 /// A vector that is whole and equal on every rank.
-pub fn whole(walk: &mut dyn Walk, name: &Name, x: &mut [f64]) -> Result<()> {
-    let n = x.len();
-    walk.block(name, &[n], &Hyperslab::rows(0..n, &[]), x.into())
+pub fn whole(walk: &mut dyn Walk, name: &Name, x: &mut Vec<f64>) -> Result<()> {
+    walk.replicated(name, x)
 }

@@ -1,57 +1,128 @@
 //! Derived results that need the points: the barycentric map, the gradient in the points, the largest plan entries.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::distributed::PassData;
+use super::derived;
+use super::distributed::{PassData, TeamPasses};
 use super::geometry::{Scale, Side};
+use super::kernels::PointCost;
 use super::passes::{Passes, Precision};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::math::elementary::{exp, ln};
 use crate::team::Team;
 
 /// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d, whole on every rank.
 pub fn barycentric_map(pair: &mut PassData, team: &dyn Team, psi: &[f64], phi: &[f64]) -> Result<Vec<f64>> {
-    let (n, m, d) = (pair.geometry.n(), pair.geometry.m(), pair.geometry.dimension());
+    let (n, d) = (pair.geometry.n(), pair.geometry.dimension());
     let mut map = vec![0.0; n * d];
-    // Three coordinates and the mass at a time: O(n + m) memory in every layout.
+    // Three coordinates at a time: O(n + m) memory in every layout.
     for first in (0..d).step_by(3) {
-        let count = (d - first).min(3);
-        let width = count + 1;
-        let mut v = vec![1.0; m * width];
-        for k in 0..count {
-            let coordinate = target_coordinate(pair, team, first + k);
-            v.iter_mut().skip(k).step_by(width).zip(coordinate).for_each(|(v, y)| *v = y);
-        }
-        let mut sums = vec![0.0; n * width];
-        pair.with(team).plan_rows(psi, phi, &v, width, &mut sums)?;
-        for (point, sums) in map.chunks_mut(d).zip(sums.chunks(width)) {
-            (0..count).for_each(|k| point[first + k] = sums[k] / sums[count]);
+        let width = (d - first).min(3);
+        let y = target_coordinates(pair, team, first..first + width);
+        let part = derived::barycentric_map(&mut pair.with(team), psi, phi, &y, width)?;
+        for (point, part) in map.chunks_mut(d).zip(part.chunks(width)) {
+            point[first..first + width].copy_from_slice(part);
         }
     }
     Ok(map)
 }
 
-fn target_coordinate(pair: &PassData, team: &dyn Team, k: usize) -> Vec<f64> {
-    let d = pair.geometry.dimension();
+/// Some coordinates of all targets, m×k.
+fn target_coordinates(pair: &PassData, team: &dyn Team, coordinates: Range<usize>) -> Vec<f64> {
     let (_, points) = pair.geometry.target_points();
-    let held: Vec<f64> = points.iter().skip(k).step_by(d).copied().collect();
+    let mine: Vec<f64> =
+        points.chunks(pair.geometry.dimension()).flat_map(|y| &y[coordinates.clone()]).copied().collect();
     // Only replicated points can be swept.
-    if pair.geometry.sweeps() { held } else { team.gather(&held) }
+    if pair.geometry.sweeps() { mine } else { team.gather(&mine) }
+}
+
+/// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik, by moments of the plan for the squared distance, else entry by entry in
+/// plain arithmetic.
+pub fn point_gradient(passes: &mut TeamPasses<'_>, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+    let (data, team) = (&mut *passes.data, passes.team);
+    let (n, m, d) = (data.geometry.n(), data.geometry.m(), data.geometry.dimension());
+    let Some(cost) = data.geometry.point_cost() else {
+        return Err(Error::Usage("a cost given as a matrix has no gradient in points".into()));
+    };
+    let owned = data.geometry.owned(Side::Source, team);
+    let mut mine = vec![0.0; owned.len() * d];
+    if cost == PointCost::Squared {
+        let map = barycentric_map(data, team, psi, phi)?;
+        let mut mass = vec![0.0; n];
+        data.with(team).plan_rows(psi, phi, &vec![1.0; m], 1, &mut mass)?;
+        let (held, x) = data.geometry.source_points();
+        for (out, i) in mine.chunks_mut(d).zip(owned) {
+            let x = &x[(i - held.start) * d..(i - held.start + 1) * d];
+            (0..d).for_each(|k| out[k] = 2.0 * mass[i] * (x[k] - map[i * d + k]));
+        }
+    } else {
+        let y = target_coordinates(data, team, 0..d);
+        let (s, h) = (log_mass(psi, &data.a), log_mass(phi, &data.b));
+        let (held, x) = data.geometry.source_points();
+        let epsilon = data.scale.epsilon;
+        mine.par_chunks_mut(d).zip(owned.into_par_iter()).for_each(|(out, i)| {
+            let x = &x[(i - held.start) * d..(i - held.start + 1) * d];
+            let mut slope = vec![0.0; d];
+            for j in 0..m {
+                let c = cost_and_slope(cost, x, &y[j * d..(j + 1) * d], &mut slope);
+                let p = exp(s[i] + h[j] - c / epsilon);
+                out.iter_mut().zip(&slope).for_each(|(out, slope)| *out += p * slope);
+            }
+        });
+    }
+    out.copy_from_slice(&team.gather(&mine));
+    Ok(())
+}
+
+/// c(x, y) and ∂c/∂x; the slope is 0 where there is none.
+fn cost_and_slope(cost: PointCost, x: &[f64], y: &[f64], slope: &mut [f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    if cost == PointCost::Cosine {
+        let (nx, ny) = (dot(x, x).sqrt(), dot(y, y).sqrt());
+        let cosine = dot(x, y) / (nx * ny);
+        for ((slope, x), y) in slope.iter_mut().zip(x).zip(y) {
+            *slope = (cosine * x / nx - y / ny) / nx;
+        }
+        return 1.0 - cosine;
+    }
+    for ((slope, x), y) in slope.iter_mut().zip(x).zip(y) {
+        *slope = match cost {
+            PointCost::SquaredTorus(period) => (x - y) - period * ((x - y) / period).round(),
+            _ => x - y,
+        };
+    }
+    let square = dot(slope, slope);
+    // c = s^{p/2} with s = |x − y|²; ∂c = p s^{p/2 − 1} (x − y).
+    let (value, factor) = match cost {
+        PointCost::Squared | PointCost::SquaredTorus(_) => (square, 2.0),
+        _ if square == 0.0 => (0.0, 0.0),
+        PointCost::Euclidean => (square.sqrt(), 1.0 / square.sqrt()),
+        PointCost::Power(p) => {
+            let value = exp(0.5 * p * ln(square));
+            (value, p * value / square)
+        }
+        PointCost::Cosine => unreachable!("treated above"),
+    };
+    slope.iter_mut().for_each(|s| *s *= factor);
+    value
+}
+
+fn log_mass(potential: &[f64], weight: &[f64]) -> Vec<f64> {
+    potential.iter().zip(weight).map(|(p, w)| p + ln(*w)).collect()
 }
 
 /// The `count` largest entries of the plan, in decreasing order of mass (ties by row, then column), as
-/// (rows, columns, mass); the same on every rank. One pass over the cost in plain arithmetic.
+/// (row, column, mass); the same on every rank. One pass over the cost in plain arithmetic.
 pub fn largest_entries(
     pair: &mut PassData,
     team: &dyn Team,
     psi: &[f64],
     phi: &[f64],
     count: usize,
-) -> (Vec<u64>, Vec<u64>, Vec<f64>) {
+) -> Vec<(u64, u64, f64)> {
     let epsilon = pair.scale.epsilon;
-    let log_mass = |potential: &[f64], weight: &[f64]| -> Vec<f64> {
-        potential.iter().zip(weight).map(|(p, w)| p + ln(*w)).collect()
-    };
     let (s, h) = (log_mass(psi, &pair.a), log_mass(phi, &pair.b));
     let owned = pair.geometry.owned(Side::Source, team);
     let mut best: Vec<(f64, u64, u64)> = Vec::new();
@@ -79,7 +150,7 @@ pub fn largest_entries(
         team.gather(&flat).into_iter().map(|[z, i, j]| (f64::from_bits(z), i, j)).collect();
     all.sort_by(order);
     all.truncate(count);
-    (all.iter().map(|e| e.1).collect(), all.iter().map(|e| e.2).collect(), all.iter().map(|e| exp(e.0)).collect())
+    all.into_iter().map(|(z, i, j)| (i, j, exp(z))).collect()
 }
 
 type Entry = (f64, u64, u64);

@@ -271,11 +271,11 @@ const POINT: PointNames = PointNames::new([
     "newton_evaluation",
     "newton_evaluation_single_precision",
 ]);
-const S: Name = Name { name: "newton_solution", units: "1", meaning: "Newton direction so far", axes: &["target"] };
+const S: Name = Name { name: "newton_solution", units: "1", meaning: "Newton direction so far", axes: &["kept_target"] };
 const RESIDUAL: Name =
-    Name { name: "newton_residual", units: "1", meaning: "residual of the linear system", axes: &["target"] };
+    Name { name: "newton_residual", units: "1", meaning: "residual of the linear system", axes: &["kept_target"] };
 const DIRECTION: Name =
-    Name { name: "newton_direction", units: "1", meaning: "conjugate direction", axes: &["target"] };
+    Name { name: "newton_direction", units: "1", meaning: "conjugate direction", axes: &["kept_target"] };
 const SCALARS: Name = Name {
     name: "newton_scalars",
     units: "1",

@@ -118,7 +118,7 @@ impl Method for Rkhs {
 }
 
 const ASCENDED: Name =
-    Name { name: "method_ascended", units: "1", meaning: "phi before its momentum", axes: &["target"] };
+    Name { name: "method_ascended", units: "1", meaning: "phi before its momentum", axes: &["kept_target"] };
 const T: Name = Name { name: "method_t", units: "1", meaning: "Nesterov's t", axes: &[] };
 const FRESH: Name =
     Name { name: "method_fresh", units: "1", meaning: "1 when the next step evaluates phi itself", axes: &[] };
