@@ -197,8 +197,11 @@ fn log_of_mass(log2_weight: f64, potential: f64) -> f64 {
     if log2_weight == f64::NEG_INFINITY { f64::NEG_INFINITY } else { x }
 }
 
-/// f(index, value) for every value, in pieces.
+/// f(index, value) for every value, in pieces if there are threads to share them.
 fn each(values: &mut [f64], f: impl Fn(usize, &mut f64) + Sync) {
+    if rayon::current_num_threads() == 1 || values.len() <= PIECE {
+        return values.iter_mut().enumerate().for_each(|(i, x)| f(i, x));
+    }
     values.par_chunks_mut(PIECE).enumerate().for_each(|(piece, values)| {
         for (r, x) in values.iter_mut().enumerate() {
             f(piece * PIECE + r, x);
