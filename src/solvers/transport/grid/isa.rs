@@ -45,7 +45,17 @@ pub(super) unsafe trait Vector: Copy {
     /// self · b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
+    /// `b` where self is NaN.
     unsafe fn min(self, b: Self) -> Self;
+    /// `b` where self is NaN.
+    unsafe fn max(self, b: Self) -> Self;
+}
+
+/// # Safety
+/// As [`Vector`].
+pub(super) unsafe trait Transpose: Vector {
+    /// WIDTH × WIDTH values; rows of `from` are `stride` apart, rows of `to` (its columns) `to_stride`.
+    unsafe fn transpose(from: *const Self::E, stride: usize, to: *mut Self::E, to_stride: usize);
 }
 
 pub(super) trait Isa {
@@ -53,7 +63,7 @@ pub(super) trait Isa {
     const FUSED: bool;
     /// Rows of a register tile two vectors wide: as many accumulators as registers allow.
     const TILE_ROWS: usize;
-    type F64: Vector<E = f64>;
+    type F64: Transpose<E = f64>;
     type F32: Vector<E = f32>;
 }
 
@@ -95,11 +105,26 @@ macro_rules! portable {
             unsafe fn min(self, b: Self) -> Self {
                 std::array::from_fn(|i| if self[i] < b[i] { self[i] } else { b[i] })
             }
+            #[inline(always)]
+            unsafe fn max(self, b: Self) -> Self {
+                std::array::from_fn(|i| if self[i] > b[i] { self[i] } else { b[i] })
+            }
         }
     };
 }
 portable!(f64, 4);
 portable!(f32, 8);
+
+unsafe impl Transpose for [f64; 4] {
+    #[inline(always)]
+    unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {
+        for i in 0..4 {
+            for j in 0..4 {
+                unsafe { *to.add(j * to_stride + i) = *from.add(i * stride + j) };
+            }
+        }
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
@@ -108,7 +133,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Isa, Vector};
+    use super::{Isa, Transpose, Vector};
 
     pub struct Avx2;
     pub struct Avx512;
@@ -128,7 +153,7 @@ mod x86 {
     }
 
     macro_rules! vector {
-        ($v:ty, $t:ty, $w:literal, $set:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $min:ident) => {
+        ($v:ty, $t:ty, $w:literal, $set:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $min:ident, $max:ident) => {
             unsafe impl Vector for $v {
                 type E = $t;
                 const WIDTH: usize = $w;
@@ -156,6 +181,10 @@ mod x86 {
                 unsafe fn min(self, b: Self) -> Self {
                     unsafe { $min(self, b) }
                 }
+                #[inline(always)]
+                unsafe fn max(self, b: Self) -> Self {
+                    unsafe { $max(self, b) }
+                }
             }
         };
     }
@@ -168,7 +197,8 @@ mod x86 {
         _mm256_storeu_pd,
         _mm256_fmadd_pd,
         _mm256_add_pd,
-        _mm256_min_pd
+        _mm256_min_pd,
+        _mm256_max_pd
     );
     vector!(
         __m256,
@@ -179,7 +209,8 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_add_ps,
-        _mm256_min_ps
+        _mm256_min_ps,
+        _mm256_max_ps
     );
     vector!(
         __m512d,
@@ -190,7 +221,8 @@ mod x86 {
         _mm512_storeu_pd,
         _mm512_fmadd_pd,
         _mm512_add_pd,
-        _mm512_min_pd
+        _mm512_min_pd,
+        _mm512_max_pd
     );
     vector!(
         __m512,
@@ -201,6 +233,45 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps,
-        _mm512_min_ps
+        _mm512_min_ps,
+        _mm512_max_ps
     );
+
+    unsafe impl Transpose for __m256d {
+        #[inline(always)]
+        unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {
+            unsafe {
+                let row = |i: usize| _mm256_loadu_pd(from.add(i * stride));
+                let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+                // Columns 0 and 2, then 1 and 3, of two rows.
+                let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
+                _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(ab, cd));
+                _mm256_storeu_pd(to.add(2 * to_stride), _mm256_permute2f128_pd::<0x31>(ab, cd));
+                let (ab, cd) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
+                _mm256_storeu_pd(to.add(to_stride), _mm256_permute2f128_pd::<0x20>(ab, cd));
+                _mm256_storeu_pd(to.add(3 * to_stride), _mm256_permute2f128_pd::<0x31>(ab, cd));
+            }
+        }
+    }
+
+    unsafe impl Transpose for __m512d {
+        #[inline(always)]
+        unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {
+            unsafe {
+                let row = |i: usize| _mm512_loadu_pd(from.add(i * stride));
+                let pairs = [(row(0), row(1)), (row(2), row(3)), (row(4), row(5)), (row(6), row(7))];
+                // Even columns of two rows, then odd ones; of these, 0x88 takes the first of each pair, 0xdd the second.
+                let even = pairs.map(|(a, b)| _mm512_unpacklo_pd(a, b));
+                let odd = pairs.map(|(a, b)| _mm512_unpackhi_pd(a, b));
+                for (first, [a, b, c, d]) in [(0, even), (1, odd)] {
+                    let (ab, cd) = (_mm512_shuffle_f64x2::<0x88>(a, b), _mm512_shuffle_f64x2::<0x88>(c, d));
+                    _mm512_storeu_pd(to.add(first * to_stride), _mm512_shuffle_f64x2::<0x88>(ab, cd));
+                    _mm512_storeu_pd(to.add((first + 4) * to_stride), _mm512_shuffle_f64x2::<0xdd>(ab, cd));
+                    let (ab, cd) = (_mm512_shuffle_f64x2::<0xdd>(a, b), _mm512_shuffle_f64x2::<0xdd>(c, d));
+                    _mm512_storeu_pd(to.add((first + 2) * to_stride), _mm512_shuffle_f64x2::<0x88>(ab, cd));
+                    _mm512_storeu_pd(to.add((first + 6) * to_stride), _mm512_shuffle_f64x2::<0xdd>(ab, cd));
+                }
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::f64::consts::{LN_2, LOG2_E};
 use rayon::prelude::*;
 
 use super::super::passes::{Passes, Precision};
-use super::axis::AxisKernel;
+use super::axis::{AxisKernel, Input};
 use super::cost::{AxisCost, GridCost};
 use super::isa::Level;
 use super::laplace::LaplaceKernel;
@@ -112,7 +112,7 @@ impl<L: Lines> GridPasses<L> {
             self.next.resize(lines * kernel.outputs(), 0.0);
             let (level, input) = (self.level, &self.current);
             let compute = |range: std::ops::Range<usize>, out: &mut [f64]| {
-                kernel.log_pass(level, precision, input, range, out);
+                kernel.log_pass(level, precision, Input::Logarithms(input), range, out);
             };
             self.lines.run(lines, kernel.outputs(), &compute, &mut self.next)?;
             self.entries += (lines * kernel.inputs() * kernel.outputs()) as f64;

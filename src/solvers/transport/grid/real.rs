@@ -9,7 +9,7 @@
 use super::isa::{Isa, Portable, Vector};
 
 #[inline(always)]
-fn fma64<I: Isa>(a: f64, b: f64, c: f64) -> f64 {
+pub(super) fn fma64<I: Isa>(a: f64, b: f64, c: f64) -> f64 {
     if I::FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 

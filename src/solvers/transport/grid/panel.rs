@@ -1,0 +1,374 @@
+//! The arithmetic of a panel of lines: exponentials, products, logarithms, and the plain way where those do not fit.
+//!
+//! Notation of [`super::axis`].
+
+use std::f64::consts::LOG2_E;
+use std::ops::Range;
+
+use super::axis::{AxisKernel, Input, MAX_LANES, NONE, Packed, TILE, tile};
+use super::isa::{Isa, Transpose, Vector};
+use super::real::{Real, fma64};
+
+/// In a plain log-sum-exp, terms below 2^−70 of the largest count as zero, so that whole blocks can be passed over.
+const DIRECT_DEPTH: f64 = -70.0;
+
+/// A cache line, for alignment.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// Buffers of a thread, aligned to cache lines.
+#[derive(Default)]
+pub(super) struct Scratch {
+    x: Vec<Line>,
+    rows: Vec<Line>,
+    sums: Vec<Line>,
+    result: Vec<Line>,
+    tops: Vec<i32>,
+}
+
+fn room<T: bytemuck::Pod>(buffer: &mut Vec<Line>, len: usize) -> &mut [T] {
+    let lines = (len * size_of::<T>()).div_ceil(64);
+    if buffer.len() < lines {
+        buffer.resize(lines, bytemuck::Zeroable::zeroed());
+    }
+    &mut bytemuck::cast_slice_mut(buffer)[..len]
+}
+
+/// Lanes `first..first + live` of an input with `stride` lines.
+#[derive(Clone, Copy)]
+struct Panel<'a> {
+    input: Input<'a>,
+    stride: usize,
+    first: usize,
+    live: usize,
+}
+
+impl Panel<'_> {
+    /// z of `inputs` into `rows` (inputs × lanes), −∞ beyond the live lanes.
+    #[inline(always)]
+    unsafe fn load<I: Isa>(&self, inputs: Range<usize>, lanes: usize, rows: &mut [f64]) {
+        let w = I::F64::WIDTH;
+        for (j, row) in inputs.zip(rows.chunks_exact_mut(lanes)) {
+            let span = j * self.stride + self.first..j * self.stride + self.first + self.live;
+            match self.input {
+                Input::Logarithms(z) => {
+                    let (live, rest) = row.split_at_mut(self.live);
+                    live.copy_from_slice(&z[span]);
+                    rest.fill(f64::NEG_INFINITY);
+                }
+                Input::Mass { log2_weights, potential } => {
+                    let (weights, potential) = (&log2_weights[span.clone()], &potential[span]);
+                    if self.live == lanes {
+                        for l in (0..lanes).step_by(w) {
+                            // SAFETY: the three slices are `lanes` long, a multiple of w.
+                            unsafe {
+                                let c = I::F64::load(weights.as_ptr().add(l));
+                                let p = I::F64::load(potential.as_ptr().add(l));
+                                p.mul_add(I::F64::splat(LOG2_E), c).store(row.as_mut_ptr().add(l));
+                            }
+                        }
+                    } else {
+                        row.fill(f64::NEG_INFINITY);
+                        for (z, (c, p)) in row.iter_mut().zip(weights.iter().zip(potential)) {
+                            *z = fma64::<I>(*p, LOG2_E, *c);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The pass of [`AxisKernel::log_pass`] in F; outputs that do not fit into f32 are NaN, in f64 there are none. Whether
+/// all are good.
+///
+/// # Safety
+/// The processor has the instruction set I.
+#[inline(always)]
+pub(super) unsafe fn panels<F: Real, I: Isa>(
+    k: &AxisKernel,
+    p: &Packed<F>,
+    input: Input,
+    lines: Range<usize>,
+    out: &mut [f64],
+    scratch: &mut Scratch,
+) -> bool {
+    let mut good = true;
+    let (n, m, lanes) = (k.outputs(), k.inputs(), F::LANES);
+    let stride = input.len() / m;
+    let blocks = m.div_ceil(p.block);
+    let x = room::<F>(&mut scratch.x, m * lanes);
+    let sums = room::<F>(&mut scratch.sums, TILE * lanes);
+    let result = room::<f64>(&mut scratch.result, TILE * lanes);
+    let rows_of_block = room::<f64>(&mut scratch.rows, p.block * lanes);
+    scratch.tops.resize(blocks * lanes, 0);
+    let tops = &mut scratch.tops[..];
+    let mut first = lines.start;
+    while first < lines.end {
+        let live = lanes.min(lines.end - first);
+        let panel = Panel { input, stride, first, live };
+        // SAFETY: of the caller; slices have the lengths that the functions state.
+        unsafe { exponentials::<F, I>(panel, m, p.block, rows_of_block, x, tops) };
+        // z of all inputs, for rows that need the plain way.
+        let mut whole = Vec::new();
+        let out = &mut out[(first - lines.start) * n..][..live * n];
+        for t in 0..n.div_ceil(TILE) {
+            let rows = tile(n, t);
+            let factors = &p.factors[rows.start * m..rows.end * m];
+            let ceilings = &p.ceilings[t * blocks..][..blocks];
+            let best = unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, tops, sums) };
+            if !logarithms::<F, I>(rows.len(), m, &best, sums, result) {
+                good = false;
+                if F::LAST {
+                    if whole.is_empty() {
+                        whole.resize(m * lanes, 0.0);
+                        unsafe { panel.load::<I>(0..m, lanes, &mut whole) };
+                    }
+                    for (r, i) in rows.clone().enumerate() {
+                        let result = &mut result[r * lanes..][..lanes];
+                        direct::<F, I>(&whole, p.block, k.log2_row(i), ceilings, tops, result);
+                    }
+                }
+            }
+            unsafe { store::<I>(rows.len(), lanes, live, result, &mut out[rows.start..], n) };
+        }
+        first += live;
+    }
+    good || F::LAST
+}
+
+/// M_J into `tops` (blocks × lanes) and 2^(z_j − M_J + BIAS) into `x` (m × lanes).
+#[inline(always)]
+unsafe fn exponentials<F: Real, I: Isa>(
+    panel: Panel,
+    m: usize,
+    width: usize,
+    rows: &mut [f64],
+    x: &mut [F],
+    tops: &mut [i32],
+) {
+    let (lanes, w) = (F::LANES, I::F64::WIDTH);
+    for (block, tops) in tops.chunks_exact_mut(lanes).enumerate() {
+        let inputs = block * width..m.min((block + 1) * width);
+        let rows = &mut rows[..inputs.len() * lanes];
+        let mut largest = [f64::NEG_INFINITY; MAX_LANES];
+        // SAFETY: `rows` is inputs × lanes long and lanes a multiple of w.
+        unsafe {
+            panel.load::<I>(inputs.clone(), lanes, rows);
+            for l in (0..lanes).step_by(w) {
+                let mut max = I::F64::splat(f64::NEG_INFINITY);
+                for j in 0..inputs.len() {
+                    max = I::F64::load(rows.as_ptr().add(j * lanes + l)).max(max);
+                }
+                max.store(largest.as_mut_ptr().add(l));
+            }
+        }
+        for (top, a) in tops.iter_mut().zip(&mut largest[..lanes]) {
+            // −∞ becomes NONE: z − NONE is then −∞ too, whose exponential is zero.
+            *a = if *a > NONE as f64 { a.ceil() } else { NONE as f64 };
+            *top = *a as i32;
+        }
+        let x = &mut x[inputs.start * lanes..inputs.end * lanes];
+        for (x, z) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
+            for l in 0..lanes {
+                x[l] = F::power::<I>(z[l] - largest[l]);
+            }
+        }
+    }
+}
+
+/// `result` (rows × lanes) to `out`, whose lines are `n` apart.
+#[inline(always)]
+unsafe fn store<I: Isa>(rows: usize, lanes: usize, live: usize, result: &[f64], out: &mut [f64], n: usize) {
+    let w = I::F64::WIDTH;
+    assert!(result.len() >= rows * lanes && out.len() >= (live - 1) * n + rows);
+    let square = if rows >= w { live / w * w } else { 0 };
+    for l in (0..square).step_by(w) {
+        let mut r = 0;
+        while r < rows {
+            // The last square overlaps the one before.
+            r = r.min(rows - w);
+            // SAFETY: within the lengths asserted above.
+            unsafe { I::F64::transpose(result.as_ptr().add(r * lanes + l), lanes, out.as_mut_ptr().add(l * n + r), n) };
+            r += w;
+        }
+    }
+    for l in square..live {
+        for (r, y) in out[l * n..][..rows].iter_mut().enumerate() {
+            *y = result[r * lanes + l];
+        }
+    }
+}
+
+/// Sums of a tile, 2^(3·BIAS) too large and relative to the returned M*.
+#[inline(always)]
+unsafe fn products<F: Real, I: Isa>(
+    factors: &[F],
+    rows: usize,
+    width: usize,
+    ceilings: &[i32],
+    x: &[F],
+    tops: &[i32],
+    sums: &mut [F],
+) -> [i32; MAX_LANES] {
+    let lanes = F::LANES;
+    let mut best = [i32::MIN; MAX_LANES];
+    for (tops, ceiling) in tops.chunks_exact(lanes).zip(ceilings) {
+        for (b, top) in best[..lanes].iter_mut().zip(tops) {
+            *b = (*b).max(top + ceiling);
+        }
+    }
+    sums[..rows * lanes].fill(F::ZERO);
+    let mut scales = [F::ZERO; MAX_LANES];
+    for (block, x) in x.chunks(width * lanes).enumerate() {
+        let mut needed = false;
+        for l in 0..lanes {
+            let s = F::power_of_two(tops[block * lanes + l] + ceilings[block] - best[l]);
+            scales[l] = s;
+            needed |= s.positive();
+        }
+        // A scale of zero adds an exact zero: passing over it changes no bits.
+        if needed {
+            unsafe { product::<F, I>(&factors[block * width * rows..], rows, x, &scales, sums) };
+        }
+    }
+    best
+}
+
+/// sums_rl += scale_l Σ_j factors_jr x_jl, in register tiles two vectors wide.
+#[inline(always)]
+unsafe fn product<F: Real, I: Isa>(factors: &[F], rows: usize, x: &[F], scales: &[F], sums: &mut [F]) {
+    let lanes = F::LANES;
+    let width = 2 * F::V::<I>::WIDTH;
+    assert!(factors.len() >= rows * x.len() / lanes && scales.len() >= lanes && sums.len() >= rows * lanes);
+    let parts = rows.div_ceil(I::TILE_ROWS);
+    for part in 0..parts {
+        let (r0, r1) = (rows * part / parts, rows * (part + 1) / parts);
+        for l in (0..lanes).step_by(width) {
+            // SAFETY: within the lengths asserted above.
+            unsafe {
+                let (f, x, s) = (factors.as_ptr().add(r0), x.as_ptr().add(l)..x.as_ptr().add(x.len()), &scales[l..]);
+                let sums = sums.as_mut_ptr().add(r0 * lanes + l);
+                macro_rules! by_rows {
+                    ($($r:literal)*) => { match r1 - r0 { $($r => register_tile::<F, I, $r>(f, rows, x, s, sums),)* _ => unreachable!() } };
+                }
+                if I::TILE_ROWS > 6 {
+                    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13);
+                } else {
+                    by_rows!(1 2 3 4 5 6);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn register_tile<F: Real, I: Isa, const R: usize>(
+    mut f: *const F,
+    rows: usize,
+    x: Range<*const F>,
+    scales: &[F],
+    sums: *mut F,
+) {
+    let (w, lanes) = (F::V::<I>::WIDTH, F::LANES);
+    unsafe {
+        let mut acc = [[F::V::<I>::splat(F::ZERO); 2]; R];
+        let mut p = x.start;
+        while p < x.end {
+            let (x0, x1) = (F::V::<I>::load(p), F::V::<I>::load(p.add(w)));
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let c = F::V::<I>::splat(*f.add(r));
+                acc[0] = c.mul_add(x0, acc[0]);
+                acc[1] = c.mul_add(x1, acc[1]);
+            }
+            p = p.wrapping_add(lanes);
+            f = f.wrapping_add(rows);
+        }
+        let (s0, s1) = (F::V::<I>::load(scales.as_ptr()), F::V::<I>::load(scales.as_ptr().add(w)));
+        for (r, acc) in acc.iter().enumerate() {
+            let y = sums.add(r * lanes);
+            acc[0].mul_add(s0, F::V::<I>::load(y)).store(y);
+            acc[1].mul_add(s1, F::V::<I>::load(y.add(w))).store(y.add(w));
+        }
+    }
+}
+
+/// `result` = log2 of the sums, NaN where they are bad; whether none is. A line of zeros is good: −∞.
+#[inline(always)]
+fn logarithms<F: Real, I: Isa>(
+    rows: usize,
+    terms: usize,
+    best: &[i32; MAX_LANES],
+    sums: &[F],
+    result: &mut [f64],
+) -> bool {
+    let lanes = F::LANES;
+    // At most 3·terms·2^−DEPTH of the largest possible term is lost (inputs, factors, block scales).
+    let least = terms as f64 * ((F::GUARD + 3 - F::DEPTH + 3 * F::BIAS) as f64).exp2();
+    let mut bad = 0u32;
+    for (sums, result) in sums.chunks_exact(lanes).zip(result.chunks_exact_mut(lanes)).take(rows) {
+        for l in 0..lanes {
+            let (e, f) = sums[l].log2::<I>();
+            let z = (e + best[l] - 3 * F::BIAS) as f64 + f;
+            let empty = best[l] < NONE / 2;
+            let good = sums[l].to_f64() >= least;
+            result[l] = if good {
+                z
+            } else if empty {
+                f64::NEG_INFINITY
+            } else {
+                f64::NAN
+            };
+            bad |= (!(good | empty)) as u32;
+        }
+    }
+    bad == 0
+}
+
+/// A plain log-sum-exp in f64 where `result` is NaN, lane by lane.
+#[inline(always)]
+fn direct<F: Real, I: Isa>(
+    whole: &[f64],
+    width: usize,
+    log2: &[f64],
+    ceilings: &[i32],
+    tops: &[i32],
+    result: &mut [f64],
+) {
+    let lanes = F::LANES;
+    if !result.iter().any(|x| x.is_nan()) {
+        return;
+    }
+    // No term of a block exceeds 2^bound.
+    let bound = |block: usize, l: usize| (tops[block * lanes + l] + ceilings[block]) as f64;
+    let inputs = |block: usize| block * width..log2.len().min((block + 1) * width);
+    let mut largest = [f64::NEG_INFINITY; MAX_LANES];
+    for block in 0..ceilings.len() {
+        if (0..lanes).any(|l| tops[block * lanes + l] > NONE && bound(block, l) > largest[l]) {
+            for j in inputs(block) {
+                for (a, z) in largest[..lanes].iter_mut().zip(whole[j * lanes..][..lanes].iter()) {
+                    let t = z + log2[j];
+                    *a = if t > *a { t } else { *a };
+                }
+            }
+        }
+    }
+    let mut sums = [0.0; MAX_LANES];
+    for block in 0..ceilings.len() {
+        if (0..lanes).any(|l| tops[block * lanes + l] > NONE && bound(block, l) - largest[l] >= DIRECT_DEPTH) {
+            for j in inputs(block) {
+                for l in 0..lanes {
+                    let t = whole[j * lanes + l] + log2[j] - largest[l];
+                    sums[l] += if t >= DIRECT_DEPTH { f64::power::<I>(t) } else { 0.0 };
+                }
+            }
+        }
+    }
+    for l in 0..lanes {
+        let (e, f) = Real::log2::<I>(sums[l]);
+        let z = largest[l] + ((e - f64::BIAS) as f64 + f);
+        let z = if largest[l] == f64::NEG_INFINITY { f64::NEG_INFINITY } else { z };
+        result[l] = if result[l].is_nan() { z } else { result[l] };
+    }
+}
