@@ -36,11 +36,13 @@ pub(super) const MAX_LANES: usize = 32;
 /// The exponent of zero; small enough to survive additions, large enough not to wrap.
 pub(super) const NONE: i32 = -(1 << 29);
 
-/// What a pass reads, by its binary logarithms.
+/// What a pass reads.
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
-    /// z itself.
+    /// The binary logarithms z.
     Logarithms(&'a [f64]),
+    /// 2^z = value · 2^exponent; values are zero or in [2^−1021, 2^1000].
+    Scaled { values: &'a [f64], exponent: i32 },
     /// log2 (weight · e^potential), from log2 of the weights (−∞ for zero) and finite potentials.
     Mass { log2_weights: &'a [f64], potential: &'a [f64] },
 }
@@ -49,13 +51,21 @@ impl Input<'_> {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         match self {
-            Input::Logarithms(z) => z.len(),
+            Input::Logarithms(z) | Input::Scaled { values: z, .. } => z.len(),
             Input::Mass { log2_weights, potential } => {
                 assert_eq!(log2_weights.len(), potential.len());
                 potential.len()
             }
         }
     }
+}
+
+/// What a pass writes: binary logarithms, or values in units of 2^exponent, which saves the logarithm here and the
+/// exponential in the next pass. The caller knows that all but zeros are in [2^−1021, 2^1000] of these units.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Output {
+    Logarithms,
+    Scaled { exponent: i32 },
 }
 
 thread_local! {
@@ -81,6 +91,8 @@ pub struct AxisKernel {
     outputs: usize,
     inputs: usize,
     log2: Vec<f64>,
+    /// (smallest, largest) finite entry of log2.
+    extent: (f64, f64),
     f64: OnceLock<Packed<f64>>,
     f32: OnceLock<Option<Packed<f32>>>,
 }
@@ -89,6 +101,27 @@ pub struct AxisKernel {
 pub(super) fn tile(outputs: usize, t: usize) -> Range<usize> {
     let tiles = outputs.div_ceil(TILE);
     outputs * t / tiles..outputs * (t + 1) / tiles
+}
+
+/// (smallest, largest) finite value; (0, 0) if there is none.
+pub(super) fn extent(values: &[f64]) -> (f64, f64) {
+    const LANES: usize = 8;
+    let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    let pad = [f64::NEG_INFINITY; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    let mut last = pad;
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in whole.iter().chain([&last]) {
+        for l in 0..LANES {
+            let x = chunk[l];
+            let least = if x == f64::NEG_INFINITY { f64::INFINITY } else { x };
+            low[l] = if least < low[l] { least } else { low[l] };
+            high[l] = if x > high[l] { x } else { high[l] };
+        }
+    }
+    let low = low.into_iter().fold(f64::INFINITY, f64::min);
+    let high = high.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    if low <= high { (low, high) } else { (0.0, 0.0) }
 }
 
 /// max − min of log2 over a tile × block, −∞ aside: what seven in ten of them do not exceed.
@@ -152,7 +185,8 @@ impl AxisKernel {
     /// From log2 of the kernel, `outputs` × `inputs` in C order, each finite or −∞ and below 2^28 in size.
     pub fn new(outputs: usize, inputs: usize, log2: Vec<f64>) -> Self {
         assert_eq!(log2.len(), outputs * inputs);
-        AxisKernel { outputs, inputs, log2, f64: OnceLock::new(), f32: OnceLock::new() }
+        let extent = extent(&log2);
+        AxisKernel { outputs, inputs, log2, extent, f64: OnceLock::new(), f32: OnceLock::new() }
     }
 
     pub fn outputs(&self) -> usize {
@@ -163,21 +197,33 @@ impl AxisKernel {
         self.inputs
     }
 
+    /// Bounds of the finite z that a pass makes from inputs within `bounds`.
+    pub fn bounds(&self, (low, high): (f64, f64)) -> (f64, f64) {
+        (low + self.extent.0, high + self.extent.1 + (self.inputs as f64).log2())
+    }
+
     /// Row i of L.
     pub(super) fn log2_row(&self, i: usize) -> &[f64] {
         &self.log2[i * self.inputs..][..self.inputs]
     }
 
     /// `input` is inputs × R in C order: R lines along the first axis. `out` gets the lines `lines` ⊂ 0..R, one after
-    /// the other, each of `outputs` values: the axis has become the last one. Binary logarithms both.
-    pub fn log_pass(&self, level: Level, precision: Precision, input: Input, lines: Range<usize>, out: &mut [f64]) {
+    /// the other, each of `outputs` values: the axis has become the last one.
+    pub fn pass(
+        &self,
+        level: Level,
+        precision: Precision,
+        (input, output): (Input, Output),
+        lines: Range<usize>,
+        out: &mut [f64],
+    ) {
         assert_eq!(input.len() % self.inputs, 0);
         assert!(lines.end <= input.len() / self.inputs);
         assert_eq!(out.len(), lines.len() * self.outputs);
         if precision == Precision::F32
             && let Some(packed) = self.f32.get_or_init(|| Packed::new(self.outputs, self.inputs, &self.log2)).as_ref()
         {
-            if self.dispatch(packed, level, input, lines.clone(), out) {
+            if self.dispatch(packed, level, (input, output), lines.clone(), out) {
                 return;
             }
             // Outputs that did not fit into f32 are NaN.
@@ -185,23 +231,23 @@ impl AxisKernel {
             for (first, out) in lines.step_by(REPEAT).zip(out.chunks_mut(REPEAT * self.outputs)) {
                 if out.iter().any(|x| x.is_nan()) {
                     again.resize(out.len(), 0.0);
-                    self.log_pass_f64(level, input, first..first + out.len() / self.outputs, &mut again);
+                    self.pass_f64(level, (input, output), first..first + out.len() / self.outputs, &mut again);
                     for (y, x) in out.iter_mut().zip(&again) {
                         *y = if y.is_nan() { *x } else { *y };
                     }
                 }
             }
         } else {
-            self.log_pass_f64(level, input, lines, out);
+            self.pass_f64(level, (input, output), lines, out);
         }
     }
 
-    fn log_pass_f64(&self, level: Level, input: Input, lines: Range<usize>, out: &mut [f64]) {
+    fn pass_f64(&self, level: Level, formats: (Input, Output), lines: Range<usize>, out: &mut [f64]) {
         let packed = self.f64.get_or_init(|| {
             Packed::new(self.outputs, self.inputs, &self.log2)
                 .unwrap_or_else(|| Packed::with_block(self.outputs, self.inputs, &self.log2, BLOCKS[3]))
         });
-        self.dispatch(packed, level, input, lines, out);
+        self.dispatch(packed, level, formats, lines, out);
     }
 
     /// Whether all outputs are good; in f64 they always are.
@@ -209,17 +255,17 @@ impl AxisKernel {
         &self,
         packed: &Packed<F>,
         level: Level,
-        z: Input,
+        formats: (Input, Output),
         lines: Range<usize>,
         out: &mut [f64],
     ) -> bool {
         // SAFETY: a level above what the processor has is never taken.
         SCRATCH.with_borrow_mut(|scratch| match level.min(Level::detect()) {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { panels_avx512(self, packed, z, lines, out, scratch) },
+            Level::Avx512 => unsafe { panels_avx512(self, packed, formats, lines, out, scratch) },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { panels_avx2(self, packed, z, lines, out, scratch) },
-            _ => unsafe { panels::<F, Portable>(self, packed, z, lines, out, scratch) },
+            Level::Avx2 => unsafe { panels_avx2(self, packed, formats, lines, out, scratch) },
+            _ => unsafe { panels::<F, Portable>(self, packed, formats, lines, out, scratch) },
         })
     }
 }
@@ -229,12 +275,12 @@ impl AxisKernel {
 unsafe fn panels_avx512<F: Real>(
     k: &AxisKernel,
     p: &Packed<F>,
-    z: Input,
+    formats: (Input, Output),
     lines: Range<usize>,
     out: &mut [f64],
     scratch: &mut Scratch,
 ) -> bool {
-    unsafe { panels::<F, Avx512>(k, p, z, lines, out, scratch) }
+    unsafe { panels::<F, Avx512>(k, p, formats, lines, out, scratch) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -242,10 +288,10 @@ unsafe fn panels_avx512<F: Real>(
 unsafe fn panels_avx2<F: Real>(
     k: &AxisKernel,
     p: &Packed<F>,
-    z: Input,
+    formats: (Input, Output),
     lines: Range<usize>,
     out: &mut [f64],
     scratch: &mut Scratch,
 ) -> bool {
-    unsafe { panels::<F, Avx2>(k, p, z, lines, out, scratch) }
+    unsafe { panels::<F, Avx2>(k, p, formats, lines, out, scratch) }
 }

@@ -30,7 +30,7 @@ mod real;
 mod tests;
 pub mod tropical;
 
-pub use axis::{AxisKernel, Input, LINES_PER_PANEL};
+pub use axis::{AxisKernel, Input, LINES_PER_PANEL, Output};
 pub use cost::{AxisCost, GridCost};
 pub use isa::Level;
 pub use laplace::LaplaceKernel;

@@ -5,7 +5,7 @@
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
-use super::axis::{AxisKernel, Input, MAX_LANES, NONE, Packed, TILE, tile};
+use super::axis::{AxisKernel, Input, MAX_LANES, NONE, Output, Packed, TILE, tile};
 use super::isa::{Isa, Transpose, Vector};
 use super::real::{Real, fma64};
 
@@ -57,6 +57,13 @@ impl Panel<'_> {
                     live.copy_from_slice(&z[span]);
                     rest.fill(f64::NEG_INFINITY);
                 }
+                Input::Scaled { values, exponent } => {
+                    row.fill(f64::NEG_INFINITY);
+                    for (z, v) in row.iter_mut().zip(&values[span]) {
+                        let (e, f) = Real::log2::<I>(*v);
+                        *z = if *v > 0.0 { (e + exponent) as f64 + f } else { f64::NEG_INFINITY };
+                    }
+                }
                 Input::Mass { log2_weights, potential } => {
                     let (weights, potential) = (&log2_weights[span.clone()], &potential[span]);
                     if self.live == lanes {
@@ -80,7 +87,7 @@ impl Panel<'_> {
     }
 }
 
-/// The pass of [`AxisKernel::log_pass`] in F; outputs that do not fit into f32 are NaN, in f64 there are none. Whether
+/// The pass of [`AxisKernel::pass`] in F; outputs that do not fit into f32 are NaN, in f64 there are none. Whether
 /// all are good.
 ///
 /// # Safety
@@ -89,7 +96,7 @@ impl Panel<'_> {
 pub(super) unsafe fn panels<F: Real, I: Isa>(
     k: &AxisKernel,
     p: &Packed<F>,
-    input: Input,
+    (input, output): (Input, Output),
     lines: Range<usize>,
     out: &mut [f64],
     scratch: &mut Scratch,
@@ -109,7 +116,12 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
         let live = lanes.min(lines.end - first);
         let panel = Panel { input, stride, first, live };
         // SAFETY: of the caller; slices have the lengths that the functions state.
-        unsafe { exponentials::<F, I>(panel, m, p.block, rows_of_block, x, tops) };
+        match input {
+            Input::Scaled { values, exponent } => {
+                scaled_inputs::<F, I>(panel, values, exponent, p.block, rows_of_block, x, tops);
+            }
+            _ => unsafe { exponentials::<F, I>(panel, m, p.block, rows_of_block, x, tops) },
+        }
         // z of all inputs, for rows that need the plain way.
         let mut whole = Vec::new();
         let out = &mut out[(first - lines.start) * n..][..live * n];
@@ -118,7 +130,11 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
             let factors = &p.factors[rows.start * m..rows.end * m];
             let ceilings = &p.ceilings[t * blocks..][..blocks];
             let best = unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, tops, sums) };
-            if !logarithms::<F, I>(rows.len(), m, &best, sums, result) {
+            let fits = match output {
+                Output::Logarithms => logarithms::<F, I>(rows.len(), m, &best, sums, result),
+                Output::Scaled { exponent } => scaled_outputs::<F>(rows.len(), m, exponent, &best, sums, result),
+            };
+            if !fits {
                 good = false;
                 if F::LAST {
                     if whole.is_empty() {
@@ -127,7 +143,7 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
                     }
                     for (r, i) in rows.clone().enumerate() {
                         let result = &mut result[r * lanes..][..lanes];
-                        direct::<F, I>(&whole, p.block, k.log2_row(i), ceilings, tops, result);
+                        direct::<F, I>(&whole, p.block, k.log2_row(i), ceilings, tops, output, result);
                     }
                 }
             }
@@ -173,6 +189,53 @@ unsafe fn exponentials<F: Real, I: Isa>(
         for (x, z) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
             for l in 0..lanes {
                 x[l] = F::power::<I>(z[l] - largest[l]);
+            }
+        }
+    }
+}
+
+/// The same from values in units of 2^exponent: powers of two move, mantissas stay.
+#[inline(always)]
+fn scaled_inputs<F: Real, I: Isa>(
+    panel: Panel,
+    values: &[f64],
+    exponent: i32,
+    width: usize,
+    rows: &mut [f64],
+    x: &mut [F],
+    tops: &mut [i32],
+) {
+    let (lanes, w) = (F::LANES, I::F64::WIDTH);
+    for (block, (tops, x)) in tops.chunks_exact_mut(lanes).zip(x.chunks_mut(width * lanes)).enumerate() {
+        let inputs = block * width..block * width + x.len() / lanes;
+        for (j, row) in inputs.clone().zip(rows.chunks_exact_mut(lanes)) {
+            let (live, rest) = row.split_at_mut(panel.live);
+            live.copy_from_slice(&values[j * panel.stride + panel.first..][..panel.live]);
+            rest.fill(0.0);
+        }
+        let mut largest = [0.0; MAX_LANES];
+        for l in (0..lanes).step_by(w) {
+            // SAFETY: `rows` is at least inputs × lanes long and lanes a multiple of w.
+            unsafe {
+                let mut max = I::F64::splat(0.0);
+                for j in 0..inputs.len() {
+                    max = I::F64::load(rows.as_ptr().add(j * lanes + l)).max(max);
+                }
+                max.store(largest.as_mut_ptr().add(l));
+            }
+        }
+        let (mut least, mut shift) = ([0.0; MAX_LANES], [0i64; MAX_LANES]);
+        for l in 0..lanes {
+            // 2^e is the first power above the largest value.
+            let e = (largest[l].to_bits() >> 52) as i32 - 1022;
+            tops[l] = if largest[l] > 0.0 { e + exponent } else { NONE };
+            least[l] = f64::from_bits(((e - F::DEPTH + 1023).max(1) as u64) << 52);
+            shift[l] = ((F::BIAS - e) as i64) << 52;
+        }
+        for (x, v) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
+            for l in 0..lanes {
+                let y = F::from_f64(f64::from_bits((v[l].to_bits() as i64).wrapping_add(shift[l]) as u64));
+                x[l] = if v[l] >= least[l] { y } else { F::ZERO };
             }
         }
     }
@@ -294,6 +357,12 @@ unsafe fn register_tile<F: Real, I: Isa, const R: usize>(
     }
 }
 
+/// At most 3·terms·2^−DEPTH of the largest possible term is lost (inputs, factors, block scales): sums from here on are
+/// good to 2^−GUARD.
+fn least_good<F: Real>(terms: usize) -> f64 {
+    terms as f64 * ((F::GUARD + 3 - F::DEPTH + 3 * F::BIAS) as f64).exp2()
+}
+
 /// `result` = log2 of the sums, NaN where they are bad; whether none is. A line of zeros is good: −∞.
 #[inline(always)]
 fn logarithms<F: Real, I: Isa>(
@@ -304,8 +373,7 @@ fn logarithms<F: Real, I: Isa>(
     result: &mut [f64],
 ) -> bool {
     let lanes = F::LANES;
-    // At most 3·terms·2^−DEPTH of the largest possible term is lost (inputs, factors, block scales).
-    let least = terms as f64 * ((F::GUARD + 3 - F::DEPTH + 3 * F::BIAS) as f64).exp2();
+    let least = least_good::<F>(terms);
     let mut bad = 0u32;
     for (sums, result) in sums.chunks_exact(lanes).zip(result.chunks_exact_mut(lanes)).take(rows) {
         for l in 0..lanes {
@@ -326,6 +394,37 @@ fn logarithms<F: Real, I: Isa>(
     bad == 0
 }
 
+/// The same in units of 2^exponent instead of logarithms.
+#[inline(always)]
+fn scaled_outputs<F: Real>(
+    rows: usize,
+    terms: usize,
+    exponent: i32,
+    best: &[i32; MAX_LANES],
+    sums: &[F],
+    result: &mut [f64],
+) -> bool {
+    let lanes = F::LANES;
+    let least = least_good::<F>(terms);
+    let mut shift = [0i64; MAX_LANES];
+    for l in 0..lanes {
+        shift[l] = ((best[l] - 3 * F::BIAS - exponent) as i64) << 52;
+    }
+    let mut bad = 0u32;
+    for (sums, result) in sums.chunks_exact(lanes).zip(result.chunks_exact_mut(lanes)).take(rows) {
+        for l in 0..lanes {
+            let sum = sums[l].to_f64();
+            let v = f64::from_bits((sum.to_bits() as i64).wrapping_add(shift[l]) as u64);
+            let empty = best[l] < NONE / 2;
+            let good = sum >= least;
+            let none = if empty { 0.0 } else { f64::NAN };
+            result[l] = if good { v } else { none };
+            bad |= (!(good | empty)) as u32;
+        }
+    }
+    bad == 0
+}
+
 /// A plain log-sum-exp in f64 where `result` is NaN, lane by lane.
 #[inline(always)]
 fn direct<F: Real, I: Isa>(
@@ -334,6 +433,7 @@ fn direct<F: Real, I: Isa>(
     log2: &[f64],
     ceilings: &[i32],
     tops: &[i32],
+    output: Output,
     result: &mut [f64],
 ) {
     let lanes = F::LANES;
@@ -369,6 +469,10 @@ fn direct<F: Real, I: Isa>(
         let (e, f) = Real::log2::<I>(sums[l]);
         let z = largest[l] + ((e - f64::BIAS) as f64 + f);
         let z = if largest[l] == f64::NEG_INFINITY { f64::NEG_INFINITY } else { z };
-        result[l] = if result[l].is_nan() { z } else { result[l] };
+        let y = match output {
+            Output::Logarithms => z,
+            Output::Scaled { exponent } => f64::power::<I>(z - (exponent + f64::BIAS) as f64),
+        };
+        result[l] = if result[l].is_nan() { y } else { result[l] };
     }
 }

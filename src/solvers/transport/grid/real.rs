@@ -75,6 +75,7 @@ pub(super) trait Real: Copy + Send + Sync + bytemuck::Pod + 'static {
     /// x > 0
     fn positive(self) -> bool;
     fn to_f64(self) -> f64;
+    fn from_f64(x: f64) -> Self;
 }
 
 impl Real for f64 {
@@ -128,6 +129,11 @@ impl Real for f64 {
     fn to_f64(self) -> f64 {
         self
     }
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
 }
 
 impl Real for f32 {
@@ -180,6 +186,11 @@ impl Real for f32 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self as f64
+    }
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> f32 {
+        x as f32
     }
 }
 
