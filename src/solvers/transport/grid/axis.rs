@@ -33,8 +33,8 @@ const BLOCKS: [usize; 4] = [64, 32, 16, 8];
 /// Most outputs in a tile; two vectors of accumulators each fill the AVX-512 registers.
 pub(super) const TILE: usize = 13;
 pub(super) const MAX_LANES: usize = 32;
-/// The exponent of zero; small enough to survive additions, large enough not to wrap.
-pub(super) const NONE: i32 = -(1 << 29);
+/// The exponent of zero: a whole number below all others, and exact with anything added that occurs.
+pub(super) const NONE: f64 = -1e15;
 
 /// What a pass reads.
 #[derive(Clone, Copy)]
@@ -83,7 +83,7 @@ pub(super) struct Packed<F> {
     pub block: usize,
     pub factors: Vec<F>,
     /// κ, tiles × blocks.
-    pub ceilings: Vec<i32>,
+    pub ceilings: Vec<F>,
 }
 
 /// exp(−C/ε) of one axis, `outputs` × `inputs`, known by its binary logarithm.
@@ -142,16 +142,16 @@ fn usual_variation(outputs: usize, inputs: usize, log2: &[f64], block: usize) ->
     variations[(variations.len() - 1) * 7 / 10]
 }
 
-fn ceiling(x: f64) -> i32 {
-    if x == f64::NEG_INFINITY { NONE } else { x.ceil() as i32 }
-}
-
 impl<F: Real> Packed<F> {
     /// A sum falls short of its bound 2^(M_J + κ_IJ) by no more than L varies over tile × block, so it is good where
     /// that fits into DEPTH − GUARD. Only the blocks where a plan has its mass matter; we ask it of seven in ten, for
     /// squared distances those up to 2/5 of the axis. Beyond, a pass takes longer but is as accurate. None where even
     /// the smallest blocks vary too much.
     fn new(outputs: usize, inputs: usize, log2: &[f64]) -> Option<Self> {
+        // Exponents are added in F.
+        if extent(log2).0 < -F::LARGEST_EXPONENT {
+            return None;
+        }
         let most = (F::DEPTH - F::GUARD - 3) as f64 - (inputs as f64).log2();
         let block = BLOCKS.into_iter().find(|&block| usual_variation(outputs, inputs, log2, block) <= most)?;
         Some(Self::with_block(outputs, inputs, log2, block))
@@ -168,11 +168,11 @@ impl<F: Real> Packed<F> {
                     .clone()
                     .flat_map(|i| columns.clone().map(move |j| log2[i * inputs + j]))
                     .fold(f64::NEG_INFINITY, f64::max);
-                let top = ceiling(largest);
-                ceilings.push(top);
+                let top = largest.max(NONE).ceil();
+                ceilings.push(F::from_f64(top));
                 for j in columns {
                     for i in rows.clone() {
-                        factors.push(F::power::<Portable>(log2[i * inputs + j] - top as f64));
+                        factors.push(F::power::<Portable>(log2[i * inputs + j] - top));
                     }
                 }
             }
@@ -182,7 +182,7 @@ impl<F: Real> Packed<F> {
 }
 
 impl AxisKernel {
-    /// From log2 of the kernel, `outputs` × `inputs` in C order, each finite or −∞ and below 2^28 in size.
+    /// From log2 of the kernel, `outputs` × `inputs` in C order, each finite or −∞ and below 2^40 in size.
     pub fn new(outputs: usize, inputs: usize, log2: Vec<f64>) -> Self {
         assert_eq!(log2.len(), outputs * inputs);
         let extent = extent(&log2);

@@ -3,6 +3,8 @@
 //! Every lane of a vector belongs to one grid line, and all arithmetic is lane by lane, so the bits of a line depend
 //! on the instruction set only through fused (AVX2, AVX-512) or unfused (portable) multiply-adds.
 
+use super::real::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64};
+
 /// The instruction set of a pass. The ranks of a run agree on one, for equal bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -45,6 +47,10 @@ pub(super) unsafe trait Vector: Copy {
     /// self · b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
+    unsafe fn sub(self, b: Self) -> Self;
+    /// 2^(x + BIAS) of its arithmetic for whole x ≤ 0, zero for x < −DEPTH.
+    unsafe fn power_of_two(self) -> Self;
+    unsafe fn any_positive(self) -> bool;
     /// `b` where self is NaN.
     unsafe fn min(self, b: Self) -> Self;
     /// `b` where self is NaN.
@@ -65,6 +71,8 @@ pub(super) trait Isa {
     const TILE_ROWS: usize;
     type F64: Transpose<E = f64>;
     type F32: Vector<E = f32>;
+    /// Asks for a cache line; any address will do.
+    fn prefetch(p: *const f64);
 }
 
 pub(super) struct Portable;
@@ -74,10 +82,12 @@ impl Isa for Portable {
     const TILE_ROWS: usize = 6;
     type F64 = [f64; 4];
     type F32 = [f32; 8];
+    #[inline(always)]
+    fn prefetch(_: *const f64) {}
 }
 
 macro_rules! portable {
-    ($t:ty, $w:literal) => {
+    ($t:ty, $w:literal, $bits:ty, $mantissa:literal, $zero:literal, $bias:ident, $depth:ident) => {
         unsafe impl Vector for [$t; $w] {
             type E = $t;
             const WIDTH: usize = $w;
@@ -102,6 +112,21 @@ macro_rules! portable {
                 std::array::from_fn(|i| self[i] + b[i])
             }
             #[inline(always)]
+            unsafe fn sub(self, b: Self) -> Self {
+                std::array::from_fn(|i| self[i] - b[i])
+            }
+            #[inline(always)]
+            unsafe fn power_of_two(self) -> Self {
+                self.map(|x| {
+                    let bits = ((x.max(-($depth as $t) - 1.0) as i32 + $zero + $bias) as $bits) << $mantissa;
+                    if x >= -($depth as $t) { <$t>::from_bits(bits) } else { 0.0 }
+                })
+            }
+            #[inline(always)]
+            unsafe fn any_positive(self) -> bool {
+                self.iter().any(|&x| x > 0.0)
+            }
+            #[inline(always)]
             unsafe fn min(self, b: Self) -> Self {
                 std::array::from_fn(|i| if self[i] < b[i] { self[i] } else { b[i] })
             }
@@ -112,8 +137,8 @@ macro_rules! portable {
         }
     };
 }
-portable!(f64, 4);
-portable!(f32, 8);
+portable!(f64, 4, u64, 52, 1023, BIAS_F64, DEPTH_F64);
+portable!(f32, 8, u32, 23, 127, BIAS_F32, DEPTH_F32);
 
 unsafe impl Transpose for [f64; 4] {
     #[inline(always)]
@@ -133,7 +158,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Isa, Transpose, Vector};
+    use super::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64, Isa, Transpose, Vector};
 
     pub struct Avx2;
     pub struct Avx512;
@@ -143,6 +168,11 @@ mod x86 {
         const TILE_ROWS: usize = 6;
         type F64 = __m256d;
         type F32 = __m256;
+        #[inline(always)]
+        fn prefetch(p: *const f64) {
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
     }
 
     impl Isa for Avx512 {
@@ -150,10 +180,15 @@ mod x86 {
         const TILE_ROWS: usize = 13;
         type F64 = __m512d;
         type F32 = __m512;
+        #[inline(always)]
+        fn prefetch(p: *const f64) {
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
     }
 
     macro_rules! vector {
-        ($v:ty, $t:ty, $w:literal, $set:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $min:ident, $max:ident) => {
+        ($v:ty, $t:ty, $w:literal, $set:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $min:ident, $max:ident, $power:ident, $positive:ident) => {
             unsafe impl Vector for $v {
                 type E = $t;
                 const WIDTH: usize = $w;
@@ -178,6 +213,18 @@ mod x86 {
                     unsafe { $add(self, b) }
                 }
                 #[inline(always)]
+                unsafe fn sub(self, b: Self) -> Self {
+                    unsafe { $sub(self, b) }
+                }
+                #[inline(always)]
+                unsafe fn power_of_two(self) -> Self {
+                    unsafe { $power(self) }
+                }
+                #[inline(always)]
+                unsafe fn any_positive(self) -> bool {
+                    unsafe { $positive(self) }
+                }
+                #[inline(always)]
                 unsafe fn min(self, b: Self) -> Self {
                     unsafe { $min(self, b) }
                 }
@@ -197,8 +244,11 @@ mod x86 {
         _mm256_storeu_pd,
         _mm256_fmadd_pd,
         _mm256_add_pd,
+        _mm256_sub_pd,
         _mm256_min_pd,
-        _mm256_max_pd
+        _mm256_max_pd,
+        power_256_f64,
+        positive_256_f64
     );
     vector!(
         __m256,
@@ -209,8 +259,11 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_add_ps,
+        _mm256_sub_ps,
         _mm256_min_ps,
-        _mm256_max_ps
+        _mm256_max_ps,
+        power_256_f32,
+        positive_256_f32
     );
     vector!(
         __m512d,
@@ -221,8 +274,11 @@ mod x86 {
         _mm512_storeu_pd,
         _mm512_fmadd_pd,
         _mm512_add_pd,
+        _mm512_sub_pd,
         _mm512_min_pd,
-        _mm512_max_pd
+        _mm512_max_pd,
+        power_512_f64,
+        positive_512_f64
     );
     vector!(
         __m512,
@@ -233,9 +289,68 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps,
+        _mm512_sub_ps,
         _mm512_min_ps,
-        _mm512_max_ps
+        _mm512_max_ps,
+        power_512_f32,
+        positive_512_f32
     );
+
+    #[inline(always)]
+    unsafe fn power_256_f64(x: __m256d) -> __m256d {
+        // Adding 1.5·2^52 leaves the whole number in the low bits.
+        const EXPONENT: f64 = 6_755_399_441_055_744.0 + (1023 + BIAS_F64) as f64;
+        unsafe {
+            let bits = _mm256_castpd_si256(_mm256_add_pd(x, _mm256_set1_pd(EXPONENT)));
+            let power = _mm256_castsi256_pd(_mm256_slli_epi64::<52>(bits));
+            _mm256_and_pd(power, _mm256_cmp_pd::<_CMP_GE_OQ>(x, _mm256_set1_pd(-DEPTH_F64 as f64)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn power_256_f32(x: __m256) -> __m256 {
+        unsafe {
+            let whole = _mm256_cvtps_epi32(_mm256_max_ps(x, _mm256_set1_ps(-DEPTH_F32 as f32 - 1.0)));
+            let bits = _mm256_slli_epi32::<23>(_mm256_add_epi32(whole, _mm256_set1_epi32(127 + BIAS_F32)));
+            _mm256_and_ps(_mm256_castsi256_ps(bits), _mm256_cmp_ps::<_CMP_GE_OQ>(x, _mm256_set1_ps(-DEPTH_F32 as f32)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn power_512_f64(x: __m512d) -> __m512d {
+        unsafe {
+            let kept = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(x, _mm512_set1_pd(-DEPTH_F64 as f64));
+            _mm512_maskz_scalef_pd(kept, _mm512_set1_pd(1.0), _mm512_add_pd(x, _mm512_set1_pd(BIAS_F64 as f64)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn power_512_f32(x: __m512) -> __m512 {
+        unsafe {
+            let kept = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, _mm512_set1_ps(-DEPTH_F32 as f32));
+            _mm512_maskz_scalef_ps(kept, _mm512_set1_ps(1.0), _mm512_add_ps(x, _mm512_set1_ps(BIAS_F32 as f32)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_256_f64(x: __m256d) -> bool {
+        unsafe { _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(x, _mm256_setzero_pd())) != 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_256_f32(x: __m256) -> bool {
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps())) != 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_512_f64(x: __m512d) -> bool {
+        unsafe { _mm512_cmp_pd_mask::<_CMP_GT_OQ>(x, _mm512_setzero_pd()) != 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_512_f32(x: __m512) -> bool {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()) != 0 }
+    }
 
     unsafe impl Transpose for __m256d {
         #[inline(always)]

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::axis::{AxisKernel, Input, MAX_LANES, NONE, Output, Packed, TILE, tile};
 use super::isa::{Isa, Transpose, Vector};
-use super::real::{Real, fma64};
+use super::real::{Real, fma64, integer_bits};
 
 /// In a plain log-sum-exp, terms below 2^−70 of the largest count as zero, so that whole blocks can be passed over.
 const DIRECT_DEPTH: f64 = -70.0;
@@ -24,7 +24,8 @@ pub(super) struct Scratch {
     rows: Vec<Line>,
     sums: Vec<Line>,
     result: Vec<Line>,
-    tops: Vec<i32>,
+    tops: Vec<Line>,
+    absolute: Vec<Line>,
 }
 
 fn room<T: bytemuck::Pod>(buffer: &mut Vec<Line>, len: usize) -> &mut [T] {
@@ -45,26 +46,37 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
+    /// Row j of `values` into `row`, `rest` beyond the live lanes.
+    #[inline(always)]
+    fn copy<I: Isa>(&self, values: &[f64], j: usize, rest: f64, row: &mut [f64]) {
+        let from = &values[j * self.stride + self.first..][..self.live];
+        if self.live == row.len() {
+            for l in (0..row.len()).step_by(I::F64::WIDTH) {
+                // SAFETY: both are as long, a multiple of a vector.
+                unsafe { I::F64::load(from.as_ptr().add(l)).store(row.as_mut_ptr().add(l)) };
+            }
+        } else {
+            row[..self.live].copy_from_slice(from);
+            row[self.live..].fill(rest);
+        }
+    }
+
     /// z of `inputs` into `rows` (inputs × lanes), −∞ beyond the live lanes.
     #[inline(always)]
-    unsafe fn load<I: Isa>(&self, inputs: Range<usize>, lanes: usize, rows: &mut [f64]) {
+    fn load<I: Isa>(&self, inputs: Range<usize>, lanes: usize, rows: &mut [f64]) {
         let w = I::F64::WIDTH;
         for (j, row) in inputs.zip(rows.chunks_exact_mut(lanes)) {
-            let span = j * self.stride + self.first..j * self.stride + self.first + self.live;
             match self.input {
-                Input::Logarithms(z) => {
-                    let (live, rest) = row.split_at_mut(self.live);
-                    live.copy_from_slice(&z[span]);
-                    rest.fill(f64::NEG_INFINITY);
-                }
+                Input::Logarithms(z) => self.copy::<I>(z, j, f64::NEG_INFINITY, row),
                 Input::Scaled { values, exponent } => {
-                    row.fill(f64::NEG_INFINITY);
-                    for (z, v) in row.iter_mut().zip(&values[span]) {
-                        let (e, f) = Real::log2::<I>(*v);
-                        *z = if *v > 0.0 { (e + exponent) as f64 + f } else { f64::NEG_INFINITY };
+                    self.copy::<I>(values, j, 0.0, row);
+                    for z in row {
+                        let (e, f) = Real::log2::<I>(*z);
+                        *z = if *z > 0.0 { (e + exponent) as f64 + f } else { f64::NEG_INFINITY };
                     }
                 }
                 Input::Mass { log2_weights, potential } => {
+                    let span = j * self.stride + self.first..j * self.stride + self.first + self.live;
                     let (weights, potential) = (&log2_weights[span.clone()], &potential[span]);
                     if self.live == lanes {
                         for l in (0..lanes).step_by(w) {
@@ -82,6 +94,52 @@ impl Panel<'_> {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Asks for `inputs` of the next panel: its rows are far apart, so that the processor does not foresee them.
+    #[inline(always)]
+    fn prefetch_next<I: Isa>(&self, inputs: Range<usize>, lanes: usize) {
+        let end = (self.first + 2 * lanes).min(self.stride);
+        let ask = |values: &[f64], j: usize| {
+            for l in (self.first + lanes..end).step_by(8) {
+                I::prefetch(values.as_ptr().wrapping_add(j * self.stride + l));
+            }
+        };
+        for j in inputs {
+            match self.input {
+                Input::Logarithms(values) | Input::Scaled { values, .. } => ask(values, j),
+                Input::Mass { log2_weights, potential } => {
+                    ask(log2_weights, j);
+                    ask(potential, j);
+                }
+            }
+        }
+    }
+}
+
+/// Block exponents of a panel: M_J = top_J + base, per lane, the largest top_J being 0 (NONE in an empty lane).
+struct Exponents<'a, F> {
+    /// blocks × lanes
+    tops: &'a mut [F],
+    base: [f64; MAX_LANES],
+}
+
+impl<F: Real> Exponents<'_, F> {
+    /// From M_J in `absolute` (blocks × lanes, NONE where empty).
+    #[inline(always)]
+    fn set(&mut self, absolute: &[f64]) {
+        let lanes = F::LANES;
+        self.base = [NONE; MAX_LANES];
+        for row in absolute.chunks_exact(lanes) {
+            for l in 0..lanes {
+                self.base[l] = if row[l] > self.base[l] { row[l] } else { self.base[l] };
+            }
+        }
+        for (tops, row) in self.tops.chunks_exact_mut(lanes).zip(absolute.chunks_exact(lanes)) {
+            for l in 0..lanes {
+                tops[l] = F::from_f64(row[l] - self.base[l]);
             }
         }
     }
@@ -109,8 +167,8 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
     let sums = room::<F>(&mut scratch.sums, TILE * lanes);
     let result = room::<f64>(&mut scratch.result, TILE * lanes);
     let rows_of_block = room::<f64>(&mut scratch.rows, p.block * lanes);
-    scratch.tops.resize(blocks * lanes, 0);
-    let tops = &mut scratch.tops[..];
+    let absolute = room::<f64>(&mut scratch.absolute, blocks * lanes);
+    let mut exponents = Exponents { tops: room::<F>(&mut scratch.tops, blocks * lanes), base: [0.0; MAX_LANES] };
     let mut first = lines.start;
     while first < lines.end {
         let live = lanes.min(lines.end - first);
@@ -118,32 +176,35 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
         // SAFETY: of the caller; slices have the lengths that the functions state.
         match input {
             Input::Scaled { values, exponent } => {
-                scaled_inputs::<F, I>(panel, values, exponent, p.block, rows_of_block, x, tops);
+                scaled_inputs::<F, I>(panel, values, exponent, p.block, rows_of_block, x, absolute);
             }
-            _ => unsafe { exponentials::<F, I>(panel, m, p.block, rows_of_block, x, tops) },
+            _ => unsafe { exponentials::<F, I>(panel, m, p.block, rows_of_block, x, absolute) },
         }
+        exponents.set(absolute);
         // z of all inputs, for rows that need the plain way.
         let mut whole = Vec::new();
         let out = &mut out[(first - lines.start) * n..][..live * n];
-        for t in 0..n.div_ceil(TILE) {
+        let tiles = n.div_ceil(TILE);
+        for t in 0..tiles {
+            panel.prefetch_next::<I>(m * t / tiles..m * (t + 1) / tiles, lanes);
             let rows = tile(n, t);
             let factors = &p.factors[rows.start * m..rows.end * m];
             let ceilings = &p.ceilings[t * blocks..][..blocks];
-            let best = unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, tops, sums) };
-            let fits = match output {
+            let best = unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, &exponents, sums) };
+            match output {
                 Output::Logarithms => logarithms::<F, I>(rows.len(), m, &best, sums, result),
                 Output::Scaled { exponent } => scaled_outputs::<F>(rows.len(), m, exponent, &best, sums, result),
-            };
-            if !fits {
+            }
+            if unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
                 good = false;
                 if F::LAST {
                     if whole.is_empty() {
                         whole.resize(m * lanes, 0.0);
-                        unsafe { panel.load::<I>(0..m, lanes, &mut whole) };
+                        panel.load::<I>(0..m, lanes, &mut whole);
                     }
                     for (r, i) in rows.clone().enumerate() {
                         let result = &mut result[r * lanes..][..lanes];
-                        direct::<F, I>(&whole, p.block, k.log2_row(i), ceilings, tops, output, result);
+                        direct::<F, I>(&whole, p.block, k.log2_row(i), ceilings, absolute, output, result);
                     }
                 }
             }
@@ -154,7 +215,7 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
     good || F::LAST
 }
 
-/// M_J into `tops` (blocks × lanes) and 2^(z_j − M_J + BIAS) into `x` (m × lanes).
+/// M_J into `tops` (blocks × lanes, NONE where empty) and 2^(z_j − M_J + BIAS) into `x` (m × lanes).
 #[inline(always)]
 unsafe fn exponentials<F: Real, I: Isa>(
     panel: Panel,
@@ -162,16 +223,16 @@ unsafe fn exponentials<F: Real, I: Isa>(
     width: usize,
     rows: &mut [f64],
     x: &mut [F],
-    tops: &mut [i32],
+    tops: &mut [f64],
 ) {
     let (lanes, w) = (F::LANES, I::F64::WIDTH);
     for (block, tops) in tops.chunks_exact_mut(lanes).enumerate() {
         let inputs = block * width..m.min((block + 1) * width);
         let rows = &mut rows[..inputs.len() * lanes];
+        panel.load::<I>(inputs.clone(), lanes, rows);
         let mut largest = [f64::NEG_INFINITY; MAX_LANES];
         // SAFETY: `rows` is inputs × lanes long and lanes a multiple of w.
         unsafe {
-            panel.load::<I>(inputs.clone(), lanes, rows);
             for l in (0..lanes).step_by(w) {
                 let mut max = I::F64::splat(f64::NEG_INFINITY);
                 for j in 0..inputs.len() {
@@ -182,8 +243,8 @@ unsafe fn exponentials<F: Real, I: Isa>(
         }
         for (top, a) in tops.iter_mut().zip(&mut largest[..lanes]) {
             // −∞ becomes NONE: z − NONE is then −∞ too, whose exponential is zero.
-            *a = if *a > NONE as f64 { a.ceil() } else { NONE as f64 };
-            *top = *a as i32;
+            *a = if *a > NONE { a.ceil() } else { NONE };
+            *top = *a;
         }
         let x = &mut x[inputs.start * lanes..inputs.end * lanes];
         for (x, z) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
@@ -203,15 +264,13 @@ fn scaled_inputs<F: Real, I: Isa>(
     width: usize,
     rows: &mut [f64],
     x: &mut [F],
-    tops: &mut [i32],
+    tops: &mut [f64],
 ) {
     let (lanes, w) = (F::LANES, I::F64::WIDTH);
     for (block, (tops, x)) in tops.chunks_exact_mut(lanes).zip(x.chunks_mut(width * lanes)).enumerate() {
         let inputs = block * width..block * width + x.len() / lanes;
         for (j, row) in inputs.clone().zip(rows.chunks_exact_mut(lanes)) {
-            let (live, rest) = row.split_at_mut(panel.live);
-            live.copy_from_slice(&values[j * panel.stride + panel.first..][..panel.live]);
-            rest.fill(0.0);
+            panel.copy::<I>(values, j, 0.0, row);
         }
         let mut largest = [0.0; MAX_LANES];
         for l in (0..lanes).step_by(w) {
@@ -227,10 +286,10 @@ fn scaled_inputs<F: Real, I: Isa>(
         let (mut least, mut shift) = ([0.0; MAX_LANES], [0i64; MAX_LANES]);
         for l in 0..lanes {
             // 2^e is the first power above the largest value.
-            let e = (largest[l].to_bits() >> 52) as i32 - 1022;
-            tops[l] = if largest[l] > 0.0 { e + exponent } else { NONE };
-            least[l] = f64::from_bits(((e - F::DEPTH + 1023).max(1) as u64) << 52);
-            shift[l] = ((F::BIAS - e) as i64) << 52;
+            let e = (largest[l].to_bits() >> 52) as i64 - 1022;
+            tops[l] = if largest[l] > 0.0 { (e as i32 + exponent) as f64 } else { NONE };
+            least[l] = f64::from_bits(((e - F::DEPTH as i64 + 1023).max(1) as u64) << 52);
+            shift[l] = (F::BIAS as i64 - e) << 52;
         }
         for (x, v) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
             for l in 0..lanes {
@@ -270,33 +329,61 @@ unsafe fn products<F: Real, I: Isa>(
     factors: &[F],
     rows: usize,
     width: usize,
-    ceilings: &[i32],
+    ceilings: &[F],
     x: &[F],
-    tops: &[i32],
+    exponents: &Exponents<F>,
     sums: &mut [F],
-) -> [i32; MAX_LANES] {
-    let lanes = F::LANES;
-    let mut best = [i32::MIN; MAX_LANES];
-    for (tops, ceiling) in tops.chunks_exact(lanes).zip(ceilings) {
-        for (b, top) in best[..lanes].iter_mut().zip(tops) {
-            *b = (*b).max(top + ceiling);
-        }
-    }
-    sums[..rows * lanes].fill(F::ZERO);
+) -> [f64; MAX_LANES] {
+    let (lanes, w) = (F::LANES, F::V::<I>::WIDTH);
+    let tops = &exponents.tops[..ceilings.len() * lanes];
+    let mut best = [F::ZERO; MAX_LANES];
     let mut scales = [F::ZERO; MAX_LANES];
-    for (block, x) in x.chunks(width * lanes).enumerate() {
-        let mut needed = false;
-        for l in 0..lanes {
-            let s = F::power_of_two(tops[block * lanes + l] + ceilings[block] - best[l]);
-            scales[l] = s;
-            needed |= s.positive();
+    sums[..rows * lanes].fill(F::ZERO);
+    // SAFETY: `tops` is blocks × lanes long.
+    unsafe {
+        for l in (0..lanes).step_by(w) {
+            let mut max = F::V::<I>::splat(F::from_f64(f64::NEG_INFINITY));
+            for (block, &c) in ceilings.iter().enumerate() {
+                max = F::V::<I>::load(tops.as_ptr().add(block * lanes + l)).add(F::V::<I>::splat(c)).max(max);
+            }
+            max.store(best.as_mut_ptr().add(l));
         }
-        // A scale of zero adds an exact zero: passing over it changes no bits.
-        if needed {
-            unsafe { product::<F, I>(&factors[block * width * rows..], rows, x, &scales, sums) };
+        for ((block, x), &c) in x.chunks(width * lanes).enumerate().zip(ceilings) {
+            let mut needed = F::V::<I>::splat(F::ZERO);
+            for l in (0..lanes).step_by(w) {
+                let top = F::V::<I>::load(tops.as_ptr().add(block * lanes + l));
+                let s = top.add(F::V::<I>::splat(c)).sub(F::V::<I>::load(best.as_ptr().add(l))).power_of_two();
+                s.store(scales.as_mut_ptr().add(l));
+                needed = needed.max(s);
+            }
+            // A scale of zero adds an exact zero: passing over it changes no bits.
+            if needed.any_positive() {
+                product::<F, I>(&factors[block * width * rows..], rows, x, &scales, sums);
+            }
         }
     }
-    best
+    let mut absolute = [0.0; MAX_LANES];
+    for l in 0..lanes {
+        absolute[l] = best[l].to_f64() + exponents.base[l];
+    }
+    absolute
+}
+
+/// Whether there is a NaN; `values` is a multiple of two vectors long and has no +∞.
+#[inline(always)]
+unsafe fn any_nan<I: Isa>(values: &[f64]) -> bool {
+    let w = I::F64::WIDTH;
+    let mut sums = [0.0; 8];
+    // SAFETY: of the length stated.
+    unsafe {
+        let (mut a, mut b) = (I::F64::splat(0.0), I::F64::splat(0.0));
+        for pair in values.chunks_exact(2 * w) {
+            a = I::F64::load(pair.as_ptr()).add(a);
+            b = I::F64::load(pair.as_ptr().add(w)).add(b);
+        }
+        a.add(b).store(sums.as_mut_ptr());
+    }
+    sums[..w].iter().any(|x| x.is_nan())
 }
 
 /// sums_rl += scale_l Σ_j factors_jr x_jl, in register tiles two vectors wide.
@@ -363,35 +450,23 @@ fn least_good<F: Real>(terms: usize) -> f64 {
     terms as f64 * ((F::GUARD + 3 - F::DEPTH + 3 * F::BIAS) as f64).exp2()
 }
 
-/// `result` = log2 of the sums, NaN where they are bad; whether none is. A line of zeros is good: −∞.
+/// `result` = log2 of the sums, NaN where they are bad. A line of zeros is good: −∞.
 #[inline(always)]
-fn logarithms<F: Real, I: Isa>(
-    rows: usize,
-    terms: usize,
-    best: &[i32; MAX_LANES],
-    sums: &[F],
-    result: &mut [f64],
-) -> bool {
+fn logarithms<F: Real, I: Isa>(rows: usize, terms: usize, best: &[f64; MAX_LANES], sums: &[F], result: &mut [f64]) {
     let lanes = F::LANES;
-    let least = least_good::<F>(terms);
-    let mut bad = 0u32;
+    let least = F::from_f64(least_good::<F>(terms));
+    let (mut shift, mut otherwise) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+    for l in 0..lanes {
+        shift[l] = best[l] - (3 * F::BIAS) as f64;
+        otherwise[l] = if best[l] < NONE / 2.0 { f64::NEG_INFINITY } else { f64::NAN };
+    }
     for (sums, result) in sums.chunks_exact(lanes).zip(result.chunks_exact_mut(lanes)).take(rows) {
         for l in 0..lanes {
             let (e, f) = sums[l].log2::<I>();
-            let z = (e + best[l] - 3 * F::BIAS) as f64 + f;
-            let empty = best[l] < NONE / 2;
-            let good = sums[l].to_f64() >= least;
-            result[l] = if good {
-                z
-            } else if empty {
-                f64::NEG_INFINITY
-            } else {
-                f64::NAN
-            };
-            bad |= (!(good | empty)) as u32;
+            let z = (e as f64 + shift[l]) + f;
+            result[l] = if sums[l] >= least { z } else { otherwise[l] };
         }
     }
-    bad == 0
 }
 
 /// The same in units of 2^exponent instead of logarithms.
@@ -400,29 +475,24 @@ fn scaled_outputs<F: Real>(
     rows: usize,
     terms: usize,
     exponent: i32,
-    best: &[i32; MAX_LANES],
+    best: &[f64; MAX_LANES],
     sums: &[F],
     result: &mut [f64],
-) -> bool {
+) {
     let lanes = F::LANES;
     let least = least_good::<F>(terms);
-    let mut shift = [0i64; MAX_LANES];
+    let (mut shift, mut otherwise) = ([0u64; MAX_LANES], [0.0; MAX_LANES]);
     for l in 0..lanes {
-        shift[l] = ((best[l] - 3 * F::BIAS - exponent) as i64) << 52;
+        shift[l] = integer_bits(best[l] - (3 * F::BIAS + exponent) as f64) << 52;
+        otherwise[l] = if best[l] < NONE / 2.0 { 0.0 } else { f64::NAN };
     }
-    let mut bad = 0u32;
     for (sums, result) in sums.chunks_exact(lanes).zip(result.chunks_exact_mut(lanes)).take(rows) {
         for l in 0..lanes {
             let sum = sums[l].to_f64();
-            let v = f64::from_bits((sum.to_bits() as i64).wrapping_add(shift[l]) as u64);
-            let empty = best[l] < NONE / 2;
-            let good = sum >= least;
-            let none = if empty { 0.0 } else { f64::NAN };
-            result[l] = if good { v } else { none };
-            bad |= (!(good | empty)) as u32;
+            let v = f64::from_bits(sum.to_bits().wrapping_add(shift[l]));
+            result[l] = if sum >= least { v } else { otherwise[l] };
         }
     }
-    bad == 0
 }
 
 /// A plain log-sum-exp in f64 where `result` is NaN, lane by lane.
@@ -431,8 +501,8 @@ fn direct<F: Real, I: Isa>(
     whole: &[f64],
     width: usize,
     log2: &[f64],
-    ceilings: &[i32],
-    tops: &[i32],
+    ceilings: &[F],
+    tops: &[f64],
     output: Output,
     result: &mut [f64],
 ) {
@@ -441,7 +511,7 @@ fn direct<F: Real, I: Isa>(
         return;
     }
     // No term of a block exceeds 2^bound.
-    let bound = |block: usize, l: usize| (tops[block * lanes + l] + ceilings[block]) as f64;
+    let bound = |block: usize, l: usize| tops[block * lanes + l] + ceilings[block].to_f64();
     let inputs = |block: usize| block * width..log2.len().min((block + 1) * width);
     let mut largest = [f64::NEG_INFINITY; MAX_LANES];
     for block in 0..ceilings.len() {
