@@ -57,11 +57,19 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn max(self, b: Self) -> Self;
 }
 
+/// What only vectors of f64 need.
+///
 /// # Safety
 /// As [`Vector`].
-pub(super) unsafe trait Transpose: Vector {
+pub(super) unsafe trait Wide: Vector<E = f64> {
     /// WIDTH × WIDTH values; rows of `from` are `stride` apart, rows of `to` (its columns) `to_stride`.
-    unsafe fn transpose(from: *const Self::E, stride: usize, to: *mut Self::E, to_stride: usize);
+    unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize);
+    /// Bit patterns added as integers: a shift of the exponent when `b` has zeros below it.
+    unsafe fn add_bits(self, b: Self) -> Self;
+    /// self where x ≥ least, else `otherwise`.
+    unsafe fn where_ge(self, x: Self, least: Self, otherwise: Self) -> Self;
+    unsafe fn load_f32(p: *const f32) -> Self;
+    unsafe fn store_f32(self, p: *mut f32);
 }
 
 pub(super) trait Isa {
@@ -69,7 +77,7 @@ pub(super) trait Isa {
     const FUSED: bool;
     /// Rows of a register tile two vectors wide: as many accumulators as registers allow.
     const TILE_ROWS: usize;
-    type F64: Transpose<E = f64>;
+    type F64: Wide;
     type F32: Vector<E = f32>;
     /// Asks for a cache line; any address will do.
     fn prefetch(p: *const f64);
@@ -140,7 +148,7 @@ macro_rules! portable {
 portable!(f64, 4, u64, 52, 1023, BIAS_F64, DEPTH_F64);
 portable!(f32, 8, u32, 23, 127, BIAS_F32, DEPTH_F32);
 
-unsafe impl Transpose for [f64; 4] {
+unsafe impl Wide for [f64; 4] {
     #[inline(always)]
     unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {
         for i in 0..4 {
@@ -148,6 +156,22 @@ unsafe impl Transpose for [f64; 4] {
                 unsafe { *to.add(j * to_stride + i) = *from.add(i * stride + j) };
             }
         }
+    }
+    #[inline(always)]
+    unsafe fn add_bits(self, b: Self) -> Self {
+        std::array::from_fn(|i| f64::from_bits(self[i].to_bits().wrapping_add(b[i].to_bits())))
+    }
+    #[inline(always)]
+    unsafe fn where_ge(self, x: Self, least: Self, otherwise: Self) -> Self {
+        std::array::from_fn(|i| if x[i] >= least[i] { self[i] } else { otherwise[i] })
+    }
+    #[inline(always)]
+    unsafe fn load_f32(p: *const f32) -> Self {
+        unsafe { p.cast::<[f32; 4]>().read() }.map(f64::from)
+    }
+    #[inline(always)]
+    unsafe fn store_f32(self, p: *mut f32) {
+        unsafe { p.cast::<[f32; 4]>().write(self.map(|x| x as f32)) }
     }
 }
 
@@ -158,7 +182,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64, Isa, Transpose, Vector};
+    use super::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64, Isa, Vector, Wide};
 
     pub struct Avx2;
     pub struct Avx512;
@@ -352,7 +376,7 @@ mod x86 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()) != 0 }
     }
 
-    unsafe impl Transpose for __m256d {
+    unsafe impl Wide for __m256d {
         #[inline(always)]
         unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {
             unsafe {
@@ -367,9 +391,29 @@ mod x86 {
                 _mm256_storeu_pd(to.add(3 * to_stride), _mm256_permute2f128_pd::<0x31>(ab, cd));
             }
         }
+
+        #[inline(always)]
+        unsafe fn add_bits(self, b: Self) -> Self {
+            unsafe { _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(self), _mm256_castpd_si256(b))) }
+        }
+
+        #[inline(always)]
+        unsafe fn where_ge(self, x: Self, least: Self, otherwise: Self) -> Self {
+            unsafe { _mm256_blendv_pd(otherwise, self, _mm256_cmp_pd::<_CMP_GE_OQ>(x, least)) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_f32(p: *const f32) -> Self {
+            unsafe { _mm256_cvtps_pd(_mm_loadu_ps(p)) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_f32(self, p: *mut f32) {
+            unsafe { _mm_storeu_ps(p, _mm256_cvtpd_ps(self)) }
+        }
     }
 
-    unsafe impl Transpose for __m512d {
+    unsafe impl Wide for __m512d {
         #[inline(always)]
         unsafe fn transpose(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {
             unsafe {
@@ -387,6 +431,26 @@ mod x86 {
                     _mm512_storeu_pd(to.add((first + 6) * to_stride), _mm512_shuffle_f64x2::<0xdd>(ab, cd));
                 }
             }
+        }
+
+        #[inline(always)]
+        unsafe fn add_bits(self, b: Self) -> Self {
+            unsafe { _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(self), _mm512_castpd_si512(b))) }
+        }
+
+        #[inline(always)]
+        unsafe fn where_ge(self, x: Self, least: Self, otherwise: Self) -> Self {
+            unsafe { _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_GE_OQ>(x, least), otherwise, self) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_f32(p: *const f32) -> Self {
+            unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(p)) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_f32(self, p: *mut f32) {
+            unsafe { _mm256_storeu_ps(p, _mm512_cvtpd_ps(self)) }
         }
     }
 }

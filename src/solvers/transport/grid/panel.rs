@@ -6,7 +6,7 @@ use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
 use super::axis::{AxisKernel, Input, MAX_LANES, NONE, Output, Packed, TILE, tile};
-use super::isa::{Isa, Transpose, Vector};
+use super::isa::{Isa, Vector, Wide};
 use super::real::{Real, fma64, integer_bits};
 
 /// In a plain log-sum-exp, terms below 2^−70 of the largest count as zero, so that whole blocks can be passed over.
@@ -193,7 +193,7 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
             let best = unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, &exponents, sums) };
             match output {
                 Output::Logarithms => logarithms::<F, I>(rows.len(), m, &best, sums, result),
-                Output::Scaled { exponent } => scaled_outputs::<F>(rows.len(), m, exponent, &best, sums, result),
+                Output::Scaled { exponent } => scaled_outputs::<F, I>(rows.len(), m, exponent, &best, sums, result),
             }
             if unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
                 good = false;
@@ -283,18 +283,23 @@ fn scaled_inputs<F: Real, I: Isa>(
                 max.store(largest.as_mut_ptr().add(l));
             }
         }
-        let (mut least, mut shift) = ([0.0; MAX_LANES], [0i64; MAX_LANES]);
+        let (mut least, mut shift) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
         for l in 0..lanes {
             // 2^e is the first power above the largest value.
             let e = (largest[l].to_bits() >> 52) as i64 - 1022;
             tops[l] = if largest[l] > 0.0 { (e as i32 + exponent) as f64 } else { NONE };
             least[l] = f64::from_bits(((e - F::DEPTH as i64 + 1023).max(1) as u64) << 52);
-            shift[l] = (F::BIAS as i64 - e) << 52;
+            shift[l] = f64::from_bits(((F::BIAS as i64 - e) << 52) as u64);
         }
-        for (x, v) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
-            for l in 0..lanes {
-                let y = F::from_f64(f64::from_bits((v[l].to_bits() as i64).wrapping_add(shift[l]) as u64));
-                x[l] = if v[l] >= least[l] { y } else { F::ZERO };
+        for l in (0..lanes).step_by(w) {
+            // SAFETY: both have inputs × lanes values.
+            unsafe {
+                let (least, shift) = (I::F64::load(least.as_ptr().add(l)), I::F64::load(shift.as_ptr().add(l)));
+                let zero = I::F64::splat(0.0);
+                for q in (l..x.len()).step_by(lanes) {
+                    let v = I::F64::load(rows.as_ptr().add(q));
+                    F::store_f64::<I>(v.add_bits(shift).where_ge(v, least, zero), x.as_mut_ptr().add(q));
+                }
             }
         }
     }
@@ -471,7 +476,7 @@ fn logarithms<F: Real, I: Isa>(rows: usize, terms: usize, best: &[f64; MAX_LANES
 
 /// The same in units of 2^exponent instead of logarithms.
 #[inline(always)]
-fn scaled_outputs<F: Real>(
+fn scaled_outputs<F: Real, I: Isa>(
     rows: usize,
     terms: usize,
     exponent: i32,
@@ -479,18 +484,22 @@ fn scaled_outputs<F: Real>(
     sums: &[F],
     result: &mut [f64],
 ) {
-    let lanes = F::LANES;
-    let least = least_good::<F>(terms);
-    let (mut shift, mut otherwise) = ([0u64; MAX_LANES], [0.0; MAX_LANES]);
+    let (lanes, w) = (F::LANES, I::F64::WIDTH);
+    let (mut shift, mut otherwise) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
     for l in 0..lanes {
-        shift[l] = integer_bits(best[l] - (3 * F::BIAS + exponent) as f64) << 52;
+        shift[l] = f64::from_bits(integer_bits(best[l] - (3 * F::BIAS + exponent) as f64) << 52);
         otherwise[l] = if best[l] < NONE / 2.0 { 0.0 } else { f64::NAN };
     }
-    for (sums, result) in sums.chunks_exact(lanes).zip(result.chunks_exact_mut(lanes)).take(rows) {
-        for l in 0..lanes {
-            let sum = sums[l].to_f64();
-            let v = f64::from_bits(sum.to_bits().wrapping_add(shift[l]));
-            result[l] = if sum >= least { v } else { otherwise[l] };
+    assert!(sums.len() >= rows * lanes && result.len() >= rows * lanes);
+    for l in (0..lanes).step_by(w) {
+        // SAFETY: within the lengths asserted above.
+        unsafe {
+            let (shift, otherwise) = (I::F64::load(shift.as_ptr().add(l)), I::F64::load(otherwise.as_ptr().add(l)));
+            let least = I::F64::splat(least_good::<F>(terms));
+            for q in (l..rows * lanes).step_by(lanes) {
+                let sum = F::load_f64::<I>(sums.as_ptr().add(q));
+                sum.add_bits(shift).where_ge(sum, least, otherwise).store(result.as_mut_ptr().add(q));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Coefficients: Chebyshev fits on the reduced ranges, computed to 60 digits; relative errors 3e-18 and 2e-9.
 
-use super::isa::{Isa, Portable, Vector};
+use super::isa::{Isa, Portable, Vector, Wide};
 
 #[inline(always)]
 pub(super) fn fma64<I: Isa>(a: f64, b: f64, c: f64) -> f64 {
@@ -85,6 +85,8 @@ pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static
     fn log2<I: Isa>(self) -> (i32, f64);
     fn to_f64(self) -> f64;
     fn from_f64(x: f64) -> Self;
+    unsafe fn load_f64<I: Isa>(p: *const Self) -> I::F64;
+    unsafe fn store_f64<I: Isa>(x: I::F64, p: *mut Self);
 }
 
 impl Real for f64 {
@@ -133,6 +135,16 @@ impl Real for f64 {
     fn from_f64(x: f64) -> f64 {
         x
     }
+
+    #[inline(always)]
+    unsafe fn load_f64<I: Isa>(p: *const f64) -> I::F64 {
+        unsafe { I::F64::load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f64<I: Isa>(x: I::F64, p: *mut f64) {
+        unsafe { x.store(p) }
+    }
 }
 
 impl Real for f32 {
@@ -180,6 +192,16 @@ impl Real for f32 {
     #[inline(always)]
     fn from_f64(x: f64) -> f32 {
         x as f32
+    }
+
+    #[inline(always)]
+    unsafe fn load_f64<I: Isa>(p: *const f32) -> I::F64 {
+        unsafe { I::F64::load_f32(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f64<I: Isa>(x: I::F64, p: *mut f32) {
+        unsafe { x.store_f32(p) }
     }
 }
 
