@@ -79,8 +79,6 @@ pub(super) trait Isa {
     const TILE_ROWS: usize;
     type F64: Wide;
     type F32: Vector<E = f32>;
-    /// Asks for a cache line; any address will do.
-    fn prefetch(p: *const f64);
 }
 
 pub(super) struct Portable;
@@ -90,8 +88,6 @@ impl Isa for Portable {
     const TILE_ROWS: usize = 6;
     type F64 = [f64; 4];
     type F32 = [f32; 8];
-    #[inline(always)]
-    fn prefetch(_: *const f64) {}
 }
 
 macro_rules! portable {
@@ -192,11 +188,6 @@ mod x86 {
         const TILE_ROWS: usize = 6;
         type F64 = __m256d;
         type F32 = __m256;
-        #[inline(always)]
-        fn prefetch(p: *const f64) {
-            // SAFETY: a hint, which reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-        }
     }
 
     impl Isa for Avx512 {
@@ -204,11 +195,6 @@ mod x86 {
         const TILE_ROWS: usize = 13;
         type F64 = __m512d;
         type F32 = __m512;
-        #[inline(always)]
-        fn prefetch(p: *const f64) {
-            // SAFETY: a hint, which reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-        }
     }
 
     macro_rules! vector {

@@ -21,7 +21,7 @@ struct Line([u8; 64]);
 #[derive(Default)]
 pub(super) struct Scratch {
     x: Vec<Line>,
-    rows: Vec<Line>,
+    staged: Vec<Line>,
     sums: Vec<Line>,
     result: Vec<Line>,
     tops: Vec<Line>,
@@ -36,86 +36,82 @@ fn room<T: bytemuck::Pod>(buffer: &mut Vec<Line>, len: usize) -> &mut [T] {
     &mut bytemuck::cast_slice_mut(buffer)[..len]
 }
 
-/// Lanes `first..first + live` of an input with `stride` lines.
+/// Lines brought together before they are cut into panels: on grids of powers of two, the values of a line are so
+/// far apart that they displace one another from the caches. This many bytes, or one panel.
+const STAGE: usize = 32 * 1024;
+
+/// `lines` of `input` side by side into `rows` (m × width), zero mass beyond them. Logarithms, or values if the input
+/// is scaled.
+#[inline(always)]
+fn stage<I: Isa>(input: Input, m: usize, lines: Range<usize>, width: usize, rows: &mut [f64]) {
+    let stride = input.len() / m;
+    for (j, row) in rows.chunks_exact_mut(width).enumerate() {
+        let span = j * stride + lines.start..j * stride + lines.end;
+        let (row, rest) = row.split_at_mut(lines.len());
+        match input {
+            Input::Logarithms(z) => {
+                row.copy_from_slice(&z[span]);
+                rest.fill(f64::NEG_INFINITY);
+            }
+            Input::Scaled { values, .. } => {
+                row.copy_from_slice(&values[span]);
+                rest.fill(0.0);
+            }
+            Input::Mass { log2_weights, potential } => {
+                for ((z, c), p) in row.iter_mut().zip(&log2_weights[span.clone()]).zip(&potential[span]) {
+                    *z = fma64::<I>(*p, LOG2_E, *c);
+                }
+                rest.fill(f64::NEG_INFINITY);
+            }
+        }
+    }
+}
+
+/// Lanes of staged lines: rows `stride` apart, from lane `first`.
 #[derive(Clone, Copy)]
 struct Panel<'a> {
-    input: Input<'a>,
+    rows: &'a [f64],
     stride: usize,
     first: usize,
-    live: usize,
+    /// The rows are values in units of 2^this, not logarithms.
+    scaled: Option<i32>,
 }
 
 impl Panel<'_> {
-    /// Row j of `values` into `row`, `rest` beyond the live lanes.
+    /// Row j, of `lanes` values.
     #[inline(always)]
-    fn copy<I: Isa>(&self, values: &[f64], j: usize, rest: f64, row: &mut [f64]) {
-        let from = &values[j * self.stride + self.first..][..self.live];
-        if self.live == row.len() {
-            for l in (0..row.len()).step_by(I::F64::WIDTH) {
-                // SAFETY: both are as long, a multiple of a vector.
-                unsafe { I::F64::load(from.as_ptr().add(l)).store(row.as_mut_ptr().add(l)) };
-            }
-        } else {
-            row[..self.live].copy_from_slice(from);
-            row[self.live..].fill(rest);
-        }
+    fn row(&self, j: usize, lanes: usize) -> &[f64] {
+        &self.rows[j * self.stride + self.first..][..lanes]
     }
 
-    /// z of `inputs` into `rows` (inputs × lanes), −∞ beyond the live lanes.
+    /// The largest value of each lane among `inputs`.
     #[inline(always)]
-    fn load<I: Isa>(&self, inputs: Range<usize>, lanes: usize, rows: &mut [f64]) {
-        let w = I::F64::WIDTH;
-        for (j, row) in inputs.zip(rows.chunks_exact_mut(lanes)) {
-            match self.input {
-                Input::Logarithms(z) => self.copy::<I>(z, j, f64::NEG_INFINITY, row),
-                Input::Scaled { values, exponent } => {
-                    self.copy::<I>(values, j, 0.0, row);
-                    for z in row {
-                        let (e, f) = Real::log2::<I>(*z);
-                        *z = if *z > 0.0 { (e + exponent) as f64 + f } else { f64::NEG_INFINITY };
-                    }
+    fn largest<I: Isa>(&self, inputs: Range<usize>, lanes: usize) -> [f64; MAX_LANES] {
+        let mut largest = [0.0; MAX_LANES];
+        for l in (0..lanes).step_by(I::F64::WIDTH) {
+            // SAFETY: a row has `lanes` values, a multiple of the vector's width.
+            unsafe {
+                let mut max = I::F64::splat(f64::NEG_INFINITY);
+                for j in inputs.clone() {
+                    max = I::F64::load(self.row(j, lanes).as_ptr().add(l)).max(max);
                 }
-                Input::Mass { log2_weights, potential } => {
-                    let span = j * self.stride + self.first..j * self.stride + self.first + self.live;
-                    let (weights, potential) = (&log2_weights[span.clone()], &potential[span]);
-                    if self.live == lanes {
-                        for l in (0..lanes).step_by(w) {
-                            // SAFETY: the three slices are `lanes` long, a multiple of w.
-                            unsafe {
-                                let c = I::F64::load(weights.as_ptr().add(l));
-                                let p = I::F64::load(potential.as_ptr().add(l));
-                                p.mul_add(I::F64::splat(LOG2_E), c).store(row.as_mut_ptr().add(l));
-                            }
-                        }
-                    } else {
-                        row.fill(f64::NEG_INFINITY);
-                        for (z, (c, p)) in row.iter_mut().zip(weights.iter().zip(potential)) {
-                            *z = fma64::<I>(*p, LOG2_E, *c);
-                        }
-                    }
-                }
+                max.store(largest.as_mut_ptr().add(l));
             }
         }
+        largest
     }
 
-    /// Asks for `inputs` of the next panel: its rows are far apart, so that the processor does not foresee them.
-    #[inline(always)]
-    fn prefetch_next<I: Isa>(&self, inputs: Range<usize>, lanes: usize) {
-        let end = (self.first + 2 * lanes).min(self.stride);
-        let ask = |values: &[f64], j: usize| {
-            for l in (self.first + lanes..end).step_by(8) {
-                I::prefetch(values.as_ptr().wrapping_add(j * self.stride + l));
+    /// All logarithms, m × lanes.
+    fn logarithms<I: Isa>(&self, m: usize, lanes: usize) -> Vec<f64> {
+        let log2 = |&v: &f64| match self.scaled {
+            None => v,
+            Some(_) if v <= 0.0 => f64::NEG_INFINITY,
+            Some(exponent) => {
+                let (e, f) = Real::log2::<I>(v);
+                (e + exponent) as f64 + f
             }
         };
-        for j in inputs {
-            match self.input {
-                Input::Logarithms(values) | Input::Scaled { values, .. } => ask(values, j),
-                Input::Mass { log2_weights, potential } => {
-                    ask(log2_weights, j);
-                    ask(potential, j);
-                }
-            }
-        }
+        (0..m).flat_map(|j| self.row(j, lanes).iter().map(log2)).collect()
     }
 }
 
@@ -161,32 +157,33 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
 ) -> bool {
     let mut good = true;
     let (n, m, lanes) = (k.outputs(), k.inputs(), F::LANES);
-    let stride = input.len() / m;
     let blocks = m.div_ceil(p.block);
+    let most = (STAGE / (m * lanes * size_of::<f64>())).max(1) * lanes;
+    let staged = room::<f64>(&mut scratch.staged, m * most);
     let x = room::<F>(&mut scratch.x, m * lanes);
     let sums = room::<F>(&mut scratch.sums, TILE * lanes);
     let result = room::<f64>(&mut scratch.result, TILE * lanes);
-    let rows_of_block = room::<f64>(&mut scratch.rows, p.block * lanes);
     let absolute = room::<f64>(&mut scratch.absolute, blocks * lanes);
     let mut exponents = Exponents { tops: room::<F>(&mut scratch.tops, blocks * lanes), base: [0.0; MAX_LANES] };
-    let mut first = lines.start;
-    while first < lines.end {
+    let scaled = if let Input::Scaled { exponent, .. } = input { Some(exponent) } else { None };
+    for first in lines.clone().step_by(lanes) {
         let live = lanes.min(lines.end - first);
-        let panel = Panel { input, stride, first, live };
+        let offset = (first - lines.start) % most;
+        let stride = most.min((lines.end - (first - offset)).next_multiple_of(lanes));
+        if offset == 0 {
+            stage::<I>(input, m, first..lines.end.min(first + most), stride, &mut staged[..m * stride]);
+        }
+        let panel = Panel { rows: &staged[..m * stride], stride, first: offset, scaled };
         // SAFETY: of the caller; slices have the lengths that the functions state.
-        match input {
-            Input::Scaled { values, exponent } => {
-                scaled_inputs::<F, I>(panel, values, exponent, p.block, rows_of_block, x, absolute);
-            }
-            _ => unsafe { exponentials::<F, I>(panel, m, p.block, rows_of_block, x, absolute) },
+        match scaled {
+            Some(exponent) => unsafe { scaled_inputs::<F, I>(panel, exponent, p.block, x, absolute) },
+            None => exponentials::<F, I>(panel, p.block, x, absolute),
         }
         exponents.set(absolute);
         // z of all inputs, for rows that need the plain way.
         let mut whole = Vec::new();
         let out = &mut out[(first - lines.start) * n..][..live * n];
-        let tiles = n.div_ceil(TILE);
-        for t in 0..tiles {
-            panel.prefetch_next::<I>(m * t / tiles..m * (t + 1) / tiles, lanes);
+        for t in 0..n.div_ceil(TILE) {
             let rows = tile(n, t);
             let factors = &p.factors[rows.start * m..rows.end * m];
             let ceilings = &p.ceilings[t * blocks..][..blocks];
@@ -199,8 +196,7 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
                 good = false;
                 if F::LAST {
                     if whole.is_empty() {
-                        whole.resize(m * lanes, 0.0);
-                        panel.load::<I>(0..m, lanes, &mut whole);
+                        whole = panel.logarithms::<I>(m, lanes);
                     }
                     for (r, i) in rows.clone().enumerate() {
                         let result = &mut result[r * lanes..][..lanes];
@@ -210,44 +206,24 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
             }
             unsafe { store::<I>(rows.len(), lanes, live, result, &mut out[rows.start..], n) };
         }
-        first += live;
     }
     good || F::LAST
 }
 
 /// M_J into `tops` (blocks × lanes, NONE where empty) and 2^(z_j − M_J + BIAS) into `x` (m × lanes).
 #[inline(always)]
-unsafe fn exponentials<F: Real, I: Isa>(
-    panel: Panel,
-    m: usize,
-    width: usize,
-    rows: &mut [f64],
-    x: &mut [F],
-    tops: &mut [f64],
-) {
-    let (lanes, w) = (F::LANES, I::F64::WIDTH);
-    for (block, tops) in tops.chunks_exact_mut(lanes).enumerate() {
-        let inputs = block * width..m.min((block + 1) * width);
-        let rows = &mut rows[..inputs.len() * lanes];
-        panel.load::<I>(inputs.clone(), lanes, rows);
-        let mut largest = [f64::NEG_INFINITY; MAX_LANES];
-        // SAFETY: `rows` is inputs × lanes long and lanes a multiple of w.
-        unsafe {
-            for l in (0..lanes).step_by(w) {
-                let mut max = I::F64::splat(f64::NEG_INFINITY);
-                for j in 0..inputs.len() {
-                    max = I::F64::load(rows.as_ptr().add(j * lanes + l)).max(max);
-                }
-                max.store(largest.as_mut_ptr().add(l));
-            }
-        }
+fn exponentials<F: Real, I: Isa>(panel: Panel, width: usize, x: &mut [F], tops: &mut [f64]) {
+    let lanes = F::LANES;
+    for (block, (tops, x)) in tops.chunks_exact_mut(lanes).zip(x.chunks_mut(width * lanes)).enumerate() {
+        let inputs = block * width..block * width + x.len() / lanes;
+        let mut largest = panel.largest::<I>(inputs.clone(), lanes);
         for (top, a) in tops.iter_mut().zip(&mut largest[..lanes]) {
             // −∞ becomes NONE: z − NONE is then −∞ too, whose exponential is zero.
             *a = if *a > NONE { a.ceil() } else { NONE };
             *top = *a;
         }
-        let x = &mut x[inputs.start * lanes..inputs.end * lanes];
-        for (x, z) in x.chunks_exact_mut(lanes).zip(rows.chunks_exact(lanes)) {
+        for (x, j) in x.chunks_exact_mut(lanes).zip(inputs) {
+            let z = panel.row(j, lanes);
             for l in 0..lanes {
                 x[l] = F::power::<I>(z[l] - largest[l]);
             }
@@ -256,33 +232,15 @@ unsafe fn exponentials<F: Real, I: Isa>(
 }
 
 /// The same from values in units of 2^exponent: powers of two move, mantissas stay.
+///
+/// # Safety
+/// `x` is m × lanes and `tops` blocks × lanes long.
 #[inline(always)]
-fn scaled_inputs<F: Real, I: Isa>(
-    panel: Panel,
-    values: &[f64],
-    exponent: i32,
-    width: usize,
-    rows: &mut [f64],
-    x: &mut [F],
-    tops: &mut [f64],
-) {
+unsafe fn scaled_inputs<F: Real, I: Isa>(panel: Panel, exponent: i32, width: usize, x: &mut [F], tops: &mut [f64]) {
     let (lanes, w) = (F::LANES, I::F64::WIDTH);
     for (block, (tops, x)) in tops.chunks_exact_mut(lanes).zip(x.chunks_mut(width * lanes)).enumerate() {
         let inputs = block * width..block * width + x.len() / lanes;
-        for (j, row) in inputs.clone().zip(rows.chunks_exact_mut(lanes)) {
-            panel.copy::<I>(values, j, 0.0, row);
-        }
-        let mut largest = [0.0; MAX_LANES];
-        for l in (0..lanes).step_by(w) {
-            // SAFETY: `rows` is at least inputs × lanes long and lanes a multiple of w.
-            unsafe {
-                let mut max = I::F64::splat(0.0);
-                for j in 0..inputs.len() {
-                    max = I::F64::load(rows.as_ptr().add(j * lanes + l)).max(max);
-                }
-                max.store(largest.as_mut_ptr().add(l));
-            }
-        }
+        let largest = panel.largest::<I>(inputs.clone(), lanes);
         let (mut least, mut shift) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
         for l in 0..lanes {
             // 2^e is the first power above the largest value.
@@ -292,13 +250,13 @@ fn scaled_inputs<F: Real, I: Isa>(
             shift[l] = f64::from_bits(((F::BIAS as i64 - e) << 52) as u64);
         }
         for l in (0..lanes).step_by(w) {
-            // SAFETY: both have inputs × lanes values.
+            // SAFETY: rows and x have `lanes` values for each input.
             unsafe {
                 let (least, shift) = (I::F64::load(least.as_ptr().add(l)), I::F64::load(shift.as_ptr().add(l)));
                 let zero = I::F64::splat(0.0);
-                for q in (l..x.len()).step_by(lanes) {
-                    let v = I::F64::load(rows.as_ptr().add(q));
-                    F::store_f64::<I>(v.add_bits(shift).where_ge(v, least, zero), x.as_mut_ptr().add(q));
+                for (x, j) in x.chunks_exact_mut(lanes).zip(inputs.clone()) {
+                    let v = I::F64::load(panel.row(j, lanes).as_ptr().add(l));
+                    F::store_f64::<I>(v.add_bits(shift).where_ge(v, least, zero), x.as_mut_ptr().add(l));
                 }
             }
         }
