@@ -85,6 +85,8 @@ struct State {
     /// `precision = "f32"` only: 1 while one evaluation in f64 checks what f32 claims, 2 when f32 is at its floor.
     verify: u64,
     steps: u64,
+    /// 1 when the error was evaluated in f32.
+    coarse: u64,
     /// Steps at this level and precision, and how many since the last progress.
     here: u64,
     idle: u64,
@@ -137,6 +139,7 @@ impl Solve {
             single: u64::from(input.precision != PrecisionInput::F64),
             verify: 0,
             steps: 0,
+            coarse: 0,
             here: 0,
             idle: 0,
             rejected: 0,
@@ -186,6 +189,7 @@ impl Solve {
         s.here += 1;
         s.rejected += u64::from(step.progress == Move::Rejected);
         s.error = step.error;
+        s.coarse = u64::from(step.coarse);
         s.value = self.dual.epsilon * step.value;
         if step.error.l1 <= PROGRESS * s.best {
             s.best = step.error.l1;
@@ -257,13 +261,16 @@ impl Solve {
                 self.state.claim = 0.5 * self.state.error.l1;
             }
             self.state.single = 0;
-            self.method.reevaluate();
             self.enter();
         }
         StepOutcome::Running
     }
 
     fn finish_double(&mut self) -> StepOutcome {
+        if self.state.coarse == 1 {
+            // Nothing accepted in f64 yet.
+            return StepOutcome::Running;
+        }
         let error = self.state.error.l1;
         if error <= self.tolerance {
             return StepOutcome::Converged;
@@ -272,7 +279,6 @@ impl Solve {
             1 => {
                 self.state.verify = 0;
                 self.state.single = 1;
-                self.method.reevaluate();
                 self.enter();
                 StepOutcome::Running
             }
@@ -341,11 +347,11 @@ impl Solve {
     /// The whole state, that of the passes included: loading brings the passes to the right ε first.
     pub fn state(&mut self, passes: &mut dyn Passes, walk: &mut dyn Walk) -> Result<()> {
         let s = &mut self.state;
-        let mut counts = [s.level, s.single, s.verify, s.steps, s.here, s.idle, s.rejected];
+        let mut counts = [s.level, s.single, s.verify, s.coarse, s.steps, s.here, s.idle, s.rejected];
         let mut scalars = [s.best, s.claim, s.error.l1, s.error.linf, s.value, s.gap];
         walk.scalar(&COUNTS, counts.as_mut_slice().into())?;
         walk.scalar(&SCALARS, scalars.as_mut_slice().into())?;
-        [s.level, s.single, s.verify, s.steps, s.here, s.idle, s.rejected] = counts;
+        [s.level, s.single, s.verify, s.coarse, s.steps, s.here, s.idle, s.rejected] = counts;
         [s.best, s.claim, s.error.l1, s.error.linf, s.value, s.gap] = scalars;
         if s.level as usize >= self.levels.len() {
             return Err(Error::Usage(format!(
@@ -363,7 +369,7 @@ impl Solve {
 const COUNTS: Name = Name {
     name: "driver_counts",
     units: "1",
-    meaning: "level of epsilon, 1 in f32, verification, steps, steps here, steps since progress, rejected proposals",
+    meaning: "level of epsilon, 1 in f32, verification, 1 for an f32 error, steps, steps here, steps since progress, rejected proposals",
     axes: &["quantity"],
 };
 const SCALARS: Name = Name {

@@ -47,8 +47,6 @@ const FRESH: u64 = 0;
 const EXTRAPOLATE: u64 = 1;
 /// The last proposal was turned down: the next is S(φ).
 const PLAIN: u64 = 2;
-/// The next step evaluates `point.phi` again, keeping the history.
-const AGAIN: u64 = 3;
 
 impl Accelerated {
     /// Anderson's window; 0: momentum.
@@ -91,16 +89,10 @@ impl Method for Accelerated {
         self.stage = FRESH;
     }
 
-    fn reevaluate(&mut self) {
-        if self.stage != FRESH {
-            self.stage = AGAIN;
-        }
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         let mut t = self.t;
         match (self.stage, &mut self.history) {
-            (FRESH | AGAIN, _) => self.trial.phi.copy_from_slice(&self.point.phi),
+            (FRESH, _) => self.trial.phi.copy_from_slice(&self.point.phi),
             (PLAIN, _) => self.point.sinkhorn(dual, &mut self.trial.phi),
             (_, Some(history)) => history.mix(passes.b(), &mut self.trial.phi),
             (_, None) => t = self.momentum(dual, passes.b()),
@@ -114,7 +106,6 @@ impl Method for Accelerated {
                     history.clear();
                 }
             }
-            AGAIN => {}
             stage => {
                 if stage == EXTRAPOLATE && !self.point.ascends(&self.trial, dual, passes.a(), passes.b()) {
                     self.stage = PLAIN;
@@ -122,7 +113,7 @@ impl Method for Accelerated {
                     if let Some(history) = &mut self.history {
                         history.restart();
                     }
-                    return Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Rejected });
+                    return Ok(Step::at(&self.point, Move::Rejected));
                 }
                 if self.history.is_none() {
                     self.point.sinkhorn(dual, &mut self.previous);
@@ -135,7 +126,7 @@ impl Method for Accelerated {
         if let Some(history) = &mut self.history {
             history.push(&self.point, dual, passes.b());
         }
-        Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Accepted })
+        Ok(Step::at(&self.point, Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {

@@ -13,7 +13,7 @@ mod semidual_rkhs_accelerated;
 mod semidual_signed;
 mod sinkhorn;
 
-use super::dual::{Dual, Penalties, Residual};
+use super::dual::{Dual, Penalties, Point, Residual};
 use super::passes::Passes;
 use super::problem::{MethodInput, MethodName};
 use crate::error::{Error, Result};
@@ -27,6 +27,14 @@ pub struct Step {
     /// J at them, in units of ε.
     pub value: f64,
     pub progress: Move,
+    /// These potentials were evaluated in f32, maybe before a change to f64.
+    pub coarse: bool,
+}
+
+impl Step {
+    fn at(point: &Point, progress: Move) -> Self {
+        Step { error: point.error, value: point.value, progress, coarse: point.coarse }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +50,6 @@ pub enum Move {
 pub trait Method {
     /// Forgets all history; the next step evaluates `phi`.
     fn start(&mut self, phi: &[f64]);
-    /// The arithmetic of the passes changed: the next step evaluates the current φ again, history is kept where it
-    /// stays meaningful.
-    fn reevaluate(&mut self);
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step>;
     /// (ψ, φ) of the last accepted evaluation; its error is the one reported.
     fn potentials(&self) -> (&[f64], &[f64]);

@@ -71,8 +71,6 @@ struct Scalars {
 
 /// The next step is one of `accelerated`.
 const INNER: u64 = 0;
-/// The next step evaluates `point.phi` again.
-const AGAIN: u64 = 1;
 /// The next step is one conjugate-gradient iteration.
 const CG: u64 = 2;
 /// The next step evaluates φ + α s.
@@ -112,8 +110,7 @@ impl Newton {
     }
 
     fn now(&self, progress: Move) -> Step {
-        let point = self.current();
-        Step { error: point.error, value: point.value, progress }
+        Step::at(self.current(), progress)
     }
 
     fn conjugate(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
@@ -205,15 +202,15 @@ impl Method for Newton {
         self.count = 0;
     }
 
-    fn reevaluate(&mut self) {
-        if self.stage == INNER {
-            self.inner.reevaluate();
-        } else {
-            self.stage = AGAIN;
-        }
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        if self.stage != INNER && self.point.coarse && passes.precision() == Precision::F64 {
+            // The passes went over to f64: a system set up in f32 is not worth finishing.
+            self.trial.phi.copy_from_slice(&self.point.phi);
+            self.trial.evaluate(dual, passes)?;
+            std::mem::swap(&mut self.point, &mut self.trial);
+            self.begin(dual, passes.b());
+            return Ok(self.now(Move::Accepted));
+        }
         match self.stage {
             INNER => {
                 let step = self.inner.step(dual, passes)?;
@@ -223,13 +220,6 @@ impl Method for Newton {
                     self.begin(dual, passes.b());
                 }
                 Ok(step)
-            }
-            AGAIN => {
-                self.trial.phi.copy_from_slice(&self.point.phi);
-                self.trial.evaluate(dual, passes)?;
-                std::mem::swap(&mut self.point, &mut self.trial);
-                self.begin(dual, passes.b());
-                Ok(self.now(Move::Accepted))
             }
             CG => self.conjugate(dual, passes),
             _ => self.search(dual, passes),

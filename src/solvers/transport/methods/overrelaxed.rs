@@ -25,6 +25,7 @@ pub fn build(input: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
         x: vec![0.0; m],
         error: Residual::UNKNOWN,
         value: f64::NEG_INFINITY,
+        coarse: false,
     };
     Box::new(Overrelaxed {
         given: input.relaxation,
@@ -44,6 +45,14 @@ struct Pair {
     x: Vec<f64>,
     error: Residual,
     value: f64,
+    /// Evaluated in f32.
+    coarse: bool,
+}
+
+impl Pair {
+    fn step(&self, progress: Move) -> Step {
+        Step { error: self.error, value: self.value, progress, coarse: self.coarse }
+    }
 }
 
 struct Overrelaxed {
@@ -101,16 +110,13 @@ impl Method for Overrelaxed {
         self.omega = self.given.unwrap_or(1.0);
     }
 
-    fn reevaluate(&mut self) {
-        self.stage = FRESH;
-        self.here = 0;
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         let (source, target) = (dual.source, dual.target);
         let (l1, l2) = (source.damping(), target.damping());
         let fresh = self.stage == FRESH;
         let omega = if self.stage == RELAX { self.omega } else { 1.0 };
+        let single = passes.precision() == Precision::F32;
+        let noise = dual.noise(if single || self.pair.coarse { Precision::F32 } else { Precision::F64 });
         let (old, new) = (&self.pair, &mut self.trial);
 
         // Columns first, from the stored x: their rise is known before the move.
@@ -126,7 +132,7 @@ impl Method for Overrelaxed {
                 })
             };
             let wanted = 0.5 * omega * (2.0 - omega) * rise(1.0);
-            let omega = if rise(omega) >= wanted - dual.noise(passes.precision()) { omega } else { 1.0 };
+            let omega = if rise(omega) >= wanted - noise { omega } else { 1.0 };
             for (j, phi) in new.phi.iter_mut().enumerate() {
                 *phi = old.phi[j] + omega * (l2 * old.x[j] - old.phi[j]);
             }
@@ -153,7 +159,6 @@ impl Method for Overrelaxed {
             };
             let risen = rise(&|i| new.psi[i]);
             let wanted = 0.5 * omega * (2.0 - omega) * rise(&|i| l1 * t(i));
-            let noise = dual.noise(passes.precision());
             if !(risen >= wanted - noise) {
                 self.stage = EXACT;
                 if self.given.is_none() {
@@ -161,7 +166,7 @@ impl Method for Overrelaxed {
                     self.omega = 1.0;
                     self.here = 0;
                 }
-                return Ok(Step { error: self.pair.error, value: self.pair.value, progress: Move::Rejected });
+                return Ok(self.pair.step(Move::Rejected));
             }
         }
         let r = |i: usize| a[i] * (new.psi[i] - t(i)).exp();
@@ -173,7 +178,7 @@ impl Method for Overrelaxed {
             + sum(b.len(), |j| b[j] * target.value(new.phi[j]))
             - sum(a.len(), r)
             + dual.mass.0 * dual.mass.1;
-        let single = passes.precision() == Precision::F32;
+        new.coarse = single;
         let error = new.error.l1;
         self.stage = RELAX;
         self.here += 1;
@@ -183,7 +188,7 @@ impl Method for Overrelaxed {
         if !single || error > 1e-3 {
             self.adapt();
         }
-        Ok(Step { error: self.pair.error, value: self.pair.value, progress: Move::Accepted })
+        Ok(self.pair.step(Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {
@@ -202,12 +207,13 @@ impl Method for Overrelaxed {
         whole(walk, &X, &mut pair.x)?;
         let [e0, e1, e2] = self.errors;
         let mut scalars = [self.omega, pair.error.l1, pair.error.linf, pair.value, e0, e1, e2];
-        let mut counts = [self.stage, self.here];
+        let mut counts = [self.stage, self.here, u64::from(pair.coarse)];
         walk.scalar(&SCALARS, scalars.as_mut_slice().into())?;
         walk.scalar(&COUNTS, counts.as_mut_slice().into())?;
         [self.omega, pair.error.l1, pair.error.linf, pair.value, ..] = scalars;
         self.errors = [scalars[4], scalars[5], scalars[6]];
-        [self.stage, self.here] = counts;
+        [self.stage, self.here, _] = counts;
+        self.pair.coarse = counts[2] == 1;
         Ok(())
     }
 }
@@ -225,6 +231,6 @@ const SCALARS: Name = Name {
 const COUNTS: Name = Name {
     name: "method_counts",
     units: "1",
-    meaning: "what the next step does, steps at this relaxation",
+    meaning: "what the next step does, steps at this relaxation, 1 when evaluated in f32",
     axes: &["quantity"],
 };

@@ -58,17 +58,13 @@ impl Method for Rkhs {
         self.fresh = 1;
     }
 
-    fn reevaluate(&mut self) {
-        self.fresh = 1;
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         if self.fresh == 1 {
             self.trial.phi.copy_from_slice(&self.point.phi);
             self.trial.evaluate(dual, passes)?;
             self.fresh = 0;
             std::mem::swap(&mut self.point, &mut self.trial);
-            return Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Accepted });
+            return Ok(Step::at(&self.point, Move::Accepted));
         }
         let b = passes.b();
         for (j, g) in self.gradient.iter_mut().enumerate() {
@@ -98,7 +94,7 @@ impl Method for Rkhs {
         self.t = t;
         std::mem::swap(&mut self.ascended, &mut self.next);
         std::mem::swap(&mut self.point, &mut self.trial);
-        Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Accepted })
+        Ok(Step::at(&self.point, Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {

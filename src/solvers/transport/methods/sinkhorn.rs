@@ -28,10 +28,6 @@ impl Method for Sinkhorn {
         self.fresh = 1;
     }
 
-    fn reevaluate(&mut self) {
-        self.fresh = 1;
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         if self.fresh == 1 {
             self.trial.phi.copy_from_slice(&self.point.phi);
@@ -41,7 +37,7 @@ impl Method for Sinkhorn {
         self.trial.evaluate(dual, passes)?;
         std::mem::swap(&mut self.point, &mut self.trial);
         self.fresh = 0;
-        Ok(Step { error: self.point.error, value: self.point.value, progress: Move::Accepted })
+        Ok(Step::at(&self.point, Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {
