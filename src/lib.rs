@@ -8,9 +8,11 @@
 //! 4. [`io`]: HDF5 and the files of inputs. [`observe`]: progress, log, output, checkpoint, limits.
 //! 5. [`plot`]: figures. [`cli`]: one file per subcommand. [`math`]: serial mathematics shared by rooms.
 
+pub mod build_info;
 pub mod cli;
 pub mod error;
 pub mod input;
+pub mod interrupt;
 pub mod io;
 pub mod math;
 pub mod observe;

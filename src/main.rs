@@ -1,1 +1,8 @@
-fn main() {}
+//! The door: arguments → Team → command → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spanwise::interrupt::start();
+    ExitCode::from(spanwise::cli::main(std::env::args_os()))
+}

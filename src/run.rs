@@ -1,1 +1,633 @@
+//! THE LOOP: build, step, look, finish, write. It knows no solver by name.
 
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[cfg(test)]
+pub mod toy;
+
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::interrupt;
+use crate::io::{self, Checkpoint, Header, Intent, Lock, Sections, Storage};
+use crate::observe::limits::{self, Limit, Schedule};
+use crate::observe::log::Log;
+use crate::observe::progress::{Look, Mode, Progress};
+use crate::observe::report::{self, Ending, Report};
+use crate::observe::series::Series;
+use crate::observe::terminal::Style;
+use crate::observe::timings::{Metered, Timings, over_ranks};
+use crate::solvers::{self, Entry, Outcome, Solver, Status};
+use crate::state::Name;
+use crate::team::{Team, machine};
+
+/// How an input is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory of the results.
+    pub output: PathBuf,
+    pub resume: bool,
+    pub force: bool,
+    /// Seconds since the start of the process; goes before the input's.
+    pub walltime: Option<f64>,
+    /// What rank 0 shows.
+    pub progress: Mode,
+    pub style: Style,
+    /// What the log says about threads and cores.
+    pub advice: Option<String>,
+}
+
+const STEPS: Name = Name { name: "steps", units: "1", meaning: "steps done", axes: &[] };
+
+/// Runs an input to its end; collective. Prints the table of results and, where the aim was not reached, one line that
+/// says why; errors are the caller's to print.
+///
+/// # Errors
+/// Those with exit code 2 leave no trace on disk; after any other the newest checkpoint is still good.
+pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> {
+    let started = Instant::now();
+    let entry = solvers::find(&input.solver).ok_or_else(|| input.invalid("solver", "is not in this build"))?;
+    let walltime = match (&options.walltime, &input.run.walltime) {
+        (Some(seconds), _) => Some(*seconds),
+        (None, Some(time)) => Some(time.seconds().map_err(|e| input.invalid("run.walltime", e))?),
+        (None, None) => None,
+    };
+    interrupt::set_deadline(walltime);
+    let team = &Metered::new(team);
+
+    let early = claim(options, team, Claim::IfThere)?;
+    let solver = (entry.build)(input, team as &dyn Team);
+    let solver = team_of(team).agree(solver)?;
+    let lock = match early {
+        Some(lock) => lock,
+        None => claim(options, team, Claim::Now)?.expect("a claim made now is made"),
+    };
+    let log = open_log(options, team)?;
+    let provenance = provenance(input, team);
+    let mut run = Run {
+        input,
+        entry,
+        options,
+        team,
+        series: Series::new(&solver.record()),
+        solver,
+        step: 0,
+        resumed_from: None,
+        log,
+        progress: Progress::new(if team.rank() == 0 { options.progress } else { Mode::None }, input.run.max_steps),
+        timings: Timings { build: started.elapsed().as_secs_f64(), ..Timings::default() },
+        provenance,
+        saved_at: None,
+        work_before: 0.0,
+        walltime,
+    };
+    let ended = run.to_the_end();
+    run.progress.end();
+    match &ended {
+        Ok(ending) => run.log.line(&format!("end: {} {}", ending.status(), ending.reason())),
+        Err(e) => run.log.line(&format!("error: {e}")),
+    }
+    drop(lock);
+    ended
+}
+
+/// `dyn Team` has the typed methods.
+fn team_of<'a>(team: &'a Metered<'_>) -> &'a (dyn Team + 'a) {
+    team
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Claim {
+    /// Take the lock of a directory that an earlier run made, so that a refusal comes before the work of building.
+    IfThere,
+    Now,
+}
+
+/// Takes the output directory; refuses one in use, and a finished output without `--force` or `--resume`.
+fn claim(options: &Options, team: &Metered, when: Claim) -> Result<Option<Lock>> {
+    let team = team_of(team);
+    let there = team.rank() == 0 && options.output.join(".lock").exists();
+    if when == Claim::IfThere && !team.any(there) {
+        // Also refuses what is there without a lock file: a plain file, an output copied from elsewhere.
+        let refused = if team.rank() == 0 { refuse(options) } else { Ok(()) };
+        team.agree(refused)?;
+        return Ok(None);
+    }
+    let intent = match (options.resume, options.force) {
+        (true, _) => Intent::Resume,
+        (false, true) => Intent::Overwrite,
+        (false, false) => Intent::Fresh,
+    };
+    Lock::take(&options.output, intent, team).map(Some)
+}
+
+fn refuse(options: &Options) -> Result<()> {
+    let shown = options.output.display();
+    if options.output.exists() && !options.output.is_dir() {
+        return Err(Error::Usage(format!("output directory {shown}: is a file")));
+    }
+    if options.resume && !io::checkpoint::present(&options.output) {
+        return Err(Error::Usage(format!("--resume: there is no checkpoint in {shown}")));
+    }
+    if !options.resume && !options.force && options.output.join("output.h5").exists() {
+        return Err(Error::Usage(format!(
+            "output directory {shown} holds a finished output: --force overwrites it, --resume goes on, --output \
+             DIR writes elsewhere"
+        )));
+    }
+    Ok(())
+}
+
+fn open_log(options: &Options, team: &Metered) -> Result<Log> {
+    let log = match team.rank() {
+        0 => Log::open(&options.output.join("run.log"), options.resume),
+        _ => Ok(Log::default()),
+    };
+    team_of(team).agree(log)
+}
+
+/// What may differ between runs with equal results.
+fn provenance(input: &Input, team: &Metered) -> Vec<(String, String)> {
+    let hosts = machine::hosts(team_of(team));
+    let items = [
+        ("ranks", team.size().to_string()),
+        ("threads_per_rank", rayon::current_num_threads().to_string()),
+        ("hosts", hosts.to_string()),
+        ("kernels", format!("{:?}", input.run.kernels).to_lowercase()),
+        ("processor", crate::build_info::processor_level().to_string()),
+        (
+            "mpi",
+            crate::team::mpi_library_version().unwrap_or_else(|| "none".into()).lines().next().unwrap_or("").into(),
+        ),
+        ("input_file", input.path.display().to_string()),
+    ];
+    items.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
+}
+
+struct Run<'r> {
+    input: &'r Input,
+    entry: &'static Entry,
+    options: &'r Options,
+    team: &'r Metered<'r>,
+    solver: Box<dyn Solver>,
+    step: u64,
+    resumed_from: Option<u64>,
+    series: Series,
+    log: Log,
+    progress: Progress,
+    timings: Timings,
+    provenance: Vec<(String, String)>,
+    /// Step of the newest checkpoint.
+    saved_at: Option<u64>,
+    /// `work()` of the steps of earlier processes.
+    work_before: f64,
+    walltime: Option<f64>,
+}
+
+impl Run<'_> {
+    fn to_the_end(&mut self) -> Result<Ending> {
+        self.log_header();
+        if self.options.resume {
+            self.resume()?;
+        }
+        self.work_before = self.solver.work().0;
+        let ending = self.steps()?;
+        if self.step > 0 {
+            self.series.record(self.step, &self.solver.record());
+        }
+        // The checkpoint comes first: after a signal to mpirun there may be a second left.
+        if self.saved_at != Some(self.step) {
+            self.checkpoint()?;
+        }
+        interrupt::acknowledge();
+        let finished = self.finish()?;
+        self.write_output(&ending, finished)?;
+        let report = self.report(&ending, finished)?;
+        if self.team.rank() == 0 {
+            self.progress.end();
+            let table = report.table(&self.options.output, self.options.style);
+            self.log.line(&report.table(&self.options.output, Style::default()));
+            print(&table);
+            if ending != Ending::Converged {
+                eprintln!("spanwise: {}", report::stopped_short(&report, &self.options.output));
+            }
+        }
+        Ok(ending)
+    }
+
+    /// Steps until the solver has finished or a limit is reached.
+    fn steps(&mut self) -> Result<Ending> {
+        let mut schedule = Schedule::new(&self.input.checkpoint.every);
+        while self.step < self.input.run.max_steps {
+            let outcome = self.work(|solver, step, team| solver.step(step + 1, team));
+            let failed = matches!(&outcome, Err(e) if *e != Error::Interrupted);
+            let done = self.step + u64::from(outcome.is_ok());
+            let verdict = limits::agree(self.team, failed, done, &schedule);
+            if verdict.failed {
+                return Err(match team_of(self.team).agree(outcome) {
+                    Err(e) => e,
+                    Ok(_) => unreachable!("the ranks agreed that a step failed"),
+                });
+            }
+            let finished = match outcome {
+                Ok(Status::Finished(outcome)) => Some(outcome),
+                Ok(Status::Running) => None,
+                // The state is untouched; without a request to stop that all ranks see there is none to obey.
+                Err(_) => match verdict.stop {
+                    Some(limit) => return Ok(Ending::Limit(limit.words())),
+                    None => continue,
+                },
+            };
+            self.step = done;
+            self.look();
+            match finished {
+                Some(Outcome::Reached) => return Ok(Ending::Converged),
+                Some(Outcome::Stalled(why)) => return Ok(Ending::Stalled(why)),
+                None => {}
+            }
+            if let Some(limit) = verdict.stop {
+                return Ok(Ending::Limit(limit.words()));
+            }
+            if verdict.checkpoint {
+                self.checkpoint()?;
+                schedule.done();
+            }
+        }
+        Ok(Ending::Limit(Limit::Steps.words()))
+    }
+
+    /// Calls into the solver, on the clock.
+    fn work<R>(&mut self, call: impl FnOnce(&mut dyn Solver, u64, &dyn Team) -> R) -> R {
+        let (start, waited) = (Instant::now(), self.team.seconds());
+        let result = call(self.solver.as_mut(), self.step, self.team);
+        let waited = self.team.seconds() - waited;
+        self.timings.communication += waited;
+        self.timings.compute += start.elapsed().as_secs_f64() - waited;
+        result
+    }
+
+    fn look(&mut self) {
+        let record = self.solver.record();
+        if self.step.is_multiple_of(self.input.output.every) {
+            self.series.record(self.step, &record);
+        }
+        if self.team.rank() > 0 {
+            return;
+        }
+        let (work, unit) = self.solver.work();
+        let seconds = self.timings.compute + self.timings.communication;
+        let steps_here = self.step - self.resumed_from.unwrap_or(0);
+        let for_steps = seconds / steps_here.max(1) as f64 * (self.input.run.max_steps - self.step) as f64;
+        let for_walltime = self.walltime.map(|w| w - interrupt::start().elapsed().as_secs_f64());
+        let at_most = for_walltime.map_or(for_steps, |w| w.min(for_steps)).max(0.0);
+        let work = (work - self.work_before, unit);
+        let look = Look { step: self.step, record: &record, work, seconds, at_most: Some(at_most) };
+        self.progress.look(&look);
+        if self.step.is_power_of_two() || self.step.is_multiple_of(1000) {
+            self.log.line(&format!("step {}  {}", self.step, crate::observe::progress::words(&look)));
+        }
+    }
+
+    fn header(&self, status: &str) -> Header {
+        Header {
+            solver: self.entry.name.to_string(),
+            input: self.input.text.clone(),
+            seed: self.input.run.seed,
+            status: status.to_string(),
+            provenance: self.provenance.clone(),
+        }
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let header = self.header("checkpoint");
+        let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
+        let mut fill = |file: &mut dyn Sections| walk_checkpoint(file, solver.as_mut(), series, step);
+        io::checkpoint::save(&self.options.output, self.input.checkpoint.keep, &header, self.team, &mut fill)?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.timings.io += seconds;
+        self.saved_at = Some(self.step);
+        self.log.line(&format!("checkpoint at step {}, {seconds:.3} s", self.step));
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let directory = &self.options.output;
+        let none = || Error::Usage(format!("--resume: there is no checkpoint in {}", directory.display()));
+        let checkpoint = Checkpoint::newest(directory, self.team)?.ok_or_else(none)?;
+        for warning in &checkpoint.warnings {
+            warn(self.team, &mut self.log, &self.progress, warning);
+        }
+        self.compare(&checkpoint)?;
+        let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
+        let mut fill = |file: &mut dyn Sections| walk_checkpoint(file, solver.as_mut(), series, step);
+        checkpoint.load(self.team, &mut fill)?;
+        self.resumed_from = Some(self.step);
+        self.saved_at = Some(self.step);
+        self.timings.io += start.elapsed().as_secs_f64();
+        self.log.line(&format!("resumed at step {} from {}", self.step, checkpoint.path.display()));
+        Ok(())
+    }
+
+    /// A checkpoint belongs to one problem; a change of method or limits is the user's right.
+    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let differs = |what: &str| {
+            let path = checkpoint.path.display();
+            Err(Error::Usage(format!("--resume: {path} was written for another {what}; run without --resume")))
+        };
+        if checkpoint.header("solver") != Some(self.entry.name) {
+            return differs("solver");
+        }
+        let table = |text: &str| text.parse::<toml::Table>().ok();
+        let (old, new) = (checkpoint.header("input").and_then(table), table(&self.input.text));
+        let section = |t: &Option<toml::Table>, key: &str| t.as_ref().and_then(|t| t.get(key).cloned());
+        if section(&old, "problem") != section(&new, "problem") {
+            return differs("[problem]");
+        }
+        if checkpoint.header("seed").is_some_and(|s| s != self.input.run.seed.to_string()) {
+            return differs("[run] seed");
+        }
+        for key in ["kernels", "processor"] {
+            let was = checkpoint.header(&format!("provenance/{key}"));
+            let is = self.provenance.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+            if was.is_some() && was != is {
+                let text = format!(
+                    "the checkpoint was written with {key} {}, this run has {}: last digits may differ from those of \
+                     an uninterrupted run",
+                    was.unwrap_or(""),
+                    is.unwrap_or("")
+                );
+                warn(self.team, &mut self.log, &self.progress, &text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Certificates and derived results; a second signal gives them up.
+    fn finish(&mut self) -> Result<bool> {
+        let finished = self.work(|solver, _, team| solver.finish(team));
+        match team_of(self.team).agree(finished) {
+            Ok(()) => Ok(true),
+            Err(Error::Interrupted) => {
+                warn(self.team, &mut self.log, &self.progress, "interrupted again: output.h5 has no /results");
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write_output(&mut self, ending: &Ending, finished: bool) -> Result<()> {
+        let start = Instant::now();
+        let mut header = self.header(ending.status());
+        header.provenance.push(("reason".into(), ending.reason().into()));
+        header.provenance.push(("wall_seconds".into(), format!("{:.3}", interrupt::start().elapsed().as_secs_f64())));
+        header.provenance.push(("compute_seconds".into(), format!("{:.3}", self.timings.compute)));
+        let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
+        let mut fill = |file: &mut dyn Sections| {
+            file.section("state").scalar(&STEPS, std::slice::from_mut(step).into())?;
+            solver.state(file.section("state"))?;
+            series.walk(file.section("series"))?;
+            solver.inputs(file.section("inputs"))?;
+            if finished {
+                solver.results(file.section("results"))?;
+            }
+            Ok(())
+        };
+        let storage = Storage::output(self.input.output.compression);
+        io::save(&self.options.output.join("output.h5"), &header, storage, self.team, &mut fill)?;
+        self.timings.io += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn report(&mut self, ending: &Ending, finished: bool) -> Result<Report> {
+        let start = Instant::now();
+        let extras = match finished {
+            true => self.solver.extras(&self.options.output, self.team),
+            false => Ok(Vec::new()),
+        };
+        let extras = team_of(self.team).agree(extras)?;
+        self.timings.io += start.elapsed().as_secs_f64();
+        self.timings.total = interrupt::start().elapsed().as_secs_f64();
+        let (work, unit) = self.solver.work();
+        let report = Report {
+            solver: self.entry.name,
+            input: self.input.path.display().to_string(),
+            ending: ending.clone(),
+            steps: self.step,
+            resumed_from: self.resumed_from,
+            numbers: if finished { self.solver.report() } else { Vec::new() },
+            timings: over_ranks(self.team, self.timings, self.team.sent()),
+            work: work - self.work_before,
+            unit,
+            step_seconds: self.timings.compute + self.timings.communication,
+            ranks: self.team.size(),
+            threads: rayon::current_num_threads(),
+            hosts: machine::hosts(self.team),
+            files: ["output.h5", "report.json"].into_iter().map(String::from).chain(extras).collect(),
+        };
+        let saved = if self.team.rank() == 0 { report.save(&self.options.output) } else { Ok(()) };
+        team_of(self.team).agree(saved)?;
+        Ok(report)
+    }
+
+    fn log_header(&mut self) {
+        let built = crate::build_info::one_line();
+        self.log.line(&format!("{built}\nsolver {}, input {}", self.entry.name, self.input.path.display()));
+        let threads = rayon::current_num_threads();
+        self.log.line(&format!("{} ranks, {threads} threads on rank 0", self.team.size()));
+        if let Some(advice) = &self.options.advice {
+            self.log.line(&format!("advice: {advice}"));
+        }
+        for (key, value) in &self.provenance {
+            self.log.line(&format!("{key}: {value}"));
+        }
+        self.log.line(&format!("built in {:.3} s; input as run:\n{}", self.timings.build, self.input.text.trim_end()));
+    }
+}
+
+/// What a restart needs: the solver's own state, the count of steps, the series so far.
+fn walk_checkpoint(
+    file: &mut dyn Sections,
+    solver: &mut dyn Solver,
+    series: &mut Series,
+    step: &mut u64,
+) -> Result<()> {
+    file.section("state").scalar(&STEPS, std::slice::from_mut(step).into())?;
+    solver.state(file.section("state"))?;
+    series.walk(file.section("series"))
+}
+
+fn warn(team: &Metered, log: &mut Log, progress: &Progress, text: &str) {
+    if team.rank() == 0 {
+        progress.say(&format!("spanwise: warning: {text}"));
+        log.line(&format!("warning: {text}"));
+    }
+}
+
+/// To stdout; a reader that has gone away (`spanwise … | head`) is no error.
+pub fn print(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The directory of results of an input: its stem with `.out`, in the working directory.
+pub fn default_output(input: &Path) -> PathBuf {
+    let mut name = input.file_stem().unwrap_or(std::ffi::OsStr::new("spanwise")).to_os_string();
+    name.push(".out");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::read::Reader;
+    use crate::team::threads;
+
+    fn input(method: &str, house: &str) -> Input {
+        let text = format!("solver = \"toy\"\n{house}\n[problem]\nsize = 37\n[method]\n{method}\n");
+        Input::parse(Path::new("toy.toml"), &text, &[]).unwrap()
+    }
+
+    fn options(directory: &Path) -> Options {
+        Options {
+            output: directory.to_path_buf(),
+            resume: false,
+            force: false,
+            walltime: None,
+            progress: Mode::None,
+            style: Style::default(),
+            advice: None,
+        }
+    }
+
+    fn run_on(ranks: usize, input: &Input, options: &Options) -> Result<Ending> {
+        let mut ends = threads::run(ranks, |team| run(input, options, team));
+        assert!(ends.windows(2).all(|w| w[0].is_ok() == w[1].is_ok()), "{ends:?}");
+        ends.remove(0)
+    }
+
+    fn values(directory: &Path, dataset: &str) -> Vec<f64> {
+        Reader::open(&directory.join("output.h5")).unwrap().array(dataset).unwrap().values
+    }
+
+    fn limit() -> Result<Ending> {
+        Ok(Ending::Limit("the limit of steps".into()))
+    }
+
+    #[test]
+    fn a_reached_aim_leaves_output_checkpoint_report_log_and_extras() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        // The distance starts at 36 and halves: 36 / 2^26 < 1e-6.
+        assert_eq!(run_on(2, &input("", ""), &options(&out)), Ok(Ending::Converged));
+        for file in ["output.h5", "checkpoint.h5", "report.json", "run.log", "toy.txt"] {
+            assert!(out.join(file).is_file(), "{file}");
+        }
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+        assert_eq!((report["status"].as_str(), report["steps"].as_u64()), (Some("converged"), Some(26)));
+        assert_eq!(report["work"]["amount"].as_f64(), Some(26.0 * 37.0));
+        assert_eq!(values(&out, "series/step").len(), 26);
+        assert_eq!(values(&out, "results/total"), [report["numbers"][0]["value"].as_f64().unwrap()]);
+        let reader = Reader::open(&out.join("output.h5")).unwrap();
+        assert_eq!(reader.attribute("/", "status").as_deref(), Some("converged"));
+    }
+
+    #[test]
+    fn stopped_and_resumed_on_other_ranks_gives_the_same_bits_and_series() {
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+        assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 20"), &options(&whole)), limit());
+        let mut go_on = options(&parts);
+        assert_eq!(run_on(3, &input("", "[run]\nmax_steps = 7"), &go_on), limit());
+        go_on.resume = true;
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 20"), &go_on), limit());
+        for dataset in ["state/x", "state/distance", "state/steps", "series/step", "series/distance", "results/total"] {
+            assert_eq!(values(&whole, dataset), values(&parts, dataset), "{dataset}");
+        }
+        assert_eq!(values(&parts, "series/step"), (1..=20).map(f64::from).collect::<Vec<_>>());
+        // Resumed at its limit, a run makes no step and writes the same.
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 20"), &go_on), limit());
+        assert_eq!(values(&whole, "state/x"), values(&parts, "state/x"));
+    }
+
+    #[test]
+    fn series_are_recorded_every_k_steps_and_at_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 11\n[output]\nevery = 4"), &options(&out)), limit());
+        assert_eq!(values(&out, "series/step"), [4.0, 8.0, 11.0]);
+    }
+
+    #[test]
+    fn a_failing_step_ends_with_code_1_and_the_checkpoint_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        let failing = input("fail_at = 9", "[checkpoint]\nevery = 4");
+        let error = run_on(3, &failing, &options(&out)).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.to_string().contains("step 9: the toy was told to fail"), "{error}");
+        assert!(!out.join("output.h5").exists());
+        let mut go_on = options(&out);
+        go_on.resume = true;
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 12"), &go_on), limit());
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+        assert_eq!(report["resumed_from"].as_u64(), Some(8));
+    }
+
+    #[test]
+    fn stalling_is_a_result_with_code_3() {
+        let dir = tempfile::tempdir().unwrap();
+        let ending = run_on(2, &input("floor = 1e-3", ""), &options(&dir.path().join("a.out"))).unwrap();
+        assert!(matches!(&ending, Ending::Stalled(why) if why.contains("distance")), "{ending:?}");
+        assert_eq!(ending.exit_code(), 3);
+    }
+
+    #[test]
+    fn an_interrupted_step_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        assert_eq!(run_on(2, &input("interrupt_at = 5", "[run]\nmax_steps = 9"), &options(&a)), limit());
+        assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 9"), &options(&b)), limit());
+        assert_eq!(values(&a, "state/x"), values(&b, "state/x"));
+    }
+
+    #[test]
+    fn what_is_refused_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        // Bad data: found by build.
+        let text = "solver = \"toy\"\n[problem]\nsize = 1000001\n";
+        let bad = Input::parse(Path::new("toy.toml"), text, &[]).unwrap();
+        let error = run_on(3, &bad, &options(&out)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("toy.toml:3: problem.size = 1000001: must be at most a million"), "{error}");
+        // Nothing to resume.
+        let mut go_on = options(&out);
+        go_on.resume = true;
+        let error = run_on(2, &input("", ""), &go_on).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("no checkpoint"), "{error}");
+        assert!(!out.exists());
+    }
+
+    #[test]
+    fn a_finished_output_needs_force_and_a_checkpoint_belongs_to_its_problem() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a.out");
+        assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 2"), &options(&out)), limit());
+        let error = run_on(2, &input("", ""), &options(&out)).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("--force"), "{error}");
+        let mut again = options(&out);
+        again.resume = true;
+        let other = Input::parse(Path::new("b.toml"), "solver = \"toy\"\n[problem]\nsize = 38\n", &[]).unwrap();
+        let error = run_on(2, &other, &again).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("another [problem]"), "{error}");
+        again.resume = false;
+        again.force = true;
+        assert_eq!(run_on(2, &other, &again), Ok(Ending::Converged));
+        assert_eq!(values(&out, "state/x").len(), 38);
+    }
+}

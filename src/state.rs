@@ -70,6 +70,8 @@ pub trait Walk {
     fn block(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, data: Data<'_>) -> Result<()>;
     /// One value (or a short fixed-length list), equal on every rank.
     fn scalar(&mut self, name: &Name, x: Data<'_>) -> Result<()>;
-    /// A list that grows with the run, equal on every rank; loading sets its length.
+    /// A list that grows with the run, one value per recorded step, equal on every rank; loading sets its length.
     fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()>;
+    /// A list that every rank holds whole, such as the potentials of transport; loading sets its length.
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()>;
 }

@@ -1,1 +1,219 @@
+//! The command line: one file per subcommand, no mathematics.
 
+pub mod args;
+pub mod check;
+pub mod completions;
+pub mod info;
+pub mod list;
+pub mod plot;
+pub mod run;
+pub mod schema;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::error::{Error, Result};
+use crate::input::{Input, did_you_mean, read_text};
+use crate::observe::terminal::{Style, colour_on_stderr, colour_on_stdout, under_launcher};
+use crate::run::print;
+use crate::solvers::{self, Entry};
+use crate::team::{self, Solo, Team, launch};
+use args::{Arguments, ColorChoice, Command, Common};
+
+/// Everything `main` does: arguments in, exit code out. When it returns, MPI is finalised.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let parsed = command().try_get_matches_from(arguments).and_then(|m| Arguments::from_arg_matches(&m));
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(e) if !e.use_stderr() => {
+            if speaks() {
+                // A reader that has gone away is no error.
+                let _ = e.print();
+            }
+            return 0;
+        }
+        Err(e) => return refuse(|| drop(e.print())),
+    };
+    let stdout = Style { colour: colour(arguments.common.color, colour_on_stdout) };
+    let alone = match &arguments.command {
+        Command::Run(_) => None,
+        Command::Check(_) if under_launcher() => None,
+        Command::Check(a) => Some(check::text(a, &Solo::start(), stdout)),
+        other => {
+            // For its panic hook: a panic ends with code 1.
+            Solo::start();
+            Some(alone(other, stdout))
+        }
+    };
+    match alone {
+        Some(Ok(text)) => {
+            if speaks() {
+                print(&text);
+            }
+            0
+        }
+        Some(Err(error)) => {
+            if speaks() {
+                complain(&error, &arguments.common);
+            } else {
+                wait_for_rank_0();
+            }
+            error.exit_code()
+        }
+        None => together(&arguments, stdout),
+    }
+}
+
+/// Commands that never start MPI.
+fn alone(command: &Command, style: Style) -> Result<String> {
+    match command {
+        Command::List { solver } => list::text(solver.as_deref(), style),
+        Command::Info(a) => info::text(a),
+        Command::Plot(a) => plot::plot(a),
+        Command::Schema { solver } => schema::text(solver.as_deref()),
+        Command::Completions { shell } => Ok(completions::text(*shell)),
+        Command::Run(_) | Command::Check(_) => unreachable!("these two are started with their ranks"),
+    }
+}
+
+/// Commands of all ranks.
+fn together(arguments: &Arguments, style: Style) -> u8 {
+    let team = match start_team() {
+        Ok(team) => team,
+        Err(error) => {
+            if speaks() {
+                complain(&error, &arguments.common);
+            } else {
+                wait_for_rank_0();
+            }
+            return error.exit_code();
+        }
+    };
+    let code = match &arguments.command {
+        Command::Check(a) => check::text(a, team.as_ref(), style).map(|text| {
+            if team.rank() == 0 {
+                print(&text);
+            }
+            0
+        }),
+        Command::Run(a) => run::run(a, &arguments.common, team.as_ref(), style).map(|ending| ending.exit_code()),
+        _ => unreachable!("only check and run have ranks"),
+    };
+    match code {
+        Ok(code) => code,
+        Err(error) => {
+            if team.rank() == 0 {
+                complain(&error, &arguments.common);
+            }
+            error.exit_code()
+        }
+    }
+    // Dropping the team finalises MPI, which waits for rank 0's words: nobody's exit code cuts them short.
+}
+
+/// The ranks; refuses processes that were started together and did not meet.
+fn start_team() -> Result<Box<dyn Team>> {
+    let team = team::start()?;
+    match launch::launcher_mismatch(team.size(), &launch::environment) {
+        Some(message) => Err(Error::Usage(message)),
+        None => Ok(team),
+    }
+}
+
+/// Bad usage: one message from rank 0, code 2 from all.
+fn refuse(message: impl FnOnce()) -> u8 {
+    // Under a launcher the first process that ends with another code than 0 makes it kill the rest: meeting in MPI
+    // lets rank 0 speak first.
+    let team = if under_launcher() { team::start().ok() } else { None };
+    if speaks() {
+        message();
+    }
+    drop(team);
+    2
+}
+
+/// Whether this process is the one that prints, before any rank is known.
+fn speaks() -> bool {
+    launch::launcher_rank(&launch::environment).unwrap_or(0) == 0
+}
+
+/// Ranks that did not meet cannot wait for each other; the launcher kills all when the first one ends.
+fn wait_for_rank_0() {
+    std::thread::sleep(std::time::Duration::from_millis(500));
+}
+
+/// One message, on stderr.
+fn complain(error: &Error, common: &Common) {
+    let style = Style { colour: colour(common.color, colour_on_stderr) };
+    // What a user did wrong is as wrong on any rank.
+    let message = match error {
+        Error::Remote { code: 2, message, .. } => message.clone(),
+        other => other.to_string(),
+    };
+    eprintln!("{} {message}", style.bad("spanwise:"));
+}
+
+fn colour(choice: ColorChoice, auto: fn() -> bool) -> bool {
+    match choice {
+        ColorChoice::Auto => auto(),
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+    }
+}
+
+fn command() -> clap::Command {
+    let choice = if under_launcher() { clap::ColorChoice::Never } else { clap::ColorChoice::Auto };
+    Arguments::command().color(choice).after_help("spanwise --help is the manual.").after_long_help(args::MANUAL)
+}
+
+/// The registry entry of a name given on the command line.
+fn solver(name: &str) -> Result<&'static Entry> {
+    solvers::find(name).ok_or_else(|| {
+        let names = || solvers::registry().iter().map(|e| e.name);
+        let list = names().collect::<Vec<_>>().join(", ");
+        Error::Usage(format!("unknown solver {name:?}{}; there is {list}", did_you_mean(name, names())))
+    })
+}
+
+/// An input, read by rank 0 for all.
+fn read_input(path: &Path, sets: &[String], team: &dyn Team) -> Result<Input> {
+    let text = on_rank_0(team, || read_text(path))?;
+    // The same text gives the same error everywhere.
+    Input::parse(path, &text, sets)
+}
+
+/// A text that rank 0 makes, or its error, on every rank.
+fn on_rank_0(team: &dyn Team, make: impl FnOnce() -> Result<String>) -> Result<String> {
+    let mine = if team.rank() == 0 { make() } else { Ok(String::new()) };
+    let code = [mine.as_ref().map_or_else(Error::exit_code, |_| 0)];
+    let text = match &mine {
+        Ok(text) => text.clone(),
+        Err(error) => error.to_string(),
+    };
+    let code = team.broadcast(0, &code)[0];
+    let text = String::from_utf8_lossy(&team.broadcast(0, text.as_bytes())).into_owned();
+    match (mine, code) {
+        (_, 0) => Ok(text),
+        (Err(error), _) => Err(error),
+        (Ok(_), code) => Err(Error::Remote { rank: 0, code, message: text }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rank_0_reads_or_fails_to_read_reaches_every_rank() {
+        let read = team::threads::run(3, |team| on_rank_0(team, || Ok("text".to_string())));
+        assert!(read.iter().all(|r| r.as_deref() == Ok("text")));
+        let failed = team::threads::run(3, |team| on_rank_0(team, || read_text(Path::new("/not/there.toml"))));
+        for error in failed {
+            let error = error.unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("/not/there.toml: no such file"), "{error}");
+        }
+    }
+}

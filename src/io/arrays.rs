@@ -340,3 +340,157 @@ fn read_text(mut file: File) -> Outcome<(Vec<f64>, usize, usize)> {
     }
     Ok((values, rows, columns))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    struct Dir(tempfile::TempDir);
+
+    impl Dir {
+        fn new() -> Self {
+            Dir(tempfile::tempdir().unwrap())
+        }
+        fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.0.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        }
+        /// The error of opening a file of these bytes.
+        fn fails(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+            ArrayFile::open(&self.put(name, bytes), None).unwrap_err()
+        }
+    }
+
+    fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
+        let fortran = if fortran { "True" } else { "False" };
+        let mut header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
+        while (header.len() + 11) % 64 > 0 {
+            header.push(' ');
+        }
+        header.push('\n');
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    fn doubles(n: usize) -> Vec<u8> {
+        (0..n).flat_map(|i| (i as f64).to_le_bytes()).collect()
+    }
+
+    /// Member `points.npy` and another, compressed.
+    fn npz(points: &[u8]) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut writer = zip::ZipWriter::new(&mut bytes);
+        for (name, data) in [("points.npy", points), ("weights.npy", &npy("<f8", false, "(2,)", &doubles(2)))] {
+            writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            writer.write_all(data).unwrap();
+        }
+        writer.finish().unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn rows_of_numpy_files_are_read_in_either_order() {
+        let dir = Dir::new();
+        // a[i, j, k] = 100 i + 10 j + k, of shape (4, 2, 3), in Fortran order: i fastest.
+        let value = |i: usize, j: usize, k: usize| (100 * i + 10 * j + k) as i32;
+        let expected: Vec<f64> =
+            (1..3).flat_map(|i| (0..2).flat_map(move |j| (0..3).map(move |k| f64::from(value(i, j, k))))).collect();
+        let c: Vec<u8> = (0..24).flat_map(|n| value(n / 6, n / 3 % 2, n % 3).to_be_bytes()).collect();
+        let f: Vec<u8> = (0..24).flat_map(|n| value(n % 4, n / 4 % 2, n / 8).to_be_bytes()).collect();
+        for (fortran, data) in [(false, &c), (true, &f)] {
+            let bytes = npy(">i4", fortran, "(4, 2, 3)", data);
+            for (path, name) in [(dir.put("a.npy", &bytes), None), (dir.put("a.npz", npz(&bytes)), Some("points"))] {
+                let array = ArrayFile::open(&path, name).unwrap();
+                assert_eq!((array.shape(), array.dtype(), array.row_len()), (&[4, 2, 3][..], "int32", 6));
+                assert_eq!(array.read_rows(1..3).unwrap(), expected, "fortran: {fortran}, {path:?}");
+                assert_eq!(array.read_rows(2..2).unwrap(), []);
+                assert_eq!(array.read().unwrap().len(), 24);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_hdf5_are_read_and_names_are_suggested() {
+        use crate::io::{Header, Storage, save};
+        use crate::state::{Hyperslab, Name};
+        let dir = Dir::new();
+        let path = dir.0.path().join("data.bin"); // known by its content
+        let points = Name { name: "points", units: "m", meaning: "", axes: &["point", "axis"] };
+        let mut x: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let whole = Hyperslab::rows(0..4, &[3]);
+        save(&path, &Header::default(), Storage::output(0), &crate::team::Solo::start(), &mut |s| {
+            s.section("inputs").block(&points, &[4, 3], &whole, (&mut x).into())
+        })
+        .unwrap();
+        let array = ArrayFile::open(&path, Some("inputs/points")).unwrap();
+        assert_eq!((array.shape(), array.dtype()), (&[4, 3][..], "float32"));
+        assert_eq!(array.read_rows(1..3).unwrap(), [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert!(array.expect_axes(2).is_ok());
+        assert_eq!(array.expect_axes(1).unwrap_err(), "has shape [4, 3], expected 1 axes");
+        let error = ArrayFile::open(&path, Some("inputs/point")).unwrap_err();
+        assert!(error.contains("did you mean \"inputs/points\"?"), "{error}");
+        let error = ArrayFile::open(&path, None).unwrap_err();
+        assert!(error.contains("several datasets") && error.contains("inputs/points"), "{error}");
+    }
+
+    #[test]
+    fn text_is_read_with_or_without_a_header() {
+        let dir = Dir::new();
+        let read = |name: &str, text: &str| {
+            let array = ArrayFile::open(&dir.put(name, text), None).unwrap();
+            (array.shape().to_vec(), array.read().unwrap())
+        };
+        let expected = (vec![2, 2], vec![1.0, -2.5, 3e-3, 4.0]);
+        assert_eq!(read("a.csv", "x,y\n1, -2.5\n3e-3,4\n"), expected);
+        assert_eq!(read("b.csv", "\u{feff}\"x\";\"y\"\r\n1;-2.5\r\n\r\n3e-3;4"), expected);
+        assert_eq!(read("c.txt", "# x y\n1   -2.5 # first\n3e-3\t4\n"), expected);
+        assert_eq!(read("weights.csv", "0.25\n0.75\n"), (vec![2], vec![0.25, 0.75]));
+        let (_, values) = read("d.csv", "1,2\nnan,inf\n");
+        assert_eq!(first_not_finite(&values, 2), Some((1, 0)));
+        assert_eq!(first_not_finite(&values[..2], 2), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_in_words() {
+        let dir = Dir::new();
+        let open = |path: &Path| ArrayFile::open(path, None).unwrap_err();
+        assert_eq!(open(&dir.0.path().join("none.npy")), "no such file");
+        assert_eq!(open(dir.0.path()), "is a directory, expected a file");
+        assert_eq!(dir.fails("a.npy", ""), "the file is empty");
+        assert_eq!(dir.fails("a.h5", "no HDF5 at all"), "not an HDF5 file");
+        assert_eq!(dir.fails("a.npy", "no NumPy at all"), "not a NumPy file");
+        assert_eq!(dir.fails("a.npz", "no archive at all"), "not a NumPy archive (.npz)");
+        assert!(dir.fails("a.npz", &npz(&doubles(3))[..60]).contains("truncated or damaged archive"));
+        assert!(dir.fails("a.h5", b"\x89HDF\r\n\x1a\n and no more").contains("truncated or damaged HDF5 file"));
+        assert!(dir.fails("a.xlsx", "something").contains("unknown format \".xlsx\""));
+        assert!(dir.fails("a.csv", [0xff, 0xfe, 0x00]).contains("neither text"));
+        assert_eq!(dir.fails("a.csv", "x,y\n"), "holds no numbers");
+        assert_eq!(dir.fails("a.csv", "1,2\n3,four\n"), "line 2, column 2: \"four\" is not a number");
+        assert_eq!(dir.fails("a.csv", "1,2\n3,\n"), "line 2, column 2: empty cell, expected a number");
+        assert_eq!(dir.fails("a.csv", "1,2\n\n3\n"), "line 3 has 1 cells, the lines before 2");
+        let several = dir.put("b.npz", npz(&npy("<f8", false, "(2,)", &doubles(2))));
+        assert_eq!(open(&several), "holds several arrays, name one with `dataset`: points, weights");
+        let one = dir.put("b.npy", npy("<f8", false, "(2,)", &doubles(2)));
+        assert!(ArrayFile::open(&one, Some("x")).unwrap_err().contains("leave out the dataset \"x\""));
+    }
+
+    /// A header that promises 8 TB is refused by the length of the file, before anything is allocated.
+    #[test]
+    fn a_header_that_promises_more_than_is_there_is_refused() {
+        let dir = Dir::new();
+        let absurd = npy("<f8", false, "(1000000000000,)", &doubles(4));
+        for error in
+            [dir.fails("a.npy", &absurd), ArrayFile::open(&dir.put("a.npz", npz(&absurd)), Some("points")).unwrap_err()]
+        {
+            assert!(
+                error.starts_with("truncated: float64 values of shape [1000000000000] need 8000000000000"),
+                "{error}"
+            );
+        }
+    }
+}

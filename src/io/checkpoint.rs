@@ -239,4 +239,8 @@ impl Walk for Load<'_> {
         });
         self.agree(name, read)
     }
+
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        self.series(name, values)
+    }
 }

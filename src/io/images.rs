@@ -79,6 +79,11 @@ impl Image {
     }
 
     /// Grey values by the Rec. 709 luma weights, taken on the encoded values (Y', not luminance).
+    /// sRGB values as bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.rgb.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
+    }
+
     pub fn luma(&self) -> Vec<f64> {
         self.rgb.as_chunks().0.iter().map(|[r, g, b]| 0.2126 * r + 0.7152 * g + 0.0722 * b).collect()
     }
@@ -123,4 +128,68 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         Error::file(path, e)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkers(rows: usize, cols: usize) -> Image {
+        let pixel = |i: usize| [(i % 256) as f64 / 255.0, (i / 3 % 256) as f64 / 255.0, 0.2];
+        Image { rows, cols, rgb: (0..rows * cols).flat_map(pixel).collect() }
+    }
+
+    #[test]
+    fn a_png_of_8_bit_values_comes_back_exactly() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("picture.png");
+        let image = checkers(37, 53);
+        image.write_png(&path).unwrap();
+        assert_eq!(size(&path), Ok((37, 53)));
+        assert_eq!(Image::read(&path), Ok(image));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn sixteen_bits_and_transparency_are_kept_and_laid_over_white() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep.png");
+        let deep: ImageBuffer<image::Rgba<u16>, Vec<u16>> =
+            ImageBuffer::from_raw(2, 1, vec![1, 2, 3, 65535, 65535, 0, 0, 0]).unwrap();
+        deep.save(&path).unwrap();
+        let image = Image::read(&path).unwrap();
+        assert_eq!(image.rgb, [1.0 / 65535.0, 2.0 / 65535.0, 3.0 / 65535.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn luma_is_rec_709_and_resizing_keeps_a_flat_picture() {
+        let flat = Image { rows: 8, cols: 6, rgb: [1.0, 0.5, 0.0].repeat(48) };
+        assert!(flat.luma().iter().all(|y| (y - 0.5702).abs() < 1e-12));
+        let small = flat.resized(3, 2);
+        assert_eq!((small.rows, small.cols, small.rgb.len()), (3, 2, 18));
+        assert!(small.rgb.iter().zip([1.0, 0.5, 0.0].repeat(6)).all(|(a, b)| (a - b).abs() < 1e-6), "{small:?}");
+    }
+
+    #[test]
+    fn unreadable_pictures_are_refused_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        assert_eq!(size(&dir.path().join("none.png")).unwrap_err(), "no such file");
+        assert!(size(dir.path()).unwrap_err().starts_with("is a directory"));
+        assert_eq!(Image::read(&put("text.png", b"no picture")).unwrap_err(), "not a PNG or JPEG image");
+        assert_eq!(Image::read(&put("empty.jpg", b"")).unwrap_err(), "not a PNG or JPEG image");
+        let good = dir.path().join("good.png");
+        checkers(64, 64).write_png(&good).unwrap();
+        let mut bytes = fs::read(&good).unwrap();
+        let error = Image::read(&put("half.png", &bytes[..bytes.len() / 2])).unwrap_err();
+        assert!(error.contains("truncated or damaged"), "{error}");
+        // 2^30 × 2^30 pixels in the header: refused before anything is allocated.
+        bytes[16..24].copy_from_slice(&[0x40, 0, 0, 0, 0x40, 0, 0, 0]);
+        let error = Image::read(&put("absurd.png", &bytes)).unwrap_err();
+        assert!(error.contains("image"), "{error}");
+    }
 }

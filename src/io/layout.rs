@@ -171,6 +171,10 @@ impl Walk for Measure {
     fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
         self.push(name, Kind::F64, vec![values.len()], Some(bytemuck::cast_slice(values).to_vec()), true)
     }
+
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        self.push(name, Kind::F64, vec![values.len()], None, false)
+    }
 }
 
 /// An upper bound on the size of the file in bytes, metadata included.

@@ -93,3 +93,43 @@ fn host() -> String {
     let end = name.iter().position(|&b| b == 0).unwrap_or(0);
     String::from_utf8_lossy(&name[..end]).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{Header, Storage, save};
+    use crate::team::{Solo, threads};
+
+    #[test]
+    fn a_directory_in_use_is_refused_and_names_who_uses_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new.out");
+        let held = Lock::take(&path, Intent::Fresh, &Solo::start()).unwrap();
+        for intent in [Intent::Fresh, Intent::Overwrite, Intent::Resume] {
+            for error in threads::run(3, |team| Lock::take(&path, intent, team).unwrap_err()) {
+                assert_eq!(error.exit_code(), 2);
+                let who = format!("is in use by process {} on ", std::process::id());
+                assert!(error.to_string().contains(&who), "{error}");
+            }
+        }
+        drop(held);
+        Lock::take(&path, Intent::Fresh, &Solo::start()).unwrap();
+    }
+
+    #[test]
+    fn results_are_overwritten_only_when_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let team = Solo::start();
+        let header = Header { status: "converged".into(), ..Default::default() };
+        checkpoint::save(dir.path(), 2, &header, &team, &mut |_| Ok(())).unwrap();
+        let error = Lock::take(dir.path(), Intent::Fresh, &team).unwrap_err().to_string();
+        assert!(error.contains("checkpoints of an unfinished run: --resume"), "{error}");
+        save(&dir.path().join("output.h5"), &header, Storage::output(0), &team, &mut |_| Ok(())).unwrap();
+        let error = Lock::take(dir.path(), Intent::Fresh, &team).unwrap_err().to_string();
+        assert!(error.contains("output.h5 is there (status: converged): --force"), "{error}");
+        drop(Lock::take(dir.path(), Intent::Resume, &team).unwrap());
+        assert!(checkpoint::present(dir.path()));
+        drop(Lock::take(dir.path(), Intent::Overwrite, &team).unwrap());
+        assert!(!checkpoint::present(dir.path()));
+    }
+}

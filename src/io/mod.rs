@@ -25,3 +25,9 @@ pub use images::{Image, write_atomically};
 pub use layout::{Fill, Header, Sections, Storage, file_bytes};
 pub use lock::{Intent, Lock};
 pub use output::save;
+
+/// Version of the HDF5 library this binary runs with, as "1.10.8".
+pub fn hdf5_version() -> String {
+    let (major, minor, release) = hdf5::library_version();
+    format!("{major}.{minor}.{release}")
+}

@@ -333,6 +333,13 @@ impl Walk for Save<'_> {
     fn series(&mut self, name: &Name, _values: &mut Vec<f64>) -> Result<()> {
         self.expect(name).map(drop)
     }
+
+    /// Each rank writes its part of what all hold.
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        let mine = self.team.split(values.len()).mine();
+        let global = [values.len()];
+        self.block(name, &global, &Hyperslab::rows(mine.clone(), &[]), Data::F64(&mut values[mine]))
+    }
 }
 
 /// Whether a block is what the dataset expects and lies inside it.

@@ -1,3 +1,6 @@
-//! Serial mathematics that two rooms share: slices in, slices out; no ranks, files or clocks.
+//! Serial mathematics that rooms share: slices in, slices out; no ranks, files or clocks.
 
+pub mod elementary;
+pub mod reduce;
+pub mod rng;
 pub mod sum;

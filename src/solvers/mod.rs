@@ -57,6 +57,10 @@ pub trait Solver {
     fn finish(&mut self, team: &dyn Team) -> Result<()>;
     /// Derived results, valid after `finish`: `/results` of output.h5. Collective.
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// Lines for the log: what was decided or changed on the user's behalf.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Headline numbers, determined by the walked state and results.
     fn report(&self) -> Vec<Number>;
     /// Work done so far in the solver's own unit, for the achieved rate: (amount, unit), e.g. (1e9, "entries").
@@ -101,10 +105,16 @@ pub struct Entry {
 
 /// One line per solver.
 pub fn registry() -> &'static [Entry] {
-    static ENTRIES: &[Entry] = &[];
+    static ENTRIES: &[Entry] = &[transport::ENTRY];
     ENTRIES
 }
 
 pub fn find(name: &str) -> Option<&'static Entry> {
+    // The loop's own tests need a solver that does next to nothing.
+    #[cfg(test)]
+    if name == "toy" {
+        static TOY: Entry = crate::run::toy::ENTRY;
+        return Some(&TOY);
+    }
     registry().iter().find(|e| e.name == name)
 }

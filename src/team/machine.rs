@@ -92,6 +92,21 @@ pub fn start_threads(plan: &ThreadPlan) -> Result<()> {
     }
 }
 
+/// Memory of this node in bytes; a guess of 4 GiB where the system does not tell.
+pub fn node_memory() -> u64 {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib =
+        info.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(4 << 30, |kib| kib << 10)
+}
+
+/// Memory of this node divided by the ranks on it. Collective.
+pub fn memory_per_rank(team: &dyn Team) -> u64 {
+    let mine = node();
+    let ranks = per_rank(team, mine.as_bytes()).iter().filter(|n| n.as_slice() == mine.as_bytes()).count();
+    node_memory() / ranks.max(1) as u64
+}
+
 /// Number of different hosts the ranks run on. Collective.
 pub fn hosts(team: &dyn Team) -> usize {
     per_rank(team, node().as_bytes()).into_iter().collect::<BTreeSet<_>>().len()

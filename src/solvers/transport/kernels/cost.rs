@@ -1,0 +1,281 @@
+//! Costs against vectors of columns, in base-2 units: q_ij = C_ij · log2(e)/ε.
+
+use std::sync::Arc;
+
+use super::cloud::Cloud;
+use super::lanes::{Element, Lanes};
+use super::points::Pair;
+
+/// Rows handled together. A row's bits do not depend on its neighbours.
+pub const ROW_BLOCK: usize = 4;
+
+/// Scaled costs of four rows against one vector of columns.
+pub trait Cost<V: Lanes>: Send + Sync + 'static {
+    /// Whether `pair` gains over two calls of `vector`.
+    const PAIRS: bool = false;
+    /// Four rows, ready for the loop over columns.
+    type Rows: Copy;
+    fn rows(&self, index: [usize; ROW_BLOCK]) -> Self::Rows;
+    /// q of the four rows against columns N·v … N·v + N − 1. Columns past the last one give any finite number.
+    ///
+    /// # Safety
+    /// N·v is below the number of columns rounded up to a multiple of 2N.
+    unsafe fn vector(&self, rows: &Self::Rows, v: usize) -> [V; ROW_BLOCK];
+    /// The same for vectors v and v + 1.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn pair(&self, rows: &Self::Rows, v: usize) -> [[V; ROW_BLOCK]; 2] {
+        unsafe { [self.vector(rows, v), self.vector(rows, v + 1)] }
+    }
+    /// C_ij, plainly, in units of the cost.
+    fn plain(&self, i: usize, j: usize) -> f64;
+}
+
+/// What becomes of the difference vector x − y.
+pub trait Metric<V: Lanes>: Send + Sync + Copy + 'static {
+    /// One component of the difference.
+    fn wrap(self, difference: V) -> V;
+    /// q from the sum of squares.
+    fn finish(self, squares: V) -> V;
+}
+
+/// |x − y|², points scaled by √(log2(e)/ε).
+#[derive(Clone, Copy)]
+pub struct Squared;
+
+impl<V: Lanes> Metric<V> for Squared {
+    #[inline(always)]
+    fn wrap(self, difference: V) -> V {
+        difference
+    }
+    #[inline(always)]
+    fn finish(self, squares: V) -> V {
+        squares
+    }
+}
+
+/// |x − y|² on the torus: every difference brought into [−period/2, period/2].
+#[derive(Clone, Copy)]
+pub struct Torus<E> {
+    pub minus_period: E,
+    pub inverse: E,
+}
+
+impl<V: Lanes> Metric<V> for Torus<V::Elem>
+where
+    V::Elem: 'static,
+{
+    #[inline(always)]
+    fn wrap(self, difference: V) -> V {
+        let turns = difference.mul(V::splat(self.inverse)).round();
+        turns.mul_add(V::splat(self.minus_period), difference)
+    }
+    #[inline(always)]
+    fn finish(self, squares: V) -> V {
+        squares
+    }
+}
+
+/// |x − y|, points scaled by log2(e)/ε.
+#[derive(Clone, Copy)]
+pub struct Euclidean;
+
+impl<V: Lanes> Metric<V> for Euclidean {
+    #[inline(always)]
+    fn wrap(self, difference: V) -> V {
+        difference
+    }
+    #[inline(always)]
+    fn finish(self, squares: V) -> V {
+        squares.sqrt()
+    }
+}
+
+/// |x − y|^p of points that are not scaled: q = 2^(p/2 · log2|x−y|² + log2(log2(e)/ε)).
+#[derive(Clone, Copy)]
+pub struct Power<E> {
+    pub half: E,
+    pub log2_scale: E,
+    pub smallest: E,
+}
+
+impl<V: Lanes> Metric<V> for Power<V::Elem>
+where
+    V::Elem: 'static,
+{
+    #[inline(always)]
+    fn wrap(self, difference: V) -> V {
+        difference
+    }
+    #[inline(always)]
+    fn finish(self, squares: V) -> V {
+        // The logarithm wants normal numbers; the smallest one stands for distance 0.
+        let log = squares.max(V::splat(self.smallest)).log2();
+        log.mul_add(V::splat(self.half), V::splat(self.log2_scale)).exp2()
+    }
+}
+
+/// The difference form Σ_k (x_k − y_k)²; D = 0 stands for a dimension known at run time.
+pub struct Difference<E, M, const D: usize> {
+    pub from: Arc<Cloud<E>>,
+    pub to: Arc<Cloud<E>>,
+    pub metric: M,
+    pub pair: Pair,
+}
+
+/// Coordinates of four rows: kept in registers for D > 0, else where they stand in the cloud.
+#[derive(Clone, Copy)]
+pub struct PointRows<V: Lanes, const D: usize> {
+    coordinates: [[V; D]; ROW_BLOCK],
+    pointers: [*const V::Elem; ROW_BLOCK],
+}
+
+impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, D> {
+    type Rows = PointRows<V, D>;
+
+    #[inline(always)]
+    fn rows(&self, index: [usize; ROW_BLOCK]) -> PointRows<V, D> {
+        let coordinates =
+            std::array::from_fn(|r| std::array::from_fn(|k| V::splat(self.from.coordinate(index[r], k))));
+        PointRows { coordinates, pointers: index.map(|i| self.from.row(i)) }
+    }
+
+    #[inline(always)]
+    unsafe fn vector(&self, rows: &PointRows<V, D>, v: usize) -> [V; ROW_BLOCK] {
+        let mut squares = [V::splat(V::Elem::default()); ROW_BLOCK];
+        let y = self.to.block(v);
+        if D > 0 {
+            for k in 0..D {
+                let y = unsafe { V::load(y.add(k * V::N)) };
+                for r in 0..ROW_BLOCK {
+                    let t = self.metric.wrap(rows.coordinates[r][k].sub(y));
+                    squares[r] = if k == 0 { t.mul(t) } else { t.mul_add(t, squares[r]) };
+                }
+            }
+        } else {
+            for k in 0..self.to.dimension() {
+                let y = unsafe { V::load(y.add(k * V::N)) };
+                for r in 0..ROW_BLOCK {
+                    let x = V::splat(unsafe { *rows.pointers[r].add(k * V::N) });
+                    let t = self.metric.wrap(x.sub(y));
+                    squares[r] = t.mul_add(t, squares[r]);
+                }
+            }
+        }
+        squares.map(|s| self.metric.finish(s))
+    }
+
+    fn plain(&self, i: usize, j: usize) -> f64 {
+        self.pair.cost(i, j)
+    }
+}
+
+/// The product form |x|² + |y|² − 2 x·y for high dimension: one multiply-add per coordinate. Every entry is summed
+/// over k in order, so its bits do not depend on the blocking.
+pub struct Product<E> {
+    pub from: Arc<Cloud<E>>,
+    pub to: Arc<Cloud<E>>,
+    pub pair: Pair,
+}
+
+#[derive(Clone, Copy)]
+pub struct ProductRows<V: Lanes> {
+    norms: [V; ROW_BLOCK],
+    pointers: [*const V::Elem; ROW_BLOCK],
+}
+
+impl<E: Element> Product<E> {
+    #[inline(always)]
+    fn finish<V: Lanes<Elem = E>>(&self, rows: &ProductRows<V>, v: usize, dot: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        let y = unsafe { V::load(self.to.norms(v)) };
+        let minus_two = V::splat(E::from_f64(-2.0));
+        let zero = V::splat(E::default());
+        // Rounding must not make a cost negative.
+        std::array::from_fn(|r| dot[r].mul_add(minus_two, rows.norms[r].add(y)).max(zero))
+    }
+
+    #[inline(always)]
+    unsafe fn dots<V: Lanes<Elem = E>, const W: usize>(&self, rows: &ProductRows<V>, v: usize) -> [[V; ROW_BLOCK]; W] {
+        let mut dots = [[V::splat(E::default()); ROW_BLOCK]; W];
+        let blocks: [*const E; W] = std::array::from_fn(|w| self.to.block(v + w));
+        for k in 0..self.to.dimension() {
+            let y: [V; W] = std::array::from_fn(|w| unsafe { V::load(blocks[w].add(k * V::N)) });
+            for r in 0..ROW_BLOCK {
+                let x = V::splat(unsafe { *rows.pointers[r].add(k * V::N) });
+                for w in 0..W {
+                    dots[w][r] = x.mul_add(y[w], dots[w][r]);
+                }
+            }
+        }
+        dots
+    }
+}
+
+impl<V: Lanes> Cost<V> for Product<V::Elem> {
+    type Rows = ProductRows<V>;
+    const PAIRS: bool = V::MANY_REGISTERS;
+
+    #[inline(always)]
+    fn rows(&self, index: [usize; ROW_BLOCK]) -> ProductRows<V> {
+        ProductRows {
+            norms: index.map(|i| V::splat(self.from.norm(i))),
+            pointers: index.map(|i| self.from.row(i)),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn vector(&self, rows: &ProductRows<V>, v: usize) -> [V; ROW_BLOCK] {
+        let [dot] = unsafe { self.dots::<V, 1>(rows, v) };
+        self.finish(rows, v, dot)
+    }
+
+    #[inline(always)]
+    unsafe fn pair(&self, rows: &ProductRows<V>, v: usize) -> [[V; ROW_BLOCK]; 2] {
+        // Eight independent sums hide the latency of the multiply-add.
+        let [a, b] = unsafe { self.dots::<V, 2>(rows, v) };
+        [self.finish(rows, v, a), self.finish(rows, v + 1, b)]
+    }
+
+    fn plain(&self, i: usize, j: usize) -> f64 {
+        self.pair.cost(i, j)
+    }
+}
+
+/// A stored cost matrix, row-major.
+pub struct Dense<E> {
+    pub matrix: Arc<[f64]>,
+    pub cols: usize,
+    /// log2(e)/ε.
+    pub scale: E,
+}
+
+impl<V: Lanes> Cost<V> for Dense<V::Elem> {
+    type Rows = [*const f64; ROW_BLOCK];
+
+    #[inline(always)]
+    fn rows(&self, index: [usize; ROW_BLOCK]) -> Self::Rows {
+        index.map(|i| self.matrix[i * self.cols..(i + 1) * self.cols].as_ptr())
+    }
+
+    #[inline(always)]
+    unsafe fn vector(&self, rows: &Self::Rows, v: usize) -> [V; ROW_BLOCK] {
+        let (start, scale) = (v * V::N, V::splat(self.scale));
+        if start + V::N <= self.cols {
+            return rows.map(|row| unsafe { V::load_f64(row.add(start)) }.mul(scale));
+        }
+        let rest = self.cols.saturating_sub(start);
+        rows.map(|row| {
+            let mut last = [0.0f64; 16];
+            for (k, x) in last.iter_mut().enumerate().take(rest) {
+                *x = unsafe { *row.add(start + k) };
+            }
+            unsafe { V::load_f64(last.as_ptr()) }.mul(scale)
+        })
+    }
+
+    fn plain(&self, i: usize, j: usize) -> f64 {
+        self.matrix[i * self.cols + j]
+    }
+}

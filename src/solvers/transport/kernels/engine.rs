@@ -1,0 +1,316 @@
+//! `Rows` for any cost, element and level: tiles of columns outside, blocks of four rows inside, so that a tile of
+//! points stays in cache for all rows. Only the sweep turns this round, as it needs whole rows.
+
+use std::f64::consts::LOG2_E;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::cloud::Aligned;
+use super::cost::{Cost, ROW_BLOCK};
+use super::lanes::{Element, Lanes};
+use super::level::Isa;
+use super::tiles::{Costs, Dot, Exponentials, Flush, FlushRows, Maximum, Moments, Scale, Tile};
+use super::{COLUMN_TILE, MaxSum, Rows, Scratch};
+
+pub struct Engine<V, C> {
+    cost: C,
+    rows: usize,
+    cols: usize,
+    epsilon: f64,
+    vector: PhantomData<V>,
+}
+
+/// Up to four neighbouring rows; places of the block outside the range repeat a row inside it and do not count.
+struct Block {
+    base: usize,
+    live: Range<usize>,
+}
+
+impl Block {
+    /// Blocks cut at multiples of four, whatever the range.
+    fn of(rows: Range<usize>) -> impl Iterator<Item = Block> {
+        (rows.start / ROW_BLOCK..rows.end.div_ceil(ROW_BLOCK)).map(move |b| {
+            let base = b * ROW_BLOCK;
+            Block { base, live: base.max(rows.start)..(base + ROW_BLOCK).min(rows.end) }
+        })
+    }
+
+    fn index(&self) -> [usize; ROW_BLOCK] {
+        std::array::from_fn(|r| (self.base + r).clamp(self.live.start, self.live.end - 1))
+    }
+}
+
+/// One tile of columns: scaled h and its centre.
+struct Columns<E: 'static> {
+    range: Range<usize>,
+    centre: f64,
+    h: *const E,
+}
+
+impl<V: Lanes, C: Cost<V>> Engine<V, C> {
+    pub fn new(cost: C, rows: usize, cols: usize, epsilon: f64) -> Engine<V, C> {
+        Engine { cost, rows, cols, epsilon, vector: PhantomData }
+    }
+
+    fn tile(&self, block: &Block, columns: &Columns<V::Elem>) -> Tile<'_, V, C> {
+        Tile {
+            cost: &self.cost,
+            index: block.index(),
+            first: columns.range.start / V::N,
+            cols: columns.range.len(),
+            h: columns.h,
+        }
+    }
+
+    /// Calls `f` for every tile of columns with h scaled by log2(e)·`per`.
+    fn for_tiles(&self, h: &[f64], per: f64, mut f: impl FnMut(&Columns<V::Elem>)) {
+        assert_eq!(h.len(), self.cols);
+        let mut scaled = Aligned::zeros(COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N)));
+        for start in (0..self.cols).step_by(COLUMN_TILE) {
+            let range = start..(start + COLUMN_TILE).min(self.cols);
+            let out = &mut scaled.as_mut_slice()[..range.len().next_multiple_of(2 * V::N)];
+            let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E * per, out });
+            f(&Columns { range, centre, h: scaled.as_slice().as_ptr() });
+        }
+    }
+
+    /// Sums of one tile for four rows, exponentials kept in `buffer` unless it is null.
+    fn exponentials(&self, tile: Tile<'_, V, C>, shift: [V::Elem; ROW_BLOCK], buffer: *mut V::Elem) -> [f64; ROW_BLOCK] {
+        let flush = Flush::none(V::Elem::default());
+        if buffer.is_null() {
+            V::Isa::enter(Exponentials::<_, _, false, false> { tile, shift, buffer, flush })
+        } else {
+            V::Isa::enter(Exponentials::<_, _, true, false> { tile, shift, buffer, flush })
+        }
+    }
+
+    /// Rows' shifts in base 2 against a tile whose h lost `centre`.
+    fn shifts(&self, block: &Block, rows: &Range<usize>, shift: &[f64], centre: f64) -> [V::Elem; ROW_BLOCK] {
+        block.index().map(|i| V::Elem::from_f64((shift[i - rows.start] + centre) * LOG2_E))
+    }
+
+    fn check(&self, rows: &Range<usize>, per_row: usize) {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        assert_eq!(per_row, rows.len());
+    }
+
+    /// For weighted sums: `f(row, tile's dot products)`; v has one column here.
+    fn dot(&self, buffer: &Aligned<V::Elem>, costs: Option<&Aligned<V::Elem>>, v: &[f64], cols: usize) -> [f64; ROW_BLOCK] {
+        let buffer = buffer.as_slice().as_ptr();
+        V::Isa::enter(Dot::<V> { buffer, costs: costs.map(|c| c.as_slice().as_ptr()), v: v.as_ptr(), cols })
+    }
+
+    fn buffer(&self) -> Aligned<V::Elem> {
+        Aligned::zeros(ROW_BLOCK * COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N)))
+    }
+}
+
+impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn max_sum(&self, rows: Range<usize>, h: &[f64], acc: &mut [MaxSum]) {
+        self.check(&rows, acc.len());
+        self.for_tiles(h, 1.0, |columns| {
+            for block in Block::of(rows.clone()) {
+                let max = V::Isa::enter(Maximum(self.tile(&block, columns)));
+                // A row of −∞ alone has no maximum to subtract, and is left out.
+                let shift = max.map(|m| V::Elem::from_f64(if m == f64::NEG_INFINITY { 0.0 } else { -m }));
+                let sums = self.exponentials(self.tile(&block, columns), shift, std::ptr::null_mut());
+                for i in block.live.clone() {
+                    let (max, sum) = (max[i - block.base], sums[i - block.base]);
+                    if max > f64::NEG_INFINITY {
+                        acc[i - rows.start].merge(MaxSum { max: max / LOG2_E + columns.centre, sum });
+                    }
+                }
+            }
+        });
+    }
+
+    fn shifted_sum(&self, rows: Range<usize>, h: &[f64], shift: &[f64], sums: &mut [f64]) {
+        self.check(&rows, shift.len());
+        self.check(&rows, sums.len());
+        self.for_tiles(h, 1.0, |columns| {
+            for block in Block::of(rows.clone()) {
+                let shift = self.shifts(&block, &rows, shift, columns.centre);
+                let tile = self.exponentials(self.tile(&block, columns), shift, std::ptr::null_mut());
+                for i in block.live.clone() {
+                    sums[i - rows.start] += tile[i - block.base];
+                }
+            }
+        });
+    }
+
+    fn exponentials(&self, rows: Range<usize>, h: &[f64], shift: &[f64], out: &mut [f64]) {
+        self.check(&rows, shift.len());
+        assert_eq!(out.len(), rows.len() * self.cols);
+        let mut buffer = self.buffer();
+        self.for_tiles(h, 1.0, |columns| {
+            for block in Block::of(rows.clone()) {
+                let shift = self.shifts(&block, &rows, shift, columns.centre);
+                self.exponentials(self.tile(&block, columns), shift, buffer.as_mut_slice().as_mut_ptr());
+                for i in block.live.clone() {
+                    let row = &mut out[(i - rows.start) * self.cols..][columns.range.clone()];
+                    for (v, part) in row.chunks_mut(V::N).enumerate() {
+                        let from = &buffer.as_slice()[(ROW_BLOCK * v + i - block.base) * V::N..];
+                        for (o, e) in part.iter_mut().zip(from) {
+                            *o = e.to_f64();
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn weighted_sum(&self, rows: Range<usize>, h: &[f64], shift: &[f64], v: &[f64], width: usize, out: &mut [f64]) {
+        self.check(&rows, shift.len());
+        assert!(v.len() == self.cols * width && out.len() == rows.len() * width);
+        let mut buffer = self.buffer();
+        let stride = COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N));
+        let mut by_column = vec![0.0; stride * width];
+        self.for_tiles(h, 1.0, |columns| {
+            for k in 0..width {
+                let part = &mut by_column[k * stride..(k + 1) * stride];
+                part.fill(0.0);
+                for (p, j) in part.iter_mut().zip(columns.range.clone()) {
+                    *p = v[j * width + k];
+                }
+            }
+            for block in Block::of(rows.clone()) {
+                let shift = self.shifts(&block, &rows, shift, columns.centre);
+                self.exponentials(self.tile(&block, columns), shift, buffer.as_mut_slice().as_mut_ptr());
+                for k in 0..width {
+                    let dots = self.dot(&buffer, None, &by_column[k * stride..], columns.range.len());
+                    for i in block.live.clone() {
+                        out[(i - rows.start) * width + k] += dots[i - block.base];
+                    }
+                }
+            }
+        });
+    }
+
+    fn weighted_cost(&self, rows: Range<usize>, h: &[f64], shift: &[f64], v: &[f64], out: &mut [f64]) {
+        self.check(&rows, shift.len());
+        self.check(&rows, out.len());
+        assert_eq!(v.len(), self.cols);
+        let (mut buffer, mut costs) = (self.buffer(), self.buffer());
+        let mut weights = vec![0.0; COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N))];
+        self.for_tiles(h, 1.0, |columns| {
+            weights.fill(0.0);
+            weights[..columns.range.len()].copy_from_slice(&v[columns.range.clone()]);
+            for block in Block::of(rows.clone()) {
+                let shift = self.shifts(&block, &rows, shift, columns.centre);
+                self.exponentials(self.tile(&block, columns), shift, buffer.as_mut_slice().as_mut_ptr());
+                let tile = self.tile(&block, columns);
+                V::Isa::enter(Costs { tile, buffer: costs.as_mut_slice().as_mut_ptr() });
+                let dots = self.dot(&buffer, Some(&costs), &weights, columns.range.len());
+                for i in block.live.clone() {
+                    out[i - rows.start] += dots[i - block.base] * (self.epsilon / LOG2_E);
+                }
+            }
+        });
+    }
+
+    fn min_plus(&self, rows: Range<usize>, g: &[f64], out: &mut [f64]) {
+        self.check(&rows, out.len());
+        // min_j (C_ij − g_j) = −ε max_j (g_j/ε − C_ij/ε).
+        self.for_tiles(g, 1.0 / self.epsilon, |columns| {
+            for block in Block::of(rows.clone()) {
+                let max = V::Isa::enter(Maximum(self.tile(&block, columns)));
+                for i in block.live.clone() {
+                    let least = -(max[i - block.base] * (self.epsilon / LOG2_E) + columns.centre);
+                    let o = &mut out[i - rows.start];
+                    *o = if least < *o { least } else { *o };
+                }
+            }
+        });
+    }
+
+    fn sweep(
+        &self,
+        rows: Range<usize>,
+        h: &[f64],
+        shift: &[f64],
+        close: &mut dyn FnMut(usize, f64) -> f64,
+        columns: &mut [f64],
+        scratch: &mut Scratch,
+    ) {
+        self.check(&rows, shift.len());
+        assert_eq!(columns.len(), self.cols);
+        if rows.is_empty() || self.cols == 0 {
+            rows.enumerate().for_each(|(k, _)| drop(close(k, 0.0)));
+            return;
+        }
+        let padded = self.cols.next_multiple_of(2 * V::N);
+        let (scaled, buffer) = scratch.aligned::<V::Elem>((1 + ROW_BLOCK) * padded).split_at_mut(padded);
+        let mut tiles: Vec<Columns<V::Elem>> = Vec::with_capacity(self.cols.div_ceil(COLUMN_TILE));
+        for start in (0..self.cols).step_by(COLUMN_TILE) {
+            let range = start..(start + COLUMN_TILE).min(self.cols);
+            let out = &mut scaled[start..start + range.len().next_multiple_of(2 * V::N)];
+            let h_of_tile = out.as_ptr();
+            let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
+            tiles.push(Columns { range, centre, h: h_of_tile });
+        }
+        let (buffer, columns) = (buffer.as_mut_ptr(), columns.as_mut_ptr());
+        let mut before: Option<[f64; ROW_BLOCK]> = None;
+        for block in Block::of(rows.clone()) {
+            let mut sums = [0.0; ROW_BLOCK];
+            for of in &tiles {
+                let start = of.range.start;
+                let tile = self.tile(&block, of);
+                let shift = self.shifts(&block, &rows, shift, of.centre);
+                let buffer = buffer.wrapping_add(ROW_BLOCK * start);
+                let part = match before {
+                    None => self.exponentials(tile, shift, buffer),
+                    Some(weights) => {
+                        let flush = Flush::new(weights, columns.wrapping_add(start));
+                        V::Isa::enter(Exponentials::<_, _, true, true> { tile, shift, buffer, flush })
+                    }
+                };
+                for (sum, part) in sums.iter_mut().zip(part) {
+                    *sum += part;
+                }
+            }
+            let mut weights = [0.0; ROW_BLOCK];
+            for i in block.live.clone() {
+                weights[i - block.base] = close(i - rows.start, sums[i - block.base]);
+            }
+            before = Some(weights);
+        }
+        if let Some(weights) = before {
+            V::Isa::enter(FlushRows::<V> { buffer, cols: self.cols, flush: Flush::new(weights, columns) });
+        }
+    }
+
+    fn cost_moments(&self, rows: Range<usize>) -> [f64; 4] {
+        assert!(rows.end <= self.rows);
+        let mut buffer = self.buffer();
+        let mut moments = [f64::INFINITY, f64::NEG_INFINITY, 0.0, 0.0];
+        for i in rows {
+            // Row by row, so that the sums do not depend on how rows are cut into blocks.
+            let block = Block { base: i, live: i..i + 1 };
+            for start in (0..self.cols).step_by(COLUMN_TILE) {
+                let range = start..(start + COLUMN_TILE).min(self.cols);
+                let cols = range.len();
+                let tile = self.tile(&block, &Columns { range, centre: 0.0, h: std::ptr::null() });
+                V::Isa::enter(Costs { tile, buffer: buffer.as_mut_slice().as_mut_ptr() });
+                let [q, ..] = V::Isa::enter(Moments::<V> { buffer: buffer.as_slice().as_ptr(), cols });
+                let unit = self.epsilon / LOG2_E;
+                moments[0] = moments[0].min(q[0] * unit);
+                moments[1] = moments[1].max(q[1] * unit);
+                moments[2] += q[2] * unit;
+                moments[3] += q[3] * unit * unit;
+            }
+        }
+        moments
+    }
+
+    fn cost(&self, i: usize, j: usize) -> f64 {
+        self.cost.plain(i, j)
+    }
+}

@@ -1,0 +1,88 @@
+//! The methods, one file each, behind one trait; a new one is its file and a row of the registry.
+//!
+//! Every method works on the semi-dual J(φ) of [`super::dual`], balanced or unbalanced; one step is one unit of work,
+//! as a rule one `row_then_col`, and an error leaves the method as it was: passes write into a trial point that is
+//! swapped in only after the last of them succeeded.
+
+mod accelerated;
+mod sinkhorn;
+
+use super::dual::{Dual, Penalties, Residual};
+use super::passes::Passes;
+use super::problem::{MethodInput, MethodName};
+use crate::error::{Error, Result};
+use crate::state::Walk;
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Of the potentials the method would return now.
+    pub error: Residual,
+    /// J at them, in units of ε.
+    pub value: f64,
+    /// False when a proposal was turned down by the safeguard (the next step is then a plain Sinkhorn step), and while
+    /// a method prepares a proposal (conjugate gradients of `newton`).
+    pub advanced: bool,
+}
+
+pub trait Method {
+    /// Forgets all history; the next step evaluates `phi`.
+    fn start(&mut self, phi: &[f64]);
+    /// The arithmetic of the passes changed: the next step evaluates the current φ again, history is kept where it
+    /// stays meaningful.
+    fn reevaluate(&mut self);
+    fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step>;
+    /// (ψ, φ) of the last accepted evaluation; its error is the one reported.
+    fn potentials(&self) -> (&[f64], &[f64]);
+    /// The φ to carry to another ε: one Sinkhorn step further, at no cost.
+    fn carry(&self, dual: &Dual, out: &mut [f64]);
+    /// Everything a restart with the same bits needs.
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
+}
+
+/// A row of the registry.
+pub struct Entry {
+    pub name: MethodName,
+    /// As written in an input.
+    pub word: &'static str,
+    pub summary: &'static str,
+    /// Also solves problems with penalised marginals.
+    pub unbalanced: bool,
+    build: fn(&MethodInput, usize, usize) -> Box<dyn Method>,
+}
+
+/// One row per method.
+pub fn registry() -> &'static [Entry] {
+    use MethodName::*;
+    static ENTRIES: &[Entry] = &[
+        Entry {
+            name: Sinkhorn,
+            word: "sinkhorn",
+            summary: "alternating soft c-transforms (unbalanced: damped and translation-invariant)",
+            unbalanced: true,
+            build: sinkhorn::build,
+        },
+        Entry {
+            name: Accelerated,
+            word: "accelerated",
+            summary: "safeguarded momentum on the Sinkhorn map",
+            unbalanced: true,
+            build: accelerated::build,
+        },
+    ];
+    ENTRIES
+}
+
+/// The method asked for, sized for the passes' problem; refuses a balanced-only method for an unbalanced problem.
+pub fn build(input: &MethodInput, penalties: Penalties, n: usize, m: usize) -> Result<Box<dyn Method>> {
+    let entry = registry().iter().find(|e| e.name == input.name).expect("every MethodName has a row in the registry");
+    if !entry.unbalanced && !penalties.balanced() {
+        let allowed: Vec<_> = registry().iter().filter(|e| e.unbalanced).map(|e| e.word).collect();
+        return Err(Error::Usage(format!(
+            "method.name = \"{}\" solves balanced problems only; with source_penalty or target_penalty use one of: {}",
+            entry.word,
+            allowed.join(", ")
+        )));
+    }
+    Ok((entry.build)(input, n, m))
+}

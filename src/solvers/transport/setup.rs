@@ -1,0 +1,418 @@
+//! From the input to problems ready to be solved: weights reconciled, zero weights set aside, layout chosen.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::distributed::PassData;
+use super::geometry::{CostOfPoints, Geometry, Matrix, Replicated, Ring, Scale, Side};
+use super::kernels::{Level, PointCost};
+use super::measures::{self, Measure};
+use super::passes::Precision;
+use super::problem::{CostInput, EpsilonUnit, Layout, MethodInput, ProblemInput, Quantity};
+use super::sweep;
+use crate::error::Result;
+use crate::input::Input;
+use crate::math::sum::tree_sum;
+use crate::team::{Partition, Team};
+
+/// Sums of given weights may differ by this much, relative to the larger, and are then rescaled.
+const WEIGHT_SUM_TOLERANCE: f64 = 1e-6;
+
+/// Some atoms of a measure, in increasing order.
+#[derive(Debug, Clone)]
+pub enum Subset {
+    All(usize),
+    Some(Vec<usize>),
+}
+
+impl Subset {
+    pub fn len(&self) -> usize {
+        match self {
+            Subset::All(n) => *n,
+            Subset::Some(atoms) => atoms.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its `k`-th atom.
+    pub fn atom(&self, k: usize) -> usize {
+        match self {
+            Subset::All(_) => k,
+            Subset::Some(atoms) => atoms[k],
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).map(|k| self.atom(k))
+    }
+
+    /// Positions in the subset of the atoms in `range`.
+    fn positions(&self, range: Range<usize>) -> Range<usize> {
+        match self {
+            Subset::All(_) => range,
+            Subset::Some(atoms) => {
+                atoms.partition_point(|&i| i < range.start)..atoms.partition_point(|&i| i < range.end)
+            }
+        }
+    }
+}
+
+/// One side of the problem after zero weights were set aside.
+pub struct Marginal {
+    pub measure: Measure,
+    /// Atoms with mass and their weights as solved for.
+    pub kept: Subset,
+    weights: Arc<[f64]>,
+    /// Atoms without mass: they get their potential by a soft c-transform at the end.
+    pub dropped: Subset,
+    dropped_weights: Arc<[f64]>,
+}
+
+/// Total masses and what was done to the weights.
+pub struct Weights {
+    /// Balanced problems are solved at unit mass; results are scaled back by this.
+    pub mass: f64,
+    pub notes: Vec<String>,
+}
+
+/// Brings both weights to the masses of the problem that is solved (methods page §0.2).
+pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, target: &mut Measure) -> Result<Weights> {
+    let balanced = problem.source_penalty.is_none() && problem.target_penalty.is_none();
+    let mut notes = Vec::new();
+    let total = |m: &Measure| tree_sum(m.n, |i| m.weights[i]);
+    let scale = |m: &mut Measure, by: f64| m.weights = m.weights.iter().map(|w| w / by).collect();
+    for (name, measure) in [("source", &mut *source), ("target", &mut *target)] {
+        if problem.normalise.unwrap_or(!measure.given_weights) {
+            let sum = total(measure);
+            if measure.given_weights && (sum - 1.0).abs() > 1e-12 {
+                notes.push(format!("{name} weights summed to {sum}; normalised to 1"));
+            }
+            scale(measure, sum);
+        }
+    }
+    if !balanced {
+        return Ok(Weights { mass: 1.0, notes });
+    }
+    let (sa, sb) = (total(source), total(target));
+    if (sa - sb).abs() > WEIGHT_SUM_TOLERANCE * sa.max(sb) {
+        let message = format!(
+            "the source weights sum to {sa} and the target weights to {sb}: balanced transport needs equal sums (to \
+             1e-6); set normalise = true, or allow mass to change with source_penalty and target_penalty"
+        );
+        return Err(input.invalid("problem.target", message));
+    }
+    if sa != sb && (sa - sb).abs() > 1e-13 * sa {
+        notes.push(format!("target weights summed to {sb}; rescaled to the source's {sa}"));
+    }
+    scale(source, sa);
+    scale(target, sb);
+    Ok(Weights { mass: sa, notes })
+}
+
+/// Sets atoms without mass aside.
+pub fn keep(measure: Measure) -> Marginal {
+    let (kept, dropped) = if measure.weights.iter().all(|w| *w > 0.0) {
+        (Subset::All(measure.n), Subset::Some(Vec::new()))
+    } else {
+        let (kept, dropped) = (0..measure.n).partition(|&i| measure.weights[i] > 0.0);
+        (Subset::Some(kept), Subset::Some(dropped))
+    };
+    let weights = match &kept {
+        Subset::All(_) => measure.weights.clone(),
+        Subset::Some(atoms) => atoms.iter().map(|&i| measure.weights[i]).collect(),
+    };
+    // Atoms to be given a potential are the outputs of one pass, which asks for no weight of theirs.
+    let dropped_weights = vec![1.0; dropped.len()].into();
+    Marginal { measure, kept, weights, dropped, dropped_weights }
+}
+
+/// Everything the geometry of a pair of point sets needs.
+pub struct Builder<'b> {
+    pub input: &'b Input,
+    pub problem: &'b ProblemInput,
+    pub method: &'b MethodInput,
+    pub level: Level,
+    pub layout: Layout,
+    pub team: &'b dyn Team,
+}
+
+/// A set of atoms of one measure: `atoms` of `measure`.
+#[derive(Clone, Copy)]
+pub struct Atoms<'m> {
+    pub measure: &'m Measure,
+    pub subset: &'m Subset,
+    pub weights: &'m Arc<[f64]>,
+}
+
+impl Marginal {
+    pub fn kept(&self) -> Atoms<'_> {
+        Atoms { measure: &self.measure, subset: &self.kept, weights: &self.weights }
+    }
+
+    pub fn dropped(&self) -> Atoms<'_> {
+        Atoms { measure: &self.measure, subset: &self.dropped, weights: &self.dropped_weights }
+    }
+}
+
+impl Builder<'_> {
+    pub fn point_cost(&self) -> Option<PointCost> {
+        Some(match self.problem.cost {
+            CostInput::SquaredEuclidean { period: None } => PointCost::Squared,
+            CostInput::SquaredEuclidean { period: Some(period) } => PointCost::SquaredTorus(period),
+            CostInput::Euclidean {} => PointCost::Euclidean,
+            CostInput::EuclideanPower { power } => PointCost::Power(power),
+            CostInput::Cosine {} => PointCost::Cosine,
+            CostInput::Matrix { .. } => return None,
+        })
+    }
+
+    /// Passes between two sets of atoms at ε.
+    pub fn passes(&self, source: Atoms<'_>, target: Atoms<'_>, epsilon: f64) -> Result<PassData> {
+        let (geometry, cost_range) = self.geometry(source, target)?;
+        let scale = Scale { epsilon, precision: Precision::F64 };
+        let bandwidth = self.method.bandwidth.unwrap_or(0.1 * self.diameter(target));
+        let stored_limit = self.method.stored_kernel_mib << 20;
+        let (a, b) = (source.weights.clone(), target.weights.clone());
+        Ok(PassData::new(geometry, a, b, cost_range, scale, bandwidth, stored_limit))
+    }
+
+    fn geometry(&self, source: Atoms<'_>, target: Atoms<'_>) -> Result<(Box<dyn Geometry>, (f64, f64))> {
+        let (n, m) = (source.subset.len(), target.subset.len());
+        let Some(cost) = self.point_cost() else {
+            return self.matrix(source, target);
+        };
+        let dimension = source.measure.dimension;
+        let (source_box, target_box) = (self.bounding_box(source), self.bounding_box(target));
+        let range = cost_bounds(cost, &source_box, &target_box);
+        let (low, high) = source_box.iter().zip(&target_box).map(|(s, t)| (s.0.min(t.0), s.1.max(t.1))).unzip();
+        let cost = CostOfPoints { cost, dimension, level: self.level, low, high };
+        let (x, y) = (self.own_points(source), self.own_points(target));
+        let geometry: Box<dyn Geometry> = match self.layout {
+            Layout::Ring => {
+                let to_ring = |atoms: Atoms<'_>, mine: &[f64]| {
+                    let from =
+                        |rank| atoms.subset.positions(Partition::new(atoms.measure.n, rank, self.team.size()).mine());
+                    let to = |rank| Ring::owned_points(atoms.subset.len(), rank, self.team.size());
+                    redistribute(self.team, dimension, mine, &from, &to).into()
+                };
+                Box::new(Ring::new(cost, n, m, to_ring(source, &x), to_ring(target, &y), self.team))
+            }
+            _ => Box::new(Replicated::new(cost, self.all_points(x), self.all_points(y))),
+        };
+        Ok((geometry, range))
+    }
+
+    fn own_points(&self, atoms: Atoms<'_>) -> Arc<[f64]> {
+        let (d, rows) = (atoms.measure.dimension, atoms.measure.rows.clone());
+        match atoms.subset {
+            Subset::All(_) => atoms.measure.points.clone(),
+            some => {
+                let point = |k: usize| {
+                    let at = some.atom(k) - rows.start;
+                    &atoms.measure.points[at * d..(at + 1) * d]
+                };
+                some.positions(rows.clone()).flat_map(point).copied().collect()
+            }
+        }
+    }
+
+    /// The points of all ranks.
+    fn all_points(&self, mine: Arc<[f64]>) -> Arc<[f64]> {
+        if self.team.size() == 1 { mine } else { self.team.gather(&mine).into() }
+    }
+
+    /// (low, high) per axis over all ranks.
+    fn bounding_box(&self, atoms: Atoms<'_>) -> Vec<(f64, f64)> {
+        let d = atoms.measure.dimension;
+        let mut mine = vec![(f64::INFINITY, f64::NEG_INFINITY); d];
+        for point in atoms.measure.points.chunks(d.max(1)) {
+            for (x, (low, high)) in point.iter().zip(&mut mine) {
+                *low = low.min(*x);
+                *high = high.max(*x);
+            }
+        }
+        let flat: Vec<f64> = mine.iter().flat_map(|&(low, high)| [-low, high]).collect();
+        let all = self.team.gather(&flat);
+        let largest = |k: usize| all.iter().skip(k).step_by(2 * d).copied().fold(f64::NEG_INFINITY, f64::max);
+        (0..d).map(|k| (-largest(2 * k), largest(2 * k + 1))).collect()
+    }
+
+    fn diameter(&self, atoms: Atoms<'_>) -> f64 {
+        let squared: f64 = self.bounding_box(atoms).iter().map(|(low, high)| (high - low) * (high - low)).sum();
+        if squared > 0.0 { squared.sqrt() } else { 1.0 }
+    }
+
+    /// The cost matrix from its file: own rows are read, own columns come by exchange.
+    fn matrix(&self, source: Atoms<'_>, target: Atoms<'_>) -> Result<(Box<dyn Geometry>, (f64, f64))> {
+        let (team, n, m) = (self.team, source.subset.len(), target.subset.len());
+        let owned = sweep::owned_rows(n, team.rank(), team.size());
+        let rows = team.agree(self.read_matrix_rows(source, target, owned.clone()))?;
+        let columns = Partition::new(m, team.rank(), team.size());
+        let send: Vec<Vec<f64>> = (0..team.size())
+            .map(|q| columns.of(q).flat_map(|j| rows.chunks(m).map(move |row| row[j])).collect())
+            .collect();
+        let received = team.exchange(&send);
+        // From rank r: its rows of Cᵀ restricted to my columns, one column after another.
+        let mut transposed = Vec::with_capacity(columns.mine().len() * n);
+        for j in 0..columns.mine().len() {
+            for (r, part) in received.iter().enumerate() {
+                let len = sweep::owned_rows(n, r, team.size()).len();
+                transposed.extend_from_slice(&part[j * len..(j + 1) * len]);
+            }
+        }
+        let low = -team.max(-rows.iter().copied().fold(f64::INFINITY, f64::min));
+        let high = team.max(rows.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        Ok((Box::new(Matrix::new(n, m, rows, transposed, self.level)), (low, high)))
+    }
+
+    fn read_matrix_rows(&self, source: Atoms<'_>, target: Atoms<'_>, owned: Range<usize>) -> Result<Vec<f64>> {
+        let CostInput::Matrix { file, dataset } = &self.problem.cost else { unreachable!("only a matrix is read") };
+        let key = "problem.cost.file";
+        let array = measures::open(self.input, key, file, dataset.as_deref())?;
+        let (n, m) = (source.measure.n, target.measure.n);
+        if array.shape() != [n, m] {
+            let message =
+                format!("the matrix has shape {:?}, but there are {n} sources and {m} targets", array.shape());
+            return Err(self.input.invalid(key, message));
+        }
+        let mut rows = Vec::with_capacity(owned.len() * target.subset.len());
+        for i in owned.map(|k| source.subset.atom(k)) {
+            let row = array.read_rows(i..i + 1).map_err(|message| self.input.invalid(key, message))?;
+            if let Some(j) = row.iter().position(|c| !c.is_finite()) {
+                return Err(self.input.invalid(key, format!("entry ({i}, {j}) is {}: costs must be finite", row[j])));
+            }
+            rows.extend(target.subset.iter().map(|j| row[j]));
+        }
+        Ok(rows)
+    }
+
+    /// ε in units of the cost.
+    pub fn epsilon(&self, data: &mut PassData) -> f64 {
+        let value = self.problem.epsilon;
+        if self.problem.epsilon_relative_to == EpsilonUnit::Absolute {
+            return value;
+        }
+        let (n, m) = (data.geometry.n(), data.geometry.m());
+        let owned = data.geometry.owned(Side::Source, self.team);
+        let mut mine = vec![0.0; 2 * owned.len()];
+        let scale = Scale { epsilon: 1.0, precision: Precision::F64 };
+        data.geometry.blocks(Side::Source, scale, self.team, &mut |block| {
+            use rayon::prelude::*;
+            mine.par_chunks_mut(2).zip(owned.clone().into_par_iter()).for_each(|(sums, i)| {
+                let [_, _, sum, squares] = block.rows.cost_moments(block.local(&(i..i + 1)));
+                sums[0] += sum;
+                sums[1] += squares;
+            });
+        });
+        let sums = self.team.gather(&mine);
+        let entries = n as f64 * m as f64;
+        let mean = tree_sum(n, |i| sums[2 * i]) / entries;
+        let variance = (tree_sum(n, |i| sums[2 * i + 1]) / entries - mean * mean).max(0.0);
+        value * if self.problem.epsilon_relative_to == EpsilonUnit::Mean { mean } else { variance.sqrt() }
+    }
+}
+
+/// Bounds of c(x, y) for x and y in boxes, widened by the rounding of the points themselves.
+fn cost_bounds(cost: PointCost, x: &[(f64, f64)], y: &[(f64, f64)]) -> (f64, f64) {
+    let (mut near, mut far) = (0.0, 0.0);
+    for ((x_low, x_high), (y_low, y_high)) in x.iter().zip(y) {
+        let nearest = (x_low - y_high).max(y_low - x_high).max(0.0);
+        let farthest = (x_high - y_low).max(y_high - x_low);
+        near += nearest * nearest;
+        far += farthest * farthest;
+    }
+    match cost {
+        PointCost::Squared => (near, far),
+        PointCost::SquaredTorus(period) => (0.0, far.min(x.len() as f64 * 0.25 * period * period)),
+        PointCost::Euclidean => (near.sqrt(), far.sqrt()),
+        PointCost::Power(p) => (near.powf(0.5 * p), far.powf(0.5 * p)),
+        PointCost::Cosine => (0.0, 2.0),
+    }
+}
+
+/// Moves rows of width `d` from the ranges `from(rank)` to the ranges `to(rank)`, both in rank order over 0..n.
+fn redistribute(
+    team: &dyn Team,
+    d: usize,
+    mine: &[f64],
+    from: &dyn Fn(usize) -> Range<usize>,
+    to: &dyn Fn(usize) -> Range<usize>,
+) -> Vec<f64> {
+    let held = from(team.rank());
+    let send: Vec<Vec<f64>> = (0..team.size())
+        .map(|q| {
+            let (start, end) = (to(q).start.max(held.start), to(q).end.min(held.end));
+            if start < end { mine[(start - held.start) * d..(end - held.start) * d].to_vec() } else { Vec::new() }
+        })
+        .collect();
+    team.exchange(&send).concat()
+}
+
+/// Checks that need both measures but no data of the cost.
+pub fn check_pair(
+    input: &Input,
+    problem: &ProblemInput,
+    source: &measures::Outline,
+    target: &measures::Outline,
+) -> Result<()> {
+    let matrix = matches!(problem.cost, CostInput::Matrix { .. });
+    for (key, side) in [("problem.source", source), ("problem.target", target)] {
+        if side.dimension == 0 && !matrix {
+            return Err(
+                input.invalid(key, "abstract atoms need a cost given as a matrix (problem.cost.kind = \"matrix\")")
+            );
+        }
+    }
+    if !matrix && source.dimension != target.dimension {
+        let message = format!("source points have dimension {}, target points {}", source.dimension, target.dimension);
+        return Err(input.invalid("problem.target", message));
+    }
+    if matrix && problem.quantity == Quantity::Divergence {
+        let message = "the divergence needs costs within each measure too: give points and a cost of points";
+        return Err(input.invalid("problem.quantity", message));
+    }
+    if let CostInput::Matrix { file, dataset } = &problem.cost {
+        let array = measures::open(input, "problem.cost.file", file, dataset.as_deref())?;
+        if array.shape() != [source.n, target.n] {
+            let message = format!(
+                "the matrix has shape {:?}, but there are {} sources and {} targets",
+                array.shape(),
+                source.n,
+                target.n
+            );
+            return Err(input.invalid("problem.cost.file", message));
+        }
+    }
+    Ok(())
+}
+
+/// The layout that `auto` stands for: replicated points while all of them take less than an eighth of what a rank has.
+pub fn choose_layout(asked: Layout, point_bytes: u64, memory_per_rank: u64) -> Layout {
+    match asked {
+        Layout::Auto if point_bytes > memory_per_rank / 8 => Layout::Ring,
+        Layout::Auto => Layout::Replicated,
+        given => given,
+    }
+}
+
+/// Refuses a cosine cost of a point at the origin.
+pub fn check_norms(input: &Input, key: &str, measure: &Measure) -> Result<()> {
+    match measure.points.chunks(measure.dimension.max(1)).position(|p| p.iter().all(|x| *x == 0.0)) {
+        Some(i) => {
+            let message = format!(
+                "point {} is the origin: the cosine cost needs points with a direction",
+                measure.rows.start + i
+            );
+            Err(input.invalid(key, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether the cost is a sum over the axes of two grids.
+pub fn separable(problem: &ProblemInput, grids: bool) -> bool {
+    grids && matches!(problem.cost, CostInput::SquaredEuclidean { .. })
+}

@@ -1,0 +1,379 @@
+//! The driver: levels of ε, phases of precision, stopping. One step is one step of the method.
+//!
+//! | phase   | passes run in | left when                                                             |
+//! |---------|---------------|-----------------------------------------------------------------------|
+//! | level l | f32 (mixed)   | error ≤ level_tolerance, or no progress: the potentials go to ε_{l+1}  |
+//! | single  | f32 (mixed)   | error ≤ tolerance or at the floor of f32: same potentials, now in f64  |
+//! | double  | f64           | error ≤ tolerance: converged; no progress at the floor of f64: stalled |
+
+use super::certificate::{Certificate, certify};
+use super::dual::{Dual, Penalties, Point, Residual};
+use super::methods::{self, Method};
+use super::passes::{Passes, Precision};
+use super::problem::{MethodInput, PrecisionInput, Switch};
+use crate::error::{Error, Result};
+use crate::state::{Name, Walk};
+
+/// "auto" ε-scaling starts above this ratio of the largest cost to ε.
+const SCALING_RATIO: f64 = 200.0;
+/// A step makes progress when it lowers the best error by this factor.
+const PROGRESS: f64 = 0.8;
+/// Steps without progress after which a level of ε is left, f32 is left (at its floor, anywhere), f64 is stalled.
+const PATIENCE_LEVEL: u64 = 50;
+const PATIENCE_SINGLE: u64 = 8;
+const PATIENCE_SINGLE_ANYWHERE: u64 = 200;
+const PATIENCE_DOUBLE: u64 = 100;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepOutcome {
+    Running,
+    /// The tolerance (or the gap tolerance) is reached, checked in f64.
+    Converged,
+    /// No further progress at this precision; says what was achieved.
+    Stalled(String),
+}
+
+/// What is recorded of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    pub error: Residual,
+    /// Dual value, in units of the cost.
+    pub value: f64,
+    pub epsilon: f64,
+    pub precision: Precision,
+    /// (upper − lower)/|upper| of OT_ε when last certified; ∞ before.
+    pub relative_gap: f64,
+    pub rejected: u64,
+}
+
+/// The result in f64, at the ε asked for.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// f/ε and g/ε.
+    pub psi: Vec<f64>,
+    pub phi: Vec<f64>,
+    pub error: Residual,
+    pub certificate: Certificate,
+}
+
+pub struct Solve {
+    method: Box<dyn Method>,
+    penalties: Penalties,
+    tolerance: f64,
+    level_tolerance: f64,
+    gap_tolerance: Option<f64>,
+    check_every: u64,
+    precision: PrecisionInput,
+    /// ε_0 > … > ε.
+    levels: Vec<f64>,
+    /// The dual at the ε asked for; that of every level follows from it.
+    base: Dual,
+    dual: Dual,
+    scratch: Vec<f64>,
+    state: State,
+}
+
+/// What the driver itself remembers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct State {
+    level: u64,
+    /// 1 while the passes run in f32.
+    single: u64,
+    /// `precision = "f32"` only: 1 while one evaluation in f64 checks what f32 claims, 2 when f32 is at its floor.
+    verify: u64,
+    steps: u64,
+    /// Steps at this level and precision, and how many since the last progress.
+    here: u64,
+    idle: u64,
+    rejected: u64,
+    best: f64,
+    /// Error at which f32 believes itself converged.
+    claim: f64,
+    error: Residual,
+    value: f64,
+    gap: f64,
+}
+
+impl Solve {
+    /// `warm`: target potential g (units of the cost) to start from; then "auto" does no ε-scaling.
+    pub fn new(
+        input: &MethodInput,
+        penalties: Penalties,
+        passes: &mut dyn Passes,
+        warm: Option<&[f64]>,
+    ) -> Result<Self> {
+        let epsilon = passes.epsilon();
+        let (n, m) = (passes.n(), passes.m());
+        let mut method = methods::build(input, penalties, n, m)?;
+        let dual = Dual::new(penalties, epsilon, passes);
+        let scaling = &input.epsilon_scaling;
+        let largest = dual.scale * epsilon;
+        let enabled = match scaling.enabled {
+            Switch::On => true,
+            Switch::Off => false,
+            Switch::Auto => warm.is_none() && largest > SCALING_RATIO * epsilon,
+        };
+        let levels =
+            if enabled { levels(scaling.start.unwrap_or(largest), epsilon, scaling.factor) } else { vec![epsilon] };
+        let mut phi = vec![0.0; m];
+        if let Some(g) = warm {
+            if g.len() != m {
+                return Err(Error::Usage(format!("warm start: {} target potentials for {m} points", g.len())));
+            }
+            if let Some(bad) = g.iter().find(|g| !g.is_finite()) {
+                return Err(Error::Usage(format!("warm start: a target potential is {bad}")));
+            }
+            phi.iter_mut().zip(g).for_each(|(phi, g)| *phi = g / levels[0]);
+        }
+        method.start(&phi);
+        let state = State {
+            level: 0,
+            single: u64::from(input.precision != PrecisionInput::F64),
+            verify: 0,
+            steps: 0,
+            here: 0,
+            idle: 0,
+            rejected: 0,
+            best: f64::INFINITY,
+            claim: input.tolerance,
+            error: Residual::UNKNOWN,
+            value: f64::NAN,
+            gap: f64::INFINITY,
+        };
+        let mut solve = Solve {
+            method,
+            penalties,
+            tolerance: input.tolerance,
+            level_tolerance: scaling.level_tolerance,
+            gap_tolerance: input.gap_tolerance,
+            check_every: input.check_every,
+            precision: input.precision,
+            levels,
+            base: dual,
+            dual,
+            scratch: phi,
+            state,
+        };
+        solve.prepare(passes);
+        Ok(solve)
+    }
+
+    /// Brings the passes to the ε and precision of this state.
+    fn prepare(&mut self, passes: &mut dyn Passes) {
+        let epsilon = self.levels[self.state.level as usize];
+        if passes.epsilon() != epsilon {
+            passes.set_epsilon(epsilon);
+        }
+        if self.dual.epsilon != epsilon {
+            self.dual = self.base.at(self.penalties, epsilon);
+        }
+        let precision = if self.state.single == 1 { Precision::F32 } else { Precision::F64 };
+        if passes.precision() != precision {
+            passes.set_precision(precision);
+        }
+    }
+
+    pub fn step(&mut self, passes: &mut dyn Passes) -> Result<StepOutcome> {
+        let step = self.method.step(&self.dual, passes)?;
+        let mut s = self.state;
+        s.steps += 1;
+        s.here += 1;
+        s.rejected += u64::from(!step.advanced);
+        s.error = step.error;
+        s.value = self.dual.epsilon * step.value;
+        if step.error.l1 <= PROGRESS * s.best {
+            s.best = step.error.l1;
+            s.idle = 0;
+        } else {
+            s.idle += 1;
+        }
+        self.state = s;
+        let last = s.level as usize + 1 == self.levels.len();
+        let outcome = if !last {
+            self.leave_level();
+            StepOutcome::Running
+        } else if s.single == 1 {
+            self.leave_single()
+        } else {
+            self.finish_double()
+        };
+        self.prepare(passes);
+        if last && outcome == StepOutcome::Running {
+            return self.check_gap(passes);
+        }
+        Ok(outcome)
+    }
+
+    fn enter(&mut self) {
+        self.state.here = 0;
+        self.state.idle = 0;
+        self.state.best = f64::INFINITY;
+    }
+
+    fn leave_level(&mut self) {
+        let s = &self.state;
+        if s.error.l1 > self.level_tolerance && s.idle < PATIENCE_LEVEL && !(s.single == 1 && self.at_floor()) {
+            return;
+        }
+        self.method.carry(&self.dual, &mut self.scratch);
+        let ratio = self.levels[s.level as usize] / self.levels[s.level as usize + 1];
+        self.scratch.iter_mut().for_each(|phi| *phi *= ratio);
+        self.method.start(&self.scratch);
+        self.state.level += 1;
+        self.enter();
+    }
+
+    /// f32 cannot be expected to do much better than this error; an estimate, made safe by watching progress.
+    fn floor(&self) -> f64 {
+        if self.state.single == 1 {
+            2f64.powi(-24) * (4.0 + 0.25 * self.dual.scale)
+        } else {
+            2f64.powi(-53) * (64.0 + 4.0 * self.dual.scale)
+        }
+    }
+
+    fn at_floor(&self) -> bool {
+        let s = &self.state;
+        if s.single == 1 {
+            s.error.l1 <= self.floor()
+                || (s.idle >= PATIENCE_SINGLE && s.best <= 64.0 * self.floor())
+                || s.idle >= PATIENCE_SINGLE_ANYWHERE
+        } else {
+            s.idle >= PATIENCE_DOUBLE && s.best <= 1e3 * self.floor()
+        }
+    }
+
+    fn leave_single(&mut self) -> StepOutcome {
+        let floor = self.at_floor();
+        if self.state.error.l1 <= self.state.claim || floor {
+            if self.precision == PrecisionInput::F32 {
+                self.state.verify = if floor { 2 } else { 1 };
+                self.state.claim = 0.5 * self.state.error.l1;
+            }
+            self.state.single = 0;
+            self.method.reevaluate();
+            self.enter();
+        }
+        StepOutcome::Running
+    }
+
+    fn finish_double(&mut self) -> StepOutcome {
+        let error = self.state.error.l1;
+        if error <= self.tolerance {
+            return StepOutcome::Converged;
+        }
+        match self.state.verify {
+            1 => {
+                self.state.verify = 0;
+                self.state.single = 1;
+                self.method.reevaluate();
+                self.enter();
+                StepOutcome::Running
+            }
+            2 => StepOutcome::Stalled(format!(
+                "marginal error {error:.2e} at the floor of f32, tolerance {:.2e}",
+                self.tolerance
+            )),
+            _ if self.at_floor() => StepOutcome::Stalled(format!(
+                "marginal error {:.2e} at the floor of f64 (largest cost / epsilon = {:.1e}), tolerance {:.2e}",
+                self.state.best, self.dual.scale, self.tolerance
+            )),
+            _ => StepOutcome::Running,
+        }
+    }
+
+    fn check_gap(&mut self, passes: &mut dyn Passes) -> Result<StepOutcome> {
+        let Some(tolerance) = self.gap_tolerance else { return Ok(StepOutcome::Running) };
+        if self.state.steps % self.check_every != 0 {
+            return Ok(StepOutcome::Running);
+        }
+        let (_, phi) = self.method.potentials();
+        match certify(passes, self.penalties, phi) {
+            Ok(certificate) => self.state.gap = certificate.regularised.relative_gap(),
+            // The step itself is done; the gap is looked at again after the next check_every steps.
+            Err(Error::Interrupted) => {}
+            Err(other) => return Err(other),
+        }
+        Ok(if self.state.gap <= tolerance { StepOutcome::Converged } else { StepOutcome::Running })
+    }
+
+    pub fn progress(&self) -> Progress {
+        let s = &self.state;
+        Progress {
+            error: s.error,
+            value: s.value,
+            epsilon: self.dual.epsilon,
+            precision: if s.single == 1 { Precision::F32 } else { Precision::F64 },
+            relative_gap: s.gap,
+            rejected: s.rejected,
+        }
+    }
+
+    /// (ψ, φ) at the present level.
+    pub fn potentials(&self) -> (&[f64], &[f64]) {
+        self.method.potentials()
+    }
+
+    /// One more evaluation in f64 at the ε asked for, and the certificate. The state stays as it is; the passes are
+    /// brought back to its ε and precision, but may have forgotten their shifts: save a checkpoint before.
+    pub fn finish(&mut self, passes: &mut dyn Passes) -> Result<Finished> {
+        let epsilon = *self.levels.last().expect("there is always a last level");
+        let ratio = self.dual.epsilon / epsilon;
+        let mut point = Point::new(passes.n(), passes.m());
+        point.phi.copy_from_slice(self.method.potentials().1);
+        point.phi.iter_mut().for_each(|phi| *phi *= ratio);
+        if passes.epsilon() != epsilon {
+            passes.set_epsilon(epsilon);
+        }
+        passes.set_precision(Precision::F64);
+        let result = point.evaluate(&self.base, passes).and_then(|()| certify(passes, self.penalties, &point.phi));
+        self.prepare(passes);
+        let certificate = result?;
+        Ok(Finished { psi: point.psi, phi: point.phi, error: point.error, certificate })
+    }
+
+    /// The whole state, that of the passes included: loading brings the passes to the right ε first.
+    pub fn state(&mut self, passes: &mut dyn Passes, walk: &mut dyn Walk) -> Result<()> {
+        let s = &mut self.state;
+        let mut counts = [s.level, s.single, s.verify, s.steps, s.here, s.idle, s.rejected];
+        let mut scalars = [s.best, s.claim, s.error.l1, s.error.linf, s.value, s.gap];
+        walk.scalar(&COUNTS, counts.as_mut_slice().into())?;
+        walk.scalar(&SCALARS, scalars.as_mut_slice().into())?;
+        [s.level, s.single, s.verify, s.steps, s.here, s.idle, s.rejected] = counts;
+        [s.best, s.claim, s.error.l1, s.error.linf, s.value, s.gap] = scalars;
+        if s.level as usize >= self.levels.len() {
+            return Err(Error::Usage(format!(
+                "the checkpoint is at level {} of epsilon, this problem has {}",
+                s.level,
+                self.levels.len()
+            )));
+        }
+        self.prepare(passes);
+        self.method.state(walk)?;
+        passes.state(walk)
+    }
+}
+
+const COUNTS: Name = Name {
+    name: "driver_counts",
+    units: "1",
+    meaning: "level of epsilon, 1 in f32, verification, steps, steps here, steps since progress, rejected proposals",
+    axes: &["quantity"],
+};
+const SCALARS: Name = Name {
+    name: "driver_scalars",
+    units: "1",
+    meaning: "best error here, error claimed by f32, L1 and Linf error, dual value, relative certified gap",
+    axes: &["quantity"],
+};
+
+/// Geometric from `start` down to ε, in steps of at most 1/factor; ε itself is last, exactly.
+fn levels(start: f64, epsilon: f64, factor: f64) -> Vec<f64> {
+    if start <= epsilon {
+        return vec![epsilon];
+    }
+    let count = ((epsilon / start).ln() / factor.ln()).ceil().max(1.0) as usize;
+    let mut levels: Vec<f64> = (0..count).map(|l| start * (epsilon / start).powf(l as f64 / count as f64)).collect();
+    levels.push(epsilon);
+    levels
+}

@@ -1,0 +1,440 @@
+//! `transport` as a [`Solver`]: input in, steps, certificates and derived results out.
+
+use std::path::Path;
+
+use super::certificate::Interval;
+use super::colour::Palette;
+use super::distributed::PassData;
+use super::dual::Penalties;
+use super::kernels::Level;
+use super::measures::{self, Measure};
+use super::names::*;
+use super::passes::{Passes, Precision};
+use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput};
+use super::results;
+use super::setup::{self, Builder, Marginal};
+use super::solve::{Finished, Solve, StepOutcome};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::io::Image;
+use crate::io::read::Reader;
+use crate::math::sum::tree_sum;
+use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::state::{Data, Hyperslab, Name, Walk};
+use crate::team::{Partition, Solo, Team, machine};
+
+/// A problem of the room, at any stage of its solution.
+pub struct Transport {
+    problem: ProblemInput,
+    source: Marginal,
+    target: Marginal,
+    /// Balanced problems are solved at unit mass and scaled back by this.
+    mass: f64,
+    notes: Vec<String>,
+    epsilon: f64,
+    pair: PassData,
+    solve: Solve,
+    /// Potentials of atoms without mass, by one more pass.
+    extensions: (Option<PassData>, Option<PassData>),
+    level: Level,
+    rank: usize,
+    steps: u64,
+    done: Option<Done>,
+}
+
+/// What `finish` makes.
+struct Done {
+    finished: Finished,
+    /// f and g of all atoms, in units of the cost.
+    source_potential: Vec<f64>,
+    target_potential: Vec<f64>,
+    derived: Derived,
+}
+
+/// Derived results, whole on every rank or made where they are owned.
+#[derive(Default)]
+struct Derived {
+    barycentric_map: Option<Vec<f64>>,
+    point_gradient: Option<Vec<f64>>,
+    plan: Option<(Vec<u64>, Vec<u64>, Vec<f64>)>,
+    transferred: Option<Vec<u8>>,
+}
+
+/// The lowest kernel level of all ranks, or the one asked for where every rank has it.
+pub fn agree_on_level(input: &Input, team: &dyn Team) -> Result<Level> {
+    use crate::input::KernelLevel;
+    let mine = Level::detect();
+    let common = team.min(mine as usize as f64) as usize;
+    let common = Level::from_index(common).expect("a level of some rank");
+    let asked = match input.run.kernels {
+        KernelLevel::Auto => return Ok(common),
+        KernelLevel::Portable => Level::Portable,
+        KernelLevel::Avx2 => Level::Avx2,
+        KernelLevel::Avx512 => Level::Avx512,
+    };
+    if asked > common {
+        let message = format!("not every rank's processor has it; the best that all have is \"{}\"", common.name());
+        return Err(input.invalid("run.kernels", message));
+    }
+    Ok(asked)
+}
+
+pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
+    let problem: ProblemInput = input.problem()?;
+    let method: MethodInput = input.method()?;
+    let outlines = (
+        team.agree(measures::outline(input, "problem.source", &problem.source))?,
+        team.agree(measures::outline(input, "problem.target", &problem.target))?,
+    );
+    team.agree(setup::check_pair(input, &problem, &outlines.0, &outlines.1))?;
+    let level = agree_on_level(input, team)?;
+    let mut source = measures::load(input, "problem.source", 0, &problem.source, team)?;
+    let mut target = measures::load(input, "problem.target", 1, &problem.target, team)?;
+    if matches!(problem.cost, CostInput::Cosine {}) {
+        team.agree(setup::check_norms(input, "problem.source", &source))?;
+        team.agree(setup::check_norms(input, "problem.target", &target))?;
+    }
+    let weights = team.agree(setup::reconcile(input, &problem, &mut source, &mut target))?;
+    let (source, target) = (setup::keep(source), setup::keep(target));
+    let point_bytes = 8 * (source.measure.n * source.measure.dimension + target.measure.n * target.measure.dimension);
+    let memory = team.min(machine::memory_per_rank(team) as f64) as u64;
+    let layout = setup::choose_layout(method.layout, point_bytes as u64, memory);
+    let builder = Builder { input, problem: &problem, method: &method, level, layout, team };
+
+    let mut pair = builder.passes(source.kept(), target.kept(), 1.0)?;
+    let epsilon = builder.epsilon(&mut pair);
+    if !(epsilon > 0.0 && epsilon.is_finite()) {
+        let message = format!("ε is {epsilon} in units of the cost: the cost is constant, give an absolute epsilon");
+        return Err(input.invalid("problem.epsilon", message));
+    }
+    pair.with(team).set_epsilon(epsilon);
+    let extensions = (
+        (!source.dropped.is_empty()).then(|| builder.passes(source.dropped(), target.kept(), epsilon)).transpose()?,
+        (!target.dropped.is_empty()).then(|| builder.passes(source.kept(), target.dropped(), epsilon)).transpose()?,
+    );
+    let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
+    let warm = match &method.warm_start {
+        Some(file) => Some(team.agree(read_warm_start(input, file, &target))?),
+        None => None,
+    };
+    let solve =
+        Solve::new(&method, penalties, &mut pair.with(team), warm.as_deref()).map_err(|e| named(input, &method, e))?;
+    Ok(Box::new(Transport {
+        problem,
+        source,
+        target,
+        mass: weights.mass,
+        notes: weights.notes,
+        epsilon,
+        pair,
+        solve,
+        extensions,
+        level,
+        rank: team.rank(),
+        steps: 0,
+        done: None,
+    }))
+}
+
+/// A refusal by the method, at the key that names it.
+fn named(input: &Input, method: &MethodInput, error: Error) -> Error {
+    match error {
+        Error::Usage(message) if method.warm_start.is_some() && message.starts_with("warm start") => {
+            input.invalid("method.warm_start", message)
+        }
+        Error::Usage(message) => input.invalid("method.name", message),
+        other => other,
+    }
+}
+
+/// The target potential of an earlier output.h5, on the atoms kept here.
+fn read_warm_start(input: &Input, file: &Path, target: &Marginal) -> Result<Vec<f64>> {
+    let key = "method.warm_start";
+    let path = input.resolve(file);
+    let g = Reader::open(&path)
+        .and_then(|r| r.array("/state/target_potential"))
+        .map_err(|e| input.invalid(key, format!("no target potential to start from: {e}")))?
+        .values;
+    if g.len() != target.measure.n {
+        return Err(input.invalid(key, format!("{} potentials for {} target points", g.len(), target.measure.n)));
+    }
+    Ok(target.kept.iter().map(|j| g[j]).collect())
+}
+
+impl Transport {
+    /// Values at the kept atoms and at the dropped ones, in the order of the measure.
+    fn whole(marginal: &Marginal, kept: &[f64], dropped: &[f64]) -> Vec<f64> {
+        let mut all = vec![0.0; marginal.measure.n];
+        marginal.kept.iter().zip(kept).chain(marginal.dropped.iter().zip(dropped)).for_each(|(i, v)| all[i] = *v);
+        all
+    }
+
+    /// An interval for the problem as asked, from one at unit mass: OT_ε(Ma, Mb) = M OT_ε(a, b) + ε (M² − M − M ln M).
+    fn scaled(&self, value: f64, epsilon: f64) -> f64 {
+        let m = self.mass;
+        if m == 1.0 { value } else { m * value + epsilon * (m * m - m - m * m.ln()) }
+    }
+
+    /// The same with the rounding of that map.
+    fn scaled_interval(&self, interval: Interval, epsilon: f64) -> ErrorBar {
+        let (low, high) = (self.scaled(interval.lower, epsilon), self.scaled(interval.upper, epsilon));
+        if self.mass == 1.0 {
+            return ErrorBar::Interval(low, high);
+        }
+        let m = self.mass;
+        let room = 8.0
+            * f64::EPSILON
+            * (m * interval.lower.abs().max(interval.upper.abs()) + epsilon * (m * m + m + (m * m.ln()).abs()));
+        ErrorBar::Interval(low - room, high + room)
+    }
+
+    fn own_rows(marginal: &Marginal, team: &dyn Team) -> std::ops::Range<usize> {
+        Partition::new(marginal.measure.n, team.rank(), team.size()).mine()
+    }
+
+    fn wants(&self, result: DerivedResult) -> bool {
+        self.problem.results.contains(&result)
+    }
+}
+
+/// Walks a whole vector as a block of which each rank writes its rows.
+fn walk_rows(walk: &mut dyn Walk, name: &Name, measure: &Measure, width: &[usize], whole: &mut [f64]) -> Result<()> {
+    let per_row: usize = width.iter().product();
+    let mut global = vec![measure.n];
+    global.extend_from_slice(width);
+    let rows = measure.rows.clone();
+    let mine = &mut whole[rows.start * per_row..rows.end * per_row];
+    walk.block(name, &global, &Hyperslab::rows(rows, width), Data::F64(mine))
+}
+
+fn walk_image(walk: &mut dyn Walk, name: &Name, image: &Image, rank: usize, bytes: &mut [u8]) -> Result<()> {
+    let mine = if rank == 0 { 0..image.rows } else { image.rows..image.rows };
+    let values = if rank == 0 { bytes } else { &mut [] };
+    let global = [image.rows, image.cols, 3];
+    walk.block(name, &global, &Hyperslab::rows(mine, &[image.cols, 3]), Data::U8(values))
+}
+
+impl Solver for Transport {
+    fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
+        let outcome = self.solve.step(&mut self.pair.with(team))?;
+        self.steps += 1;
+        Ok(match outcome {
+            StepOutcome::Running => Status::Running,
+            StepOutcome::Converged => Status::Finished(Outcome::Reached),
+            StepOutcome::Stalled(achieved) => Status::Finished(Outcome::Stalled(achieved)),
+        })
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.scalar(&STEPS, (&mut self.steps).into())?;
+        // Nothing of the state's walk needs the other ranks.
+        self.solve.state(&mut self.pair.with(&Solo), walk)?;
+        if let Some(done) = &mut self.done {
+            walk_rows(walk, &SOURCE_POTENTIAL, &self.source.measure, &[], &mut done.source_potential)?;
+            walk_rows(walk, &TARGET_POTENTIAL, &self.target.measure, &[], &mut done.target_potential)?;
+        }
+        Ok(())
+    }
+
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let mut epsilon = self.epsilon;
+        walk.scalar(&EPSILON, (&mut epsilon).into())?;
+        for (marginal, points, weights, shape) in [
+            (&self.source, &SOURCE_POINTS, &SOURCE_WEIGHTS, &SOURCE_SHAPE),
+            (&self.target, &TARGET_POINTS, &TARGET_WEIGHTS, &TARGET_SHAPE),
+        ] {
+            let measure = &marginal.measure;
+            if measure.dimension > 0 {
+                let global = [measure.n, measure.dimension];
+                let mine = Hyperslab::rows(measure.rows.clone(), &global[1..]);
+                walk.block(points, &global, &mine, (&mut measure.points.to_vec()).into())?;
+            }
+            walk_rows(walk, weights, measure, &[], &mut measure.weights.to_vec())?;
+            if let Some(axes) = &measure.axes {
+                let mut lengths: Vec<u64> = axes.iter().map(|axis| axis.len() as u64).collect();
+                walk.scalar(shape, (&mut lengths).into())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self) -> Vec<(Name, f64)> {
+        let p = self.solve.progress();
+        vec![
+            (MARGINAL_ERROR, p.error.l1),
+            (MARGINAL_ERROR_MAX, p.error.linf),
+            (DUAL_VALUE, self.scaled(p.value, p.epsilon)),
+            (RECORDED_EPSILON, p.epsilon),
+            (ARITHMETIC, f64::from(u8::from(p.precision == Precision::F32))),
+            (RELATIVE_GAP, p.relative_gap),
+        ]
+    }
+
+    fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        let finished = self.solve.finish(&mut self.pair.with(team))?;
+        let mut dropped = (Vec::new(), Vec::new());
+        if let Some(passes) = &mut self.extensions.0 {
+            dropped.0 = vec![0.0; self.source.dropped.len()];
+            passes.with(team).soft_rows(&finished.phi, &mut dropped.0)?;
+        }
+        if let Some(passes) = &mut self.extensions.1 {
+            dropped.1 = vec![0.0; self.target.dropped.len()];
+            passes.with(team).soft_cols(&finished.psi, &mut dropped.1)?;
+        }
+        // Unit mass to the mass asked for: f + g lowers by ε ln M, split evenly.
+        let shift = 0.5 * self.epsilon * self.mass.ln();
+        let potential = |marginal: &Marginal, kept: &[f64], dropped: &[f64]| {
+            let mut whole = Transport::whole(marginal, kept, dropped);
+            whole.iter_mut().for_each(|v| *v = self.epsilon * *v - shift);
+            whole
+        };
+        let source_potential = potential(&self.source, &finished.psi, &dropped.0);
+        let target_potential = potential(&self.target, &finished.phi, &dropped.1);
+        let derived = self.derive(&finished, &dropped.0, team)?;
+        self.done = Some(Done { finished, source_potential, target_potential, derived });
+        Ok(())
+    }
+
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let Some(done) = &mut self.done else { return Ok(()) };
+        let (source, target) = (&self.source.measure, &self.target.measure);
+        if let Some(map) = &mut done.derived.barycentric_map {
+            walk_rows(walk, &BARYCENTRIC_MAP, source, &[source.dimension], map)?;
+        }
+        if let Some(gradient) = &mut done.derived.point_gradient {
+            walk_rows(walk, &POINT_GRADIENT, source, &[source.dimension], gradient)?;
+        }
+        if self.problem.results.contains(&DerivedResult::Gradients) {
+            // OT is linear in (f, g) to first order; on weights of fixed sum a constant does not matter: centred.
+            for (name, measure, potential) in [
+                (&SOURCE_WEIGHT_GRADIENT, source, &done.source_potential),
+                (&TARGET_WEIGHT_GRADIENT, target, &done.target_potential),
+            ] {
+                let mean = tree_sum(potential.len(), |i| potential[i] * measure.weights[i])
+                    / tree_sum(potential.len(), |i| measure.weights[i]);
+                let mut centred: Vec<f64> = potential.iter().map(|f| f - mean).collect();
+                walk_rows(walk, name, measure, &[], &mut centred)?;
+            }
+        }
+        if let Some((rows, columns, mass)) = &mut done.derived.plan {
+            let all = Hyperslab::rows(if self.rank == 0 { 0..mass.len() } else { mass.len()..mass.len() }, &[]);
+            let (global, held) = ([mass.len()], if self.rank == 0 { mass.len() } else { 0 });
+            walk.block(&PLAN_ROWS, &global, &all, Data::U64(&mut rows[..held]))?;
+            walk.block(&PLAN_COLUMNS, &global, &all, Data::U64(&mut columns[..held]))?;
+            walk.block(&PLAN_MASS, &global, &all, Data::F64(&mut mass[..held]))?;
+        }
+        if let (Some(photo), Some(transferred)) = (&source.photo, &mut done.derived.transferred) {
+            walk_image(walk, &SOURCE_IMAGE, &photo.image, self.rank, &mut photo.image.bytes())?;
+            walk_image(walk, &TRANSFERRED_IMAGE, &photo.image, self.rank, transferred)?;
+        }
+        if let (Some(_), Some(photo)) = (&source.photo, &target.photo) {
+            walk_image(walk, &TARGET_IMAGE, &photo.image, self.rank, &mut photo.image.bytes())?;
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Vec<Number> {
+        let number = |name, unit, meaning, value, error| Number { name, unit, meaning, value, error };
+        let progress = self.solve.progress();
+        let mut numbers = Vec::new();
+        if let Some(Done { finished: Finished { certificate: c, error, .. }, .. }) = &self.done {
+            let dual = self.scaled(c.dual, self.epsilon);
+            let cost = self.scaled(c.transport_cost, 0.0);
+            numbers.extend([
+                number(
+                    "regularised_cost",
+                    "cost",
+                    "OT_eps: dual value, certified interval",
+                    dual,
+                    self.scaled_interval(c.regularised, self.epsilon),
+                ),
+                number(
+                    "unregularised_cost",
+                    "cost",
+                    "OT_0: cost of the rounded plan, certified interval",
+                    cost,
+                    self.scaled_interval(c.unregularised, 0.0),
+                ),
+                number("marginal_error", "1", "(|P1-a|_1 + |P'1-b|_1) / mass, in f64", error.l1, ErrorBar::None),
+                number(
+                    "marginal_error_max",
+                    "1",
+                    "largest entry of the marginal errors / mass, in f64",
+                    error.linf,
+                    ErrorBar::None,
+                ),
+                number("transported_mass", "1", "total mass of the plan", self.mass * c.mass, ErrorBar::None),
+            ]);
+        } else {
+            numbers.push(number(
+                "marginal_error",
+                "1",
+                "(|P1-a|_1 + |P'1-b|_1) / mass",
+                progress.error.l1,
+                ErrorBar::None,
+            ));
+        }
+        numbers.push(number("epsilon", "cost", "regularisation", self.epsilon, ErrorBar::None));
+        numbers.push(number("iterations", "1", "steps of the method", self.steps as f64, ErrorBar::None));
+        numbers
+    }
+
+    fn work(&self) -> (f64, &'static str) {
+        (self.pair.entries(), "entries")
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        notes.push(format!("kernels: {}", self.level.name()));
+        notes
+    }
+
+    fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {
+        let Some(Done { derived: Derived { transferred: Some(bytes), .. }, .. }) = &self.done else {
+            return Ok(Vec::new());
+        };
+        let photo = self.source.measure.photo.as_ref().expect("a transferred image has a photograph");
+        let written = if team.rank() == 0 {
+            let rgb = bytes.iter().map(|v| f64::from(*v) / 255.0).collect();
+            Image { rgb, ..photo.image }.write_png(&dir.join("transferred.png"))
+        } else {
+            Ok(())
+        };
+        team.agree(written)?;
+        Ok(vec!["transferred.png".into()])
+    }
+}
+
+impl Transport {
+    fn derive(&mut self, finished: &Finished, dropped_psi: &[f64], team: &dyn Team) -> Result<Derived> {
+        let mut derived = Derived::default();
+        let photo = self.source.measure.photo.clone().filter(|_| self.target.measure.photo.is_some());
+        if self.wants(DerivedResult::BarycentricMap) || photo.is_some() {
+            let d = self.source.measure.dimension;
+            let kept = results::barycentric_map(&mut self.pair, team, &finished.psi, &finished.phi)?;
+            let mut map = vec![f64::NAN; self.source.measure.n * d];
+            let mut place = |atoms: &setup::Subset, rows: &[f64]| {
+                atoms.iter().zip(rows.chunks(d)).for_each(|(i, row)| map[i * d..(i + 1) * d].copy_from_slice(row));
+            };
+            place(&self.source.kept, &kept);
+            if let Some(passes) = &mut self.extensions.0 {
+                place(&self.source.dropped, &results::barycentric_map(passes, team, dropped_psi, &finished.phi)?);
+            }
+            if let Some(photo) = photo {
+                let palette = Palette::of(&photo.image.bytes(), photo.space, photo.levels);
+                derived.transferred = Some(palette.recolour(&photo.image.bytes(), &map));
+            }
+            derived.barycentric_map = Some(map);
+        }
+        if self.wants(DerivedResult::PlanEntries) {
+            let count = self.problem.plan_entries;
+            let (rows, columns, mut mass) =
+                results::largest_entries(&mut self.pair, team, &finished.psi, &finished.phi, count);
+            let original =
+                |kept: &setup::Subset, at: Vec<u64>| at.iter().map(|&k| kept.atom(k as usize) as u64).collect();
+            mass.iter_mut().for_each(|p| *p *= self.mass);
+            derived.plan = Some((original(&self.source.kept, rows), original(&self.target.kept, columns), mass));
+        }
+        Ok(derived)
+    }
+}

@@ -1,0 +1,55 @@
+//! Equality, no tolerance: the same bits on any number of ranks and threads, for every kind of problem.
+
+mod common;
+
+use std::sync::Mutex;
+
+use common::{Left, Stored};
+use spanwise::team::threads;
+
+fn run(text: &str, ranks: usize, steps: u64) -> Left {
+    let (state, results) = (Mutex::new(Stored::new()), Mutex::new(Stored::new()));
+    let mut reports = threads::run(ranks, |team| {
+        let mut solver = common::build(text, team);
+        let (made, _) = common::advance(solver.as_mut(), team, 0, steps);
+        (common::leave(solver.as_mut(), team, made, &state, &results), made)
+    });
+    assert!(reports.windows(2).all(|pair| pair[0] == pair[1]), "ranks report different numbers");
+    let (report, steps) = reports.pop().unwrap();
+    Left { state: state.into_inner().unwrap(), results: results.into_inner().unwrap(), report, steps }
+}
+
+#[test]
+fn same_bits_on_1_to_7_ranks_for_every_kind_of_problem() {
+    for (name, text) in common::problems() {
+        let one = run(&text, 1, 25);
+        for ranks in 2..=7 {
+            let many = run(&text, ranks, 25);
+            for (key, value) in &one.state {
+                assert_eq!(many.state.get(key), Some(value), "{name}: state {key} on {ranks} ranks");
+            }
+            assert_eq!(many, one, "{name}: {ranks} ranks");
+        }
+    }
+}
+
+#[test]
+fn same_bits_on_1_2_and_5_threads() {
+    for (name, text) in common::problems().into_iter().take(8) {
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (state, results) = (Mutex::new(Stored::new()), Mutex::new(Stored::new()));
+                let team = spanwise::team::Solo;
+                let mut solver = common::build(&text, &team);
+                let (made, _) = common::advance(solver.as_mut(), &team, 0, 20);
+                let report = common::leave(solver.as_mut(), &team, made, &state, &results);
+                (state.into_inner().unwrap(), results.into_inner().unwrap(), report)
+            })
+        };
+        let one = with(1);
+        for threads in [2, 5] {
+            assert_eq!(with(threads), one, "{name}: {threads} threads");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Stopping does not matter: stop at any step, go on with another number of ranks, and end with the same bits in state,
+//! results and report.
+
+mod common;
+
+use std::sync::Mutex;
+
+use common::{Load, Save, Stored};
+use spanwise::team::threads;
+
+type End = (Stored, Stored, Vec<(String, u64)>, u64);
+
+fn whole(text: &str, limit: u64) -> End {
+    let (state, results) = (Mutex::new(Stored::new()), Mutex::new(Stored::new()));
+    let (report, steps) = threads::run(1, |team| {
+        let mut solver = common::build(text, team);
+        let (steps, _) = common::advance(solver.as_mut(), team, 0, limit);
+        (common::leave(solver.as_mut(), team, steps, &state, &results), steps)
+    })
+    .remove(0);
+    (state.into_inner().unwrap(), results.into_inner().unwrap(), report, steps)
+}
+
+fn interrupted(text: &str, stop: u64, limit: u64) -> End {
+    let saved = Mutex::new(Stored::new());
+    threads::run(3, |team| {
+        let mut solver = common::build(text, team);
+        common::advance(solver.as_mut(), team, 0, stop);
+        solver.state(&mut Save(&saved)).unwrap();
+    });
+    let saved = saved.into_inner().unwrap();
+    let (state, results) = (Mutex::new(Stored::new()), Mutex::new(Stored::new()));
+    let (report, steps) = threads::run(2, |team| {
+        let mut solver = common::build(text, team);
+        solver.state(&mut Load(&saved)).unwrap();
+        let (steps, _) = common::advance(solver.as_mut(), team, stop, limit);
+        (common::leave(solver.as_mut(), team, steps, &state, &results), steps)
+    })
+    .remove(0);
+    (state.into_inner().unwrap(), results.into_inner().unwrap(), report, steps)
+}
+
+#[test]
+fn a_run_stopped_in_any_phase_ends_as_if_it_had_not_been() {
+    for (name, text) in common::problems() {
+        let limit = 40;
+        let truth = whole(&text, limit);
+        for stop in [1, 2, 3, 5, 8, 13, 21].into_iter().filter(|&stop| stop < truth.3) {
+            let end = interrupted(&text, stop, limit);
+            for (key, value) in &truth.0 {
+                assert_eq!(end.0.get(key), Some(value), "{name}: state {key} after a stop at step {stop}");
+            }
+            assert_eq!(end, truth, "{name}: stopped at step {stop}");
+        }
+    }
+}
