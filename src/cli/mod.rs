@@ -107,6 +107,9 @@ fn together(arguments: &Arguments, style: Style) -> u8 {
             if team.rank() == 0 {
                 complain(&error, &arguments.common);
             }
+            if error.exit_code() == 1 {
+                team::end_after_failure(team);
+            }
             error.exit_code()
         }
     }

@@ -42,10 +42,11 @@ pub struct PassData {
     sweeps: f64,
     entries: f64,
     /// Which of [`STATE_NAMES`] this is.
-    pub problem: usize,
+    problem: usize,
 }
 
 impl PassData {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         geometry: Box<dyn Geometry>,
         a: Arc<[f64]>,
@@ -54,6 +55,7 @@ impl PassData {
         scale: Scale,
         bandwidth: f64,
         stored_limit: u64,
+        problem: usize,
     ) -> Self {
         assert_eq!((a.len(), b.len()), (geometry.n(), geometry.m()));
         PassData {
@@ -69,7 +71,7 @@ impl PassData {
             stored: None,
             sweeps: 0.0,
             entries: 0.0,
-            problem: 0,
+            problem,
         }
     }
 
@@ -359,7 +361,8 @@ impl Passes for TeamPasses<'_> {
             data.entries += data.geometry.n() as f64 * data.geometry.m() as f64;
             data.sweeps += 1.0;
             // Storing costs about two sweeps: not for the one evaluation in f64 that confirms a solution.
-            let stored_limit = if data.sweeps > 2.0 || data.scale.precision == Precision::F32 { data.stored_limit } else { 0 };
+            let stored_limit =
+                if data.sweeps > 2.0 || data.scale.precision == Precision::F32 { data.stored_limit } else { 0 };
             let iteration = sweep::Iteration {
                 geometry: data.geometry.as_mut(),
                 scale: data.scale,

@@ -9,6 +9,7 @@
 //! how · [`certificate`] what is certain · [`exact`] what is true · [`setup`], [`distributed`] ranks and layouts ·
 //! [`kernels`] arithmetic.
 
+pub mod backend;
 pub mod certificate;
 mod check;
 pub mod colour;
@@ -21,6 +22,7 @@ pub mod generated;
 pub mod geometry;
 pub mod grid;
 pub mod kernels;
+pub mod largest;
 pub mod measures;
 pub mod methods;
 mod names;

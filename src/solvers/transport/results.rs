@@ -6,36 +6,43 @@ use rayon::prelude::*;
 
 use super::derived;
 use super::distributed::{PassData, TeamPasses};
-use super::geometry::{Scale, Side};
+use super::geometry::{Geometry, Scale, Side};
 use super::kernels::PointCost;
+use super::largest::{Largest, merged, order};
 use super::passes::{Passes, Precision};
 use crate::error::{Error, Result};
 use crate::math::elementary::{exp, ln};
 use crate::team::Team;
 
-/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d, whole on every rank.
-pub fn barycentric_map(pair: &mut PassData, team: &dyn Team, psi: &[f64], phi: &[f64]) -> Result<Vec<f64>> {
-    let (n, d) = (pair.geometry.n(), pair.geometry.dimension());
+/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d, whole on every rank. `coordinates`: those of all targets, three (the last
+/// time fewer) at a time, each m×k.
+pub fn barycentric_map(
+    passes: &mut dyn Passes,
+    psi: &[f64],
+    phi: &[f64],
+    d: usize,
+    coordinates: Vec<Vec<f64>>,
+) -> Result<Vec<f64>> {
+    let (n, m) = (passes.n(), passes.m());
     let mut map = vec![0.0; n * d];
-    // Three coordinates at a time: O(n + m) memory in every layout.
-    for first in (0..d).step_by(3) {
-        let width = (d - first).min(3);
-        let y = target_coordinates(pair, team, first..first + width);
-        let part = derived::barycentric_map(&mut pair.with(team), psi, phi, &y, width)?;
+    let mut first = 0;
+    for y in coordinates {
+        let width = y.len() / m;
+        let part = derived::barycentric_map(passes, psi, phi, &y, width)?;
         for (point, part) in map.chunks_mut(d).zip(part.chunks(width)) {
             point[first..first + width].copy_from_slice(part);
         }
+        first += width;
     }
     Ok(map)
 }
 
 /// Some coordinates of all targets, m×k.
-fn target_coordinates(pair: &PassData, team: &dyn Team, coordinates: Range<usize>) -> Vec<f64> {
-    let (_, points) = pair.geometry.target_points();
-    let mine: Vec<f64> =
-        points.chunks(pair.geometry.dimension()).flat_map(|y| &y[coordinates.clone()]).copied().collect();
+pub fn target_coordinates(geometry: &dyn Geometry, team: &dyn Team, coordinates: Range<usize>) -> Vec<f64> {
+    let (_, points) = geometry.target_points();
+    let mine: Vec<f64> = points.chunks(geometry.dimension()).flat_map(|y| &y[coordinates.clone()]).copied().collect();
     // Only replicated points can be swept.
-    if pair.geometry.sweeps() { mine } else { team.gather(&mine) }
+    if geometry.sweeps() { mine } else { team.gather(&mine) }
 }
 
 /// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik, by moments of the plan for the squared distance, else entry by entry in
@@ -49,16 +56,26 @@ pub fn point_gradient(passes: &mut TeamPasses<'_>, psi: &[f64], phi: &[f64], out
     let owned = data.geometry.owned(Side::Source, team);
     let mut mine = vec![0.0; owned.len() * d];
     if cost == PointCost::Squared {
-        let map = barycentric_map(data, team, psi, phi)?;
+        // Σ_j P_ij y_j, three coordinates at a time, with the mass beside them.
+        let mut map = vec![0.0; n * d];
+        for first in (0..d).step_by(3) {
+            let width = (d - first).min(3);
+            let y = target_coordinates(data.geometry.as_ref(), team, first..first + width);
+            let mut part = vec![0.0; n * width];
+            data.with(team).plan_rows(psi, phi, &y, width, &mut part)?;
+            for (row, part) in map.chunks_mut(d).zip(part.chunks(width)) {
+                row[first..first + width].copy_from_slice(part);
+            }
+        }
         let mut mass = vec![0.0; n];
         data.with(team).plan_rows(psi, phi, &vec![1.0; m], 1, &mut mass)?;
         let (held, x) = data.geometry.source_points();
         for (out, i) in mine.chunks_mut(d).zip(owned) {
             let x = &x[(i - held.start) * d..(i - held.start + 1) * d];
-            (0..d).for_each(|k| out[k] = 2.0 * mass[i] * (x[k] - map[i * d + k]));
+            (0..d).for_each(|k| out[k] = 2.0 * (mass[i] * x[k] - map[i * d + k]));
         }
     } else {
-        let y = target_coordinates(data, team, 0..d);
+        let y = target_coordinates(data.geometry.as_ref(), team, 0..d);
         let (s, h) = (log_mass(psi, &data.a), log_mass(phi, &data.b));
         let (held, x) = data.geometry.source_points();
         let epsilon = data.scale.epsilon;
@@ -151,67 +168,4 @@ pub fn largest_entries(
     all.sort_by(order);
     all.truncate(count);
     all.into_iter().map(|(z, i, j)| (i, j, exp(z))).collect()
-}
-
-type Entry = (f64, u64, u64);
-
-/// Decreasing mass, then increasing row and column: a total order, so that the result does not depend on who found it.
-fn order(a: &Entry, b: &Entry) -> std::cmp::Ordering {
-    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
-}
-
-fn merged(mut a: Vec<Entry>, b: Vec<Entry>, count: usize) -> Vec<Entry> {
-    a.extend(b);
-    a.sort_by(order);
-    a.truncate(count);
-    a
-}
-
-/// Keeps the largest entries offered: a buffer of twice the count, cut down when full.
-struct Largest {
-    count: usize,
-    held: Vec<Entry>,
-    /// Nothing below this can be among the largest.
-    threshold: f64,
-}
-
-impl Largest {
-    fn new(count: usize) -> Self {
-        Largest { count, held: Vec::new(), threshold: f64::NEG_INFINITY }
-    }
-
-    fn offer(&mut self, entry: Entry) {
-        if entry.0 < self.threshold || self.count == 0 {
-            return;
-        }
-        self.held.push(entry);
-        if self.held.len() >= 2 * self.count + 1024 {
-            self.held.select_nth_unstable_by(self.count - 1, order);
-            self.held.truncate(self.count);
-            self.threshold = self.held.iter().map(|e| e.0).fold(f64::INFINITY, f64::min);
-        }
-    }
-
-    fn sorted(mut self) -> Vec<Entry> {
-        self.held.sort_by(order);
-        self.held.truncate(self.count);
-        self.held
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_of_100_000_offers_are_those_of_a_full_sort() {
-        let entries: Vec<Entry> =
-            (0..100_000u64).map(|k| ((k.wrapping_mul(2_654_435_761) % 9973) as f64, k / 300, k % 300)).collect();
-        let mut sorted = entries.clone();
-        sorted.sort_by(order);
-        sorted.truncate(700);
-        let mut largest = Largest::new(700);
-        entries.iter().for_each(|&e| largest.offer(e));
-        assert_eq!(largest.sorted(), sorted);
-    }
 }

@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
+use super::backend::Backend;
 use super::certificate::Interval;
 use super::colour::Palette;
 use super::derived::{gradients, plan_entries};
-use super::distributed::PassData;
 use super::divergence::{Divergence, Three};
 use super::dual::Penalties;
 use super::kernels::Level;
 use super::measures::{self, Measure};
 use super::names::*;
-use super::passes::{Passes, Precision};
+use super::passes::Precision;
 use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput, Quantity};
-use super::results;
 use super::setup::{self, Builder, Marginal};
 use super::solve::{Finished, Progress, Solve, StepOutcome};
 use crate::error::{Error, Result};
@@ -36,7 +35,7 @@ pub struct Transport {
     epsilon: f64,
     work: Work,
     /// Potentials of atoms without mass, by one more pass.
-    extensions: (Option<PassData>, Option<PassData>),
+    extensions: (Option<Backend>, Option<Backend>),
     level: Level,
     rank: usize,
     steps: u64,
@@ -45,13 +44,13 @@ pub struct Transport {
 
 /// The problems of a run and how far they are.
 enum Work {
-    Transport { pair: PassData, solve: Solve },
-    Divergence { pairs: Box<[PassData; 3]>, solve: Divergence },
+    Transport { pair: Backend, solve: Solve },
+    Divergence { pairs: Box<[Backend; 3]>, solve: Divergence },
 }
 
 impl Work {
     /// The problem (a, b).
-    fn pair(&mut self) -> &mut PassData {
+    fn pair(&mut self) -> &mut Backend {
         match self {
             Work::Transport { pair, .. } => pair,
             Work::Divergence { pairs, .. } => &mut pairs[0],
@@ -67,10 +66,9 @@ impl Work {
 }
 
 /// Calls `act` with the passes of the three problems of a divergence.
-fn with_three<R>(pairs: &mut [PassData; 3], team: &dyn Team, act: impl FnOnce(&mut Three) -> R) -> R {
+fn with_three<R>(pairs: &mut [Backend; 3], team: &dyn Team, act: impl FnOnce(&mut Three) -> R) -> R {
     let [ab, aa, bb] = pairs;
-    let (mut ab, mut aa, mut bb) = (ab.with(team), aa.with(team), bb.with(team));
-    act(&mut Three { ab: &mut ab, aa: &mut aa, bb: &mut bb })
+    ab.run(team, |ab| aa.run(team, |aa| bb.run(team, |bb| act(&mut Three { ab, aa, bb }))))
 }
 
 /// What `finish` makes.
@@ -134,22 +132,27 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         team.agree(setup::check_norms(input, "problem.target", &target))?;
     }
     let weights = team.agree(setup::reconcile(input, &problem, &mut source, &mut target))?;
-    let (source, target) = (setup::keep(source), setup::keep(target));
+    let grid = setup::separable(&problem, source.axes.is_some() && target.axes.is_some());
+    let (source, target) = (setup::keep(source, grid), setup::keep(target, grid));
     let point_bytes = 8 * (source.measure.n * source.measure.dimension + target.measure.n * target.measure.dimension);
     let memory = team.min(machine::memory_per_rank(team) as f64) as u64;
     let layout = setup::choose_layout(method.layout, point_bytes as u64, memory);
     let builder = Builder { input, problem: &problem, method: &method, level, layout, team };
 
-    let mut pair = builder.passes(source.kept(), target.kept(), 1.0)?;
+    let mut pair = builder.passes(source.kept(), target.kept(), 1.0, 0)?;
     let epsilon = builder.epsilon(&mut pair);
     if !(epsilon > 0.0 && epsilon.is_finite()) {
         let message = format!("ε is {epsilon} in units of the cost: the cost is constant, give an absolute epsilon");
         return Err(input.invalid("problem.epsilon", message));
     }
-    pair.with(team).set_epsilon(epsilon);
+    pair.run(team, |passes| passes.set_epsilon(epsilon));
     let extensions = (
-        (!source.dropped.is_empty()).then(|| builder.passes(source.dropped(), target.kept(), epsilon)).transpose()?,
-        (!target.dropped.is_empty()).then(|| builder.passes(source.kept(), target.dropped(), epsilon)).transpose()?,
+        (!source.dropped.is_empty())
+            .then(|| builder.passes(source.dropped(), target.kept(), epsilon, 0))
+            .transpose()?,
+        (!target.dropped.is_empty())
+            .then(|| builder.passes(source.kept(), target.dropped(), epsilon, 0))
+            .transpose()?,
     );
     let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
     let warm = match &method.warm_start {
@@ -159,13 +162,13 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let refuse = |e| named(input, &problem, &method, e);
     let work = match problem.quantity {
         Quantity::Transport => {
-            let solve = Solve::new(&method, penalties, &mut pair.with(team), warm.as_deref()).map_err(refuse)?;
+            let solve =
+                pair.run(team, |passes| Solve::new(&method, penalties, passes, warm.as_deref())).map_err(refuse)?;
             Work::Transport { pair, solve }
         }
         Quantity::Divergence => {
-            let mut aa = builder.passes(source.kept(), source.kept(), epsilon)?;
-            let mut bb = builder.passes(target.kept(), target.kept(), epsilon)?;
-            (aa.problem, bb.problem) = (1, 2);
+            let aa = builder.passes(source.kept(), source.kept(), epsilon, 1)?;
+            let bb = builder.passes(target.kept(), target.kept(), epsilon, 2)?;
             let mut pairs = Box::new([pair, aa, bb]);
             let solve = with_three(&mut pairs, team, |three| {
                 Divergence::new(&method, penalties, three, warm.as_deref()).map_err(refuse)
@@ -270,7 +273,7 @@ fn walk_image(walk: &mut dyn Walk, name: &Name, image: &Image, rank: usize, byte
 impl Solver for Transport {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
         let outcome = match &mut self.work {
-            Work::Transport { pair, solve } => solve.step(&mut pair.with(team))?,
+            Work::Transport { pair, solve } => pair.run(team, |passes| solve.step(passes))?,
             Work::Divergence { pairs, solve } => with_three(pairs, team, |three| solve.step(three))?,
         };
         self.steps += 1;
@@ -285,7 +288,7 @@ impl Solver for Transport {
         walk.scalar(&STEPS, (&mut self.steps).into())?;
         // Nothing of the state's walk needs the other ranks.
         match &mut self.work {
-            Work::Transport { pair, solve } => solve.state(&mut pair.with(&Solo), walk)?,
+            Work::Transport { pair, solve } => pair.run(&Solo, |passes| solve.state(passes, walk))?,
             Work::Divergence { pairs, solve } => with_three(pairs, &Solo, |three| solve.state(three, walk))?,
         }
         if let Some(done) = &mut self.done {
@@ -331,7 +334,7 @@ impl Solver for Transport {
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         let (finished, divergence) = match &mut self.work {
-            Work::Transport { pair, solve } => (solve.finish(&mut pair.with(team))?, None),
+            Work::Transport { pair, solve } => (pair.run(team, |passes| solve.finish(passes))?, None),
             Work::Divergence { pairs, solve } => {
                 // Every cost of points here is 0 from a point to itself and nowhere negative.
                 let f = with_three(pairs, team, |three| solve.finish(three, true))?;
@@ -343,11 +346,11 @@ impl Solver for Transport {
         let mut dropped = (Vec::new(), Vec::new());
         if let Some(passes) = &mut self.extensions.0 {
             dropped.0 = vec![0.0; self.source.dropped.len()];
-            passes.with(team).soft_rows(&finished.phi, &mut dropped.0)?;
+            passes.run(team, |passes| passes.soft_rows(&finished.phi, &mut dropped.0))?;
         }
         if let Some(passes) = &mut self.extensions.1 {
             dropped.1 = vec![0.0; self.target.dropped.len()];
-            passes.with(team).soft_cols(&finished.psi, &mut dropped.1)?;
+            passes.run(team, |passes| passes.soft_cols(&finished.psi, &mut dropped.1))?;
         }
         // Unit mass to the mass asked for: f + g lowers by ε ln M, split evenly.
         let shift = 0.5 * self.epsilon * self.mass.ln();
@@ -401,8 +404,20 @@ impl Solver for Transport {
             if let Some(d) = divergence {
                 // The terms in M alone cancel: S_ε(Ma, Mb) = M S_ε(a, b).
                 numbers.extend([
-                    number("divergence", "cost", "S_eps, certified interval", self.scaled(d.value, 0.0), self.scaled_interval(d.regularised, 0.0)),
-                    number("unregularised_divergence", "cost", "OT_0(a,b) - OT_0(a,a)/2 - OT_0(b,b)/2, certified interval", self.scaled(0.5 * (d.unregularised.lower + d.unregularised.upper), 0.0), self.scaled_interval(d.unregularised, 0.0)),
+                    number(
+                        "divergence",
+                        "cost",
+                        "S_eps, certified interval",
+                        self.scaled(d.value, 0.0),
+                        self.scaled_interval(d.regularised, 0.0),
+                    ),
+                    number(
+                        "unregularised_divergence",
+                        "cost",
+                        "OT_0(a,b) - OT_0(a,a)/2 - OT_0(b,b)/2, certified interval",
+                        self.scaled(0.5 * (d.unregularised.lower + d.unregularised.upper), 0.0),
+                        self.scaled_interval(d.unregularised, 0.0),
+                    ),
                 ]);
             }
             let dual = self.scaled(c.dual, self.epsilon);
@@ -449,7 +464,7 @@ impl Solver for Transport {
     fn work(&self) -> (f64, &'static str) {
         let entries = match &self.work {
             Work::Transport { pair, .. } => pair.entries(),
-            Work::Divergence { pairs, .. } => pairs.iter().map(PassData::entries).sum(),
+            Work::Divergence { pairs, .. } => pairs.iter().map(Backend::entries).sum(),
         };
         (entries, "entries")
     }
@@ -482,14 +497,14 @@ impl Transport {
         let photo = self.source.measure.photo.clone().filter(|_| self.target.measure.photo.is_some());
         if self.wants(DerivedResult::BarycentricMap) || photo.is_some() {
             let d = self.source.measure.dimension;
-            let kept = results::barycentric_map(self.work.pair(), team, &finished.psi, &finished.phi)?;
+            let kept = self.work.pair().barycentric_map(team, &finished.psi, &finished.phi, d)?;
             let mut map = vec![f64::NAN; self.source.measure.n * d];
             let mut place = |atoms: &setup::Subset, rows: &[f64]| {
                 atoms.iter().zip(rows.chunks(d)).for_each(|(i, row)| map[i * d..(i + 1) * d].copy_from_slice(row));
             };
             place(&self.source.kept, &kept);
             if let Some(passes) = &mut self.extensions.0 {
-                place(&self.source.dropped, &results::barycentric_map(passes, team, dropped_psi, &finished.phi)?);
+                place(&self.source.dropped, &passes.barycentric_map(team, dropped_psi, &finished.phi, d)?);
             }
             if let Some(photo) = photo {
                 let palette = Palette::of(&photo.image.bytes(), photo.space, photo.levels);
@@ -499,8 +514,8 @@ impl Transport {
         }
         if self.wants(DerivedResult::PlanEntries) {
             let count = self.problem.plan_entries;
-            let mut passes = self.work.pair().with(team);
-            let entries = plan_entries(&mut passes, &finished.psi, &finished.phi, count)?;
+            let (psi, phi) = (&finished.psi, &finished.phi);
+            let entries = self.work.pair().run(team, |passes| plan_entries(passes, psi, phi, count))?;
             derived.plan = Some((
                 entries.iter().map(|e| self.source.kept.atom(e.0 as usize) as u64).collect(),
                 entries.iter().map(|e| self.target.kept.atom(e.1 as usize) as u64).collect(),
@@ -509,8 +524,8 @@ impl Transport {
         }
         if self.wants(DerivedResult::Gradients) {
             let penalties = self.penalties;
-            let mut passes = self.work.pair().with(team);
-            let mut g = gradients(&mut passes, penalties, &finished.psi, &finished.phi)?;
+            let (psi, phi) = (&finished.psi, &finished.phi);
+            let mut g = self.work.pair().run(team, |passes| gradients(passes, penalties, psi, phi))?;
             // OT_ε(Ma, Mb) = M OT_ε(a, b) + terms in M: x-gradients scale by M, weight gradients do not.
             if let Some(points) = &mut g.source_points {
                 points.iter_mut().for_each(|v| *v *= self.mass);

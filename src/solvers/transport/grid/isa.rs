@@ -5,34 +5,7 @@
 
 use super::real::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64};
 
-/// The instruction set of a pass. The ranks of a run agree on one, for equal bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Portable,
-    Avx2,
-    Avx512,
-}
-
-impl Level {
-    /// The best that this processor has.
-    pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl");
-            if avx2 && avx512 {
-                return Level::Avx512;
-            }
-            if avx2 {
-                return Level::Avx2;
-            }
-        }
-        Level::Portable
-    }
-}
+pub use crate::solvers::transport::kernels::Level;
 
 /// A short vector of `E`.
 ///

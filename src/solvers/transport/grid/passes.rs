@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::super::largest::{Largest, merged};
 use super::super::passes::{Passes, Precision};
 use super::axis::{AxisKernel, Input, LINES_PER_PANEL, Output, extent};
 use super::cost::{AxisCost, GridCost};
@@ -42,6 +43,7 @@ pub struct GridPasses<L> {
     /// Of target-to-source passes; made when first asked for.
     weighted: Vec<AxisKernel>,
     entries: f64,
+    problem: usize,
     current: Vec<f64>,
     next: Vec<f64>,
 }
@@ -99,11 +101,40 @@ impl<L: Lines> GridPasses<L> {
             kernels: Vec::new(),
             weighted: Vec::new(),
             entries: 0.0,
+            problem: 0,
             current: Vec::new(),
             next: Vec::new(),
         };
         passes.set_epsilon(epsilon);
         passes
+    }
+
+    /// The same passes with other workers.
+    pub fn with_lines<M>(self, lines: M) -> GridPasses<M> {
+        GridPasses {
+            cost: self.cost,
+            laplace: self.laplace,
+            weights: self.weights,
+            log2_weights: self.log2_weights,
+            weight_extents: self.weight_extents,
+            epsilon: self.epsilon,
+            precision: self.precision,
+            level: self.level,
+            matrices: self.matrices,
+            uses: self.uses,
+            kernels: self.kernels,
+            weighted: self.weighted,
+            entries: self.entries,
+            current: self.current,
+            next: self.next,
+            problem: self.problem,
+            lines,
+        }
+    }
+
+    /// Names the state of problem `k` of a run: (a, b), (a, a) or (b, b).
+    pub fn numbered(self, problem: usize) -> Self {
+        GridPasses { problem, ..self }
     }
 
     pub fn cost(&self) -> &GridCost {
@@ -386,6 +417,45 @@ impl<L: Lines> Passes for GridPasses<L> {
         Ok(())
     }
 
+    /// The points of a grid do not move: no gradient in them.
+    fn dimension(&self) -> Option<usize> {
+        None
+    }
+
+    fn gradient_rows(&mut self, _psi: &[f64], _phi: &[f64], _out: &mut [f64]) -> Result<()> {
+        unreachable!("only called where there is a dimension")
+    }
+
+    /// Entry by entry, O(n m): the cost of the first axes is summed once per run of the last.
+    fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>> {
+        let log = |side: Side, potential: &[f64]| -> Vec<f64> {
+            let log2 = &self.log2_weights[side as usize];
+            potential.iter().zip(log2.iter()).map(|(p, w)| LN_2 * log_of_mass(*w, *p)).collect()
+        };
+        let (s, h) = (log(Side::Source, psi), log(Side::Target, phi));
+        let last = self.cost.axes().last().expect("a grid has an axis");
+        let (width, epsilon) = (last.inputs(), self.epsilon);
+        let row = |mut largest: Largest, i: usize| {
+            let along = &last.cost()[i % last.outputs() * width..][..width];
+            for (run, h) in h.chunks(width).enumerate() {
+                let first = self.cost.entry(i, run * width) - along[0];
+                for (r, (h, c)) in h.iter().zip(along).enumerate() {
+                    let z = s[i] + h - (first + c) / epsilon;
+                    if z >= largest.threshold() {
+                        largest.offer((z, i as u64, (run * width + r) as u64));
+                    }
+                }
+            }
+            largest
+        };
+        let found = (0..s.len())
+            .into_par_iter()
+            .fold(|| Largest::new(count), row)
+            .map(Largest::sorted)
+            .reduce(Vec::new, |a, b| merged(a, b, count));
+        Ok(found.into_iter().map(|(z, i, j)| (i, j, binary_power(z * LOG2_E))).collect())
+    }
+
     /// Per axis, in units of 2^−53: additions within a block and over blocks, the exponentials' and logarithms' own
     /// error, and the rounding of the exponents, whose size is that of the cost and the potentials over ε. Potentials
     /// are taken to be no larger than max |C|/ε + 64.
@@ -403,13 +473,21 @@ impl<L: Lines> Passes for GridPasses<L> {
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let mut single = (self.precision == Precision::F32) as u64;
-        walk.scalar(&SINGLE, (&mut single).into())?;
+        walk.scalar(&SINGLE[self.problem], (&mut single).into())?;
         self.precision = if single == 1 { Precision::F32 } else { Precision::F64 };
-        walk.scalar(&ENTRIES, (&mut self.entries).into())
+        walk.scalar(&ENTRIES[self.problem], (&mut self.entries).into())
     }
 }
 
-const SINGLE: Name =
-    Name { name: "single_precision", units: "1", meaning: "1 while the passes compute in f32, else 0", axes: &[] };
-const ENTRIES: Name =
-    Name { name: "kernel_entries", units: "1", meaning: "axis kernel entries multiplied with so far", axes: &[] };
+const fn single(name: &'static str) -> Name {
+    Name { name, units: "1", meaning: "1 while the passes compute in f32, else 0", axes: &[] }
+}
+
+const fn entries(name: &'static str) -> Name {
+    Name { name, units: "1", meaning: "axis kernel entries multiplied with so far", axes: &[] }
+}
+
+static SINGLE: [Name; 3] =
+    [single("single_precision"), single("source_single_precision"), single("target_single_precision")];
+static ENTRIES: [Name; 3] =
+    [entries("kernel_entries"), entries("source_kernel_entries"), entries("target_kernel_entries")];

@@ -150,7 +150,11 @@ impl Method for Accelerated {
     }
 }
 
-const PREVIOUS: Name =
-    Name { name: "method_previous", units: "1", meaning: "Sinkhorn step of the previous point", axes: &["kept_target"] };
+const PREVIOUS: Name = Name {
+    name: "method_previous",
+    units: "1",
+    meaning: "Sinkhorn step of the previous point",
+    axes: &["kept_target"],
+};
 const T: Name = Name { name: "method_t", units: "1", meaning: "Nesterov's t", axes: &[] };
 const STAGE: Name = Name { name: "method_stage", units: "1", meaning: "what the next step does", axes: &[] };

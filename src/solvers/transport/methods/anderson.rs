@@ -209,8 +209,12 @@ const LAST_X: Name = Name {
     meaning: "Sinkhorn step of the last point",
     axes: &["kept_target"],
 };
-const LAST_R: Name =
-    Name { name: "method_history_last_residual", units: "1", meaning: "residual of the last point", axes: &["kept_target"] };
+const LAST_R: Name = Name {
+    name: "method_history_last_residual",
+    units: "1",
+    meaning: "residual of the last point",
+    axes: &["kept_target"],
+};
 const GRAM: Name = Name {
     name: "method_history_gram",
     units: "1",

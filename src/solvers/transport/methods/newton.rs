@@ -261,7 +261,8 @@ const POINT: PointNames = PointNames::new([
     "newton_evaluation",
     "newton_evaluation_single_precision",
 ]);
-const S: Name = Name { name: "newton_solution", units: "1", meaning: "Newton direction so far", axes: &["kept_target"] };
+const S: Name =
+    Name { name: "newton_solution", units: "1", meaning: "Newton direction so far", axes: &["kept_target"] };
 const RESIDUAL: Name =
     Name { name: "newton_residual", units: "1", meaning: "residual of the linear system", axes: &["kept_target"] };
 const DIRECTION: Name =

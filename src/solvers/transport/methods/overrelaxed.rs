@@ -218,10 +218,16 @@ impl Method for Overrelaxed {
     }
 }
 
-const PSI: Name = Name { name: "psi", units: "1", meaning: "scaled source potential f/epsilon", axes: &["kept_source"] };
-const PHI: Name = Name { name: "phi", units: "1", meaning: "scaled target potential g/epsilon", axes: &["kept_target"] };
-const X: Name =
-    Name { name: "phi_transform", units: "1", meaning: "soft c-transform of psi over the source", axes: &["kept_target"] };
+const PSI: Name =
+    Name { name: "psi", units: "1", meaning: "scaled source potential f/epsilon", axes: &["kept_source"] };
+const PHI: Name =
+    Name { name: "phi", units: "1", meaning: "scaled target potential g/epsilon", axes: &["kept_target"] };
+const X: Name = Name {
+    name: "phi_transform",
+    units: "1",
+    meaning: "soft c-transform of psi over the source",
+    axes: &["kept_target"],
+};
 const SCALARS: Name = Name {
     name: "method_scalars",
     units: "1",
