@@ -134,7 +134,6 @@ pub fn advance(solver: &mut dyn Solver, team: &dyn Team, from: u64, until: u64) 
 pub fn leave(
     solver: &mut dyn Solver,
     team: &dyn Team,
-    steps: u64,
     state: &Mutex<Stored>,
     results: &Mutex<Stored>,
 ) -> Vec<(String, u64)> {
