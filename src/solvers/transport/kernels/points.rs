@@ -182,9 +182,13 @@ impl PointCloud {
             PointCost::SquaredTorus(period) => {
                 let scale = per_cost.sqrt();
                 let metric = Torus { minus_period: number(-period * scale), inverse: number(1.0 / (period * scale)) };
-                self.difference_up_to_3::<V, _>(epsilon, scale, metric)
+                self.difference::<V, _, 0>(epsilon, scale, metric)
             }
-            PointCost::Euclidean => self.difference_up_to_3::<V, _>(epsilon, per_cost, Euclidean),
+            PointCost::Euclidean => match self.pair.d {
+                2 => self.difference::<V, _, 2>(epsilon, per_cost, Euclidean),
+                3 => self.difference::<V, _, 3>(epsilon, per_cost, Euclidean),
+                _ => self.difference::<V, _, 0>(epsilon, per_cost, Euclidean),
+            },
             PointCost::Power(p) => {
                 let metric = Power {
                     half: number(0.5 * p),
@@ -204,22 +208,11 @@ impl PointCloud {
             return (self.engine::<V, _>(there, epsilon, false), self.engine::<V, _>(back, epsilon, true));
         }
         match self.pair.d {
+            1 => self.difference::<V, _, 1>(epsilon, scale, Squared),
+            2 => self.difference::<V, _, 2>(epsilon, scale, Squared),
+            3 => self.difference::<V, _, 3>(epsilon, scale, Squared),
             4 => self.difference::<V, _, 4>(epsilon, scale, Squared),
-            _ => self.difference_up_to_3::<V, _>(epsilon, scale, Squared),
-        }
-    }
-
-    fn difference_up_to_3<V: Lanes, M: Metric<V>>(
-        &self,
-        epsilon: f64,
-        scale: f64,
-        metric: M,
-    ) -> (Box<dyn Rows>, Box<dyn Rows>) {
-        match self.pair.d {
-            1 => self.difference::<V, M, 1>(epsilon, scale, metric),
-            2 => self.difference::<V, M, 2>(epsilon, scale, metric),
-            3 => self.difference::<V, M, 3>(epsilon, scale, metric),
-            _ => self.difference::<V, M, 0>(epsilon, scale, metric),
+            _ => self.difference::<V, _, 0>(epsilon, scale, Squared),
         }
     }
 
@@ -237,7 +230,7 @@ impl PointCloud {
 
     fn engine<V: Lanes, C: Cost<V>>(&self, cost: C, epsilon: f64, transposed: bool) -> Box<dyn Rows> {
         let (rows, cols) = if transposed { (self.m, self.n) } else { (self.n, self.m) };
-        Box::new(Engine::<V, C>::new(cost, rows, cols, epsilon))
+        Box::new(Engine::<V>::new(cost, rows, cols, epsilon))
     }
 
     fn clouds<E: Element>(&self, scale: f64, norms: bool) -> (Arc<Cloud<E>>, Arc<Cloud<E>>) {
