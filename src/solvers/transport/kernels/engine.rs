@@ -56,14 +56,17 @@ impl<V: Lanes> Engine<V> {
         Place { index: block.index(), start: range.start, cols: range.len(), h: columns.h }
     }
 
-    /// Calls `f` for every tile of columns with h scaled by log2(e)·`per`.
-    fn for_tiles(&self, h: &[f64], per: f64, mut f: impl FnMut(&Columns<V::Elem>)) {
+    /// Calls `f` for every tile of columns with h scaled by log2(e)·`per`, and folded for exponentials or not.
+    fn for_tiles(&self, h: &[f64], per: f64, fold: bool, mut f: impl FnMut(&Columns<V::Elem>)) {
         assert_eq!(h.len(), self.cols);
         let mut scaled = Aligned::zeros(COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N)));
         for start in (0..self.cols).step_by(COLUMN_TILE) {
             let range = start..(start + COLUMN_TILE).min(self.cols);
             let out = &mut scaled.as_mut_slice()[..range.len().next_multiple_of(2 * V::N)];
             let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E * per, out });
+            if fold {
+                self.tiles.fold(start, &mut scaled.as_mut_slice()[..range.len()]);
+            }
             f(&Columns { range, centre, h: scaled.as_slice().as_ptr() });
         }
     }
@@ -106,12 +109,18 @@ impl<V: Lanes> Rows for Engine<V> {
 
     fn max_sum(&self, rows: Range<usize>, h: &[f64], acc: &mut [MaxSum]) {
         self.check(&rows, acc.len());
-        self.for_tiles(h, 1.0, |columns| {
+        let mut folded = Aligned::zeros(COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N)));
+        self.for_tiles(h, 1.0, false, |columns| {
+            let len = columns.range.len().next_multiple_of(2 * V::N);
+            // SAFETY: h has the tile's columns with their padding.
+            folded.as_mut_slice()[..len].copy_from_slice(unsafe { std::slice::from_raw_parts(columns.h, len) });
+            self.tiles.fold(columns.range.start, &mut folded.as_mut_slice()[..columns.range.len()]);
             for block in Block::of(rows.clone()) {
                 let max = self.tiles.maximum(self.place(&block, columns));
                 // A row of −∞ alone has no maximum to subtract, and is left out.
                 let shift = max.map(|m| V::Elem::from_f64(if m == f64::NEG_INFINITY { 0.0 } else { -m }));
-                let sums = self.tiles.exponentials(self.place(&block, columns), shift, std::ptr::null_mut(), None);
+                let at = Place { h: folded.as_slice().as_ptr(), ..self.place(&block, columns) };
+                let sums = self.tiles.exponentials(at, shift, std::ptr::null_mut(), None);
                 for i in block.live.clone() {
                     let (max, sum) = (max[i - block.base], sums[i - block.base]);
                     if max > f64::NEG_INFINITY {
@@ -125,7 +134,7 @@ impl<V: Lanes> Rows for Engine<V> {
     fn shifted_sum(&self, rows: Range<usize>, h: &[f64], shift: &[f64], sums: &mut [f64]) {
         self.check(&rows, shift.len());
         self.check(&rows, sums.len());
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             for block in Block::of(rows.clone()) {
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
                 let tile = self.tiles.exponentials(self.place(&block, columns), shift, std::ptr::null_mut(), None);
@@ -140,7 +149,7 @@ impl<V: Lanes> Rows for Engine<V> {
         self.check(&rows, shift.len());
         assert_eq!(out.len(), rows.len() * self.cols);
         let mut buffer = self.buffer();
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             for block in Block::of(rows.clone()) {
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
                 let to = buffer.as_mut_slice().as_mut_ptr();
@@ -164,7 +173,7 @@ impl<V: Lanes> Rows for Engine<V> {
         let mut buffer = self.buffer();
         let stride = COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N));
         let mut by_column = vec![0.0; stride * width];
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             for k in 0..width {
                 let part = &mut by_column[k * stride..(k + 1) * stride];
                 part.fill(0.0);
@@ -192,7 +201,7 @@ impl<V: Lanes> Rows for Engine<V> {
         assert_eq!(v.len(), self.cols);
         let (mut buffer, mut costs) = (self.buffer(), self.buffer());
         let mut weights = vec![0.0; COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N))];
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             weights.fill(0.0);
             weights[..columns.range.len()].copy_from_slice(&v[columns.range.clone()]);
             for block in Block::of(rows.clone()) {
@@ -211,7 +220,7 @@ impl<V: Lanes> Rows for Engine<V> {
     fn min_plus(&self, rows: Range<usize>, g: &[f64], out: &mut [f64]) {
         self.check(&rows, out.len());
         // min_j (C_ij − g_j) = −ε max_j (g_j/ε − C_ij/ε).
-        self.for_tiles(g, 1.0 / self.epsilon, |columns| {
+        self.for_tiles(g, 1.0 / self.epsilon, false, |columns| {
             for block in Block::of(rows.clone()) {
                 let max = self.tiles.maximum(self.place(&block, columns));
                 for i in block.live.clone() {
@@ -248,6 +257,7 @@ impl<V: Lanes> Rows for Engine<V> {
             let out = &mut scaled[start..start + range.len().next_multiple_of(2 * V::N)];
             let h_of_tile = out.as_ptr();
             let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
+            self.tiles.fold(start, &mut scaled[start..range.end]);
             tiles.push(Columns { range, centre, h: h_of_tile });
         }
         let (buffer, columns) = (buffer.as_mut_ptr(), columns.as_mut_ptr());

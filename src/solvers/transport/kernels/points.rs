@@ -11,8 +11,8 @@ use super::lanes::{Element, Lanes};
 use super::level::{Isa, Level};
 use crate::solvers::transport::passes::Precision;
 
-/// The product form |x|² + |y|² − 2x·y takes over above this dimension; below, the difference form is as fast and
-/// far more accurate in f32.
+/// In f32 the product form |x|² + |y|² − 2x·y takes over above this dimension: below, the difference form is nearly as
+/// fast and far more accurate. In f64 it takes over above 4.
 pub const LARGEST_DIFFERENCE_DIMENSION: usize = 16;
 
 /// The cost c(x, y) of two points.
@@ -156,14 +156,16 @@ impl PointCloud {
             Precision::F64 => (8, 8),
             Precision::F32 => (4, 16),
         };
-        let numbers = self.pair.d + usize::from(self.product_form());
+        let numbers = self.pair.d + usize::from(self.product_form(lanes));
         let shared = Arc::ptr_eq(&self.pair.from, &self.pair.to);
         let padded = |k: usize| k.next_multiple_of(2 * lanes);
         (padded(self.n) + if shared { 0 } else { padded(self.m) }) * numbers * size
     }
 
-    fn product_form(&self) -> bool {
-        matches!(self.pair.cost, PointCost::Squared | PointCost::Cosine) && self.pair.d > LARGEST_DIFFERENCE_DIMENSION
+    /// Whether vectors of 8 (f64) or 16 (f32) lanes use the product form.
+    fn product_form(&self, lanes: usize) -> bool {
+        let above = if lanes == 8 { 4 } else { LARGEST_DIFFERENCE_DIMENSION };
+        matches!(self.pair.cost, PointCost::Squared | PointCost::Cosine) && self.pair.d > above
     }
 
     fn at_isa<I: Isa>(&self, epsilon: f64, precision: Precision) -> (Box<dyn Rows>, Box<dyn Rows>) {
@@ -201,7 +203,7 @@ impl PointCloud {
     }
 
     fn squared<V: Lanes>(&self, epsilon: f64, scale: f64) -> (Box<dyn Rows>, Box<dyn Rows>) {
-        if self.product_form() {
+        if self.product_form(V::N) {
             let (x, y) = self.clouds::<V::Elem>(scale, true);
             let there = Product { from: x.clone(), to: y.clone(), pair: self.pair.clone() };
             let back = Product { from: y, to: x, pair: self.pair.transposed() };

@@ -17,11 +17,12 @@ pub fn sum_error(cols: usize) -> f64 {
 /// C/ε ≤ `cost` over the common box of the points ([`super::PointCloud::cost_bound`]) and dimension `d`
 /// (1 for a matrix): the rounding of the argument counts in full.
 ///
-/// h − centre and its product with log2(e): 2 each, the constant itself 1; the same for the shift; two sums of
-/// |h| + |shift| + C/ε. A squared distance carries d + 7: coordinates (2 roundings each, against the box), their
-/// difference, the sum of d squares, the scale. Norms and powers take less, up to |log2| of the distance for powers.
+/// h − centre, its product with log2(e) and that constant: 3, with |h − centre| ≤ 2|h|; the same for the shift; their
+/// sum and the d products added to it, d + 1 in all, each of |h| + |shift| + C/ε. The cost carries 2d + 9: scaled
+/// coordinates (2 roundings each, in squares and products), the squares' sums, the products, the scale; the box
+/// bounds (|x| + |y|)² about its middle. Norms and powers take less, up to |log2| of the distance for powers.
 pub fn term_error(d: usize, h: f64, shift: f64, cost: f64) -> f64 {
-    let argument = 6.0 * (2.0 * h + shift) + (d as f64 + 10.0) * cost;
+    let argument = (d as f64 + 6.0) * (2.0 * h + shift) + (2 * d + 10) as f64 * cost;
     EXP2_ERROR_F64 + argument * U
 }
 

@@ -61,6 +61,8 @@ pub trait Tiles<E>: Send + Sync {
         buffer: *mut E,
         flush: Option<Flush<E>>,
     ) -> [f64; ROW_BLOCK];
+    /// What `exponentials` wants of scaled h: to be called once for a tile's h, which `maximum` must not see.
+    fn fold(&self, start: usize, h: &mut [E]);
     /// max_j (h_j − q_rj) of four rows.
     fn maximum(&self, at: Place<E>) -> [f64; ROW_BLOCK];
     /// q of four rows into `buffer`.
@@ -81,6 +83,7 @@ impl<V: Lanes, C: Cost<V>> Tiles<V::Elem> for On<V, C> {
         flush: Option<Flush<V::Elem>>,
     ) -> [f64; ROW_BLOCK] {
         let cost = &self.0;
+        let shift = cost.fold_rows(at.index, shift);
         match flush {
             Some(flush) => V::Isa::enter(Exponentials::<V, C, true, true> { cost, at, shift, buffer, flush }),
             None => {
@@ -92,6 +95,10 @@ impl<V: Lanes, C: Cost<V>> Tiles<V::Elem> for On<V, C> {
                 }
             }
         }
+    }
+
+    fn fold(&self, start: usize, h: &mut [V::Elem]) {
+        self.0.fold_columns(start, h);
     }
 
     fn maximum(&self, at: Place<V::Elem>) -> [f64; ROW_BLOCK] {
@@ -250,13 +257,17 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
                 }
             }
             while v < whole {
-                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                let hs = self.start(v, &shift);
+                let z =
+                    if C::FOLDED { cost.folded(&rows, first + v, hs) } else { cost.exponents(&rows, first + v, hs) };
                 self.step(z, v, V::N, &mut sums);
                 v += 1;
             }
             let rest = cols - whole * V::N;
             if rest > 0 {
-                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                let hs = self.start(v, &shift);
+                let z =
+                    if C::FOLDED { cost.folded(&rows, first + v, hs) } else { cost.exponents(&rows, first + v, hs) };
                 self.step(z, v, rest, &mut sums);
             }
         }
