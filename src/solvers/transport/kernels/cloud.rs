@@ -45,6 +45,7 @@ impl<E: Element> Aligned<E> {
 /// n points in blocks of `lanes` points; coordinate k of point i stands at ((i / lanes)·d + k)·lanes + i % lanes.
 /// Padded with points at 0 to an even number of blocks.
 pub struct Cloud<E> {
+    len: usize,
     lanes: usize,
     dimension: usize,
     points: Aligned<E>,
@@ -72,7 +73,7 @@ impl<E: Element> Cloud<E> {
                 norms.as_mut_slice()[i] = E::from_f64(square);
             }
         }
-        Cloud { lanes, dimension, points, norms }
+        Cloud { len: n, lanes, dimension, points, norms }
     }
 
     #[inline(always)]
@@ -83,6 +84,16 @@ impl<E: Element> Cloud<E> {
     #[inline(always)]
     pub fn coordinate(&self, i: usize, k: usize) -> E {
         self.points.as_slice()[((i / self.lanes) * self.dimension + k) * self.lanes + i % self.lanes]
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// |x_i|² of the scaled point.
+    #[inline(always)]
+    pub fn square(&self, i: usize) -> f64 {
+        (0..self.dimension).map(|k| self.coordinate(i, k).to_f64().powi(2)).sum()
     }
 
     /// First coordinate of point i; the next ones follow at steps of `lanes`.

@@ -9,15 +9,14 @@ use super::cloud::Aligned;
 use super::cost::{Cost, ROW_BLOCK};
 use super::lanes::{Element, Lanes};
 use super::level::Isa;
-use super::tiles::{Costs, Dot, Exponentials, Flush, FlushRows, Maximum, Moments, Scale, Tile};
+use super::tiles::{Dot, Flush, FlushRows, Moments, On, Place, Scale, Tiles};
 use super::{COLUMN_TILE, MaxSum, Rows, Scratch};
 
-pub struct Engine<V, C> {
-    cost: C,
+pub struct Engine<V: Lanes> {
+    tiles: Box<dyn Tiles<V::Elem>>,
     rows: usize,
     cols: usize,
     epsilon: f64,
-    vector: PhantomData<V>,
 }
 
 /// Up to four neighbouring rows; places of the block outside the range repeat a row inside it and do not count.
@@ -47,45 +46,28 @@ struct Columns<E: 'static> {
     h: *const E,
 }
 
-impl<V: Lanes, C: Cost<V>> Engine<V, C> {
-    pub fn new(cost: C, rows: usize, cols: usize, epsilon: f64) -> Engine<V, C> {
-        Engine { cost, rows, cols, epsilon, vector: PhantomData }
+impl<V: Lanes> Engine<V> {
+    pub fn new<C: Cost<V>>(cost: C, rows: usize, cols: usize, epsilon: f64) -> Engine<V> {
+        Engine { tiles: Box::new(On::<V, C>(cost, PhantomData)), rows, cols, epsilon }
     }
 
-    fn tile(&self, block: &Block, columns: &Columns<V::Elem>) -> Tile<'_, V, C> {
-        Tile {
-            cost: &self.cost,
-            index: block.index(),
-            first: columns.range.start / V::N,
-            cols: columns.range.len(),
-            h: columns.h,
-        }
+    fn place(&self, block: &Block, columns: &Columns<V::Elem>) -> Place<V::Elem> {
+        let range = &columns.range;
+        Place { index: block.index(), start: range.start, cols: range.len(), h: columns.h }
     }
 
-    /// Calls `f` for every tile of columns with h scaled by log2(e)·`per`.
-    fn for_tiles(&self, h: &[f64], per: f64, mut f: impl FnMut(&Columns<V::Elem>)) {
+    /// Calls `f` for every tile of columns with h scaled by log2(e)·`per`, and folded for exponentials or not.
+    fn for_tiles(&self, h: &[f64], per: f64, fold: bool, mut f: impl FnMut(&Columns<V::Elem>)) {
         assert_eq!(h.len(), self.cols);
         let mut scaled = Aligned::zeros(COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N)));
         for start in (0..self.cols).step_by(COLUMN_TILE) {
             let range = start..(start + COLUMN_TILE).min(self.cols);
             let out = &mut scaled.as_mut_slice()[..range.len().next_multiple_of(2 * V::N)];
             let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E * per, out });
+            if fold {
+                self.tiles.fold(start, &mut scaled.as_mut_slice()[..range.len()]);
+            }
             f(&Columns { range, centre, h: scaled.as_slice().as_ptr() });
-        }
-    }
-
-    /// Sums of one tile for four rows, exponentials kept in `buffer` unless it is null.
-    fn exponentials(
-        &self,
-        tile: Tile<'_, V, C>,
-        shift: [V::Elem; ROW_BLOCK],
-        buffer: *mut V::Elem,
-    ) -> [f64; ROW_BLOCK] {
-        let flush = Flush::none(V::Elem::default());
-        if buffer.is_null() {
-            V::Isa::enter(Exponentials::<_, _, false, false> { tile, shift, buffer, flush })
-        } else {
-            V::Isa::enter(Exponentials::<_, _, true, false> { tile, shift, buffer, flush })
         }
     }
 
@@ -116,7 +98,7 @@ impl<V: Lanes, C: Cost<V>> Engine<V, C> {
     }
 }
 
-impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
+impl<V: Lanes> Rows for Engine<V> {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -127,12 +109,18 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
 
     fn max_sum(&self, rows: Range<usize>, h: &[f64], acc: &mut [MaxSum]) {
         self.check(&rows, acc.len());
-        self.for_tiles(h, 1.0, |columns| {
+        let mut folded = Aligned::zeros(COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N)));
+        self.for_tiles(h, 1.0, false, |columns| {
+            let len = columns.range.len().next_multiple_of(2 * V::N);
+            // SAFETY: h has the tile's columns with their padding.
+            folded.as_mut_slice()[..len].copy_from_slice(unsafe { std::slice::from_raw_parts(columns.h, len) });
+            self.tiles.fold(columns.range.start, &mut folded.as_mut_slice()[..columns.range.len()]);
             for block in Block::of(rows.clone()) {
-                let max = V::Isa::enter(Maximum(self.tile(&block, columns)));
+                let max = self.tiles.maximum(self.place(&block, columns));
                 // A row of −∞ alone has no maximum to subtract, and is left out.
                 let shift = max.map(|m| V::Elem::from_f64(if m == f64::NEG_INFINITY { 0.0 } else { -m }));
-                let sums = self.exponentials(self.tile(&block, columns), shift, std::ptr::null_mut());
+                let at = Place { h: folded.as_slice().as_ptr(), ..self.place(&block, columns) };
+                let sums = self.tiles.exponentials(at, shift, std::ptr::null_mut(), None);
                 for i in block.live.clone() {
                     let (max, sum) = (max[i - block.base], sums[i - block.base]);
                     if max > f64::NEG_INFINITY {
@@ -146,10 +134,10 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
     fn shifted_sum(&self, rows: Range<usize>, h: &[f64], shift: &[f64], sums: &mut [f64]) {
         self.check(&rows, shift.len());
         self.check(&rows, sums.len());
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             for block in Block::of(rows.clone()) {
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
-                let tile = self.exponentials(self.tile(&block, columns), shift, std::ptr::null_mut());
+                let tile = self.tiles.exponentials(self.place(&block, columns), shift, std::ptr::null_mut(), None);
                 for i in block.live.clone() {
                     sums[i - rows.start] += tile[i - block.base];
                 }
@@ -161,10 +149,11 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
         self.check(&rows, shift.len());
         assert_eq!(out.len(), rows.len() * self.cols);
         let mut buffer = self.buffer();
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             for block in Block::of(rows.clone()) {
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
-                self.exponentials(self.tile(&block, columns), shift, buffer.as_mut_slice().as_mut_ptr());
+                let to = buffer.as_mut_slice().as_mut_ptr();
+                self.tiles.exponentials(self.place(&block, columns), shift, to, None);
                 for i in block.live.clone() {
                     let row = &mut out[(i - rows.start) * self.cols..][columns.range.clone()];
                     for (v, part) in row.chunks_mut(V::N).enumerate() {
@@ -184,7 +173,7 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
         let mut buffer = self.buffer();
         let stride = COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N));
         let mut by_column = vec![0.0; stride * width];
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             for k in 0..width {
                 let part = &mut by_column[k * stride..(k + 1) * stride];
                 part.fill(0.0);
@@ -194,7 +183,8 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
             }
             for block in Block::of(rows.clone()) {
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
-                self.exponentials(self.tile(&block, columns), shift, buffer.as_mut_slice().as_mut_ptr());
+                let to = buffer.as_mut_slice().as_mut_ptr();
+                self.tiles.exponentials(self.place(&block, columns), shift, to, None);
                 for k in 0..width {
                     let dots = self.dot(&buffer, None, &by_column[k * stride..], columns.range.len());
                     for i in block.live.clone() {
@@ -211,14 +201,14 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
         assert_eq!(v.len(), self.cols);
         let (mut buffer, mut costs) = (self.buffer(), self.buffer());
         let mut weights = vec![0.0; COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N))];
-        self.for_tiles(h, 1.0, |columns| {
+        self.for_tiles(h, 1.0, true, |columns| {
             weights.fill(0.0);
             weights[..columns.range.len()].copy_from_slice(&v[columns.range.clone()]);
             for block in Block::of(rows.clone()) {
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
-                self.exponentials(self.tile(&block, columns), shift, buffer.as_mut_slice().as_mut_ptr());
-                let tile = self.tile(&block, columns);
-                V::Isa::enter(Costs { tile, buffer: costs.as_mut_slice().as_mut_ptr() });
+                let to = buffer.as_mut_slice().as_mut_ptr();
+                self.tiles.exponentials(self.place(&block, columns), shift, to, None);
+                self.tiles.costs(self.place(&block, columns), costs.as_mut_slice().as_mut_ptr());
                 let dots = self.dot(&buffer, Some(&costs), &weights, columns.range.len());
                 for i in block.live.clone() {
                     out[i - rows.start] += dots[i - block.base] * (self.epsilon / LOG2_E);
@@ -230,9 +220,9 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
     fn min_plus(&self, rows: Range<usize>, g: &[f64], out: &mut [f64]) {
         self.check(&rows, out.len());
         // min_j (C_ij − g_j) = −ε max_j (g_j/ε − C_ij/ε).
-        self.for_tiles(g, 1.0 / self.epsilon, |columns| {
+        self.for_tiles(g, 1.0 / self.epsilon, false, |columns| {
             for block in Block::of(rows.clone()) {
-                let max = V::Isa::enter(Maximum(self.tile(&block, columns)));
+                let max = self.tiles.maximum(self.place(&block, columns));
                 for i in block.live.clone() {
                     let least = -(max[i - block.base] * (self.epsilon / LOG2_E) + columns.centre);
                     let o = &mut out[i - rows.start];
@@ -267,6 +257,7 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
             let out = &mut scaled[start..start + range.len().next_multiple_of(2 * V::N)];
             let h_of_tile = out.as_ptr();
             let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
+            self.tiles.fold(start, &mut scaled[start..range.end]);
             tiles.push(Columns { range, centre, h: h_of_tile });
         }
         let (buffer, columns) = (buffer.as_mut_ptr(), columns.as_mut_ptr());
@@ -275,16 +266,10 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
             let mut sums = [0.0; ROW_BLOCK];
             for of in &tiles {
                 let start = of.range.start;
-                let tile = self.tile(&block, of);
                 let shift = self.shifts(&block, &rows, shift, of.centre);
+                let flush = before.map(|weights| Flush::new(weights, columns.wrapping_add(start)));
                 let buffer = buffer.wrapping_add(ROW_BLOCK * start);
-                let part = match before {
-                    None => self.exponentials(tile, shift, buffer),
-                    Some(weights) => {
-                        let flush = Flush::new(weights, columns.wrapping_add(start));
-                        V::Isa::enter(Exponentials::<_, _, true, true> { tile, shift, buffer, flush })
-                    }
-                };
+                let part = self.tiles.exponentials(self.place(&block, of), shift, buffer, flush);
                 for (sum, part) in sums.iter_mut().zip(part) {
                     *sum += part;
                 }
@@ -310,8 +295,8 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
             for start in (0..self.cols).step_by(COLUMN_TILE) {
                 let range = start..(start + COLUMN_TILE).min(self.cols);
                 let cols = range.len();
-                let tile = self.tile(&block, &Columns { range, centre: 0.0, h: std::ptr::null() });
-                V::Isa::enter(Costs { tile, buffer: buffer.as_mut_slice().as_mut_ptr() });
+                let at = self.place(&block, &Columns { range, centre: 0.0, h: std::ptr::null() });
+                self.tiles.costs(at, buffer.as_mut_slice().as_mut_ptr());
                 let [q, ..] = V::Isa::enter(Moments::<V> { buffer: buffer.as_slice().as_ptr(), cols });
                 let unit = self.epsilon / LOG2_E;
                 moments[0] = moments[0].min(q[0] * unit);
@@ -324,6 +309,6 @@ impl<V: Lanes, C: Cost<V>> Rows for Engine<V, C> {
     }
 
     fn cost(&self, i: usize, j: usize) -> f64 {
-        self.cost.plain(i, j)
+        self.tiles.plain(i, j)
     }
 }

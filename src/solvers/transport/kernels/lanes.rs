@@ -50,6 +50,17 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     unsafe fn load(p: *const Self::Elem) -> Self;
     unsafe fn load_f64(p: *const f64) -> Self;
+    /// Asks for the line at p; any address will do.
+    #[inline(always)]
+    fn prefetch(p: *const Self::Elem) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch never faults.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast())
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
     unsafe fn store(self, p: *mut Self::Elem);
     fn splat(x: Self::Elem) -> Self;
     fn add(self, b: Self) -> Self;

@@ -11,8 +11,8 @@ use super::lanes::{Element, Lanes};
 use super::level::{Isa, Level};
 use crate::solvers::transport::passes::Precision;
 
-/// The product form |x|² + |y|² − 2x·y takes over above this dimension; below, the difference form is as fast and
-/// far more accurate in f32.
+/// In f32 the product form |x|² + |y|² − 2x·y takes over above this dimension: below, the difference form is nearly as
+/// fast and far more accurate. In f64 it takes over above 4.
 pub const LARGEST_DIFFERENCE_DIMENSION: usize = 16;
 
 /// The cost c(x, y) of two points.
@@ -156,14 +156,16 @@ impl PointCloud {
             Precision::F64 => (8, 8),
             Precision::F32 => (4, 16),
         };
-        let numbers = self.pair.d + usize::from(self.product_form());
+        let numbers = self.pair.d + usize::from(self.product_form(lanes));
         let shared = Arc::ptr_eq(&self.pair.from, &self.pair.to);
         let padded = |k: usize| k.next_multiple_of(2 * lanes);
         (padded(self.n) + if shared { 0 } else { padded(self.m) }) * numbers * size
     }
 
-    fn product_form(&self) -> bool {
-        matches!(self.pair.cost, PointCost::Squared | PointCost::Cosine) && self.pair.d > LARGEST_DIFFERENCE_DIMENSION
+    /// Whether vectors of 8 (f64) or 16 (f32) lanes use the product form.
+    fn product_form(&self, lanes: usize) -> bool {
+        let above = if lanes == 8 { 4 } else { LARGEST_DIFFERENCE_DIMENSION };
+        matches!(self.pair.cost, PointCost::Squared | PointCost::Cosine) && self.pair.d > above
     }
 
     fn at_isa<I: Isa>(&self, epsilon: f64, precision: Precision) -> (Box<dyn Rows>, Box<dyn Rows>) {
@@ -182,9 +184,13 @@ impl PointCloud {
             PointCost::SquaredTorus(period) => {
                 let scale = per_cost.sqrt();
                 let metric = Torus { minus_period: number(-period * scale), inverse: number(1.0 / (period * scale)) };
-                self.difference_up_to_3::<V, _>(epsilon, scale, metric)
+                self.difference::<V, _, 0>(epsilon, scale, metric)
             }
-            PointCost::Euclidean => self.difference_up_to_3::<V, _>(epsilon, per_cost, Euclidean),
+            PointCost::Euclidean => match self.pair.d {
+                2 => self.difference::<V, _, 2>(epsilon, per_cost, Euclidean),
+                3 => self.difference::<V, _, 3>(epsilon, per_cost, Euclidean),
+                _ => self.difference::<V, _, 0>(epsilon, per_cost, Euclidean),
+            },
             PointCost::Power(p) => {
                 let metric = Power {
                     half: number(0.5 * p),
@@ -197,29 +203,18 @@ impl PointCloud {
     }
 
     fn squared<V: Lanes>(&self, epsilon: f64, scale: f64) -> (Box<dyn Rows>, Box<dyn Rows>) {
-        if self.product_form() {
+        if self.product_form(V::N) {
             let (x, y) = self.clouds::<V::Elem>(scale, true);
             let there = Product { from: x.clone(), to: y.clone(), pair: self.pair.clone() };
             let back = Product { from: y, to: x, pair: self.pair.transposed() };
             return (self.engine::<V, _>(there, epsilon, false), self.engine::<V, _>(back, epsilon, true));
         }
         match self.pair.d {
+            1 => self.difference::<V, _, 1>(epsilon, scale, Squared),
+            2 => self.difference::<V, _, 2>(epsilon, scale, Squared),
+            3 => self.difference::<V, _, 3>(epsilon, scale, Squared),
             4 => self.difference::<V, _, 4>(epsilon, scale, Squared),
-            _ => self.difference_up_to_3::<V, _>(epsilon, scale, Squared),
-        }
-    }
-
-    fn difference_up_to_3<V: Lanes, M: Metric<V>>(
-        &self,
-        epsilon: f64,
-        scale: f64,
-        metric: M,
-    ) -> (Box<dyn Rows>, Box<dyn Rows>) {
-        match self.pair.d {
-            1 => self.difference::<V, M, 1>(epsilon, scale, metric),
-            2 => self.difference::<V, M, 2>(epsilon, scale, metric),
-            3 => self.difference::<V, M, 3>(epsilon, scale, metric),
-            _ => self.difference::<V, M, 0>(epsilon, scale, metric),
+            _ => self.difference::<V, _, 0>(epsilon, scale, Squared),
         }
     }
 
@@ -237,7 +232,7 @@ impl PointCloud {
 
     fn engine<V: Lanes, C: Cost<V>>(&self, cost: C, epsilon: f64, transposed: bool) -> Box<dyn Rows> {
         let (rows, cols) = if transposed { (self.m, self.n) } else { (self.n, self.m) };
-        Box::new(Engine::<V, C>::new(cost, rows, cols, epsilon))
+        Box::new(Engine::<V>::new(cost, rows, cols, epsilon))
     }
 
     fn clouds<E: Element>(&self, scale: f64, norms: bool) -> (Arc<Cloud<E>>, Arc<Cloud<E>>) {

@@ -181,7 +181,7 @@ impl StoredKernel {
             for r in 0..live {
                 weights[r] = close(start + r - rows.start, sums[r]);
             }
-            V::Isa::enter(AddColumns::<V> { block, weights, columns });
+            V::Isa::enter(AddColumns::<V> { block, weights, columns, next: BLOCK * self.stride });
         }
     }
 }
@@ -219,6 +219,8 @@ struct AddColumns<'a, V: Lanes> {
     block: [&'a [V::Elem]; BLOCK],
     weights: [f64; BLOCK],
     columns: &'a mut [f64],
+    /// Elements from a row to the one four below, which comes next: asked for while this block is still in cache.
+    next: usize,
 }
 
 impl<V: Lanes> Op for AddColumns<'_, V> {
@@ -236,6 +238,9 @@ impl<V: Lanes> Op for AddColumns<'_, V> {
                 let mut k = [V::load(self.block[0].as_ptr().add(j)); BLOCK];
                 for r in 1..BLOCK {
                     k[r] = V::load(self.block[r].as_ptr().add(j));
+                }
+                for r in 0..BLOCK {
+                    V::prefetch(self.block[r].as_ptr().wrapping_add(self.next + j));
                 }
                 for w in 0..V::N / 8 {
                     let p = self.columns.as_mut_ptr().add(j + 8 * w);

@@ -2,9 +2,11 @@
 //!
 //! Buffers of exponentials or costs hold vector v of row r at (4v + r)·N: one stream for the four rows.
 
+use std::marker::PhantomData;
+
 use super::cost::{Cost, ROW_BLOCK};
 use super::lanes::{Element, Lanes, max_lane, tree_sum};
-use super::level::Op;
+use super::level::{Isa, Op};
 
 // Loops instead of `map` and closures below: a closure that is not inlined loses the instructions of its level.
 
@@ -35,15 +37,81 @@ pub fn tree_sums<V: Lanes>(v: [V; ROW_BLOCK]) -> [f64; ROW_BLOCK] {
 }
 
 /// Where a block of four rows meets a tile.
-pub struct Tile<'a, V: Lanes, C> {
-    pub cost: &'a C,
+#[derive(Clone, Copy)]
+pub struct Place<E> {
+    /// The four rows.
     pub index: [usize; ROW_BLOCK],
-    /// First vector of the tile.
-    pub first: usize,
+    /// First column of the tile.
+    pub start: usize,
     /// Columns of the tile.
     pub cols: usize,
-    /// Scaled h of the tile: `cols` values, then −∞ up to a multiple of 2N.
-    pub h: *const V::Elem,
+    /// Scaled h of the tile: `cols` values, then −∞ up to a multiple of two vectors.
+    pub h: *const E,
+}
+
+/// What a pass needs of a cost at some element and level. Dynamic, so that passes are compiled once per element and
+/// level and not once per cost: a call does thousands of entries.
+pub trait Tiles<E>: Send + Sync {
+    /// Σ_j 2^(h_j + shift_r − q_rj) of four rows; stored into `buffer` unless it is null. With `flush` the former content
+    /// of `buffer` is added to the columns on the way.
+    fn exponentials(
+        &self,
+        at: Place<E>,
+        shift: [E; ROW_BLOCK],
+        buffer: *mut E,
+        flush: Option<Flush<E>>,
+    ) -> [f64; ROW_BLOCK];
+    /// What `exponentials` wants of scaled h: to be called once for a tile's h, which `maximum` must not see.
+    fn fold(&self, start: usize, h: &mut [E]);
+    /// max_j (h_j − q_rj) of four rows.
+    fn maximum(&self, at: Place<E>) -> [f64; ROW_BLOCK];
+    /// q of four rows into `buffer`.
+    fn costs(&self, at: Place<E>, buffer: *mut E);
+    /// C_ij, plainly, in units of the cost.
+    fn plain(&self, i: usize, j: usize) -> f64;
+}
+
+/// A cost at the vectors of a level.
+pub struct On<V, C>(pub C, pub PhantomData<V>);
+
+impl<V: Lanes, C: Cost<V>> Tiles<V::Elem> for On<V, C> {
+    fn exponentials(
+        &self,
+        at: Place<V::Elem>,
+        shift: [V::Elem; ROW_BLOCK],
+        buffer: *mut V::Elem,
+        flush: Option<Flush<V::Elem>>,
+    ) -> [f64; ROW_BLOCK] {
+        let cost = &self.0;
+        let shift = cost.fold_rows(at.index, shift);
+        match flush {
+            Some(flush) => V::Isa::enter(Exponentials::<V, C, true, true> { cost, at, shift, buffer, flush }),
+            None => {
+                let flush = Flush::none(V::Elem::default());
+                if buffer.is_null() {
+                    V::Isa::enter(Exponentials::<V, C, false, false> { cost, at, shift, buffer, flush })
+                } else {
+                    V::Isa::enter(Exponentials::<V, C, true, false> { cost, at, shift, buffer, flush })
+                }
+            }
+        }
+    }
+
+    fn fold(&self, start: usize, h: &mut [V::Elem]) {
+        self.0.fold_columns(start, h);
+    }
+
+    fn maximum(&self, at: Place<V::Elem>) -> [f64; ROW_BLOCK] {
+        V::Isa::enter(Maximum::<V, C> { cost: &self.0, at })
+    }
+
+    fn costs(&self, at: Place<V::Elem>, buffer: *mut V::Elem) {
+        V::Isa::enter(Costs::<V, C> { cost: &self.0, at, buffer });
+    }
+
+    fn plain(&self, i: usize, j: usize) -> f64 {
+        self.0.plain(i, j)
+    }
 }
 
 /// Weights of the four rows before, whose exponentials stand in the buffer, and where their columns go.
@@ -115,19 +183,20 @@ impl<E: Element> Flush<E> {
 
 /// Σ_j 2^(h_j + shift_r − q_rj) of the tile for four rows, with `STORE` into `buffer`; with `FLUSH` the former content
 /// of `buffer` is added to the columns on the way, so that everything is read and written once per four rows.
-pub struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool> {
-    pub tile: Tile<'a, V, C>,
-    pub shift: [V::Elem; ROW_BLOCK],
-    pub buffer: *mut V::Elem,
+struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool> {
+    cost: &'a C,
+    at: Place<V::Elem>,
+    shift: [V::Elem; ROW_BLOCK],
+    buffer: *mut V::Elem,
     /// Columns of the tile start at `flush.columns`.
-    pub flush: Flush<V::Elem>,
+    flush: Flush<V::Elem>,
 }
 
 impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_, V, C, STORE, FLUSH> {
     /// h_j + shift_r of vector v.
     #[inline(always)]
     unsafe fn start(&self, v: usize, shift: &[V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
-        let h = unsafe { V::load(self.tile.h.add(v * V::N)) };
+        let h = unsafe { V::load(self.at.h.add(v * V::N)) };
         let mut hs = *shift;
         for r in 0..ROW_BLOCK {
             hs[r] = h.add(hs[r]);
@@ -169,7 +238,9 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
 
     #[inline(always)]
     fn run(self) -> [f64; ROW_BLOCK] {
-        let Tile { cost, index, first, cols, .. } = self.tile;
+        let cost = self.cost;
+        let Place { index, start, cols, .. } = self.at;
+        let first = start / V::N;
         let rows = cost.rows(index);
         let shift = splat_all(self.shift);
         let mut sums = [V::splat(V::Elem::default()); ROW_BLOCK];
@@ -186,13 +257,17 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
                 }
             }
             while v < whole {
-                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                let hs = self.start(v, &shift);
+                let z =
+                    if C::FOLDED { cost.folded(&rows, first + v, hs) } else { cost.exponents(&rows, first + v, hs) };
                 self.step(z, v, V::N, &mut sums);
                 v += 1;
             }
             let rest = cols - whole * V::N;
             if rest > 0 {
-                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                let hs = self.start(v, &shift);
+                let z =
+                    if C::FOLDED { cost.folded(&rows, first + v, hs) } else { cost.exponents(&rows, first + v, hs) };
                 self.step(z, v, rest, &mut sums);
             }
         }
@@ -238,14 +313,19 @@ impl<V: Lanes> Op for FlushRows<V> {
 }
 
 /// max_j (h_j − q_rj) of the tile.
-pub struct Maximum<'a, V: Lanes, C>(pub Tile<'a, V, C>);
+struct Maximum<'a, V: Lanes, C> {
+    cost: &'a C,
+    at: Place<V::Elem>,
+}
 
 impl<V: Lanes, C: Cost<V>> Op for Maximum<'_, V, C> {
     type Out = [f64; ROW_BLOCK];
 
     #[inline(always)]
     fn run(self) -> [f64; ROW_BLOCK] {
-        let Tile { cost, index, first, cols, h } = self.0;
+        let cost = self.cost;
+        let Place { index, start, cols, h } = self.at;
+        let first = start / V::N;
         let rows = cost.rows(index);
         let mut most = [V::splat(V::Elem::NEG_INFINITY); ROW_BLOCK];
         let vectors = cols.div_ceil(V::N);
@@ -283,9 +363,10 @@ fn raise<V: Lanes>(most: &mut [V; ROW_BLOCK], z: [V; ROW_BLOCK]) {
 }
 
 /// q of the tile into `buffer`.
-pub struct Costs<'a, V: Lanes, C> {
-    pub tile: Tile<'a, V, C>,
-    pub buffer: *mut V::Elem,
+struct Costs<'a, V: Lanes, C> {
+    cost: &'a C,
+    at: Place<V::Elem>,
+    buffer: *mut V::Elem,
 }
 
 impl<V: Lanes, C: Cost<V>> Op for Costs<'_, V, C> {
@@ -293,11 +374,12 @@ impl<V: Lanes, C: Cost<V>> Op for Costs<'_, V, C> {
 
     #[inline(always)]
     fn run(self) {
-        let rows = self.tile.cost.rows(self.tile.index);
-        for v in 0..self.tile.cols.div_ceil(V::N) {
+        let rows = self.cost.rows(self.at.index);
+        let first = self.at.start / V::N;
+        for v in 0..self.at.cols.div_ceil(V::N) {
             // SAFETY: the buffer has all vectors of the tile.
             unsafe {
-                let q = self.tile.cost.vector(&rows, self.tile.first + v);
+                let q = self.cost.vector(&rows, first + v);
                 for r in 0..ROW_BLOCK {
                     q[r].store(self.buffer.add((ROW_BLOCK * v + r) * V::N));
                 }
