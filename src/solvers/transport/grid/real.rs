@@ -22,9 +22,7 @@ fn fma32<I: Isa>(a: f32, b: f32, c: f32) -> f32 {
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
 pub(super) const BIAS_F64: i32 = 330;
-pub(super) const DEPTH_F64: i32 = 1350;
 pub(super) const BIAS_F32: i32 = 37;
-pub(super) const DEPTH_F32: i32 = 162;
 
 /// A whole number, |x| < 2^51, in two's complement in the low 52 bits.
 #[inline(always)]
@@ -70,7 +68,7 @@ pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static
     const BIAS: i32;
     /// Factors below 2^−DEPTH times their largest count as zero.
     const DEPTH: i32;
-    /// A sum over n terms is good to 2^−GUARD relatively if it exceeds n·2^(GUARD + 3 − DEPTH).
+    /// A sum over n terms is good to 2^−GUARD relatively if it exceeds n·2^(GUARD + 3 − depth).
     const GUARD: i32;
     /// There is nothing more precise to fall back on.
     const LAST: bool;
@@ -92,7 +90,7 @@ pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static
 impl Real for f64 {
     const LANES: usize = 16;
     const BIAS: i32 = BIAS_F64;
-    const DEPTH: i32 = DEPTH_F64;
+    const DEPTH: i32 = 1350;
     const GUARD: i32 = 60;
     const LAST: bool = true;
     const ZERO: f64 = 0.0;
@@ -150,7 +148,7 @@ impl Real for f64 {
 impl Real for f32 {
     const LANES: usize = 32;
     const BIAS: i32 = BIAS_F32;
-    const DEPTH: i32 = DEPTH_F32;
+    const DEPTH: i32 = 162;
     const GUARD: i32 = 28;
     const LAST: bool = false;
     const ZERO: f32 = 0.0;
