@@ -165,7 +165,7 @@ impl<F: Real> Packed<F> {
         candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, packed)| packed)
     }
 
-    /// Relative time of a pass, for a plan without displacement; a block costs as much as three more inputs.
+    /// Relative time of a pass, for a plan without displacement; a block costs as much as five more inputs.
     fn cost(&self, inputs: usize) -> f64 {
         let blocks = inputs.div_ceil(self.block);
         let kept = |row: &[F]| {
@@ -173,7 +173,7 @@ impl<F: Real> Packed<F> {
             row.iter().filter(|c| c.to_f64() >= best - self.depth as f64).count()
         };
         let kept: usize = self.ceilings.chunks_exact(blocks).map(kept).sum();
-        kept as f64 * (self.block.min(inputs) + 3) as f64
+        kept as f64 * (self.block.min(inputs) + 5) as f64
     }
 
     fn with_block(outputs: usize, inputs: usize, log2: &[f64], block: usize, depth: i32) -> Self {

@@ -2,6 +2,9 @@
 //!
 //! Notation of [`super::axis`].
 
+// A lane is an index into several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 

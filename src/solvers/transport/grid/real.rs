@@ -30,6 +30,7 @@ pub(super) fn integer_bits(x: f64) -> u64 {
     (x + ROUND).to_bits()
 }
 
+#[allow(clippy::excessive_precision)]
 const EXP2_F64: [f64; 12] = [
     4.455817908336064493e-10,
     7.0741942972885210056e-9,
@@ -41,13 +42,15 @@ const EXP2_F64: [f64; 12] = [
     0.0096181291075872566681,
     0.055504108664821627039,
     0.24022650695910159567,
-    0.69314718055994530925,
+    std::f64::consts::LN_2,
     1.0,
 ];
 
-const EXP2_F32: [f32; 7] = [0.000154614447, 0.00134004282, 0.00961805667, 0.0555032723, 0.240226509, 0.693147207, 1.0];
+#[allow(clippy::excessive_precision)]
+const EXP2_F32: [f32; 7] = [0.000154614447, 0.00134004282, 0.00961805667, 0.0555032723, 0.240226509, 0.693_147_2, 1.0];
 
 /// log2((1+s)/(1−s))/s as a polynomial of s², |s| ≤ (√2−1)/(√2+1).
+#[allow(clippy::excessive_precision)]
 const LOG2_F64: [f64; 9] = [
     0.19133171202266565708,
     0.19113924798420680804,
@@ -60,6 +63,7 @@ const LOG2_F64: [f64; 9] = [
     2.8853900817779268147,
 ];
 
+#[allow(clippy::excessive_precision)]
 const LOG2_F32: [f32; 4] = [0.431717697, 0.576715186, 0.961798839, 2.88539008];
 
 pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static {
