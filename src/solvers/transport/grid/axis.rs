@@ -81,6 +81,8 @@ pub const LINES_PER_PANEL: usize = MAX_LANES;
 /// Matrix products packed for panels: tile by tile, block by block, inputs outside, outputs of the tile inside.
 pub(super) struct Packed<F> {
     pub block: usize,
+    /// Blocks below 2^−depth of the largest are passed over at first.
+    pub depth: i32,
     pub factors: Vec<F>,
     /// κ, tiles × blocks.
     pub ceilings: Vec<F>,
@@ -147,17 +149,34 @@ impl<F: Real> Packed<F> {
     /// that fits into DEPTH − GUARD. Only the blocks where a plan has its mass matter; we ask it of seven in ten, for
     /// squared distances those up to 2/5 of the axis. Beyond, a pass takes longer but is as accurate. None where even
     /// the smallest blocks vary too much.
+    ///
+    /// For the same reason blocks count only down to a depth of GUARD and that variation: smaller ones leave out more.
     fn new(outputs: usize, inputs: usize, log2: &[f64]) -> Option<Self> {
         // Exponents are added in F.
         if extent(log2).0 < -F::LARGEST_EXPONENT {
             return None;
         }
-        let most = (F::DEPTH - F::GUARD - 3) as f64 - (inputs as f64).log2();
-        let block = BLOCKS.into_iter().find(|&block| usual_variation(outputs, inputs, log2, block) <= most)?;
-        Some(Self::with_block(outputs, inputs, log2, block))
+        let candidates = BLOCKS.into_iter().filter_map(|block| {
+            let depth = F::GUARD as f64 + 3.0 + (inputs as f64).log2() + usual_variation(outputs, inputs, log2, block);
+            let packed = (depth <= F::DEPTH as f64)
+                .then(|| Self::with_block(outputs, inputs, log2, block, depth.ceil() as i32))?;
+            Some((packed.cost(inputs), packed))
+        });
+        candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, packed)| packed)
     }
 
-    fn with_block(outputs: usize, inputs: usize, log2: &[f64], block: usize) -> Self {
+    /// Relative time of a pass, for a plan without displacement; a block costs as much as five more inputs.
+    fn cost(&self, inputs: usize) -> f64 {
+        let blocks = inputs.div_ceil(self.block);
+        let kept = |row: &[F]| {
+            let best = row.iter().map(|c| c.to_f64()).fold(f64::NEG_INFINITY, f64::max);
+            row.iter().filter(|c| c.to_f64() >= best - self.depth as f64).count()
+        };
+        let kept: usize = self.ceilings.chunks_exact(blocks).map(kept).sum();
+        kept as f64 * (self.block.min(inputs) + 5) as f64
+    }
+
+    fn with_block(outputs: usize, inputs: usize, log2: &[f64], block: usize, depth: i32) -> Self {
         let mut factors = Vec::with_capacity(outputs * inputs);
         let mut ceilings = Vec::new();
         for t in 0..outputs.div_ceil(TILE) {
@@ -177,7 +196,7 @@ impl<F: Real> Packed<F> {
                 }
             }
         }
-        Packed { block, factors, ceilings }
+        Packed { block, depth, factors, ceilings }
     }
 }
 
@@ -245,7 +264,7 @@ impl AxisKernel {
     fn pass_f64(&self, level: Level, formats: (Input, Output), lines: Range<usize>, out: &mut [f64]) {
         let packed = self.f64.get_or_init(|| {
             Packed::new(self.outputs, self.inputs, &self.log2)
-                .unwrap_or_else(|| Packed::with_block(self.outputs, self.inputs, &self.log2, BLOCKS[3]))
+                .unwrap_or_else(|| Packed::with_block(self.outputs, self.inputs, &self.log2, BLOCKS[3], f64::DEPTH))
         });
         self.dispatch(packed, level, formats, lines, out);
     }

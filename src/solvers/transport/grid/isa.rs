@@ -3,7 +3,7 @@
 //! Every lane of a vector belongs to one grid line, and all arithmetic is lane by lane, so the bits of a line depend
 //! on the instruction set only through fused (AVX2, AVX-512) or unfused (portable) multiply-adds.
 
-use super::real::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64};
+use super::real::{BIAS_F32, BIAS_F64};
 
 pub use crate::solvers::transport::kernels::Level;
 
@@ -21,8 +21,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
     unsafe fn sub(self, b: Self) -> Self;
-    /// 2^(x + BIAS) of its arithmetic for whole x ≤ 0, zero for x < −DEPTH.
-    unsafe fn power_of_two(self) -> Self;
+    /// 2^(x + BIAS) of its arithmetic for whole x ≤ 0, zero for x < least; −DEPTH ≤ least ≤ 0.
+    unsafe fn power_of_two(self, least: Self) -> Self;
     unsafe fn any_positive(self) -> bool;
     /// `b` where self is NaN.
     unsafe fn min(self, b: Self) -> Self;
@@ -64,7 +64,7 @@ impl Isa for Portable {
 }
 
 macro_rules! portable {
-    ($t:ty, $w:literal, $bits:ty, $mantissa:literal, $zero:literal, $bias:ident, $depth:ident) => {
+    ($t:ty, $w:literal, $bits:ty, $mantissa:literal, $zero:literal, $bias:ident) => {
         unsafe impl Vector for [$t; $w] {
             type E = $t;
             const WIDTH: usize = $w;
@@ -93,10 +93,10 @@ macro_rules! portable {
                 std::array::from_fn(|i| self[i] - b[i])
             }
             #[inline(always)]
-            unsafe fn power_of_two(self) -> Self {
-                self.map(|x| {
-                    let bits = ((x.max(-($depth as $t) - 1.0) as i32 + $zero + $bias) as $bits) << $mantissa;
-                    if x >= -($depth as $t) { <$t>::from_bits(bits) } else { 0.0 }
+            unsafe fn power_of_two(self, least: Self) -> Self {
+                std::array::from_fn(|i| {
+                    let bits = ((self[i].max(least[i]) as i32 + $zero + $bias) as $bits) << $mantissa;
+                    if self[i] >= least[i] { <$t>::from_bits(bits) } else { 0.0 }
                 })
             }
             #[inline(always)]
@@ -114,8 +114,8 @@ macro_rules! portable {
         }
     };
 }
-portable!(f64, 4, u64, 52, 1023, BIAS_F64, DEPTH_F64);
-portable!(f32, 8, u32, 23, 127, BIAS_F32, DEPTH_F32);
+portable!(f64, 4, u64, 52, 1023, BIAS_F64);
+portable!(f32, 8, u32, 23, 127, BIAS_F32);
 
 unsafe impl Wide for [f64; 4] {
     #[inline(always)]
@@ -151,7 +151,7 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BIAS_F32, BIAS_F64, DEPTH_F32, DEPTH_F64, Isa, Vector, Wide};
+    use super::{BIAS_F32, BIAS_F64, Isa, Vector, Wide};
 
     pub struct Avx2;
     pub struct Avx512;
@@ -200,8 +200,8 @@ mod x86 {
                     unsafe { $sub(self, b) }
                 }
                 #[inline(always)]
-                unsafe fn power_of_two(self) -> Self {
-                    unsafe { $power(self) }
+                unsafe fn power_of_two(self, least: Self) -> Self {
+                    unsafe { $power(self, least) }
                 }
                 #[inline(always)]
                 unsafe fn any_positive(self) -> bool {
@@ -280,37 +280,37 @@ mod x86 {
     );
 
     #[inline(always)]
-    unsafe fn power_256_f64(x: __m256d) -> __m256d {
+    unsafe fn power_256_f64(x: __m256d, least: __m256d) -> __m256d {
         // Adding 1.5·2^52 leaves the whole number in the low bits.
         const EXPONENT: f64 = 6_755_399_441_055_744.0 + (1023 + BIAS_F64) as f64;
         unsafe {
             let bits = _mm256_castpd_si256(_mm256_add_pd(x, _mm256_set1_pd(EXPONENT)));
             let power = _mm256_castsi256_pd(_mm256_slli_epi64::<52>(bits));
-            _mm256_and_pd(power, _mm256_cmp_pd::<_CMP_GE_OQ>(x, _mm256_set1_pd(-DEPTH_F64 as f64)))
+            _mm256_and_pd(power, _mm256_cmp_pd::<_CMP_GE_OQ>(x, least))
         }
     }
 
     #[inline(always)]
-    unsafe fn power_256_f32(x: __m256) -> __m256 {
+    unsafe fn power_256_f32(x: __m256, least: __m256) -> __m256 {
         unsafe {
-            let whole = _mm256_cvtps_epi32(_mm256_max_ps(x, _mm256_set1_ps(-DEPTH_F32 as f32 - 1.0)));
+            let whole = _mm256_cvtps_epi32(_mm256_max_ps(x, least));
             let bits = _mm256_slli_epi32::<23>(_mm256_add_epi32(whole, _mm256_set1_epi32(127 + BIAS_F32)));
-            _mm256_and_ps(_mm256_castsi256_ps(bits), _mm256_cmp_ps::<_CMP_GE_OQ>(x, _mm256_set1_ps(-DEPTH_F32 as f32)))
+            _mm256_and_ps(_mm256_castsi256_ps(bits), _mm256_cmp_ps::<_CMP_GE_OQ>(x, least))
         }
     }
 
     #[inline(always)]
-    unsafe fn power_512_f64(x: __m512d) -> __m512d {
+    unsafe fn power_512_f64(x: __m512d, least: __m512d) -> __m512d {
         unsafe {
-            let kept = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(x, _mm512_set1_pd(-DEPTH_F64 as f64));
+            let kept = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(x, least);
             _mm512_maskz_scalef_pd(kept, _mm512_set1_pd(1.0), _mm512_add_pd(x, _mm512_set1_pd(BIAS_F64 as f64)))
         }
     }
 
     #[inline(always)]
-    unsafe fn power_512_f32(x: __m512) -> __m512 {
+    unsafe fn power_512_f32(x: __m512, least: __m512) -> __m512 {
         unsafe {
-            let kept = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, _mm512_set1_ps(-DEPTH_F32 as f32));
+            let kept = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, least);
             _mm512_maskz_scalef_ps(kept, _mm512_set1_ps(1.0), _mm512_add_ps(x, _mm512_set1_ps(BIAS_F32 as f32)))
         }
     }

@@ -14,6 +14,9 @@
 //! | lines    | who computes which lines                                                 |
 //! | passes   | [`GridPasses`]: the passes of the methods                                |
 //!
+//! Lines fill the lanes of a vector, so axes want at least sixteen lines beside them: a long one-dimensional grid is
+//! better taken as points.
+//!
 //! Scaling iterations on plain u = exp(psi) with the symmetry of the axis kernel split into even and odd halves would
 //! save half of the products, but lose every digit where u spans many powers of e along a line: an even and an odd
 //! part of equal size cancel to the small value of a pair. Potentials of a displacement δ do span δ·D/ε powers.

@@ -2,6 +2,9 @@
 //!
 //! Notation of [`super::axis`].
 
+// A lane is an index into several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
@@ -162,7 +165,7 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
     let staged = room::<f64>(&mut scratch.staged, m * most);
     let x = room::<F>(&mut scratch.x, m * lanes);
     let sums = room::<F>(&mut scratch.sums, TILE * lanes);
-    let result = room::<f64>(&mut scratch.result, TILE * lanes);
+    let (result, again) = room::<f64>(&mut scratch.result, 2 * TILE * lanes).split_at_mut(TILE * lanes);
     let absolute = room::<f64>(&mut scratch.absolute, blocks * lanes);
     let mut exponents = Exponents { tops: room::<F>(&mut scratch.tops, blocks * lanes), base: [0.0; MAX_LANES] };
     let scaled = if let Input::Scaled { exponent, .. } = input { Some(exponent) } else { None };
@@ -187,10 +190,26 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
             let rows = tile(n, t);
             let factors = &p.factors[rows.start * m..rows.end * m];
             let ceilings = &p.ceilings[t * blocks..][..blocks];
-            let best = unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, &exponents, sums) };
-            match output {
-                Output::Logarithms => logarithms::<F, I>(rows.len(), m, &best, sums, result),
-                Output::Scaled { exponent } => scaled_outputs::<F, I>(rows.len(), m, exponent, &best, sums, result),
+            // Blocks below 2^−depth are passed over; where that was too bold, none are.
+            for depth in [p.depth, F::DEPTH] {
+                let best =
+                    unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, &exponents, depth, sums) };
+                let result = if depth == p.depth { &mut result[..] } else { &mut again[..] };
+                let least = m as f64 * ((F::GUARD + 3 - depth + 3 * F::BIAS) as f64).exp2();
+                match output {
+                    Output::Logarithms => logarithms::<F, I>(rows.len(), least, &best, sums, result),
+                    Output::Scaled { exponent } => {
+                        scaled_outputs::<F, I>(rows.len(), least, exponent, &best, sums, result)
+                    }
+                }
+                if depth == F::DEPTH || !unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
+                    break;
+                }
+            }
+            if p.depth < F::DEPTH && unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
+                for (y, again) in result[..rows.len() * lanes].iter_mut().zip(again.iter()) {
+                    *y = if y.is_nan() { *again } else { *y };
+                }
             }
             if unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
                 good = false;
@@ -288,6 +307,7 @@ unsafe fn store<I: Isa>(rows: usize, lanes: usize, live: usize, result: &[f64], 
 
 /// Sums of a tile, 2^(3·BIAS) too large and relative to the returned M*.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn products<F: Real, I: Isa>(
     factors: &[F],
     rows: usize,
@@ -295,6 +315,7 @@ unsafe fn products<F: Real, I: Isa>(
     ceilings: &[F],
     x: &[F],
     exponents: &Exponents<F>,
+    depth: i32,
     sums: &mut [F],
 ) -> [f64; MAX_LANES] {
     let (lanes, w) = (F::LANES, F::V::<I>::WIDTH);
@@ -315,7 +336,10 @@ unsafe fn products<F: Real, I: Isa>(
             let mut needed = F::V::<I>::splat(F::ZERO);
             for l in (0..lanes).step_by(w) {
                 let top = F::V::<I>::load(tops.as_ptr().add(block * lanes + l));
-                let s = top.add(F::V::<I>::splat(c)).sub(F::V::<I>::load(best.as_ptr().add(l))).power_of_two();
+                let s = top
+                    .add(F::V::<I>::splat(c))
+                    .sub(F::V::<I>::load(best.as_ptr().add(l)))
+                    .power_of_two(F::V::<I>::splat(F::from_f64(-depth as f64)));
                 s.store(scales.as_mut_ptr().add(l));
                 needed = needed.max(s);
             }
@@ -407,17 +431,12 @@ unsafe fn register_tile<F: Real, I: Isa, const R: usize>(
     }
 }
 
-/// At most 3·terms·2^−DEPTH of the largest possible term is lost (inputs, factors, block scales): sums from here on are
-/// good to 2^−GUARD.
-fn least_good<F: Real>(terms: usize) -> f64 {
-    terms as f64 * ((F::GUARD + 3 - F::DEPTH + 3 * F::BIAS) as f64).exp2()
-}
-
-/// `result` = log2 of the sums, NaN where they are bad. A line of zeros is good: −∞.
+/// `result` = log2 of the sums, NaN where they are below `least`, that is bad: at most 3·terms·2^−depth of the largest
+/// possible term is lost (inputs and factors below 2^−DEPTH, blocks below 2^−depth). A line of zeros is good: −∞.
 #[inline(always)]
-fn logarithms<F: Real, I: Isa>(rows: usize, terms: usize, best: &[f64; MAX_LANES], sums: &[F], result: &mut [f64]) {
+fn logarithms<F: Real, I: Isa>(rows: usize, least: f64, best: &[f64; MAX_LANES], sums: &[F], result: &mut [f64]) {
     let lanes = F::LANES;
-    let least = F::from_f64(least_good::<F>(terms));
+    let least = F::from_f64(least);
     let (mut shift, mut otherwise) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
     for l in 0..lanes {
         shift[l] = best[l] - (3 * F::BIAS) as f64;
@@ -436,7 +455,7 @@ fn logarithms<F: Real, I: Isa>(rows: usize, terms: usize, best: &[f64; MAX_LANES
 #[inline(always)]
 fn scaled_outputs<F: Real, I: Isa>(
     rows: usize,
-    terms: usize,
+    least: f64,
     exponent: i32,
     best: &[f64; MAX_LANES],
     sums: &[F],
@@ -453,7 +472,7 @@ fn scaled_outputs<F: Real, I: Isa>(
         // SAFETY: within the lengths asserted above.
         unsafe {
             let (shift, otherwise) = (I::F64::load(shift.as_ptr().add(l)), I::F64::load(otherwise.as_ptr().add(l)));
-            let least = I::F64::splat(least_good::<F>(terms));
+            let least = I::F64::splat(least);
             for q in (l..rows * lanes).step_by(lanes) {
                 let sum = F::load_f64::<I>(sums.as_ptr().add(q));
                 sum.add_bits(shift).where_ge(sum, least, otherwise).store(result.as_mut_ptr().add(q));

@@ -22,9 +22,7 @@ fn fma32<I: Isa>(a: f32, b: f32, c: f32) -> f32 {
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
 pub(super) const BIAS_F64: i32 = 330;
-pub(super) const DEPTH_F64: i32 = 1350;
 pub(super) const BIAS_F32: i32 = 37;
-pub(super) const DEPTH_F32: i32 = 162;
 
 /// A whole number, |x| < 2^51, in two's complement in the low 52 bits.
 #[inline(always)]
@@ -32,6 +30,7 @@ pub(super) fn integer_bits(x: f64) -> u64 {
     (x + ROUND).to_bits()
 }
 
+#[allow(clippy::excessive_precision)]
 const EXP2_F64: [f64; 12] = [
     4.455817908336064493e-10,
     7.0741942972885210056e-9,
@@ -43,13 +42,15 @@ const EXP2_F64: [f64; 12] = [
     0.0096181291075872566681,
     0.055504108664821627039,
     0.24022650695910159567,
-    0.69314718055994530925,
+    std::f64::consts::LN_2,
     1.0,
 ];
 
-const EXP2_F32: [f32; 7] = [0.000154614447, 0.00134004282, 0.00961805667, 0.0555032723, 0.240226509, 0.693147207, 1.0];
+#[allow(clippy::excessive_precision)]
+const EXP2_F32: [f32; 7] = [0.000154614447, 0.00134004282, 0.00961805667, 0.0555032723, 0.240226509, 0.693_147_2, 1.0];
 
 /// log2((1+s)/(1−s))/s as a polynomial of s², |s| ≤ (√2−1)/(√2+1).
+#[allow(clippy::excessive_precision)]
 const LOG2_F64: [f64; 9] = [
     0.19133171202266565708,
     0.19113924798420680804,
@@ -62,6 +63,7 @@ const LOG2_F64: [f64; 9] = [
     2.8853900817779268147,
 ];
 
+#[allow(clippy::excessive_precision)]
 const LOG2_F32: [f32; 4] = [0.431717697, 0.576715186, 0.961798839, 2.88539008];
 
 pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static {
@@ -70,7 +72,7 @@ pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static
     const BIAS: i32;
     /// Factors below 2^−DEPTH times their largest count as zero.
     const DEPTH: i32;
-    /// A sum over n terms is good to 2^−GUARD relatively if it exceeds n·2^(GUARD + 3 − DEPTH).
+    /// A sum over n terms is good to 2^−GUARD relatively if it exceeds n·2^(GUARD + 3 − depth).
     const GUARD: i32;
     /// There is nothing more precise to fall back on.
     const LAST: bool;
@@ -92,7 +94,7 @@ pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static
 impl Real for f64 {
     const LANES: usize = 16;
     const BIAS: i32 = BIAS_F64;
-    const DEPTH: i32 = DEPTH_F64;
+    const DEPTH: i32 = 1350;
     const GUARD: i32 = 60;
     const LAST: bool = true;
     const ZERO: f64 = 0.0;
@@ -150,7 +152,7 @@ impl Real for f64 {
 impl Real for f32 {
     const LANES: usize = 32;
     const BIAS: i32 = BIAS_F32;
-    const DEPTH: i32 = DEPTH_F32;
+    const DEPTH: i32 = 162;
     const GUARD: i32 = 28;
     const LAST: bool = false;
     const ZERO: f32 = 0.0;

@@ -81,7 +81,7 @@ fn soft_transforms_equal_sums_over_all_pairs_from_blurred_to_a_millionth() {
                 assert!(error < tolerance, "{source:?} {level:?} ε {epsilon}: {error}");
                 let mut x = vec![0.0; m];
                 p.soft_cols(&psi, &mut x).unwrap();
-                let expected = soft(m, &p.a().to_vec(), &psi, epsilon, |j, i| cost.entry(i, j));
+                let expected = soft(m, p.a(), &psi, epsilon, |j, i| cost.entry(i, j));
                 let error = largest_difference(&x, &expected);
                 assert!(error < tolerance, "{source:?} {level:?} ε {epsilon}, columns: {error}");
             }
@@ -349,5 +349,56 @@ fn a_line_without_mass_is_minus_infinity_and_hurts_no_other() {
             &mut without,
         );
         assert_eq!(with[100..120], without);
+    }
+}
+
+#[test]
+fn sums_that_lose_terms_below_the_range_of_a_block_are_done_again() {
+    // Input 0 sets the block's exponent but counts for nothing; the terms that count are `depth` below it.
+    let (inputs, lines) = (64, 3000);
+    let mut log2 = vec![0.0; inputs];
+    log2[0] = -1e5;
+    let kernel = AxisKernel::new(1, inputs, log2.clone());
+    // In the block of input 0, and in another.
+    for others in [1..8, 40..47] {
+        let mut z = vec![f64::NEG_INFINITY; inputs * lines];
+        for line in 0..lines {
+            z[line] = 0.0;
+            for j in others.clone() {
+                let below = if j == others.start { 0.0 } else { 1.25 };
+                z[j * lines + line] = -0.5 * line as f64 - below;
+            }
+        }
+        for (precision, tolerance) in [(Precision::F64, 2e-15), (Precision::F32, 3e-7)] {
+            for level in LEVELS {
+                let mut out = vec![0.0; lines];
+                kernel.pass(level, precision, (Input::Logarithms(&z), Output::Logarithms), 0..lines, &mut out);
+                for (line, &y) in out.iter().enumerate() {
+                    let expected = -0.5 * line as f64 + (1.0 + 6.0 * (-1.25f64).exp2()).log2();
+                    let error = (y - expected).abs();
+                    assert!(error <= tolerance + 4e-16 * expected.abs(), "{level:?} {precision:?} {line}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn values_between_axes_equal_their_logarithms_to_rounding() {
+    let (n, m, lines) = (30, 40, 21);
+    let kernel = AxisCost::power(&coordinates(1, n), &coordinates(2, m), 2.0).kernel(1e-3);
+    let z: Vec<f64> =
+        uniform(4, m * lines).iter().map(|u| if *u < 0.1 { f64::NEG_INFINITY } else { 900.0 * u }).collect();
+    let values: Vec<f64> = z.iter().map(|z| (z - 500.0).exp2()).collect();
+    for precision in [Precision::F64, Precision::F32] {
+        for level in LEVELS {
+            let (mut y, mut v) = (vec![0.0; n * lines], vec![0.0; n * lines]);
+            kernel.pass(level, precision, (Input::Logarithms(&z), Output::Logarithms), 0..lines, &mut y);
+            let formats = (Input::Scaled { values: &values, exponent: 500 }, Output::Scaled { exponent: 450 });
+            kernel.pass(level, precision, formats, 0..lines, &mut v);
+            let logarithms: Vec<f64> = v.iter().map(|v| v.log2() + 450.0).collect();
+            let tolerance = if precision == Precision::F64 { 1e-12 } else { 1e-6 };
+            assert!(largest_difference(&y, &logarithms) < tolerance, "{level:?} {precision:?}");
+        }
     }
 }
