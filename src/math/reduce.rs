@@ -66,17 +66,13 @@ fn block<const K: usize>(start: usize, end: usize, term: &impl Fn(usize) -> [f64
     while i + 8 <= end {
         for l in 0..8 {
             let terms = term(i + l);
-            for k in 0..K {
-                lanes[k][l] += terms[k];
-            }
+            lanes.iter_mut().zip(terms).for_each(|(lane, term)| lane[l] += term);
         }
         i += 8;
     }
     for (l, i) in (i..end).enumerate() {
         let terms = term(i);
-        for k in 0..K {
-            lanes[k][l] += terms[k];
-        }
+        lanes.iter_mut().zip(terms).for_each(|(lane, term)| lane[l] += term);
     }
     lanes.map(|[a, b, c, d, e, f, g, h]| ((a + b) + (c + d)) + ((e + f) + (g + h)))
 }
