@@ -6,6 +6,8 @@ mod certificates;
 mod closed_forms;
 #[path = "exact/common.rs"]
 mod common;
+#[path = "exact/divergences.rs"]
+mod divergences;
 #[path = "exact/identities.rs"]
 mod identities;
 #[path = "exact/methods.rs"]

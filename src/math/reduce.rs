@@ -9,29 +9,39 @@ pub const SUM_ROUNDING: f64 = 100.0 * f64::EPSILON / 2.0;
 
 /// Σ_{i<n} term(i); the order of the additions depends on n alone.
 pub fn sum(n: usize, term: impl Fn(usize) -> f64) -> f64 {
-    // Binary counter: slot k holds the sum of 2^k blocks.
-    let mut slots = [0.0f64; 64];
+    let [total] = sums(n, |i| [term(i)]);
+    total
+}
+
+/// K sums in one sweep, each with the bits of [`sum`].
+pub fn sums<const K: usize>(n: usize, term: impl Fn(usize) -> [f64; K]) -> [f64; K] {
+    // Binary counter: slot s holds the sums of 2^s blocks.
+    let mut slots = [[0.0f64; K]; 64];
     let mut blocks = 0u64;
     let mut start = 0;
     while start < n {
         let end = (start + BLOCK).min(n);
         let mut carry = block(start, end, &term);
-        let mut k = 0;
-        while blocks >> k & 1 == 1 {
-            carry += slots[k];
-            k += 1;
+        let mut s = 0;
+        while blocks >> s & 1 == 1 {
+            add(&mut carry, &slots[s]);
+            s += 1;
         }
-        slots[k] = carry;
+        slots[s] = carry;
         blocks += 1;
         start = end;
     }
-    let mut total = 0.0;
-    for (k, slot) in slots.iter().enumerate() {
-        if blocks >> k & 1 == 1 {
-            total += slot;
+    let mut total = [0.0; K];
+    for (s, slot) in slots.iter().enumerate() {
+        if blocks >> s & 1 == 1 {
+            add(&mut total, slot);
         }
     }
     total
+}
+
+fn add<const K: usize>(to: &mut [f64; K], x: &[f64; K]) {
+    to.iter_mut().zip(x).for_each(|(to, x)| *to += x);
 }
 
 /// Σ_i x_i.
@@ -50,20 +60,21 @@ pub fn max_abs(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |m, v| m.max(v.abs()))
 }
 
-fn block(start: usize, end: usize, term: &impl Fn(usize) -> f64) -> f64 {
-    let mut lanes = [0.0f64; 8];
+fn block<const K: usize>(start: usize, end: usize, term: &impl Fn(usize) -> [f64; K]) -> [f64; K] {
+    let mut lanes = [[0.0f64; 8]; K];
     let mut i = start;
     while i + 8 <= end {
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(i + l);
+        for l in 0..8 {
+            let terms = term(i + l);
+            lanes.iter_mut().zip(terms).for_each(|(lane, term)| lane[l] += term);
         }
         i += 8;
     }
     for (l, i) in (i..end).enumerate() {
-        lanes[l] += term(i);
+        let terms = term(i);
+        lanes.iter_mut().zip(terms).for_each(|(lane, term)| lane[l] += term);
     }
-    let [a, b, c, d, e, f, g, h] = lanes;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+    lanes.map(|[a, b, c, d, e, f, g, h]| ((a + b) + (c + d)) + ((e + f) + (g + h)))
 }
 
 #[cfg(test)]
@@ -75,6 +86,14 @@ mod tests {
         for n in [0, 1, 7, 8, 9, 255, 256, 257, 1000, 4096, 70_001] {
             assert_eq!(sum(n, |i| i as f64), (n * n.saturating_sub(1) / 2) as f64, "n = {n}");
         }
+    }
+
+    #[test]
+    fn several_sums_at_once_have_the_bits_of_each() {
+        let x = |i: usize| ((i * 7919 % 1009) as f64).sqrt();
+        let [one, two] = sums(1003, |i| [x(i), 1.0 / (1.0 + x(i))]);
+        assert_eq!(one, sum(1003, x));
+        assert_eq!(two, sum(1003, |i| 1.0 / (1.0 + x(i))));
     }
 
     #[test]

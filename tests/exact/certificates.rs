@@ -28,13 +28,13 @@ fn random_problem(seed: u64) -> (Problem, Penalties, Option<f64>) {
         3 => Penalties { source: penalty(&mut random), target: None },
         _ => Penalties { source: None, target: penalty(&mut random) },
     };
-    if seed % 4 == 0 {
+    if seed.is_multiple_of(4) {
         let (x, y) = (random.vector(n), random.vector(m));
         let value = discrete::sorted(&x, &a, &y, &b, |x, y| (x - y) * (x - y));
         let known = penalties.balanced().then_some(value);
         return (Problem::points(&x, &y, 1, a, b, epsilon), penalties, known);
     }
-    let low = if seed % 7 == 0 { -0.5 } else { 0.0 };
+    let low = if seed.is_multiple_of(7) { -0.5 } else { 0.0 };
     let cost: Vec<f64> = random.vector(n * m).iter().map(|u| low + u).collect();
     let mut scale = |w: Vec<f64>| -> Vec<f64> {
         let mass = 10f64.powf(2.0 * random.next() - 1.0);

@@ -11,7 +11,7 @@
 
 use super::passes::{Passes, Precision};
 use crate::error::Result;
-use crate::math::reduce::{dot, sum, total};
+use crate::math::reduce::{dot, sum, sums, total};
 use crate::state::{Name, Walk};
 
 /// ρ₁ on KL(P1|a) and ρ₂ on KL(Pᵀ1|b); none: that marginal is a constraint.
@@ -147,9 +147,16 @@ impl Residual {
 
     /// Of marginals `p` against what is wanted; ∞ where it is not a number.
     pub fn of(n: usize, p: impl Fn(usize) -> f64, wanted: impl Fn(usize) -> f64) -> Self {
-        let mass = sum(n, &p).max(sum(n, &wanted));
-        let l1 = sum(n, |j| (p(j) - wanted(j)).abs()) / mass;
-        let linf = (0..n).fold(0.0f64, |m, j| m.max((p(j) - wanted(j)).abs())) / mass;
+        let [reached, wished, off] = sums(n, |j| {
+            let (p, wanted) = (p(j), wanted(j));
+            [p, wanted, (p - wanted).abs()]
+        });
+        let largest = (0..n).fold(0.0f64, |m, j| m.max((p(j) - wanted(j)).abs()));
+        Residual::new(off, largest, reached.max(wished))
+    }
+
+    fn new(l1: f64, linf: f64, mass: f64) -> Self {
+        let (l1, linf) = (l1 / mass, linf / mass);
         if l1.is_finite() && linf.is_finite() { Residual { l1, linf } } else { Residual::UNKNOWN }
     }
 
@@ -215,22 +222,25 @@ impl Point {
             *p = b[j] * (phi[j] - x[j]).exp();
         }
         let mass = if source.hard() { dual.mass.0 } else { sum(a.len(), |i| a[i] * source.slope(psi[i])) };
-        self.value = if source.hard() { dot(a, psi) } else { sum(a.len(), |i| a[i] * source.value(psi[i])) }
-            + if target.hard() { dot(b, phi) } else { sum(b.len(), |j| b[j] * target.value(phi[j])) }
-            - mass
-            + dual.mass.0 * dual.mass.1;
-        let damping = target.damping();
-        self.gain = if target.hard() {
-            sum(b.len(), |j| b[j] * (x[j] - phi[j] - 1.0) + p[j])
+        let rows = if source.hard() { dot(a, psi) } else { sum(a.len(), |i| a[i] * source.value(psi[i])) };
+        if target.hard() {
+            let [columns, after, reached, off] =
+                sums(b.len(), |j| [b[j] * phi[j], b[j] * x[j], p[j], (p[j] - b[j]).abs()]);
+            self.value = rows + columns - mass + dual.mass.0 * dual.mass.1;
+            self.gain = sum(b.len(), |j| b[j] * (x[j] - phi[j])) - (dual.mass.1 - reached);
+            self.shift = if source.hard() { after / dual.mass.1 } else { dual.translation(a, psi, b, |j| x[j]) };
+            let largest = (0..b.len()).fold(0.0f64, |m, j| m.max((p[j] - b[j]).abs()));
+            self.error = Residual::new(off, largest, reached.max(dual.mass.1));
         } else {
-            sum(b.len(), |j| {
+            let damping = target.damping();
+            self.value = rows + sum(b.len(), |j| b[j] * target.value(phi[j])) - mass + dual.mass.0 * dual.mass.1;
+            self.gain = sum(b.len(), |j| {
                 let after = damping * x[j];
                 b[j] * (target.rise(phi[j], after) - (after - x[j]).exp()) + p[j]
-            })
-        };
-        self.shift = dual.translation(a, psi, b, |j| damping * x[j]);
-        self.error =
-            Residual::of(b.len(), |j| p[j], |j| if target.hard() { b[j] } else { b[j] * target.slope(phi[j]) });
+            });
+            self.shift = dual.translation(a, psi, b, |j| damping * x[j]);
+            self.error = Residual::of(b.len(), |j| p[j], |j| b[j] * target.slope(phi[j]));
+        }
         if !(self.value.is_finite() && self.shift.is_finite() && self.gain.is_finite()) {
             self.error = Residual::UNKNOWN;
         }

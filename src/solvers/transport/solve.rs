@@ -296,7 +296,7 @@ impl Solve {
 
     fn check_gap(&mut self, passes: &mut dyn Passes) -> Result<StepOutcome> {
         let Some(tolerance) = self.gap_tolerance else { return Ok(StepOutcome::Running) };
-        if self.state.steps % self.check_every != 0 {
+        if !self.state.steps.is_multiple_of(self.check_every) {
             return Ok(StepOutcome::Running);
         }
         let (_, phi) = self.method.potentials();

@@ -103,7 +103,7 @@ mod tests {
         for seed in 0..20u64 {
             let n = 6;
             let cost: Vec<f64> = (0..n * n)
-                .map(|k| ((k as u64 + 1) * 2654435761 ^ (seed * 40503 + 7)).wrapping_mul(0x9E3779B97F4A7C15) as f64)
+                .map(|k| (((k as u64 + 1) * 2654435761) ^ (seed * 40503 + 7)).wrapping_mul(0x9E3779B97F4A7C15) as f64)
                 .map(|x| x / u64::MAX as f64)
                 .collect();
             let mut best = f64::INFINITY;

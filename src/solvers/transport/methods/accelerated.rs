@@ -94,7 +94,7 @@ impl Method for Accelerated {
         match (self.stage, &mut self.history) {
             (FRESH, _) => self.trial.phi.copy_from_slice(&self.point.phi),
             (PLAIN, _) => self.point.sinkhorn(dual, &mut self.trial.phi),
-            (_, Some(history)) => history.mix(passes.b(), &mut self.trial.phi),
+            (_, Some(history)) => history.mix(&mut self.trial.phi),
             (_, None) => t = self.momentum(dual, passes.b()),
         }
         self.trial.evaluate(dual, passes)?;

@@ -22,13 +22,13 @@ pub fn build(input: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
 pub(super) struct History {
     memory: usize,
     m: usize,
-    /// memory×m: x^{i+1} − x^i and r^{i+1} − r^i with x = S(y), r = x − y, in slots reused in turn.
+    /// memory×m: x^{i+1} − x^i and r^{i+1} − r^i with x = S(y), r = √b (x − y), in slots reused in turn.
     dx: Vec<f32>,
     dr: Vec<f32>,
     /// x and r of the last point pushed.
     x: Vec<f64>,
     r: Vec<f64>,
-    /// memory×memory: inner products of dr in L²(b).
+    /// memory×memory: inner products of dr.
     gram: Vec<f64>,
     /// Points pushed since cleared; differences are one less.
     count: u64,
@@ -41,6 +41,7 @@ pub(super) struct History {
 
 /// Ridge of the normal equations, relative to each diagonal entry: differences more parallel than this are dependent.
 const RIDGE: f64 = 1e-10;
+const MIX_BLOCK: usize = 1024;
 
 impl History {
     pub fn new(memory: usize, m: usize) -> Self {
@@ -78,28 +79,33 @@ impl History {
 
     fn remember(&mut self, y: &[f64], b: &[f64], step: impl Fn(usize) -> f64) {
         let m = self.m;
+        let residual = |j: usize, x: f64| b[j].sqrt() * (x - y[j]);
         if self.count > 0 {
             let slot = (self.count as usize - 1) % self.memory;
             let (dx, dr) = (&mut self.dx[slot * m..(slot + 1) * m], &mut self.dr[slot * m..(slot + 1) * m]);
             for j in 0..m {
                 let x = step(j);
-                let r = x - y[j];
+                let r = residual(j, x);
                 dx[j] = (x - self.x[j]) as f32;
                 dr[j] = (r - self.r[j]) as f32;
+                self.x[j] = x;
+                self.r[j] = r;
             }
             self.used = (self.used + 1).min(self.memory as u64);
-        }
-        for j in 0..m {
-            self.x[j] = step(j);
-            self.r[j] = self.x[j] - y[j];
+        } else {
+            for j in 0..m {
+                self.x[j] = step(j);
+                self.r[j] = residual(j, self.x[j]);
+            }
         }
         self.count += 1;
         self.list();
         if self.used > 0 {
             let slot = self.slots[0];
+            let newest = &self.dr[slot * m..(slot + 1) * m];
             for &k in &self.slots[..self.used as usize] {
-                let (r, s) = (&self.dr[slot * m..(slot + 1) * m], &self.dr[k * m..(k + 1) * m]);
-                let product = sum(m, |j| b[j] * f64::from(r[j]) * f64::from(s[j]));
+                let other = &self.dr[k * m..(k + 1) * m];
+                let product = sum(m, |j| f64::from(newest[j]) * f64::from(other[j]));
                 self.gram[slot * self.memory + k] = product;
                 self.gram[k * self.memory + slot] = product;
             }
@@ -114,21 +120,25 @@ impl History {
     }
 
     /// z = x − Σ γ_i dx^i where γ minimises ‖r − Σ γ_i dr^i‖ in L²(b).
-    pub fn mix(&mut self, b: &[f64], z: &mut [f64]) {
+    pub fn mix(&mut self, z: &mut [f64]) {
         let m = self.m;
         self.list();
         for i in 0..self.used as usize {
             let dr = &self.dr[self.slots[i] * m..(self.slots[i] + 1) * m];
-            self.gamma[i] = sum(m, |j| b[j] * self.r[j] * f64::from(dr[j]));
+            let r = &self.r[..m];
+            self.gamma[i] = sum(m, |j| r[j] * f64::from(dr[j]));
         }
         z.copy_from_slice(&self.x);
         if !self.solve() {
             return;
         }
-        for (i, gamma) in self.gamma[..self.used as usize].iter().enumerate() {
-            let dx = &self.dx[self.slots[i] * m..(self.slots[i] + 1) * m];
-            for (z, dx) in z.iter_mut().zip(dx) {
-                *z -= gamma * f64::from(*dx);
+        // In blocks that stay in cache while all differences pass over them.
+        for (start, z) in (0..m).step_by(MIX_BLOCK).zip(z.chunks_mut(MIX_BLOCK)) {
+            for (gamma, slot) in self.gamma.iter().zip(&self.slots[..self.used as usize]) {
+                let dx = &self.dx[slot * m + start..slot * m + start + z.len()];
+                for (z, dx) in z.iter_mut().zip(dx) {
+                    *z -= gamma * f64::from(*dx);
+                }
             }
         }
     }
@@ -200,7 +210,7 @@ const HISTORY_X: Name = Name {
 const HISTORY_R: Name = Name {
     name: "method_history_residuals",
     units: "1",
-    meaning: "differences of residuals (step minus point) of consecutive points",
+    meaning: "differences of residuals sqrt(b) (step minus point) of consecutive points",
     axes: &["history_residual"],
 };
 const LAST_X: Name = Name {
@@ -212,13 +222,13 @@ const LAST_X: Name = Name {
 const LAST_R: Name = Name {
     name: "method_history_last_residual",
     units: "1",
-    meaning: "residual of the last point",
+    meaning: "residual sqrt(b) (step minus point) of the last point",
     axes: &["kept_target"],
 };
 const GRAM: Name = Name {
     name: "method_history_gram",
     units: "1",
-    meaning: "inner products of the residual differences in L2(b)",
+    meaning: "inner products of the residual differences",
     axes: &["history_product"],
 };
 const COUNT: Name = Name {
@@ -242,7 +252,7 @@ mod tests {
         for _ in 0..4 {
             let x: Vec<f64> = (0..3).map(|j| y[j] + h[j] * (1.0 - y[j])).collect();
             history.remember(&y, &b, |j| x[j]);
-            history.mix(&b, &mut y);
+            history.mix(&mut y);
         }
         for y in y {
             assert!((y - 1.0).abs() < 1e-6, "{y}");

@@ -159,7 +159,7 @@ impl Method for Overrelaxed {
             };
             let risen = rise(&|i| new.psi[i]);
             let wanted = 0.5 * omega * (2.0 - omega) * rise(&|i| l1 * t(i));
-            if !(risen >= wanted - noise) {
+            if risen.is_nan() || risen < wanted - noise {
                 self.stage = EXACT;
                 if self.given.is_none() {
                     // Too far from the solution for the linear rate to mean anything yet.
