@@ -202,8 +202,12 @@ const HISTORY_R: Name = Name {
     meaning: "differences of residuals (step minus point) of consecutive points",
     axes: &["history", "target"],
 };
-const LAST_X: Name =
-    Name { name: "method_history_last_step", units: "1", meaning: "Sinkhorn step of the last point", axes: &["target"] };
+const LAST_X: Name = Name {
+    name: "method_history_last_step",
+    units: "1",
+    meaning: "Sinkhorn step of the last point",
+    axes: &["target"],
+};
 const LAST_R: Name =
     Name { name: "method_history_last_residual", units: "1", meaning: "residual of the last point", axes: &["target"] };
 const GRAM: Name = Name {

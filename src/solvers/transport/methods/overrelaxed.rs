@@ -139,12 +139,7 @@ impl Method for Overrelaxed {
         if omega == 1.0 {
             passes.row_then_col(&new.phi, &|_, t| l1 * t, &mut new.psi, &mut new.x)?;
         } else {
-            passes.row_then_col(
-                &new.phi,
-                &|i, t| from(i) + omega * (l1 * t - from(i)),
-                &mut new.psi,
-                &mut new.x,
-            )?;
+            passes.row_then_col(&new.phi, &|i, t| from(i) + omega * (l1 * t - from(i)), &mut new.psi, &mut new.x)?;
         }
 
         let (a, b) = (passes.a(), passes.b());
@@ -175,7 +170,8 @@ impl Method for Overrelaxed {
         let columns = Residual::of(b.len(), p, |j| b[j] * target.slope(new.phi[j]));
         let rows = Residual::of(a.len(), r, |i| a[i] * source.slope(new.psi[i]));
         new.error = columns.plus(rows);
-        new.value = sum(a.len(), |i| a[i] * source.value(new.psi[i])) + sum(b.len(), |j| b[j] * target.value(new.phi[j]))
+        new.value = sum(a.len(), |i| a[i] * source.value(new.psi[i]))
+            + sum(b.len(), |j| b[j] * target.value(new.phi[j]))
             - sum(a.len(), r)
             + dual.mass.0 * dual.mass.1;
         let single = passes.precision() == Precision::F32;
