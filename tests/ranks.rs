@@ -12,7 +12,7 @@ fn run(text: &str, ranks: usize, steps: u64) -> Left {
     let mut reports = threads::run(ranks, |team| {
         let mut solver = common::build(text, team);
         let (made, _) = common::advance(solver.as_mut(), team, 0, steps);
-        (common::leave(solver.as_mut(), team, made, &state, &results), made)
+        (common::leave(solver.as_mut(), team, &state, &results), made)
     });
     assert!(reports.windows(2).all(|pair| pair[0] == pair[1]), "ranks report different numbers");
     let (report, steps) = reports.pop().unwrap();
@@ -43,7 +43,7 @@ fn same_bits_on_1_2_and_5_threads() {
                 let team = spanwise::team::Solo;
                 let mut solver = common::build(&text, &team);
                 let (made, _) = common::advance(solver.as_mut(), &team, 0, 20);
-                let report = common::leave(solver.as_mut(), &team, made, &state, &results);
+                let report = common::leave(solver.as_mut(), &team, &state, &results);
                 (state.into_inner().unwrap(), results.into_inner().unwrap(), report)
             })
         };

@@ -15,7 +15,7 @@ fn whole(text: &str, limit: u64) -> End {
     let (report, steps) = threads::run(1, |team| {
         let mut solver = common::build(text, team);
         let (steps, _) = common::advance(solver.as_mut(), team, 0, limit);
-        (common::leave(solver.as_mut(), team, steps, &state, &results), steps)
+        (common::leave(solver.as_mut(), team, &state, &results), steps)
     })
     .remove(0);
     (state.into_inner().unwrap(), results.into_inner().unwrap(), report, steps)
@@ -34,7 +34,7 @@ fn interrupted(text: &str, stop: u64, limit: u64) -> End {
         let mut solver = common::build(text, team);
         solver.state(&mut Load(&saved)).unwrap();
         let (steps, _) = common::advance(solver.as_mut(), team, stop, limit);
-        (common::leave(solver.as_mut(), team, steps, &state, &results), steps)
+        (common::leave(solver.as_mut(), team, &state, &results), steps)
     })
     .remove(0);
     (state.into_inner().unwrap(), results.into_inner().unwrap(), report, steps)

@@ -108,7 +108,7 @@ fn together(arguments: &Arguments, style: Style) -> u8 {
                 complain(&error, &arguments.common);
             }
             if error.exit_code() == 1 {
-                end_at_once(team.rank());
+                team::end_after_failure(team);
             }
             error.exit_code()
         }
@@ -152,16 +152,6 @@ fn speaks() -> bool {
 /// Ranks that did not meet cannot wait for each other; the launcher kills all when the first one ends.
 fn wait_for_rank_0() {
     std::thread::sleep(std::time::Duration::from_millis(500));
-}
-
-/// Ends a run that failed, without MPI_Finalize: HDF5 would close there, together, a file that some rank cannot write,
-/// and wait for ever. The launcher ends whoever is left.
-fn end_at_once(rank: usize) -> ! {
-    if rank > 0 {
-        wait_for_rank_0();
-    }
-    // SAFETY: ends the process; stdout and stderr are flushed line by line.
-    unsafe { libc::_exit(1) }
 }
 
 /// One message, on stderr.

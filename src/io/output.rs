@@ -17,6 +17,7 @@ use crate::state::{Data, Hyperslab, Name, Walk};
 use crate::team::Team;
 
 /// What one collective transfer moves at most, per rank.
+#[cfg(feature = "parallel-hdf5")]
 const COLLECTIVE_PIECE: usize = 512 << 20;
 /// What rank 0 receives at most in one round of gathering, from all ranks together.
 const GATHER_PIECE: usize = 64 << 20;

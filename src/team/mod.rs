@@ -98,6 +98,18 @@ pub fn start() -> Result<Box<dyn Team>> {
     return Ok(Box::new(Solo::start()));
 }
 
+/// Ends all ranks with exit code 1 after an error while running. MPI is not finalised: HDF5 would then close files that
+/// a failed write left open, and wait in a collective call for ever. Collective, so that rank 0's words are out first.
+pub fn end_after_failure(team: Box<dyn Team>) -> ! {
+    team.barrier();
+    #[cfg(feature = "mpi")]
+    if team.communicator().is_some() {
+        self::mpi::abort();
+    }
+    std::mem::forget(team);
+    std::process::exit(1)
+}
+
 /// The MPI library this binary runs with, in its own words; none when built without MPI. Does not initialise MPI.
 pub fn mpi_library_version() -> Option<String> {
     #[cfg(feature = "mpi")]

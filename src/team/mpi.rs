@@ -232,7 +232,7 @@ fn wait_all(requests: &mut Vec<ffi::MPI_Request>) {
 }
 
 /// Ends every rank with exit code 1. Without it a rank that ends alone leaves the others waiting for ever.
-fn abort() -> ! {
+pub(super) fn abort() -> ! {
     let (mut begun, mut ended) = (0, 0);
     // SAFETY: both queries are allowed at any time, and MPI_Abort between initialisation and finalisation.
     unsafe {

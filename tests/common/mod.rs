@@ -57,6 +57,7 @@ impl Walk for Save<'_> {
             .entry(name.name.to_string())
             .or_insert_with(|| (global.to_vec(), vec![u64::MAX; global.iter().product()]));
         for (at, b) in positions(global, mine).into_iter().zip(bits(&data)) {
+            assert_eq!(values[at], u64::MAX, "{}: two ranks hold value {at}", name.name);
             values[at] = b;
         }
         Ok(())
@@ -140,7 +141,6 @@ pub fn leave(
     solver.finish(team).expect("finish");
     solver.state(&mut Save(state)).expect("state");
     solver.results(&mut Save(results)).expect("results");
-    let _ = steps;
     solver.report().iter().flat_map(numbers).collect()
 }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::geometry::{Geometry, Scale, Side};
 use super::kernels::{self, MaxSum, Rows};
 use super::passes::{Passes, Precision};
+use super::results;
 use super::sweep::{self, Stored};
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -37,10 +38,15 @@ pub struct PassData {
     last_psi: Vec<f64>,
     last_x: Vec<f64>,
     stored: Option<Stored>,
+    /// Sweeps since ε or the precision changed.
+    sweeps: f64,
     entries: f64,
+    /// Which of [`STATE_NAMES`] this is.
+    problem: usize,
 }
 
 impl PassData {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         geometry: Box<dyn Geometry>,
         a: Arc<[f64]>,
@@ -49,6 +55,7 @@ impl PassData {
         scale: Scale,
         bandwidth: f64,
         stored_limit: u64,
+        problem: usize,
     ) -> Self {
         assert_eq!((a.len(), b.len()), (geometry.n(), geometry.m()));
         PassData {
@@ -62,7 +69,9 @@ impl PassData {
             last_psi: Vec::new(),
             last_x: Vec::new(),
             stored: None,
+            sweeps: 0.0,
             entries: 0.0,
+            problem,
         }
     }
 
@@ -79,24 +88,58 @@ impl PassData {
 
 /// [`PassData`] together with the ranks that share its work.
 pub struct TeamPasses<'p> {
-    data: &'p mut PassData,
-    team: &'p dyn Team,
+    pub(super) data: &'p mut PassData,
+    pub(super) team: &'p dyn Team,
 }
 
-const LAST_PSI: Name =
-    Name { name: "row_shift", units: "1", meaning: "last source potential over epsilon", axes: &["row_shift_index"] };
-const LAST_X: Name = Name {
-    name: "column_shift",
-    units: "1",
-    meaning: "last target potential over epsilon",
-    axes: &["column_shift_index"],
-};
-const COUNTERS: Name = Name {
-    name: "pass_counters",
-    units: "1",
-    meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated",
-    axes: &["pass_counter"],
-};
+/// Names of the state of one of the problems of a run: (a, b), and for the divergence (a, a) and (b, b).
+pub struct StateNames {
+    last_psi: Name,
+    last_x: Name,
+    counters: Name,
+    pub absorbed_psi: Name,
+    pub absorbed_phi: Name,
+}
+
+macro_rules! state_names {
+    ($prefix:literal) => {
+        StateNames {
+            last_psi: Name {
+                name: concat!($prefix, "row_shift"),
+                units: "1",
+                meaning: "last source potential over epsilon",
+                axes: &[concat!($prefix, "row_shift_index")],
+            },
+            last_x: Name {
+                name: concat!($prefix, "column_shift"),
+                units: "1",
+                meaning: "last target potential over epsilon",
+                axes: &[concat!($prefix, "column_shift_index")],
+            },
+            counters: Name {
+                name: concat!($prefix, "pass_counters"),
+                units: "1",
+                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, sweeps at this epsilon",
+                axes: &["pass_counter"],
+            },
+            absorbed_psi: Name {
+                name: concat!($prefix, "absorbed_source"),
+                units: "1",
+                meaning: "source potential over epsilon absorbed into the stored kernel",
+                axes: &[concat!($prefix, "absorbed_source_index")],
+            },
+            absorbed_phi: Name {
+                name: concat!($prefix, "absorbed_target"),
+                units: "1",
+                meaning: "target potential over epsilon absorbed into the stored kernel",
+                axes: &[concat!($prefix, "absorbed_target_index")],
+            },
+        }
+    };
+}
+
+/// By problem: (a, b), (a, a), (b, b).
+pub static STATE_NAMES: [StateNames; 3] = [state_names!(""), state_names!("source_"), state_names!("target_")];
 
 /// h_j = potential_j + log weight_j.
 fn column_terms(potential: &[f64], weight: &[f64]) -> Vec<f64> {
@@ -272,6 +315,7 @@ impl Passes for TeamPasses<'_> {
             self.data.last_psi.clear();
             self.data.last_x.clear();
             self.data.stored = None;
+            self.data.sweeps = 0.0;
         }
     }
 
@@ -283,6 +327,7 @@ impl Passes for TeamPasses<'_> {
         if precision != self.data.scale.precision {
             self.data.scale.precision = precision;
             self.data.stored = None;
+            self.data.sweeps = 0.0;
         }
     }
 
@@ -314,12 +359,16 @@ impl Passes for TeamPasses<'_> {
         if !self.data.last_psi.is_empty() && sweep::one_sweep(self.data.geometry.as_ref(), self.data.scale.precision) {
             let data = &mut *self.data;
             data.entries += data.geometry.n() as f64 * data.geometry.m() as f64;
+            data.sweeps += 1.0;
+            // Storing costs about two sweeps: not for the one evaluation in f64 that confirms a solution.
+            let stored_limit =
+                if data.sweeps > 2.0 || data.scale.precision == Precision::F32 { data.stored_limit } else { 0 };
             let iteration = sweep::Iteration {
                 geometry: data.geometry.as_mut(),
                 scale: data.scale,
                 a: &data.a,
                 b: &data.b,
-                stored_limit: data.stored_limit,
+                stored_limit,
                 last_psi: &data.last_psi,
                 phi,
                 rule,
@@ -403,6 +452,18 @@ impl Passes for TeamPasses<'_> {
         self.gather(mine, out)
     }
 
+    fn dimension(&self) -> Option<usize> {
+        Some(self.data.geometry.dimension()).filter(|d| *d > 0)
+    }
+
+    fn gradient_rows(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+        results::point_gradient(self, psi, phi, out)
+    }
+
+    fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>> {
+        Ok(results::largest_entries(self.data, self.team, psi, phi, count))
+    }
+
     fn rounding(&self) -> f64 {
         let data = &*self.data;
         let (n, m) = (data.geometry.n(), data.geometry.m());
@@ -420,13 +481,15 @@ impl Passes for TeamPasses<'_> {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let data = &mut *self.data;
         let precision = if data.scale.precision == Precision::F32 { 1.0 } else { 0.0 };
-        let mut counters = [data.scale.epsilon, precision, data.entries];
-        walk.scalar(&COUNTERS, (&mut counters[..]).into())?;
+        let mut counters = [data.scale.epsilon, precision, data.entries, data.sweeps];
+        let names = &STATE_NAMES[data.problem];
+        walk.scalar(&names.counters, (&mut counters[..]).into())?;
         data.scale.epsilon = counters[0];
         data.scale.precision = if counters[1] == 1.0 { Precision::F32 } else { Precision::F64 };
         data.entries = counters[2];
-        walk.replicated(&LAST_PSI, &mut data.last_psi)?;
-        walk.replicated(&LAST_X, &mut data.last_x)?;
-        Stored::state(&mut data.stored, walk)
+        data.sweeps = counters[3];
+        walk.replicated(&names.last_psi, &mut data.last_psi)?;
+        walk.replicated(&names.last_x, &mut data.last_x)?;
+        Stored::state(&mut data.stored, names, walk)
     }
 }

@@ -12,7 +12,7 @@
 use super::passes::{Passes, Precision};
 use crate::error::Result;
 use crate::math::reduce::{dot, sum, total};
-use crate::state::{Hyperslab, Name, Walk};
+use crate::state::{Name, Walk};
 
 /// ρ₁ on KL(P1|a) and ρ₂ on KL(Pᵀ1|b); none: that marginal is a constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -279,46 +279,60 @@ impl Point {
     }
 
     pub fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        whole(walk, &PHI, &mut self.phi)?;
-        whole(walk, &PSI, &mut self.psi)?;
-        whole(walk, &X, &mut self.x)?;
-        whole(walk, &P, &mut self.p)?;
+        self.state_as(walk, &POINT)
+    }
+
+    /// Under other names, for a method that holds a second point.
+    pub fn state_as(&mut self, walk: &mut dyn Walk, names: &PointNames) -> Result<()> {
+        whole(walk, &names.phi, &mut self.phi)?;
+        whole(walk, &names.psi, &mut self.psi)?;
+        whole(walk, &names.x, &mut self.x)?;
+        whole(walk, &names.p, &mut self.p)?;
         let mut coarse = u64::from(self.coarse);
         let mut scalars = [self.value, self.gain, self.shift, self.error.l1, self.error.linf];
-        walk.scalar(&SCALARS, scalars.as_mut_slice().into())?;
-        walk.scalar(&COARSE, (&mut coarse).into())?;
+        walk.scalar(&names.scalars, scalars.as_mut_slice().into())?;
+        walk.scalar(&names.coarse, (&mut coarse).into())?;
         [self.value, self.gain, self.shift, self.error.l1, self.error.linf] = scalars;
         self.coarse = coarse != 0;
         Ok(())
     }
 }
 
-const PHI: Name = Name {
-    name: "phi",
-    units: "1",
-    meaning: "scaled target potential g/epsilon of the last accepted evaluation",
-    axes: &["target"],
-};
-const PSI: Name = Name {
-    name: "psi",
-    units: "1",
-    meaning: "scaled source potential f/epsilon of the last accepted evaluation",
-    axes: &["source"],
-};
-const X: Name =
-    Name { name: "phi_transform", units: "1", meaning: "soft c-transform of psi over the source", axes: &["target"] };
-const P: Name = Name { name: "column_marginal", units: "1", meaning: "second marginal of the plan", axes: &["target"] };
-const SCALARS: Name = Name {
-    name: "evaluation",
-    units: "1",
-    meaning: "dual value / epsilon, gain of a Sinkhorn step, translation, L1 and Linf residual",
-    axes: &["quantity"],
-};
-const COARSE: Name =
-    Name { name: "evaluation_single_precision", units: "1", meaning: "1 when evaluated in f32", axes: &[] };
+/// How the file names a [`Point`].
+pub struct PointNames {
+    phi: Name,
+    psi: Name,
+    x: Name,
+    p: Name,
+    scalars: Name,
+    coarse: Name,
+}
+
+impl PointNames {
+    pub const fn new(names: [&'static str; 6]) -> Self {
+        let [phi, psi, x, p, scalars, coarse] = names;
+        const fn name(name: &'static str, meaning: &'static str, axes: &'static [&'static str]) -> Name {
+            Name { name, units: "1", meaning, axes }
+        }
+        PointNames {
+            phi: name(phi, "scaled target potential g/epsilon of an evaluation", &["kept_target"]),
+            psi: name(psi, "scaled source potential f/epsilon of an evaluation", &["kept_source"]),
+            x: name(x, "soft c-transform of psi over the source", &["kept_target"]),
+            p: name(p, "second marginal of the plan", &["kept_target"]),
+            scalars: name(
+                scalars,
+                "dual value / epsilon, gain of a Sinkhorn step, translation, L1 and Linf residual",
+                &["quantity"],
+            ),
+            coarse: name(coarse, "1 when evaluated in f32", &[]),
+        }
+    }
+}
+
+const POINT: PointNames =
+    PointNames::new(["phi", "psi", "phi_transform", "column_marginal", "evaluation", "evaluation_single_precision"]);
 
 /// A vector that is whole and equal on every rank.
-pub fn whole(walk: &mut dyn Walk, name: &Name, x: &mut [f64]) -> Result<()> {
-    let n = x.len();
-    walk.block(name, &[n], &Hyperslab::rows(0..n, &[]), x.into())
+pub fn whole(walk: &mut dyn Walk, name: &Name, x: &mut Vec<f64>) -> Result<()> {
+    walk.replicated(name, x)
 }

@@ -66,6 +66,8 @@ pub trait Geometry {
     fn source_points(&self) -> (Range<usize>, &[f64]);
     fn target_points(&self) -> (Range<usize>, &[f64]);
     fn level(&self) -> Level;
+    /// The cost of points; none for a matrix.
+    fn point_cost(&self) -> Option<PointCost>;
 }
 
 /// The kernels of both orientations at the scale last used.
@@ -171,6 +173,10 @@ impl Geometry for Replicated {
     fn level(&self) -> Level {
         self.cost.level
     }
+
+    fn point_cost(&self) -> Option<PointCost> {
+        Some(self.cost.cost)
+    }
 }
 
 /// A cost matrix: this rank's rows of C and its rows of Cᵀ.
@@ -240,6 +246,10 @@ impl Geometry for Matrix {
 
     fn level(&self) -> Level {
         self.level
+    }
+
+    fn point_cost(&self) -> Option<PointCost> {
+        None
     }
 }
 
@@ -320,5 +330,9 @@ impl Geometry for Ring {
 
     fn level(&self) -> Level {
         self.cost.level
+    }
+
+    fn point_cost(&self) -> Option<PointCost> {
+        Some(self.cost.cost)
     }
 }

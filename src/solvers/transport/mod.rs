@@ -9,16 +9,20 @@
 //! how · [`certificate`] what is certain · [`exact`] what is true · [`setup`], [`distributed`] ranks and layouts ·
 //! [`kernels`] arithmetic.
 
+pub mod backend;
 pub mod certificate;
 mod check;
 pub mod colour;
+pub mod derived;
 pub mod distributed;
+pub mod divergence;
 pub mod dual;
 pub mod exact;
 pub mod generated;
 pub mod geometry;
 pub mod grid;
 pub mod kernels;
+pub mod largest;
 pub mod measures;
 pub mod methods;
 mod names;

@@ -63,6 +63,15 @@ pub trait Passes {
     /// out = K w, K_jj' = k(y_j, y_j') a positive definite kernel with k(y, y) = 1 and 0 ≤ k ≤ 1 on the target's atoms.
     fn reproducing_kernel(&mut self, w: &[f64], out: &mut [f64]) -> Result<()>;
 
+    /// Dimension d of the source's points where the cost has a gradient in them; none for a cost given as a matrix.
+    fn dimension(&self) -> Option<usize>;
+    /// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik (0 where c has no gradient, as |x − y| at x = y). Only called when
+    /// `dimension` is some d.
+    fn gradient_rows(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()>;
+    /// The `count` largest entries of P (or all, when fewer) as (row, column, mass): decreasing mass, equal masses by
+    /// row, then column.
+    fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>>;
+
     /// Bound of the relative rounding error of a sum over one row (columns = false) or column, in the f64 passes
     /// (§2.19: about (tile + tiles + 8)·2⁻⁵³ plus the exponential's own error).
     fn rounding(&self) -> f64;

@@ -64,7 +64,8 @@ struct Run {
     target: Side,
     map: Array,
     transferred: Option<Raster>,
-    plan: Array,
+    /// Row, column and mass of the largest plan entries.
+    plan: [Vec<f64>; 3],
     step: Vec<f64>,
     marginal_error: Vec<f64>,
     epsilon: Vec<f64>,
@@ -102,7 +103,11 @@ fn load(output: &Path) -> Result<Run> {
         target: side("target")?,
         map: array("results/barycentric_map")?,
         transferred: array("results/transferred_image")?.raster(),
-        plan: array("results/plan_entries")?,
+        plan: [
+            array("results/plan_row")?.values,
+            array("results/plan_column")?.values,
+            array("results/plan_mass")?.values,
+        ],
         step: array("series/step")?.values,
         marginal_error: array("series/marginal_error")?.values,
         epsilon: array("series/epsilon")?.values,
@@ -417,14 +422,14 @@ fn clouds(run: &Run) -> Vec<(f64, Panel)> {
 /// The largest plan entries as a matrix.
 fn atoms(run: &Run) -> Vec<(f64, Panel)> {
     let (n, m) = (run.source.weights.rows(), run.target.weights.rows());
-    if run.plan.width() != 3 || n * m == 0 || n * m > 1 << 20 {
+    let [rows, columns, mass] = &run.plan;
+    if mass.is_empty() || n * m == 0 || n * m > 1 << 20 {
         return vec![(1.0, Panel::Blank)];
     }
     let mut values = vec![0.0; n * m];
-    for entry in run.plan.values.chunks_exact(3) {
-        let (i, j) = (entry[0] as usize, entry[1] as usize);
-        if i < n && j < m {
-            values[i * m + j] = entry[2];
+    for ((i, j), p) in rows.iter().zip(columns).zip(mass) {
+        if (*i as usize) < n && (*j as usize) < m {
+            values[*i as usize * m + *j as usize] = *p;
         }
     }
     heat("Plan: source (rows) to target (columns)", &[n, m], &values, "mass", false).into_iter().collect()

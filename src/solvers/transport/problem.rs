@@ -365,12 +365,12 @@ pub enum PrecisionInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EpsilonScaling {
-    /// Whether to scale; "auto" scales when the largest cost exceeds 200 ε.
+    /// Whether to scale; "auto" scales when the largest cost exceeds 300 ε and there is no warm start.
     pub enabled: Switch,
     /// ε_{l+1} = factor · ε_l, in (0, 1).
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub factor: f64,
-    /// First ε; absent: the largest cost.
+    /// First ε; absent: a tenth of the largest cost.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub start: Option<f64>,
     /// Marginal error at which a level is left.
@@ -380,7 +380,7 @@ pub struct EpsilonScaling {
 
 impl Default for EpsilonScaling {
     fn default() -> Self {
-        EpsilonScaling { enabled: Switch::Auto, factor: 0.5, start: None, level_tolerance: 1e-2 }
+        EpsilonScaling { enabled: Switch::Auto, factor: 0.25, start: None, level_tolerance: 3e-2 }
     }
 }
 

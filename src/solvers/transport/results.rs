@@ -1,57 +1,145 @@
 //! Derived results that need the points: the barycentric map, the gradient in the points, the largest plan entries.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::distributed::PassData;
-use super::geometry::{Scale, Side};
+use super::derived;
+use super::distributed::{PassData, TeamPasses};
+use super::geometry::{Geometry, Scale, Side};
+use super::kernels::PointCost;
+use super::largest::{Largest, merged, order};
 use super::passes::{Passes, Precision};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::math::elementary::{exp, ln};
 use crate::team::Team;
 
-/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d, whole on every rank.
-pub fn barycentric_map(pair: &mut PassData, team: &dyn Team, psi: &[f64], phi: &[f64]) -> Result<Vec<f64>> {
-    let (n, m, d) = (pair.geometry.n(), pair.geometry.m(), pair.geometry.dimension());
+/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d, whole on every rank. `coordinates`: those of all targets, three (the last
+/// time fewer) at a time, each m×k.
+pub fn barycentric_map(
+    passes: &mut dyn Passes,
+    psi: &[f64],
+    phi: &[f64],
+    d: usize,
+    coordinates: Vec<Vec<f64>>,
+) -> Result<Vec<f64>> {
+    let (n, m) = (passes.n(), passes.m());
     let mut map = vec![0.0; n * d];
-    // Three coordinates and the mass at a time: O(n + m) memory in every layout.
-    for first in (0..d).step_by(3) {
-        let count = (d - first).min(3);
-        let width = count + 1;
-        let mut v = vec![1.0; m * width];
-        for k in 0..count {
-            let coordinate = target_coordinate(pair, team, first + k);
-            v.iter_mut().skip(k).step_by(width).zip(coordinate).for_each(|(v, y)| *v = y);
+    let mut first = 0;
+    for y in coordinates {
+        let width = y.len() / m;
+        let part = derived::barycentric_map(passes, psi, phi, &y, width)?;
+        for (point, part) in map.chunks_mut(d).zip(part.chunks(width)) {
+            point[first..first + width].copy_from_slice(part);
         }
-        let mut sums = vec![0.0; n * width];
-        pair.with(team).plan_rows(psi, phi, &v, width, &mut sums)?;
-        for (point, sums) in map.chunks_mut(d).zip(sums.chunks(width)) {
-            (0..count).for_each(|k| point[first + k] = sums[k] / sums[count]);
-        }
+        first += width;
     }
     Ok(map)
 }
 
-fn target_coordinate(pair: &PassData, team: &dyn Team, k: usize) -> Vec<f64> {
-    let d = pair.geometry.dimension();
-    let (_, points) = pair.geometry.target_points();
-    let held: Vec<f64> = points.iter().skip(k).step_by(d).copied().collect();
+/// Some coordinates of all targets, m×k.
+pub fn target_coordinates(geometry: &dyn Geometry, team: &dyn Team, coordinates: Range<usize>) -> Vec<f64> {
+    let (_, points) = geometry.target_points();
+    let mine: Vec<f64> = points.chunks(geometry.dimension()).flat_map(|y| &y[coordinates.clone()]).copied().collect();
     // Only replicated points can be swept.
-    if pair.geometry.sweeps() { held } else { team.gather(&held) }
+    if geometry.sweeps() { mine } else { team.gather(&mine) }
+}
+
+/// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik, by moments of the plan for the squared distance, else entry by entry in
+/// plain arithmetic.
+pub fn point_gradient(passes: &mut TeamPasses<'_>, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+    let (data, team) = (&mut *passes.data, passes.team);
+    let (n, m, d) = (data.geometry.n(), data.geometry.m(), data.geometry.dimension());
+    let Some(cost) = data.geometry.point_cost() else {
+        return Err(Error::Usage("a cost given as a matrix has no gradient in points".into()));
+    };
+    let owned = data.geometry.owned(Side::Source, team);
+    let mut mine = vec![0.0; owned.len() * d];
+    if cost == PointCost::Squared {
+        // Σ_j P_ij y_j, three coordinates at a time, with the mass beside them.
+        let mut map = vec![0.0; n * d];
+        for first in (0..d).step_by(3) {
+            let width = (d - first).min(3);
+            let y = target_coordinates(data.geometry.as_ref(), team, first..first + width);
+            let mut part = vec![0.0; n * width];
+            data.with(team).plan_rows(psi, phi, &y, width, &mut part)?;
+            for (row, part) in map.chunks_mut(d).zip(part.chunks(width)) {
+                row[first..first + width].copy_from_slice(part);
+            }
+        }
+        let mut mass = vec![0.0; n];
+        data.with(team).plan_rows(psi, phi, &vec![1.0; m], 1, &mut mass)?;
+        let (held, x) = data.geometry.source_points();
+        for (out, i) in mine.chunks_mut(d).zip(owned) {
+            let x = &x[(i - held.start) * d..(i - held.start + 1) * d];
+            (0..d).for_each(|k| out[k] = 2.0 * (mass[i] * x[k] - map[i * d + k]));
+        }
+    } else {
+        let y = target_coordinates(data.geometry.as_ref(), team, 0..d);
+        let (s, h) = (log_mass(psi, &data.a), log_mass(phi, &data.b));
+        let (held, x) = data.geometry.source_points();
+        let epsilon = data.scale.epsilon;
+        mine.par_chunks_mut(d).zip(owned.into_par_iter()).for_each(|(out, i)| {
+            let x = &x[(i - held.start) * d..(i - held.start + 1) * d];
+            let mut slope = vec![0.0; d];
+            for j in 0..m {
+                let c = cost_and_slope(cost, x, &y[j * d..(j + 1) * d], &mut slope);
+                let p = exp(s[i] + h[j] - c / epsilon);
+                out.iter_mut().zip(&slope).for_each(|(out, slope)| *out += p * slope);
+            }
+        });
+    }
+    out.copy_from_slice(&team.gather(&mine));
+    Ok(())
+}
+
+/// c(x, y) and ∂c/∂x; the slope is 0 where there is none.
+fn cost_and_slope(cost: PointCost, x: &[f64], y: &[f64], slope: &mut [f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    if cost == PointCost::Cosine {
+        let (nx, ny) = (dot(x, x).sqrt(), dot(y, y).sqrt());
+        let cosine = dot(x, y) / (nx * ny);
+        for ((slope, x), y) in slope.iter_mut().zip(x).zip(y) {
+            *slope = (cosine * x / nx - y / ny) / nx;
+        }
+        return 1.0 - cosine;
+    }
+    for ((slope, x), y) in slope.iter_mut().zip(x).zip(y) {
+        *slope = match cost {
+            PointCost::SquaredTorus(period) => (x - y) - period * ((x - y) / period).round(),
+            _ => x - y,
+        };
+    }
+    let square = dot(slope, slope);
+    // c = s^{p/2} with s = |x − y|²; ∂c = p s^{p/2 − 1} (x − y).
+    let (value, factor) = match cost {
+        PointCost::Squared | PointCost::SquaredTorus(_) => (square, 2.0),
+        _ if square == 0.0 => (0.0, 0.0),
+        PointCost::Euclidean => (square.sqrt(), 1.0 / square.sqrt()),
+        PointCost::Power(p) => {
+            let value = exp(0.5 * p * ln(square));
+            (value, p * value / square)
+        }
+        PointCost::Cosine => unreachable!("treated above"),
+    };
+    slope.iter_mut().for_each(|s| *s *= factor);
+    value
+}
+
+fn log_mass(potential: &[f64], weight: &[f64]) -> Vec<f64> {
+    potential.iter().zip(weight).map(|(p, w)| p + ln(*w)).collect()
 }
 
 /// The `count` largest entries of the plan, in decreasing order of mass (ties by row, then column), as
-/// (rows, columns, mass); the same on every rank. One pass over the cost in plain arithmetic.
+/// (row, column, mass); the same on every rank. One pass over the cost in plain arithmetic.
 pub fn largest_entries(
     pair: &mut PassData,
     team: &dyn Team,
     psi: &[f64],
     phi: &[f64],
     count: usize,
-) -> (Vec<u64>, Vec<u64>, Vec<f64>) {
+) -> Vec<(u64, u64, f64)> {
     let epsilon = pair.scale.epsilon;
-    let log_mass = |potential: &[f64], weight: &[f64]| -> Vec<f64> {
-        potential.iter().zip(weight).map(|(p, w)| p + ln(*w)).collect()
-    };
     let (s, h) = (log_mass(psi, &pair.a), log_mass(phi, &pair.b));
     let owned = pair.geometry.owned(Side::Source, team);
     let mut best: Vec<(f64, u64, u64)> = Vec::new();
@@ -79,68 +167,5 @@ pub fn largest_entries(
         team.gather(&flat).into_iter().map(|[z, i, j]| (f64::from_bits(z), i, j)).collect();
     all.sort_by(order);
     all.truncate(count);
-    (all.iter().map(|e| e.1).collect(), all.iter().map(|e| e.2).collect(), all.iter().map(|e| exp(e.0)).collect())
-}
-
-type Entry = (f64, u64, u64);
-
-/// Decreasing mass, then increasing row and column: a total order, so that the result does not depend on who found it.
-fn order(a: &Entry, b: &Entry) -> std::cmp::Ordering {
-    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
-}
-
-fn merged(mut a: Vec<Entry>, b: Vec<Entry>, count: usize) -> Vec<Entry> {
-    a.extend(b);
-    a.sort_by(order);
-    a.truncate(count);
-    a
-}
-
-/// Keeps the largest entries offered: a buffer of twice the count, cut down when full.
-struct Largest {
-    count: usize,
-    held: Vec<Entry>,
-    /// Nothing below this can be among the largest.
-    threshold: f64,
-}
-
-impl Largest {
-    fn new(count: usize) -> Self {
-        Largest { count, held: Vec::new(), threshold: f64::NEG_INFINITY }
-    }
-
-    fn offer(&mut self, entry: Entry) {
-        if entry.0 < self.threshold || self.count == 0 {
-            return;
-        }
-        self.held.push(entry);
-        if self.held.len() >= 2 * self.count + 1024 {
-            self.held.select_nth_unstable_by(self.count - 1, order);
-            self.held.truncate(self.count);
-            self.threshold = self.held.iter().map(|e| e.0).fold(f64::INFINITY, f64::min);
-        }
-    }
-
-    fn sorted(mut self) -> Vec<Entry> {
-        self.held.sort_by(order);
-        self.held.truncate(self.count);
-        self.held
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_of_100_000_offers_are_those_of_a_full_sort() {
-        let entries: Vec<Entry> =
-            (0..100_000u64).map(|k| ((k.wrapping_mul(2_654_435_761) % 9973) as f64, k / 300, k % 300)).collect();
-        let mut sorted = entries.clone();
-        sorted.sort_by(order);
-        sorted.truncate(700);
-        let mut largest = Largest::new(700);
-        entries.iter().for_each(|&e| largest.offer(e));
-        assert_eq!(largest.sorted(), sorted);
-    }
+    all.into_iter().map(|(z, i, j)| (i, j, exp(z))).collect()
 }

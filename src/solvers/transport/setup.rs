@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::backend::{Backend, Grid};
 use super::distributed::PassData;
 use super::geometry::{CostOfPoints, Geometry, Matrix, Replicated, Ring, Scale, Side};
+use super::grid::{AxisCost, GridCost, GridPasses, LaplaceKernel, Threads};
 use super::kernels::{Level, PointCost};
 use super::measures::{self, Measure};
 use super::passes::Precision;
@@ -112,9 +114,9 @@ pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, ta
     Ok(Weights { mass: sa, notes })
 }
 
-/// Sets atoms without mass aside.
-pub fn keep(measure: Measure) -> Marginal {
-    let (kept, dropped) = if measure.weights.iter().all(|w| *w > 0.0) {
+/// Sets atoms without mass aside; on grids they stay, for the sake of the axes.
+pub fn keep(measure: Measure, grid: bool) -> Marginal {
+    let (kept, dropped) = if grid || measure.weights.iter().all(|w| *w > 0.0) {
         (Subset::All(measure.n), Subset::Some(Vec::new()))
     } else {
         let (kept, dropped) = (0..measure.n).partition(|&i| measure.weights[i] > 0.0);
@@ -170,13 +172,45 @@ impl Builder<'_> {
     }
 
     /// Passes between two sets of atoms at ε.
-    pub fn passes(&self, source: Atoms<'_>, target: Atoms<'_>, epsilon: f64) -> Result<PassData> {
+    pub fn passes(&self, source: Atoms<'_>, target: Atoms<'_>, epsilon: f64, problem: usize) -> Result<Backend> {
+        if let (Some(x), Some(y)) = (&source.measure.axes, &target.measure.axes)
+            && separable(self.problem, true)
+        {
+            return Ok(self.grid(x, y, source, target, epsilon, problem));
+        }
         let (geometry, cost_range) = self.geometry(source, target)?;
         let scale = Scale { epsilon, precision: Precision::F64 };
         let bandwidth = self.method.bandwidth.unwrap_or(0.1 * self.diameter(target));
         let stored_limit = self.method.stored_kernel_mib << 20;
         let (a, b) = (source.weights.clone(), target.weights.clone());
-        Ok(PassData::new(geometry, a, b, cost_range, scale, bandwidth, stored_limit))
+        let data = PassData::new(geometry, a, b, cost_range, scale, bandwidth, stored_limit, problem);
+        Ok(Backend::Points(Box::new(data)))
+    }
+
+    fn grid(
+        &self,
+        x: &[Vec<f64>],
+        y: &[Vec<f64>],
+        source: Atoms<'_>,
+        target: Atoms<'_>,
+        epsilon: f64,
+        problem: usize,
+    ) -> Backend {
+        let cost = match self.problem.cost {
+            CostInput::SquaredEuclidean { period: Some(period) } => {
+                let axes = x.iter().zip(y).map(|(x, y)| {
+                    let wrapped = |x: f64, y: f64| (x - y) - period * ((x - y) / period).round();
+                    let entries = x.iter().flat_map(|x| y.iter().map(move |y| wrapped(*x, *y).powi(2)));
+                    AxisCost::new(x.len(), y.len(), entries.collect())
+                });
+                GridCost::new(axes.collect())
+            }
+            _ => GridCost::power(x, y, 2.0),
+        };
+        let laplace = LaplaceKernel::new(y, self.method.bandwidth.unwrap_or(0.1 * self.diameter(target)));
+        let (a, b) = (source.weights.to_vec(), target.weights.to_vec());
+        let passes = GridPasses::new(cost, a, b, epsilon, laplace, self.level, Threads).numbered(problem);
+        Backend::Grid(Box::new(Grid { passes: Some(passes), target_axes: y.to_vec() }))
     }
 
     fn geometry(&self, source: Atoms<'_>, target: Atoms<'_>) -> Result<(Box<dyn Geometry>, (f64, f64))> {
@@ -290,11 +324,20 @@ impl Builder<'_> {
     }
 
     /// ε in units of the cost.
-    pub fn epsilon(&self, data: &mut PassData) -> f64 {
+    pub fn epsilon(&self, backend: &mut Backend) -> f64 {
         let value = self.problem.epsilon;
         if self.problem.epsilon_relative_to == EpsilonUnit::Absolute {
             return value;
         }
+        let (mean, variance) = match backend {
+            Backend::Points(data) => self.cost_statistics(data),
+            Backend::Grid(grid) => grid.passes.as_ref().expect("not in use").cost().statistics(),
+        };
+        value * if self.problem.epsilon_relative_to == EpsilonUnit::Mean { mean } else { variance.sqrt() }
+    }
+
+    /// Mean and variance of all entries of the cost, unweighted as in other codes.
+    fn cost_statistics(&self, data: &mut PassData) -> (f64, f64) {
         let (n, m) = (data.geometry.n(), data.geometry.m());
         let owned = data.geometry.owned(Side::Source, self.team);
         let mut mine = vec![0.0; 2 * owned.len()];
@@ -311,7 +354,7 @@ impl Builder<'_> {
         let entries = n as f64 * m as f64;
         let mean = tree_sum(n, |i| sums[2 * i]) / entries;
         let variance = (tree_sum(n, |i| sums[2 * i + 1]) / entries - mean * mean).max(0.0);
-        value * if self.problem.epsilon_relative_to == EpsilonUnit::Mean { mean } else { variance.sqrt() }
+        (mean, variance)
     }
 }
 

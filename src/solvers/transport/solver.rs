@@ -2,26 +2,26 @@
 
 use std::path::Path;
 
+use super::backend::Backend;
 use super::certificate::Interval;
 use super::colour::Palette;
-use super::distributed::PassData;
+use super::derived::{gradients, plan_entries};
+use super::divergence::{Divergence, Three};
 use super::dual::Penalties;
 use super::kernels::Level;
 use super::measures::{self, Measure};
 use super::names::*;
-use super::passes::{Passes, Precision};
-use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput};
-use super::results;
+use super::passes::Precision;
+use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput, Quantity};
 use super::setup::{self, Builder, Marginal};
-use super::solve::{Finished, Solve, StepOutcome};
+use super::solve::{Finished, Progress, Solve, StepOutcome};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::io::Image;
 use crate::io::read::Reader;
-use crate::math::sum::tree_sum;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
-use crate::team::{Partition, Solo, Team, machine};
+use crate::team::{Solo, Team, machine};
 
 /// A problem of the room, at any stage of its solution.
 pub struct Transport {
@@ -30,25 +30,61 @@ pub struct Transport {
     target: Marginal,
     /// Balanced problems are solved at unit mass and scaled back by this.
     mass: f64,
+    penalties: Penalties,
     notes: Vec<String>,
     epsilon: f64,
-    pair: PassData,
-    solve: Solve,
+    work: Work,
     /// Potentials of atoms without mass, by one more pass.
-    extensions: (Option<PassData>, Option<PassData>),
+    extensions: (Option<Backend>, Option<Backend>),
     level: Level,
     rank: usize,
     steps: u64,
     done: Option<Done>,
 }
 
+/// The problems of a run and how far they are.
+enum Work {
+    Transport { pair: Backend, solve: Solve },
+    Divergence { pairs: Box<[Backend; 3]>, solve: Divergence },
+}
+
+impl Work {
+    /// The problem (a, b).
+    fn pair(&mut self) -> &mut Backend {
+        match self {
+            Work::Transport { pair, .. } => pair,
+            Work::Divergence { pairs, .. } => &mut pairs[0],
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        match self {
+            Work::Transport { solve, .. } => solve.progress(),
+            Work::Divergence { solve, .. } => solve.progress(),
+        }
+    }
+}
+
+/// Calls `act` with the passes of the three problems of a divergence.
+fn with_three<R>(pairs: &mut [Backend; 3], team: &dyn Team, act: impl FnOnce(&mut Three) -> R) -> R {
+    let [ab, aa, bb] = pairs;
+    ab.run(team, |ab| aa.run(team, |aa| bb.run(team, |bb| act(&mut Three { ab, aa, bb }))))
+}
+
 /// What `finish` makes.
 struct Done {
     finished: Finished,
+    divergence: Option<DivergenceNumbers>,
     /// f and g of all atoms, in units of the cost.
     source_potential: Vec<f64>,
     target_potential: Vec<f64>,
     derived: Derived,
+}
+
+struct DivergenceNumbers {
+    value: f64,
+    regularised: Interval,
+    unregularised: Interval,
 }
 
 /// Derived results, whole on every rank or made where they are owned.
@@ -56,6 +92,7 @@ struct Done {
 struct Derived {
     barycentric_map: Option<Vec<f64>>,
     point_gradient: Option<Vec<f64>>,
+    weight_gradients: Option<(Vec<f64>, Vec<f64>)>,
     plan: Option<(Vec<u64>, Vec<u64>, Vec<f64>)>,
     transferred: Option<Vec<u8>>,
 }
@@ -95,39 +132,59 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         team.agree(setup::check_norms(input, "problem.target", &target))?;
     }
     let weights = team.agree(setup::reconcile(input, &problem, &mut source, &mut target))?;
-    let (source, target) = (setup::keep(source), setup::keep(target));
+    let grid = setup::separable(&problem, source.axes.is_some() && target.axes.is_some());
+    let (source, target) = (setup::keep(source, grid), setup::keep(target, grid));
     let point_bytes = 8 * (source.measure.n * source.measure.dimension + target.measure.n * target.measure.dimension);
     let memory = team.min(machine::memory_per_rank(team) as f64) as u64;
     let layout = setup::choose_layout(method.layout, point_bytes as u64, memory);
     let builder = Builder { input, problem: &problem, method: &method, level, layout, team };
 
-    let mut pair = builder.passes(source.kept(), target.kept(), 1.0)?;
+    let mut pair = builder.passes(source.kept(), target.kept(), 1.0, 0)?;
     let epsilon = builder.epsilon(&mut pair);
     if !(epsilon > 0.0 && epsilon.is_finite()) {
         let message = format!("ε is {epsilon} in units of the cost: the cost is constant, give an absolute epsilon");
         return Err(input.invalid("problem.epsilon", message));
     }
-    pair.with(team).set_epsilon(epsilon);
+    pair.run(team, |passes| passes.set_epsilon(epsilon));
     let extensions = (
-        (!source.dropped.is_empty()).then(|| builder.passes(source.dropped(), target.kept(), epsilon)).transpose()?,
-        (!target.dropped.is_empty()).then(|| builder.passes(source.kept(), target.dropped(), epsilon)).transpose()?,
+        (!source.dropped.is_empty())
+            .then(|| builder.passes(source.dropped(), target.kept(), epsilon, 0))
+            .transpose()?,
+        (!target.dropped.is_empty())
+            .then(|| builder.passes(source.kept(), target.dropped(), epsilon, 0))
+            .transpose()?,
     );
     let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
     let warm = match &method.warm_start {
         Some(file) => Some(team.agree(read_warm_start(input, file, &target))?),
         None => None,
     };
-    let solve =
-        Solve::new(&method, penalties, &mut pair.with(team), warm.as_deref()).map_err(|e| named(input, &method, e))?;
+    let refuse = |e| named(input, &problem, &method, e);
+    let work = match problem.quantity {
+        Quantity::Transport => {
+            let solve =
+                pair.run(team, |passes| Solve::new(&method, penalties, passes, warm.as_deref())).map_err(refuse)?;
+            Work::Transport { pair, solve }
+        }
+        Quantity::Divergence => {
+            let aa = builder.passes(source.kept(), source.kept(), epsilon, 1)?;
+            let bb = builder.passes(target.kept(), target.kept(), epsilon, 2)?;
+            let mut pairs = Box::new([pair, aa, bb]);
+            let solve = with_three(&mut pairs, team, |three| {
+                Divergence::new(&method, penalties, three, warm.as_deref()).map_err(refuse)
+            })?;
+            Work::Divergence { pairs, solve }
+        }
+    };
     Ok(Box::new(Transport {
         problem,
         source,
         target,
         mass: weights.mass,
+        penalties,
         notes: weights.notes,
         epsilon,
-        pair,
-        solve,
+        work,
         extensions,
         level,
         rank: team.rank(),
@@ -137,8 +194,11 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
 }
 
 /// A refusal by the method, at the key that names it.
-fn named(input: &Input, method: &MethodInput, error: Error) -> Error {
+fn named(input: &Input, problem: &ProblemInput, method: &MethodInput, error: Error) -> Error {
     match error {
+        Error::Usage(message) if problem.quantity == Quantity::Divergence && message.starts_with("quantity") => {
+            input.invalid("problem.quantity", message)
+        }
         Error::Usage(message) if method.warm_start.is_some() && message.starts_with("warm start") => {
             input.invalid("method.warm_start", message)
         }
@@ -188,10 +248,6 @@ impl Transport {
         ErrorBar::Interval(low - room, high + room)
     }
 
-    fn own_rows(marginal: &Marginal, team: &dyn Team) -> std::ops::Range<usize> {
-        Partition::new(marginal.measure.n, team.rank(), team.size()).mine()
-    }
-
     fn wants(&self, result: DerivedResult) -> bool {
         self.problem.results.contains(&result)
     }
@@ -216,7 +272,10 @@ fn walk_image(walk: &mut dyn Walk, name: &Name, image: &Image, rank: usize, byte
 
 impl Solver for Transport {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
-        let outcome = self.solve.step(&mut self.pair.with(team))?;
+        let outcome = match &mut self.work {
+            Work::Transport { pair, solve } => pair.run(team, |passes| solve.step(passes))?,
+            Work::Divergence { pairs, solve } => with_three(pairs, team, |three| solve.step(three))?,
+        };
         self.steps += 1;
         Ok(match outcome {
             StepOutcome::Running => Status::Running,
@@ -228,7 +287,10 @@ impl Solver for Transport {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         walk.scalar(&STEPS, (&mut self.steps).into())?;
         // Nothing of the state's walk needs the other ranks.
-        self.solve.state(&mut self.pair.with(&Solo), walk)?;
+        match &mut self.work {
+            Work::Transport { pair, solve } => pair.run(&Solo, |passes| solve.state(passes, walk))?,
+            Work::Divergence { pairs, solve } => with_three(pairs, &Solo, |three| solve.state(three, walk))?,
+        }
         if let Some(done) = &mut self.done {
             walk_rows(walk, &SOURCE_POTENTIAL, &self.source.measure, &[], &mut done.source_potential)?;
             walk_rows(walk, &TARGET_POTENTIAL, &self.target.measure, &[], &mut done.target_potential)?;
@@ -259,7 +321,7 @@ impl Solver for Transport {
     }
 
     fn record(&self) -> Vec<(Name, f64)> {
-        let p = self.solve.progress();
+        let p = self.work.progress();
         vec![
             (MARGINAL_ERROR, p.error.l1),
             (MARGINAL_ERROR_MAX, p.error.linf),
@@ -271,15 +333,24 @@ impl Solver for Transport {
     }
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
-        let finished = self.solve.finish(&mut self.pair.with(team))?;
+        let (finished, divergence) = match &mut self.work {
+            Work::Transport { pair, solve } => (pair.run(team, |passes| solve.finish(passes))?, None),
+            Work::Divergence { pairs, solve } => {
+                // Every cost of points here is 0 from a point to itself and nowhere negative.
+                let f = with_three(pairs, team, |three| solve.finish(three, true))?;
+                let numbers =
+                    DivergenceNumbers { value: f.value, regularised: f.regularised, unregularised: f.unregularised };
+                (f.ab, Some(numbers))
+            }
+        };
         let mut dropped = (Vec::new(), Vec::new());
         if let Some(passes) = &mut self.extensions.0 {
             dropped.0 = vec![0.0; self.source.dropped.len()];
-            passes.with(team).soft_rows(&finished.phi, &mut dropped.0)?;
+            passes.run(team, |passes| passes.soft_rows(&finished.phi, &mut dropped.0))?;
         }
         if let Some(passes) = &mut self.extensions.1 {
             dropped.1 = vec![0.0; self.target.dropped.len()];
-            passes.with(team).soft_cols(&finished.psi, &mut dropped.1)?;
+            passes.run(team, |passes| passes.soft_cols(&finished.psi, &mut dropped.1))?;
         }
         // Unit mass to the mass asked for: f + g lowers by ε ln M, split evenly.
         let shift = 0.5 * self.epsilon * self.mass.ln();
@@ -291,7 +362,7 @@ impl Solver for Transport {
         let source_potential = potential(&self.source, &finished.psi, &dropped.0);
         let target_potential = potential(&self.target, &finished.phi, &dropped.1);
         let derived = self.derive(&finished, &dropped.0, team)?;
-        self.done = Some(Done { finished, source_potential, target_potential, derived });
+        self.done = Some(Done { finished, divergence, source_potential, target_potential, derived });
         Ok(())
     }
 
@@ -304,17 +375,9 @@ impl Solver for Transport {
         if let Some(gradient) = &mut done.derived.point_gradient {
             walk_rows(walk, &POINT_GRADIENT, source, &[source.dimension], gradient)?;
         }
-        if self.problem.results.contains(&DerivedResult::Gradients) {
-            // OT is linear in (f, g) to first order; on weights of fixed sum a constant does not matter: centred.
-            for (name, measure, potential) in [
-                (&SOURCE_WEIGHT_GRADIENT, source, &done.source_potential),
-                (&TARGET_WEIGHT_GRADIENT, target, &done.target_potential),
-            ] {
-                let mean = tree_sum(potential.len(), |i| potential[i] * measure.weights[i])
-                    / tree_sum(potential.len(), |i| measure.weights[i]);
-                let mut centred: Vec<f64> = potential.iter().map(|f| f - mean).collect();
-                walk_rows(walk, name, measure, &[], &mut centred)?;
-            }
+        if let Some((of_source, of_target)) = &mut done.derived.weight_gradients {
+            walk_rows(walk, &SOURCE_WEIGHT_GRADIENT, source, &[], of_source)?;
+            walk_rows(walk, &TARGET_WEIGHT_GRADIENT, target, &[], of_target)?;
         }
         if let Some((rows, columns, mass)) = &mut done.derived.plan {
             let all = Hyperslab::rows(if self.rank == 0 { 0..mass.len() } else { mass.len()..mass.len() }, &[]);
@@ -335,9 +398,28 @@ impl Solver for Transport {
 
     fn report(&self) -> Vec<Number> {
         let number = |name, unit, meaning, value, error| Number { name, unit, meaning, value, error };
-        let progress = self.solve.progress();
+        let progress = self.work.progress();
         let mut numbers = Vec::new();
-        if let Some(Done { finished: Finished { certificate: c, error, .. }, .. }) = &self.done {
+        if let Some(Done { finished: Finished { certificate: c, error, .. }, divergence, .. }) = &self.done {
+            if let Some(d) = divergence {
+                // The terms in M alone cancel: S_ε(Ma, Mb) = M S_ε(a, b).
+                numbers.extend([
+                    number(
+                        "divergence",
+                        "cost",
+                        "S_eps, certified interval",
+                        self.scaled(d.value, 0.0),
+                        self.scaled_interval(d.regularised, 0.0),
+                    ),
+                    number(
+                        "unregularised_divergence",
+                        "cost",
+                        "OT_0(a,b) - OT_0(a,a)/2 - OT_0(b,b)/2, certified interval",
+                        self.scaled(0.5 * (d.unregularised.lower + d.unregularised.upper), 0.0),
+                        self.scaled_interval(d.unregularised, 0.0),
+                    ),
+                ]);
+            }
             let dual = self.scaled(c.dual, self.epsilon);
             let cost = self.scaled(c.transport_cost, 0.0);
             numbers.extend([
@@ -380,7 +462,11 @@ impl Solver for Transport {
     }
 
     fn work(&self) -> (f64, &'static str) {
-        (self.pair.entries(), "entries")
+        let entries = match &self.work {
+            Work::Transport { pair, .. } => pair.entries(),
+            Work::Divergence { pairs, .. } => pairs.iter().map(Backend::entries).sum(),
+        };
+        (entries, "entries")
     }
 
     fn notes(&self) -> Vec<String> {
@@ -411,14 +497,14 @@ impl Transport {
         let photo = self.source.measure.photo.clone().filter(|_| self.target.measure.photo.is_some());
         if self.wants(DerivedResult::BarycentricMap) || photo.is_some() {
             let d = self.source.measure.dimension;
-            let kept = results::barycentric_map(&mut self.pair, team, &finished.psi, &finished.phi)?;
+            let kept = self.work.pair().barycentric_map(team, &finished.psi, &finished.phi, d)?;
             let mut map = vec![f64::NAN; self.source.measure.n * d];
             let mut place = |atoms: &setup::Subset, rows: &[f64]| {
                 atoms.iter().zip(rows.chunks(d)).for_each(|(i, row)| map[i * d..(i + 1) * d].copy_from_slice(row));
             };
             place(&self.source.kept, &kept);
             if let Some(passes) = &mut self.extensions.0 {
-                place(&self.source.dropped, &results::barycentric_map(passes, team, dropped_psi, &finished.phi)?);
+                place(&self.source.dropped, &passes.barycentric_map(team, dropped_psi, &finished.phi, d)?);
             }
             if let Some(photo) = photo {
                 let palette = Palette::of(&photo.image.bytes(), photo.space, photo.levels);
@@ -428,12 +514,33 @@ impl Transport {
         }
         if self.wants(DerivedResult::PlanEntries) {
             let count = self.problem.plan_entries;
-            let (rows, columns, mut mass) =
-                results::largest_entries(&mut self.pair, team, &finished.psi, &finished.phi, count);
-            let original =
-                |kept: &setup::Subset, at: Vec<u64>| at.iter().map(|&k| kept.atom(k as usize) as u64).collect();
-            mass.iter_mut().for_each(|p| *p *= self.mass);
-            derived.plan = Some((original(&self.source.kept, rows), original(&self.target.kept, columns), mass));
+            let (psi, phi) = (&finished.psi, &finished.phi);
+            let entries = self.work.pair().run(team, |passes| plan_entries(passes, psi, phi, count))?;
+            derived.plan = Some((
+                entries.iter().map(|e| self.source.kept.atom(e.0 as usize) as u64).collect(),
+                entries.iter().map(|e| self.target.kept.atom(e.1 as usize) as u64).collect(),
+                entries.iter().map(|e| self.mass * e.2).collect(),
+            ));
+        }
+        if self.wants(DerivedResult::Gradients) {
+            let penalties = self.penalties;
+            let (psi, phi) = (&finished.psi, &finished.phi);
+            let mut g = self.work.pair().run(team, |passes| gradients(passes, penalties, psi, phi))?;
+            // OT_ε(Ma, Mb) = M OT_ε(a, b) + terms in M: x-gradients scale by M, weight gradients do not.
+            if let Some(points) = &mut g.source_points {
+                points.iter_mut().for_each(|v| *v *= self.mass);
+            }
+            let d = self.source.measure.dimension;
+            let spread = |marginal: &Marginal, values: &[f64], width: usize| {
+                let mut all = vec![f64::NAN; marginal.measure.n * width];
+                for (i, row) in marginal.kept.iter().zip(values.chunks(width)) {
+                    all[i * width..(i + 1) * width].copy_from_slice(row);
+                }
+                all
+            };
+            derived.point_gradient = g.source_points.map(|points| spread(&self.source, &points, d));
+            derived.weight_gradients =
+                Some((spread(&self.source, &g.source_weights, 1), spread(&self.target, &g.target_weights, 1)));
         }
         Ok(derived)
     }

@@ -8,14 +8,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::distributed::SAFE;
+use super::distributed::{SAFE, StateNames};
 use super::geometry::{Geometry, Scale, Side};
 use super::kernels::{Rows, Scratch, StoredKernel};
 use super::passes::Precision;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::{exp, ln};
-use crate::state::{Name, Walk};
+use crate::state::Walk;
 use crate::team::{Partition, Team};
 
 /// Rows in flight (4 of f64) must stay in a core's L2 of 1 to 2 MiB, or the second read of a row leaves cache.
@@ -98,25 +98,12 @@ pub struct Stored {
     pieces: Vec<StoredKernel>,
 }
 
-const STORED_PSI: Name = Name {
-    name: "absorbed_source",
-    units: "1",
-    meaning: "source potential over epsilon absorbed into the stored kernel",
-    axes: &["absorbed_source_index"],
-};
-const STORED_PHI: Name = Name {
-    name: "absorbed_target",
-    units: "1",
-    meaning: "target potential over epsilon absorbed into the stored kernel",
-    axes: &["absorbed_target_index"],
-};
-
 impl Stored {
     /// The absorbed potentials; the kernel itself is rebuilt from them.
-    pub fn state(stored: &mut Option<Stored>, walk: &mut dyn Walk) -> Result<()> {
+    pub fn state(stored: &mut Option<Stored>, names: &StateNames, walk: &mut dyn Walk) -> Result<()> {
         let mut held = stored.take().unwrap_or(Stored { psi: Vec::new(), phi: Vec::new(), pieces: Vec::new() });
-        walk.replicated(&STORED_PSI, &mut held.psi)?;
-        walk.replicated(&STORED_PHI, &mut held.phi)?;
+        walk.replicated(&names.absorbed_psi, &mut held.psi)?;
+        walk.replicated(&names.absorbed_phi, &mut held.phi)?;
         if !held.psi.is_empty() {
             *stored = Some(held);
         }

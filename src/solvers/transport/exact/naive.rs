@@ -14,6 +14,8 @@ pub struct NaivePasses {
     pub b: Vec<f64>,
     /// Positive definite kernel on the target, m×m; the identity when absent.
     pub kernel: Option<Vec<f64>>,
+    /// x (n×d), y (m×d) and d, when the cost is |x − y|².
+    pub points: Option<(Vec<f64>, Vec<f64>, usize)>,
     epsilon: f64,
     precision: Precision,
     entries: f64,
@@ -27,14 +29,27 @@ impl NaivePasses {
     pub fn new(cost: Vec<f64>, a: Vec<f64>, b: Vec<f64>, epsilon: f64) -> Self {
         assert_eq!(cost.len(), a.len() * b.len());
         let precision = Precision::F64;
-        NaivePasses { cost, a, b, kernel: None, epsilon, precision, entries: 0.0, evaluations: 0, budget: None }
+        NaivePasses {
+            cost,
+            a,
+            b,
+            kernel: None,
+            points: None,
+            epsilon,
+            precision,
+            entries: 0.0,
+            evaluations: 0,
+            budget: None,
+        }
     }
 
     /// |x − y|² between n points `x` and m points `y` of dimension d.
     pub fn squared_euclidean(x: &[f64], y: &[f64], d: usize, a: Vec<f64>, b: Vec<f64>, epsilon: f64) -> Self {
         let square = |u: &[f64], v: &[f64]| u.iter().zip(v).map(|(s, t)| (s - t) * (s - t)).sum::<f64>();
         let cost = x.chunks(d).flat_map(|u| y.chunks(d).map(move |v| square(u, v))).collect();
-        NaivePasses::new(cost, a, b, epsilon)
+        let mut passes = NaivePasses::new(cost, a, b, epsilon);
+        passes.points = Some((x.to_vec(), y.to_vec(), d));
+        passes
     }
 
     fn spend(&mut self) -> Result<()> {
@@ -211,6 +226,35 @@ impl Passes for NaivePasses {
             }
         }
         Ok(())
+    }
+
+    fn dimension(&self) -> Option<usize> {
+        self.points.as_ref().map(|(_, _, d)| *d)
+    }
+
+    fn gradient_rows(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+        self.spend()?;
+        let (x, y, d) = self.points.as_ref().expect("called only when the cost has points");
+        out.fill(0.0);
+        for i in 0..self.a.len() {
+            for j in 0..self.b.len() {
+                let p = self.plan(psi, phi, i, j);
+                for k in 0..*d {
+                    out[i * d + k] += 2.0 * p * (x[i * d + k] - y[j * d + k]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>> {
+        self.spend()?;
+        let (n, m) = (self.a.len(), self.b.len());
+        let mut entries: Vec<_> =
+            (0..n * m).map(|k| ((k / m) as u64, (k % m) as u64, self.plan(psi, phi, k / m, k % m))).collect();
+        entries.sort_by(|s, t| t.2.total_cmp(&s.2).then((s.0, s.1).cmp(&(t.0, t.1))));
+        entries.truncate(count);
+        Ok(entries)
     }
 
     fn rounding(&self) -> f64 {

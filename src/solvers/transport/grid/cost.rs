@@ -121,6 +121,16 @@ impl GridCost {
         self.axes.iter().map(AxisCost::range).fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d))
     }
 
+    /// Mean and variance of C_ij over all pairs: sums over the axes, which are independent.
+    pub fn statistics(&self) -> (f64, f64) {
+        let of_axis = |c: &AxisCost| {
+            let count = c.cost.len() as f64;
+            let mean = c.cost.iter().sum::<f64>() / count;
+            (mean, c.cost.iter().map(|c| (c - mean) * (c - mean)).sum::<f64>() / count)
+        };
+        self.axes.iter().map(of_axis).fold((0.0, 0.0), |(m, v), (mean, variance)| (m + mean, v + variance))
+    }
+
     /// C_ij
     pub fn entry(&self, mut i: usize, mut j: usize) -> f64 {
         let mut sum = 0.0;

@@ -52,7 +52,7 @@ impl Threads {
         // A few pieces per thread, for balance.
         let panels = lines.len().div_ceil(LINES_PER_PANEL);
         let piece = panels.div_ceil(4 * rayon::current_num_threads()).max(1) * LINES_PER_PANEL;
-        if piece >= lines.len() {
+        if piece >= lines.len() || rayon::current_num_threads() == 1 {
             compute(lines, out);
         } else {
             out.par_chunks_mut(piece * width).enumerate().for_each(|(p, out)| {

@@ -9,6 +9,7 @@
 //! |----------|--------------------------------------------------------------------------|
 //! | cost     | the cost, axis by axis                                                   |
 //! | axis     | one log-domain pass along an axis, as a matrix product with block exponents |
+//! | panel    | its arithmetic, sixteen or thirty-two lines at a time                      |
 //! | tropical | one min-plus pass along an axis                                          |
 //! | lines    | who computes which lines                                                 |
 //! | passes   | [`GridPasses`]: the passes of the methods                                |
@@ -22,12 +23,14 @@ mod cost;
 mod isa;
 mod laplace;
 mod lines;
+mod panel;
 mod passes;
 mod real;
 #[cfg(test)]
 mod tests;
 pub mod tropical;
 
+pub use axis::{AxisKernel, Input, LINES_PER_PANEL, Output};
 pub use cost::{AxisCost, GridCost};
 pub use isa::Level;
 pub use laplace::LaplaceKernel;

@@ -4,11 +4,14 @@
 //! differences of two such passes. Nothing is kept from one pass to the next but buffers.
 
 use std::f64::consts::{LN_2, LOG2_E};
+use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::super::largest::{Largest, merged};
 use super::super::passes::{Passes, Precision};
-use super::axis::AxisKernel;
+use super::axis::{AxisKernel, Input, LINES_PER_PANEL, Output, extent};
 use super::cost::{AxisCost, GridCost};
 use super::isa::Level;
 use super::laplace::LaplaceKernel;
@@ -26,7 +29,9 @@ pub struct GridPasses<L> {
     cost: GridCost,
     laplace: LaplaceKernel,
     weights: [Vec<f64>; 2],
-    log2_weights: [Vec<f64>; 2],
+    log2_weights: [Arc<[f64]>; 2],
+    /// (smallest, largest) of each, −∞ aside.
+    weight_extents: [(f64, f64); 2],
     epsilon: f64,
     precision: Precision,
     level: Level,
@@ -38,6 +43,7 @@ pub struct GridPasses<L> {
     /// Of target-to-source passes; made when first asked for.
     weighted: Vec<AxisKernel>,
     entries: f64,
+    problem: usize,
     current: Vec<f64>,
     next: Vec<f64>,
 }
@@ -68,7 +74,7 @@ impl<L: Lines> GridPasses<L> {
         lines: L,
     ) -> Self {
         assert_eq!((a.len(), b.len()), (cost.n(), cost.m()));
-        let log2 = |w: &[f64]| w.iter().map(|&w| binary_log(w)).collect::<Vec<_>>();
+        let log2 = |w: &[f64]| w.iter().map(|&w| binary_log(w)).collect::<Arc<[f64]>>();
         let mut matrices: Vec<AxisCost> = Vec::new();
         // Equal axes share their matrix and, by symmetry, both directions: a smaller working set.
         let mut find = |c: AxisCost| {
@@ -79,8 +85,10 @@ impl<L: Lines> GridPasses<L> {
         };
         let to_source = cost.axes().iter().map(|c| find(c.clone())).collect();
         let to_target = cost.axes().iter().map(|c| find(c.transposed())).collect();
+        let log2_weights = [log2(&a), log2(&b)];
         let mut passes = GridPasses {
-            log2_weights: [log2(&a), log2(&b)],
+            weight_extents: [extent(&log2_weights[0]), extent(&log2_weights[1])],
+            log2_weights,
             weights: [a, b],
             cost,
             laplace,
@@ -93,6 +101,7 @@ impl<L: Lines> GridPasses<L> {
             kernels: Vec::new(),
             weighted: Vec::new(),
             entries: 0.0,
+            problem: 0,
             current: Vec::new(),
             next: Vec::new(),
         };
@@ -100,43 +109,100 @@ impl<L: Lines> GridPasses<L> {
         passes
     }
 
+    /// The same passes with other workers.
+    pub fn with_lines<M>(self, lines: M) -> GridPasses<M> {
+        GridPasses {
+            cost: self.cost,
+            laplace: self.laplace,
+            weights: self.weights,
+            log2_weights: self.log2_weights,
+            weight_extents: self.weight_extents,
+            epsilon: self.epsilon,
+            precision: self.precision,
+            level: self.level,
+            matrices: self.matrices,
+            uses: self.uses,
+            kernels: self.kernels,
+            weighted: self.weighted,
+            entries: self.entries,
+            current: self.current,
+            next: self.next,
+            problem: self.problem,
+            lines,
+        }
+    }
+
+    /// Names the state of problem `k` of a run: (a, b), (a, a) or (b, b).
+    pub fn numbered(self, problem: usize) -> Self {
+        GridPasses { problem, ..self }
+    }
+
     pub fn cost(&self) -> &GridCost {
         &self.cost
     }
 
-    /// `current` ← log2 of the kernel times 2^current; with `weighted`, that axis uses C exp(−C/ε) instead.
-    fn log_passes(&mut self, to: Side, precision: Precision, weighted: Option<usize>) -> Result<()> {
+    /// out_i = finish(i, z_i), z = log2 of the kernel applied to 2^(what `start` says), with one axis weighted or none.
+    fn apply(
+        &mut self,
+        to: Side,
+        precision: Precision,
+        weighted: Option<usize>,
+        start: Start,
+        finish: impl Fn(usize, f64) -> f64 + Sync,
+        out: &mut [f64],
+    ) -> Result<()> {
+        let (level, last) = (self.level, self.cost.axes().len() - 1);
+        let log2_weights = &self.log2_weights[to.other() as usize];
+        let mut points = log2_weights.len();
+        let mut bounds = match start {
+            Start::Mass(potential) => {
+                let ((a, b), (c, d)) = (self.weight_extents[to.other() as usize], extent(potential));
+                (a + c * LOG2_E, b + d * LOG2_E)
+            }
+            Start::Current => extent(&self.current),
+        };
+        let mut format = Output::Logarithms;
         for (axis, &matrix) in self.uses[to as usize].iter().enumerate() {
             let kernel = if weighted == Some(axis) { &self.weighted[axis] } else { &self.kernels[matrix] };
-            let lines = self.current.len() / kernel.inputs();
-            self.next.resize(lines * kernel.outputs(), 0.0);
-            let (level, input) = (self.level, &self.current);
-            let compute = |range: std::ops::Range<usize>, out: &mut [f64]| {
-                kernel.log_pass(level, precision, input, range, out);
+            let (lines, width) = (points / kernel.inputs(), kernel.outputs());
+            let input = match (axis, start, format) {
+                (0, Start::Mass(potential), _) => Input::Mass { log2_weights, potential },
+                (_, _, Output::Logarithms) => Input::Logarithms(&self.current),
+                (_, _, Output::Scaled { exponent }) => Input::Scaled { values: &self.current, exponent },
             };
-            self.lines.run(lines, kernel.outputs(), &compute, &mut self.next)?;
-            self.entries += (lines * kernel.inputs() * kernel.outputs()) as f64;
-            std::mem::swap(&mut self.current, &mut self.next);
+            bounds = kernel.bounds(bounds);
+            format = if axis < last { intermediate(bounds) } else { Output::Logarithms };
+            if axis < last {
+                self.next.resize(lines * width, 0.0);
+                let compute = |range: Range<usize>, out: &mut [f64]| {
+                    kernel.pass(level, precision, (input, format), range, out);
+                };
+                self.lines.run(lines, width, &compute, &mut self.next)?;
+                std::mem::swap(&mut self.current, &mut self.next);
+            } else {
+                let compute = |range: Range<usize>, out: &mut [f64]| {
+                    // A panel at a time, so that `finish` finds its values in cache.
+                    for (first, out) in
+                        range.clone().step_by(LINES_PER_PANEL).zip(out.chunks_mut(LINES_PER_PANEL * width))
+                    {
+                        let lines = first..range.end.min(first + LINES_PER_PANEL);
+                        kernel.pass(level, precision, (input, format), lines, out);
+                        out.iter_mut().enumerate().for_each(|(r, y)| *y = finish(first * width + r, *y));
+                    }
+                };
+                self.lines.run(lines, width, &compute, out)?;
+            }
+            points = lines * width;
+            self.entries += (lines * kernel.inputs() * width) as f64;
         }
         Ok(())
     }
 
-    /// `current` ← log2 (weight · e^potential) of the side where a pass starts.
-    fn load(&mut self, from: Side, potential: &[f64]) {
-        let log2 = &self.log2_weights[from as usize];
-        self.current.resize(potential.len(), 0.0);
-        each(&mut self.current, |i, x| *x = log_of_mass(log2[i], potential[i]));
-    }
-
     fn soft(&mut self, to: Side, potential: &[f64], out: &mut [f64]) -> Result<()> {
-        self.load(to.other(), potential);
-        self.log_passes(to, self.precision, None)?;
-        let z = &self.current;
-        each(out, |i, y| *y = -LN_2 * z[i]);
-        Ok(())
+        self.apply(to, self.precision, None, Start::Mass(potential), |_, z| -LN_2 * z, out)
     }
 
-    /// out[i·width + k] += factor · Σ_j P_ij v[j·width + k], with a weighted axis or none.
+    /// out[i·width + k] += Σ_j P_ij v[j·width + k], with a weighted axis or none.
     #[allow(clippy::too_many_arguments)]
     fn plan(
         &mut self,
@@ -149,25 +215,24 @@ impl<L: Lines> GridPasses<L> {
         out: &mut [f64],
     ) -> Result<()> {
         let (here, there) = (potentials[to as usize], potentials[to.other() as usize]);
+        let weights = self.log2_weights.clone();
+        let (log2_here, log2_there) = (&weights[to as usize], &weights[to.other() as usize]);
+        let mut part = vec![0.0; here.len()];
         for k in 0..width {
             for sign in [1.0, -1.0] {
                 if !v.iter().skip(k).step_by(width).any(|&v| v * sign > 0.0) {
                     continue;
                 }
-                let log2 = &self.log2_weights[to.other() as usize];
                 self.current.resize(there.len(), 0.0);
                 each(&mut self.current, |j, x| {
                     let v = sign * v[j * width + k];
-                    *x = if v > 0.0 { log_of_mass(log2[j], there[j]) + binary_log(v) } else { f64::NEG_INFINITY };
+                    *x = if v > 0.0 { log_of_mass(log2_there[j], there[j]) + binary_log(v) } else { f64::NEG_INFINITY };
                 });
-                self.log_passes(to, precision, weighted)?;
-                let (z, log2) = (&self.current, &self.log2_weights[to as usize]);
-                out.par_chunks_mut(PIECE * width).enumerate().for_each(|(piece, out)| {
-                    for (r, y) in out.iter_mut().skip(k).step_by(width).enumerate() {
-                        let i = piece * PIECE + r;
-                        *y += sign * binary_power(log_of_mass(log2[i], here[i]) + z[i]);
-                    }
-                });
+                let finish = |i, z| binary_power(log_of_mass(log2_here[i], here[i]) + z);
+                self.apply(to, precision, weighted, Start::Current, finish, &mut part)?;
+                for (y, p) in out.iter_mut().skip(k).step_by(width).zip(&part) {
+                    *y += sign * p;
+                }
             }
         }
         Ok(())
@@ -190,6 +255,18 @@ impl<L: Lines> GridPasses<L> {
     }
 }
 
+/// Where a pass starts: at the weights times e^potential, or at the logarithms in `current`.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Mass(&'a [f64]),
+    Current,
+}
+
+/// Values between axes, given bounds of their logarithms: as they are where f64 holds them.
+fn intermediate((low, high): (f64, f64)) -> Output {
+    if high - low < 1950.0 { Output::Scaled { exponent: high.ceil() as i32 - 1000 } } else { Output::Logarithms }
+}
+
 /// log2 (w e^potential); zero weight is zero mass whatever the potential.
 #[inline(always)]
 fn log_of_mass(log2_weight: f64, potential: f64) -> f64 {
@@ -197,8 +274,11 @@ fn log_of_mass(log2_weight: f64, potential: f64) -> f64 {
     if log2_weight == f64::NEG_INFINITY { f64::NEG_INFINITY } else { x }
 }
 
-/// f(index, value) for every value, in pieces.
+/// f(index, value) for every value, in pieces if there are threads to share them.
 fn each(values: &mut [f64], f: impl Fn(usize, &mut f64) + Sync) {
+    if rayon::current_num_threads() == 1 || values.len() <= PIECE {
+        return values.iter_mut().enumerate().for_each(|(i, x)| f(i, x));
+    }
     values.par_chunks_mut(PIECE).enumerate().for_each(|(piece, values)| {
         for (r, x) in values.iter_mut().enumerate() {
             f(piece * PIECE + r, x);
@@ -282,10 +362,7 @@ impl<L: Lines> Passes for GridPasses<L> {
         psi: &mut [f64],
         x: &mut [f64],
     ) -> Result<()> {
-        self.load(Side::Target, phi);
-        self.log_passes(Side::Source, self.precision, None)?;
-        let z = &self.current;
-        each(psi, |i, y| *y = rule(i, -LN_2 * z[i]));
+        self.apply(Side::Source, self.precision, None, Start::Mass(phi), |i, z| rule(i, -LN_2 * z), psi)?;
         self.soft(Side::Target, psi, x)
     }
 
@@ -340,6 +417,45 @@ impl<L: Lines> Passes for GridPasses<L> {
         Ok(())
     }
 
+    /// The points of a grid do not move: no gradient in them.
+    fn dimension(&self) -> Option<usize> {
+        None
+    }
+
+    fn gradient_rows(&mut self, _psi: &[f64], _phi: &[f64], _out: &mut [f64]) -> Result<()> {
+        unreachable!("only called where there is a dimension")
+    }
+
+    /// Entry by entry, O(n m): the cost of the first axes is summed once per run of the last.
+    fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>> {
+        let log = |side: Side, potential: &[f64]| -> Vec<f64> {
+            let log2 = &self.log2_weights[side as usize];
+            potential.iter().zip(log2.iter()).map(|(p, w)| LN_2 * log_of_mass(*w, *p)).collect()
+        };
+        let (s, h) = (log(Side::Source, psi), log(Side::Target, phi));
+        let last = self.cost.axes().last().expect("a grid has an axis");
+        let (width, epsilon) = (last.inputs(), self.epsilon);
+        let row = |mut largest: Largest, i: usize| {
+            let along = &last.cost()[i % last.outputs() * width..][..width];
+            for (run, h) in h.chunks(width).enumerate() {
+                let first = self.cost.entry(i, run * width) - along[0];
+                for (r, (h, c)) in h.iter().zip(along).enumerate() {
+                    let z = s[i] + h - (first + c) / epsilon;
+                    if z >= largest.threshold() {
+                        largest.offer((z, i as u64, (run * width + r) as u64));
+                    }
+                }
+            }
+            largest
+        };
+        let found = (0..s.len())
+            .into_par_iter()
+            .fold(|| Largest::new(count), row)
+            .map(Largest::sorted)
+            .reduce(Vec::new, |a, b| merged(a, b, count));
+        Ok(found.into_iter().map(|(z, i, j)| (i, j, binary_power(z * LOG2_E))).collect())
+    }
+
     /// Per axis, in units of 2^−53: additions within a block and over blocks, the exponentials' and logarithms' own
     /// error, and the rounding of the exponents, whose size is that of the cost and the potentials over ε. Potentials
     /// are taken to be no larger than max |C|/ε + 64.
@@ -357,13 +473,21 @@ impl<L: Lines> Passes for GridPasses<L> {
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let mut single = (self.precision == Precision::F32) as u64;
-        walk.scalar(&SINGLE, (&mut single).into())?;
+        walk.scalar(&SINGLE[self.problem], (&mut single).into())?;
         self.precision = if single == 1 { Precision::F32 } else { Precision::F64 };
-        walk.scalar(&ENTRIES, (&mut self.entries).into())
+        walk.scalar(&ENTRIES[self.problem], (&mut self.entries).into())
     }
 }
 
-const SINGLE: Name =
-    Name { name: "single_precision", units: "1", meaning: "1 while the passes compute in f32, else 0", axes: &[] };
-const ENTRIES: Name =
-    Name { name: "kernel_entries", units: "1", meaning: "axis kernel entries multiplied with so far", axes: &[] };
+const fn single(name: &'static str) -> Name {
+    Name { name, units: "1", meaning: "1 while the passes compute in f32, else 0", axes: &[] }
+}
+
+const fn entries(name: &'static str) -> Name {
+    Name { name, units: "1", meaning: "axis kernel entries multiplied with so far", axes: &[] }
+}
+
+static SINGLE: [Name; 3] =
+    [single("single_precision"), single("source_single_precision"), single("target_single_precision")];
+static ENTRIES: [Name; 3] =
+    [entries("kernel_entries"), entries("source_kernel_entries"), entries("target_kernel_entries")];

@@ -6,10 +6,10 @@
 //!
 //! Coefficients: Chebyshev fits on the reduced ranges, computed to 60 digits; relative errors 3e-18 and 2e-9.
 
-use super::isa::{Isa, Portable, Vector};
+use super::isa::{Isa, Portable, Vector, Wide};
 
 #[inline(always)]
-fn fma64<I: Isa>(a: f64, b: f64, c: f64) -> f64 {
+pub(super) fn fma64<I: Isa>(a: f64, b: f64, c: f64) -> f64 {
     if I::FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
@@ -20,6 +20,17 @@ fn fma32<I: Isa>(a: f32, b: f32, c: f32) -> f32 {
 
 /// 1.5·2^52: adding it rounds to an integer, which then sits in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
+
+pub(super) const BIAS_F64: i32 = 330;
+pub(super) const DEPTH_F64: i32 = 1350;
+pub(super) const BIAS_F32: i32 = 37;
+pub(super) const DEPTH_F32: i32 = 162;
+
+/// A whole number, |x| < 2^51, in two's complement in the low 52 bits.
+#[inline(always)]
+pub(super) fn integer_bits(x: f64) -> u64 {
+    (x + ROUND).to_bits()
+}
 
 const EXP2_F64: [f64; 12] = [
     4.455817908336064493e-10,
@@ -53,7 +64,7 @@ const LOG2_F64: [f64; 9] = [
 
 const LOG2_F32: [f32; 4] = [0.431717697, 0.576715186, 0.961798839, 2.88539008];
 
-pub(super) trait Real: Copy + Send + Sync + bytemuck::Pod + 'static {
+pub(super) trait Real: Copy + PartialOrd + Send + Sync + bytemuck::Pod + 'static {
     /// Lines of a panel.
     const LANES: usize;
     const BIAS: i32;
@@ -64,26 +75,28 @@ pub(super) trait Real: Copy + Send + Sync + bytemuck::Pod + 'static {
     /// There is nothing more precise to fall back on.
     const LAST: bool;
     const ZERO: Self;
+    /// Whole numbers up to four times this are exact.
+    const LARGEST_EXPONENT: f64;
     type V<I: Isa>: Vector<E = Self>;
 
     /// 2^(t + BIAS), zero for t < −DEPTH (and −∞), t ≤ 1.
     fn power<I: Isa>(t: f64) -> Self;
-    /// 2^(k + BIAS), zero for k < −DEPTH, k ≤ 0.
-    fn power_of_two(k: i32) -> Self;
     /// log2 x as (integer, remainder), x > 0 and normal; anything for other x.
     fn log2<I: Isa>(self) -> (i32, f64);
-    /// x > 0
-    fn positive(self) -> bool;
     fn to_f64(self) -> f64;
+    fn from_f64(x: f64) -> Self;
+    unsafe fn load_f64<I: Isa>(p: *const Self) -> I::F64;
+    unsafe fn store_f64<I: Isa>(x: I::F64, p: *mut Self);
 }
 
 impl Real for f64 {
     const LANES: usize = 16;
-    const BIAS: i32 = 330;
-    const DEPTH: i32 = 1350;
+    const BIAS: i32 = BIAS_F64;
+    const DEPTH: i32 = DEPTH_F64;
     const GUARD: i32 = 60;
     const LAST: bool = true;
     const ZERO: f64 = 0.0;
+    const LARGEST_EXPONENT: f64 = (1u64 << 40) as f64;
     type V<I: Isa> = I::F64;
 
     #[inline(always)]
@@ -96,12 +109,6 @@ impl Real for f64 {
         }
         let scale = f64::from_bits(shifted.to_bits().wrapping_add((1023 + Self::BIAS) as u64) << 52);
         if t >= -(Self::DEPTH as f64) { p * scale } else { 0.0 }
-    }
-
-    #[inline(always)]
-    fn power_of_two(k: i32) -> f64 {
-        let x = f64::from_bits(((k + 1023 + Self::BIAS) as i64 as u64) << 52);
-        if k >= -Self::DEPTH { x } else { 0.0 }
     }
 
     #[inline(always)]
@@ -120,23 +127,34 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn positive(self) -> bool {
-        self > 0.0
+    fn to_f64(self) -> f64 {
+        self
     }
 
     #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
+
+    #[inline(always)]
+    unsafe fn load_f64<I: Isa>(p: *const f64) -> I::F64 {
+        unsafe { I::F64::load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f64<I: Isa>(x: I::F64, p: *mut f64) {
+        unsafe { x.store(p) }
     }
 }
 
 impl Real for f32 {
     const LANES: usize = 32;
-    const BIAS: i32 = 37;
-    const DEPTH: i32 = 162;
+    const BIAS: i32 = BIAS_F32;
+    const DEPTH: i32 = DEPTH_F32;
     const GUARD: i32 = 28;
     const LAST: bool = false;
     const ZERO: f32 = 0.0;
+    const LARGEST_EXPONENT: f64 = (1u64 << 22) as f64;
     type V<I: Isa> = I::F32;
 
     #[inline(always)]
@@ -149,12 +167,6 @@ impl Real for f32 {
         }
         let scale = f32::from_bits((shifted.to_bits() as u32).wrapping_add((127 + Self::BIAS) as u32) << 23);
         if t >= -(Self::DEPTH as f64) { p * scale } else { 0.0 }
-    }
-
-    #[inline(always)]
-    fn power_of_two(k: i32) -> f32 {
-        let x = f32::from_bits(((k + 127 + Self::BIAS) as u32) << 23);
-        if k >= -Self::DEPTH { x } else { 0.0 }
     }
 
     #[inline(always)]
@@ -173,13 +185,23 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn positive(self) -> bool {
-        self > 0.0
+    fn to_f64(self) -> f64 {
+        self as f64
     }
 
     #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self as f64
+    fn from_f64(x: f64) -> f32 {
+        x as f32
+    }
+
+    #[inline(always)]
+    unsafe fn load_f64<I: Isa>(p: *const f32) -> I::F64 {
+        unsafe { I::F64::load_f32(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f64<I: Isa>(x: I::F64, p: *mut f32) {
+        unsafe { x.store_f32(p) }
     }
 }
 

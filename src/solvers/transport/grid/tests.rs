@@ -1,6 +1,5 @@
 //! The passes against sums over all pairs, at awkward shapes, sharp ε and zero weights.
 
-use super::axis::AxisKernel;
 use super::*;
 use crate::solvers::transport::passes::{Passes, Precision};
 
@@ -268,19 +267,31 @@ fn same_bits_for_any_lines_per_call_and_both_fused_levels() {
         for precision in [Precision::F64, Precision::F32] {
             for level in LEVELS {
                 let mut whole = vec![0.0; lines * n];
-                kernel.log_pass(level, precision, &input, 0..lines, &mut whole);
+                kernel.pass(level, precision, (Input::Logarithms(&input), Output::Logarithms), 0..lines, &mut whole);
                 assert!(whole.iter().all(|x| x.is_finite()));
                 for step in [1, 7, 16, 45] {
                     for first in (0..lines).step_by(step) {
                         let range = first..lines.min(first + step);
                         let mut part = vec![0.0; range.len() * n];
-                        kernel.log_pass(level, precision, &input, range.clone(), &mut part);
+                        kernel.pass(
+                            level,
+                            precision,
+                            (Input::Logarithms(&input), Output::Logarithms),
+                            range.clone(),
+                            &mut part,
+                        );
                         assert_eq!(part, whole[range.start * n..range.end * n], "{level:?} {precision:?} {range:?}");
                     }
                 }
                 if level == Level::Avx2 && Level::detect() == Level::Avx512 {
                     let mut wide = vec![0.0; lines * n];
-                    kernel.log_pass(Level::Avx512, precision, &input, 0..lines, &mut wide);
+                    kernel.pass(
+                        Level::Avx512,
+                        precision,
+                        (Input::Logarithms(&input), Output::Logarithms),
+                        0..lines,
+                        &mut wide,
+                    );
                     assert_eq!(wide, whole);
                 }
             }
@@ -322,9 +333,21 @@ fn a_line_without_mass_is_minus_infinity_and_hurts_no_other() {
     }
     for precision in [Precision::F64, Precision::F32] {
         let (mut with, mut without) = (vec![0.0; 20 * lines], vec![0.0; 20]);
-        cost.kernel(0.01).log_pass(Level::detect(), precision, &input, 0..lines, &mut with);
+        cost.kernel(0.01).pass(
+            Level::detect(),
+            precision,
+            (Input::Logarithms(&input), Output::Logarithms),
+            0..lines,
+            &mut with,
+        );
         assert!(with[80..100].iter().all(|&x| x == f64::NEG_INFINITY));
-        cost.kernel(0.01).log_pass(Level::detect(), precision, &input, 5..6, &mut without);
+        cost.kernel(0.01).pass(
+            Level::detect(),
+            precision,
+            (Input::Logarithms(&input), Output::Logarithms),
+            5..6,
+            &mut without,
+        );
         assert_eq!(with[100..120], without);
     }
 }

@@ -67,6 +67,10 @@ impl Lanes for F64 {
         unsafe { F64(_mm256_fmadd_pd(self.0, b.0, c.0), _mm256_fmadd_pd(self.1, b.1, c.1)) }
     }
     #[inline(always)]
+    fn neg_mul_add(self, b: Self, c: Self) -> Self {
+        unsafe { F64(_mm256_fnmadd_pd(self.0, b.0, c.0), _mm256_fnmadd_pd(self.1, b.1, c.1)) }
+    }
+    #[inline(always)]
     fn max(self, b: Self) -> Self {
         unsafe { F64(_mm256_max_pd(self.0, b.0), _mm256_max_pd(self.1, b.1)) }
     }
@@ -176,6 +180,10 @@ impl Lanes for F32 {
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
         unsafe { F32(_mm256_fmadd_ps(self.0, b.0, c.0), _mm256_fmadd_ps(self.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, b: Self, c: Self) -> Self {
+        unsafe { F32(_mm256_fnmadd_ps(self.0, b.0, c.0), _mm256_fnmadd_ps(self.1, b.1, c.1)) }
     }
     #[inline(always)]
     fn max(self, b: Self) -> Self {

@@ -62,6 +62,10 @@ impl Lanes for F64 {
         F64(unsafe { _mm512_fmadd_pd(self.0, b.0, c.0) })
     }
     #[inline(always)]
+    fn neg_mul_add(self, b: Self, c: Self) -> Self {
+        F64(unsafe { _mm512_fnmadd_pd(self.0, b.0, c.0) })
+    }
+    #[inline(always)]
     fn max(self, b: Self) -> Self {
         F64(unsafe { _mm512_max_pd(self.0, b.0) })
     }
@@ -147,6 +151,10 @@ impl Lanes for F32 {
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
         F32(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, b: Self, c: Self) -> Self {
+        F32(unsafe { _mm512_fnmadd_ps(self.0, b.0, c.0) })
     }
     #[inline(always)]
     fn max(self, b: Self) -> Self {

@@ -31,6 +31,12 @@ impl<E: Element> Aligned<E> {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..len]
     }
 
+    /// First element; without the checks of a slice, for inner loops.
+    #[inline(always)]
+    pub fn pointer(&self) -> *const E {
+        self.lines.as_ptr().cast()
+    }
+
     pub fn bytes(&self) -> usize {
         self.lines.len() * 64
     }
@@ -88,7 +94,7 @@ impl<E: Element> Cloud<E> {
     /// First coordinates of block v.
     #[inline(always)]
     pub fn block(&self, v: usize) -> *const E {
-        self.points.as_slice().as_ptr().wrapping_add(v * self.dimension * self.lanes)
+        self.points.pointer().wrapping_add(v * self.dimension * self.lanes)
     }
 
     #[inline(always)]

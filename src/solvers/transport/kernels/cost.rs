@@ -21,7 +21,19 @@ pub trait Cost<V: Lanes>: Send + Sync + 'static {
     /// # Safety
     /// N·v is below the number of columns rounded up to a multiple of 2N.
     unsafe fn vector(&self, rows: &Self::Rows, v: usize) -> [V; ROW_BLOCK];
-    /// The same for vectors v and v + 1.
+    /// hs − q of the four rows.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn exponents(&self, rows: &Self::Rows, v: usize, hs: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        let mut z = unsafe { self.vector(rows, v) };
+        for r in 0..ROW_BLOCK {
+            z[r] = hs[r].sub(z[r]);
+        }
+        z
+    }
+    /// `vector` for v and v + 1.
     ///
     /// # Safety
     /// As above.
@@ -35,6 +47,8 @@ pub trait Cost<V: Lanes>: Send + Sync + 'static {
 
 /// What becomes of the difference vector x − y.
 pub trait Metric<V: Lanes>: Send + Sync + Copy + 'static {
+    /// Whether q is the sum of squares itself.
+    const SQUARES: bool;
     /// One component of the difference.
     fn wrap(self, difference: V) -> V;
     /// q from the sum of squares.
@@ -46,6 +60,8 @@ pub trait Metric<V: Lanes>: Send + Sync + Copy + 'static {
 pub struct Squared;
 
 impl<V: Lanes> Metric<V> for Squared {
+    const SQUARES: bool = true;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         difference
@@ -67,6 +83,8 @@ impl<V: Lanes> Metric<V> for Torus<V::Elem>
 where
     V::Elem: 'static,
 {
+    const SQUARES: bool = true;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         let turns = difference.mul(V::splat(self.inverse)).round();
@@ -83,6 +101,8 @@ where
 pub struct Euclidean;
 
 impl<V: Lanes> Metric<V> for Euclidean {
+    const SQUARES: bool = false;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         difference
@@ -105,6 +125,8 @@ impl<V: Lanes> Metric<V> for Power<V::Elem>
 where
     V::Elem: 'static,
 {
+    const SQUARES: bool = false;
+
     #[inline(always)]
     fn wrap(self, difference: V) -> V {
         difference
@@ -137,7 +159,13 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
 
     #[inline(always)]
     fn rows(&self, index: [usize; ROW_BLOCK]) -> PointRows<V, D> {
-        let coordinates = std::array::from_fn(|r| std::array::from_fn(|k| V::splat(self.from.coordinate(index[r], k))));
+        let zero = V::splat(V::Elem::default());
+        let mut coordinates = [[zero; D]; ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            for k in 0..D {
+                coordinates[r][k] = V::splat(self.from.coordinate(index[r], k));
+            }
+        }
         PointRows { coordinates, pointers: index.map(|i| self.from.row(i)) }
     }
 
@@ -163,7 +191,31 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
                 }
             }
         }
-        squares.map(|s| self.metric.finish(s))
+        for s in &mut squares {
+            *s = self.metric.finish(*s);
+        }
+        squares
+    }
+
+    #[inline(always)]
+    unsafe fn exponents(&self, rows: &PointRows<V, D>, v: usize, mut hs: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        if D > 0 && M::SQUARES {
+            // Squares straight off hs: where an exponential counts, hs is about q, so nothing is lost.
+            let y = self.to.block(v);
+            for k in 0..D {
+                let y = unsafe { V::load(y.add(k * V::N)) };
+                for r in 0..ROW_BLOCK {
+                    let t = self.metric.wrap(rows.coordinates[r][k].sub(y));
+                    hs[r] = t.neg_mul_add(t, hs[r]);
+                }
+            }
+            return hs;
+        }
+        let q = unsafe { self.vector(rows, v) };
+        for r in 0..ROW_BLOCK {
+            hs[r] = hs[r].sub(q[r]);
+        }
+        hs
     }
 
     fn plain(&self, i: usize, j: usize) -> f64 {
@@ -187,20 +239,27 @@ pub struct ProductRows<V: Lanes> {
 
 impl<E: Element> Product<E> {
     #[inline(always)]
-    fn finish<V: Lanes<Elem = E>>(&self, rows: &ProductRows<V>, v: usize, dot: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+    fn finish<V: Lanes<Elem = E>>(&self, rows: &ProductRows<V>, v: usize, mut dot: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
         let y = unsafe { V::load(self.to.norms(v)) };
         let minus_two = V::splat(E::from_f64(-2.0));
         let zero = V::splat(E::default());
         // Rounding must not make a cost negative.
-        std::array::from_fn(|r| dot[r].mul_add(minus_two, rows.norms[r].add(y)).max(zero))
+        for r in 0..ROW_BLOCK {
+            dot[r] = dot[r].mul_add(minus_two, rows.norms[r].add(y)).max(zero);
+        }
+        dot
     }
 
     #[inline(always)]
     unsafe fn dots<V: Lanes<Elem = E>, const W: usize>(&self, rows: &ProductRows<V>, v: usize) -> [[V; ROW_BLOCK]; W] {
         let mut dots = [[V::splat(E::default()); ROW_BLOCK]; W];
-        let blocks: [*const E; W] = std::array::from_fn(|w| self.to.block(v + w));
-        for k in 0..self.to.dimension() {
-            let y: [V; W] = std::array::from_fn(|w| unsafe { V::load(blocks[w].add(k * V::N)) });
+        let d = self.to.dimension();
+        let first = self.to.block(v);
+        for k in 0..d {
+            let mut y = [dots[0][0]; W];
+            for w in 0..W {
+                y[w] = unsafe { V::load(first.add((w * d + k) * V::N)) };
+            }
             for r in 0..ROW_BLOCK {
                 let x = V::splat(unsafe { *rows.pointers[r].add(k * V::N) });
                 for w in 0..W {
@@ -218,7 +277,11 @@ impl<V: Lanes> Cost<V> for Product<V::Elem> {
 
     #[inline(always)]
     fn rows(&self, index: [usize; ROW_BLOCK]) -> ProductRows<V> {
-        ProductRows { norms: index.map(|i| V::splat(self.from.norm(i))), pointers: index.map(|i| self.from.row(i)) }
+        let mut norms = [V::splat(V::Elem::default()); ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            norms[r] = V::splat(self.from.norm(index[r]));
+        }
+        ProductRows { norms, pointers: index.map(|i| self.from.row(i)) }
     }
 
     #[inline(always)]
@@ -258,17 +321,21 @@ impl<V: Lanes> Cost<V> for Dense<V::Elem> {
     #[inline(always)]
     unsafe fn vector(&self, rows: &Self::Rows, v: usize) -> [V; ROW_BLOCK] {
         let (start, scale) = (v * V::N, V::splat(self.scale));
-        if start + V::N <= self.cols {
-            return rows.map(|row| unsafe { V::load_f64(row.add(start)) }.mul(scale));
+        let mut q = [scale; ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            let row = rows[r].wrapping_add(start);
+            let c = if start + V::N <= self.cols {
+                unsafe { V::load_f64(row) }
+            } else {
+                let mut last = [0.0f64; 16];
+                for (k, x) in last.iter_mut().enumerate().take(self.cols.saturating_sub(start)) {
+                    *x = unsafe { *row.add(k) };
+                }
+                unsafe { V::load_f64(last.as_ptr()) }
+            };
+            q[r] = c.mul(scale);
         }
-        let rest = self.cols.saturating_sub(start);
-        rows.map(|row| {
-            let mut last = [0.0f64; 16];
-            for (k, x) in last.iter_mut().enumerate().take(rest) {
-                *x = unsafe { *row.add(start + k) };
-            }
-            unsafe { V::load_f64(last.as_ptr()) }.mul(scale)
-        })
+        q
     }
 
     fn plain(&self, i: usize, j: usize) -> f64 {

@@ -5,7 +5,8 @@
 //! p(0) = 1 held): truncation 2.3e-16 in f64 (degree 10) and 2.2e-9 in f32 (degree 6).
 
 use super::MaxSum;
-use super::lanes::{Lanes, PortableF64};
+use super::lanes::{Element, Lanes, PortableF32, PortableF64};
+use super::level::{Isa, Level, Op};
 
 /// Bound of the relative error of the vector exp2 in f64 for an exact argument (test below).
 pub const EXP2_ERROR_F64: f64 = 1e-15;
@@ -28,49 +29,104 @@ const EXP2_F64: [f64; 10] = [
 const EXP2_F32: [f32; 6] =
     [0.693_147_06, 0.240_229_09, 0.055_486_184, 0.009_673_775, 0.001_248_228_8, 0.000_215_659_79];
 
-/// 2^f for f in [0, 1]: 1 + f·Q(f), Q by pairs of coefficients in f² (short chains). The last step rounds once.
+/// 2^f for f in [0, 1], by Horner's rule: the four rows of a block hide its latency.
 #[inline(always)]
 pub fn exp2_fraction_f64<V: Lanes<Elem = f64>>(f: V) -> V {
-    let c = |k: usize| V::splat(EXP2_F64[k - 1]);
-    let g = f.mul(f);
-    let mut q = c(10).mul_add(f, c(9));
-    q = q.mul_add(g, c(8).mul_add(f, c(7)));
-    q = q.mul_add(g, c(6).mul_add(f, c(5)));
-    q = q.mul_add(g, c(4).mul_add(f, c(3)));
-    q = q.mul_add(g, c(2).mul_add(f, c(1)));
-    q.mul_add(f, V::splat(1.0))
+    let mut p = V::splat(EXP2_F64[9]);
+    for k in (0..9).rev() {
+        p = p.mul_add(f, V::splat(EXP2_F64[k]));
+    }
+    p.mul_add(f, V::splat(1.0))
 }
 
 /// The same in f32.
 #[inline(always)]
 pub fn exp2_fraction_f32<V: Lanes<Elem = f32>>(f: V) -> V {
-    let c = |k: usize| V::splat(EXP2_F32[k - 1]);
-    let g = f.mul(f);
-    let mut q = c(6).mul_add(f, c(5));
-    q = q.mul_add(g, c(4).mul_add(f, c(3)));
-    q = q.mul_add(g, c(2).mul_add(f, c(1)));
-    q.mul_add(f, V::splat(1.0))
+    let mut p = V::splat(EXP2_F32[5]);
+    for k in (0..5).rev() {
+        p = p.mul_add(f, V::splat(EXP2_F32[k]));
+    }
+    p.mul_add(f, V::splat(1.0))
+}
+
+#[inline(always)]
+fn number<V: Lanes>(x: f64) -> V {
+    V::splat(V::Elem::from_f64(x))
 }
 
 /// log2 m for m in [√½, √2): (2/ln 2) artanh s with s = (m − 1)/(m + 1), |s| ≤ 0.172, by its series
 /// (first term left out: 2.3e-17 in f64, 6e-11 in f32, relative).
 #[inline(always)]
 pub fn log2_mantissa<V: Lanes>(m: V) -> V {
-    use super::lanes::Element;
-    let number = |x: f64| V::splat(V::Elem::from_f64(x));
-    let one = number(1.0);
+    let one = number::<V>(1.0);
     let s = m.sub(one).div(m.add(one));
     let g = s.mul(s);
     let last = if V::N == 8 { 19 } else { 11 };
-    let mut p = number(1.0 / last as f64);
+    let mut p = number::<V>(1.0 / last as f64);
     let mut k = last - 2;
     while k >= 3 {
-        p = p.mul_add(g, number(1.0 / k as f64));
+        p = p.mul_add(g, number::<V>(1.0 / k as f64));
         k -= 2;
     }
-    let two_log2e = number(2.0 * std::f64::consts::LOG2_E);
+    let two_log2e = number::<V>(2.0 * std::f64::consts::LOG2_E);
     // 2/ln 2 · (s + s·g·p)
     s.mul(g).mul_add(p, s).mul(two_log2e)
+}
+
+/// The bare vector kernel: out_k = 2^max(x_k, −1000), any length; what the passes are measured against.
+pub fn exp2_slice(level: Level, x: &[f64], out: &mut [f64]) {
+    match level {
+        Level::Portable => apply::<PortableF64>(x, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => apply::<super::avx2::F64>(x, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => apply::<super::avx512::F64>(x, out),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("not available here"),
+    }
+}
+
+/// The same in f32, clamped at −120.
+pub fn exp2_slice_f32(level: Level, x: &[f32], out: &mut [f32]) {
+    match level {
+        Level::Portable => apply::<PortableF32>(x, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => apply::<super::avx2::F32>(x, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => apply::<super::avx512::F32>(x, out),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("not available here"),
+    }
+}
+
+fn apply<V: Lanes>(x: &[V::Elem], out: &mut [V::Elem]) {
+    assert!(x.len() == out.len() && <V::Isa as Isa>::LEVEL.is_available());
+    V::Isa::enter(Exp2::<V> { x, out });
+}
+
+struct Exp2<'a, V: Lanes> {
+    x: &'a [V::Elem],
+    out: &'a mut [V::Elem],
+}
+
+impl<V: Lanes> Op for Exp2<'_, V> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut x = self.x.chunks_exact(V::N);
+        let mut out = self.out.chunks_exact_mut(V::N);
+        for (x, out) in x.by_ref().zip(out.by_ref()) {
+            // SAFETY: chunks of N.
+            unsafe { V::load(x.as_ptr()).exp2().store(out.as_mut_ptr()) };
+        }
+        let (x, out) = (x.remainder(), out.into_remainder());
+        let mut last = [V::Elem::default(); 16];
+        last[..x.len()].copy_from_slice(x);
+        // SAFETY: N ≤ 16.
+        unsafe { V::load(last.as_ptr()).exp2().store(last.as_mut_ptr()) };
+        out.copy_from_slice(&last[..out.len()]);
+    }
 }
 
 /// 2^x, the same bits on every machine. 0 below −1022.
@@ -170,7 +226,7 @@ impl MaxSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::solvers::transport::kernels::level::{Isa, Level, Op, Portable};
+    use crate::solvers::transport::kernels::level::Portable;
 
     struct Apply<'a, V: Lanes>(&'a [V::Elem], &'a mut [V::Elem], fn(V) -> V);
 
@@ -187,7 +243,6 @@ mod tests {
 
     /// Largest relative error against libm in f64 over points of [low, high].
     fn worst<V: Lanes>(f: fn(V) -> V, truth: fn(f64) -> f64, low: f64, high: f64) -> f64 {
-        use crate::solvers::transport::kernels::lanes::Element;
         let n = 1 << 18;
         let x: Vec<V::Elem> = (0..n).map(|k| V::Elem::from_f64(low + (high - low) * k as f64 / n as f64)).collect();
         let mut y = x.clone();

@@ -58,6 +58,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn div(self, b: Self) -> Self;
     /// self · b + c, rounded once except at the portable level.
     fn mul_add(self, b: Self, c: Self) -> Self;
+    /// c − self · b, rounded in the same way.
+    fn neg_mul_add(self, b: Self, c: Self) -> Self;
     /// b where self is NaN.
     fn max(self, b: Self) -> Self;
     fn sqrt(self) -> Self;
@@ -186,6 +188,10 @@ macro_rules! portable {
             fn mul_add(self, b: Self, c: Self) -> Self {
                 // `f64::mul_add` is a library call where the target has no such instruction.
                 self.mul(b).add(c)
+            }
+            #[inline(always)]
+            fn neg_mul_add(self, b: Self, c: Self) -> Self {
+                c.sub(self.mul(b))
             }
             #[inline(always)]
             fn max(self, b: Self) -> Self {

@@ -12,7 +12,7 @@ pub enum Level {
     Portable,
     /// 256-bit vectors with fused multiply-add.
     Avx2,
-    /// 512-bit vectors (AVX-512 F and DQ).
+    /// 512-bit vectors (AVX-512 F, DQ, BW and VL).
     Avx512,
 }
 
@@ -24,7 +24,11 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         {
             let fma = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
-            if fma && std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512dq") {
+            let avx512 = std::is_x86_feature_detected!("avx512f")
+                && std::is_x86_feature_detected!("avx512dq")
+                && std::is_x86_feature_detected!("avx512bw")
+                && std::is_x86_feature_detected!("avx512vl");
+            if fma && avx512 {
                 return Level::Avx512;
             }
             if fma {

@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use super::cloud::Aligned;
-use super::lanes::{Lanes, tree_sum};
+use super::lanes::Lanes;
 use super::level::{Isa, Level, Op, Portable};
+use super::tiles::tree_sums;
 use super::{COLUMN_TILE, Rows, Scratch};
 use crate::solvers::transport::passes::Precision;
 
@@ -27,7 +28,7 @@ enum Entries {
 }
 
 /// Rows handled together.
-const BLOCK: usize = 4;
+const BLOCK: usize = super::ROW_BLOCK;
 
 impl StoredKernel {
     /// Bytes a kernel of this size takes.
@@ -209,7 +210,7 @@ impl<V: Lanes> Op for RowSums<'_, V> {
                 }
             }
         }
-        sums.map(tree_sum)
+        tree_sums(sums)
     }
 }
 
@@ -225,11 +226,17 @@ impl<V: Lanes> Op for AddColumns<'_, V> {
 
     #[inline(always)]
     fn run(self) {
-        let weights = self.weights.map(V::Wide::splat);
+        let mut weights = [V::Wide::splat(0.0); BLOCK];
+        for r in 0..BLOCK {
+            weights[r] = V::Wide::splat(self.weights[r]);
+        }
         for j in (0..self.columns.len()).step_by(V::N) {
             // SAFETY: rows and columns have the same length, a multiple of 16.
             unsafe {
-                let k = self.block.map(|row| V::load(row.as_ptr().add(j)));
+                let mut k = [V::load(self.block[0].as_ptr().add(j)); BLOCK];
+                for r in 1..BLOCK {
+                    k[r] = V::load(self.block[r].as_ptr().add(j));
+                }
                 for w in 0..V::N / 8 {
                     let p = self.columns.as_mut_ptr().add(j + 8 * w);
                     let mut c = V::Wide::load(p);

@@ -6,6 +6,34 @@ use super::cost::{Cost, ROW_BLOCK};
 use super::lanes::{Element, Lanes, max_lane, tree_sum};
 use super::level::Op;
 
+// Loops instead of `map` and closures below: a closure that is not inlined loses the instructions of its level.
+
+#[inline(always)]
+fn splat_all<V: Lanes>(x: [V::Elem; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+    let mut v = [V::splat(x[0]); ROW_BLOCK];
+    for r in 1..ROW_BLOCK {
+        v[r] = V::splat(x[r]);
+    }
+    v
+}
+
+#[inline(always)]
+fn minus<V: Lanes>(mut a: [V; ROW_BLOCK], b: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+    for r in 0..ROW_BLOCK {
+        a[r] = a[r].sub(b[r]);
+    }
+    a
+}
+
+#[inline(always)]
+pub fn tree_sums<V: Lanes>(v: [V; ROW_BLOCK]) -> [f64; ROW_BLOCK] {
+    let mut sums = [0.0; ROW_BLOCK];
+    for r in 0..ROW_BLOCK {
+        sums[r] = tree_sum(v[r]);
+    }
+    sums
+}
+
 /// Where a block of four rows meets a tile.
 pub struct Tile<'a, V: Lanes, C> {
     pub cost: &'a C,
@@ -96,17 +124,27 @@ pub struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool> {
 }
 
 impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_, V, C, STORE, FLUSH> {
-    /// Vector v of the tile, of which the first `n` lanes are columns (n = N: all, known at compile time).
+    /// h_j + shift_r of vector v.
+    #[inline(always)]
+    unsafe fn start(&self, v: usize, shift: &[V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
+        let h = unsafe { V::load(self.tile.h.add(v * V::N)) };
+        let mut hs = *shift;
+        for r in 0..ROW_BLOCK {
+            hs[r] = h.add(hs[r]);
+        }
+        hs
+    }
+
+    /// Exponents z of vector v, of which the first `n` lanes are columns (n = N: all, known at compile time).
     ///
     /// # Safety
     /// Pointers as in the struct's description.
     #[inline(always)]
-    unsafe fn step(&self, q: [V; ROW_BLOCK], v: usize, n: usize, shift: &[V; ROW_BLOCK], sums: &mut [V; ROW_BLOCK]) {
-        let h = unsafe { V::load(self.tile.h.add(v * V::N)) };
+    unsafe fn step(&self, z: [V; ROW_BLOCK], v: usize, n: usize, sums: &mut [V; ROW_BLOCK]) {
         let place = self.buffer.wrapping_add(ROW_BLOCK * V::N * v);
-        let mut before = q;
+        let mut before = z;
         for r in 0..ROW_BLOCK {
-            let mut e = h.add(shift[r]).sub(q[r]).exp2();
+            let mut e = z[r].exp2();
             if n < V::N {
                 e = e.first(n);
             }
@@ -133,7 +171,7 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
     fn run(self) -> [f64; ROW_BLOCK] {
         let Tile { cost, index, first, cols, .. } = self.tile;
         let rows = cost.rows(index);
-        let shift = self.shift.map(V::splat);
+        let shift = splat_all(self.shift);
         let mut sums = [V::splat(V::Elem::default()); ROW_BLOCK];
         let whole = cols / V::N;
         let mut v = 0;
@@ -142,21 +180,23 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponent
             if C::PAIRS {
                 while v + 2 <= whole {
                     let [a, b] = cost.pair(&rows, first + v);
-                    self.step(a, v, V::N, &shift, &mut sums);
-                    self.step(b, v + 1, V::N, &shift, &mut sums);
+                    self.step(minus(self.start(v, &shift), a), v, V::N, &mut sums);
+                    self.step(minus(self.start(v + 1, &shift), b), v + 1, V::N, &mut sums);
                     v += 2;
                 }
             }
             while v < whole {
-                self.step(cost.vector(&rows, first + v), v, V::N, &shift, &mut sums);
+                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                self.step(z, v, V::N, &mut sums);
                 v += 1;
             }
             let rest = cols - whole * V::N;
             if rest > 0 {
-                self.step(cost.vector(&rows, first + v), v, rest, &shift, &mut sums);
+                let z = cost.exponents(&rows, first + v, self.start(v, &shift));
+                self.step(z, v, rest, &mut sums);
             }
         }
-        sums.map(tree_sum)
+        tree_sums(sums)
     }
 }
 
@@ -167,24 +207,32 @@ pub struct FlushRows<V: Lanes> {
     pub flush: Flush<V::Elem>,
 }
 
+impl<V: Lanes> FlushRows<V> {
+    #[inline(always)]
+    fn load(&self, v: usize) -> [V; ROW_BLOCK] {
+        let mut e = [V::splat(V::Elem::default()); ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            // SAFETY: the buffer has all vectors of the columns.
+            e[r] = unsafe { V::load(self.buffer.add((ROW_BLOCK * v + r) * V::N)) };
+        }
+        e
+    }
+}
+
 impl<V: Lanes> Op for FlushRows<V> {
     type Out = ();
 
     #[inline(always)]
     fn run(self) {
-        let load = |v: usize| -> [V; ROW_BLOCK] {
-            // SAFETY: the buffer has all vectors of the columns.
-            std::array::from_fn(|r| unsafe { V::load(self.buffer.add((ROW_BLOCK * v + r) * V::N)) })
-        };
         let whole = self.cols / V::N;
         for v in 0..whole {
             // SAFETY: `columns` has `cols` places.
-            unsafe { self.flush.vector(load(v), v * V::N) };
+            unsafe { self.flush.vector(self.load(v), v * V::N) };
         }
         let rest = self.cols - whole * V::N;
         if rest > 0 {
             // SAFETY: as above.
-            unsafe { self.flush.partial(load(whole), whole * V::N, rest) };
+            unsafe { self.flush.partial(self.load(whole), whole * V::N, rest) };
         }
     }
 }
@@ -203,27 +251,34 @@ impl<V: Lanes, C: Cost<V>> Op for Maximum<'_, V, C> {
         let vectors = cols.div_ceil(V::N);
         let mut v = 0;
         // SAFETY: h is padded with −∞, so that places past the last column do not count.
-        let mut step = |q: [V; ROW_BLOCK], v: usize| {
-            let h = unsafe { V::load(h.add(v * V::N)) };
-            for r in 0..ROW_BLOCK {
-                most[r] = h.sub(q[r]).max(most[r]);
-            }
-        };
         unsafe {
             if C::PAIRS {
                 while v + 2 <= vectors {
                     let [a, b] = cost.pair(&rows, first + v);
-                    step(a, v);
-                    step(b, v + 1);
+                    raise(&mut most, minus([V::load(h.add(v * V::N)); ROW_BLOCK], a));
+                    raise(&mut most, minus([V::load(h.add((v + 1) * V::N)); ROW_BLOCK], b));
                     v += 2;
                 }
             }
             while v < vectors {
-                step(cost.vector(&rows, first + v), v);
+                let h = V::load(h.add(v * V::N));
+                raise(&mut most, cost.exponents(&rows, first + v, [h; ROW_BLOCK]));
                 v += 1;
             }
         }
-        most.map(max_lane)
+        let mut max = [0.0; ROW_BLOCK];
+        for r in 0..ROW_BLOCK {
+            max[r] = max_lane(most[r]);
+        }
+        max
+    }
+}
+
+/// most_r ← max(most_r, z_r).
+#[inline(always)]
+fn raise<V: Lanes>(most: &mut [V; ROW_BLOCK], z: [V; ROW_BLOCK]) {
+    for r in 0..ROW_BLOCK {
+        most[r] = z[r].max(most[r]);
     }
 }
 
@@ -282,7 +337,7 @@ impl<V: Lanes> Op for Dot<V> {
                 }
             }
         }
-        sums.map(tree_sum)
+        tree_sums(sums)
     }
 }
 

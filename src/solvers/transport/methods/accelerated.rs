@@ -11,10 +11,10 @@
 //! z = x + ((t−1)/t′)(x − x_old), with t ← 1 whenever the step opposes the gradient [ODonoghueCandes2015].
 
 use super::anderson::History;
-use super::{Method, Step};
+use super::{Method, Move, Step};
 use crate::error::Result;
 use crate::math::reduce::sum;
-use crate::solvers::transport::dual::{Dual, Point, whole};
+use crate::solvers::transport::dual::{Dual, Point, Residual, whole};
 use crate::solvers::transport::passes::Passes;
 use crate::solvers::transport::problem::MethodInput;
 use crate::state::{Name, Walk};
@@ -47,8 +47,6 @@ const FRESH: u64 = 0;
 const EXTRAPOLATE: u64 = 1;
 /// The last proposal was turned down: the next is S(φ).
 const PLAIN: u64 = 2;
-/// The next step evaluates `point.phi` again, keeping the history.
-const AGAIN: u64 = 3;
 
 impl Accelerated {
     /// Anderson's window; 0: momentum.
@@ -87,19 +85,14 @@ impl Accelerated {
 impl Method for Accelerated {
     fn start(&mut self, phi: &[f64]) {
         self.point.phi.copy_from_slice(phi);
+        self.point.error = Residual::UNKNOWN;
         self.stage = FRESH;
-    }
-
-    fn reevaluate(&mut self) {
-        if self.stage != FRESH {
-            self.stage = AGAIN;
-        }
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         let mut t = self.t;
         match (self.stage, &mut self.history) {
-            (FRESH | AGAIN, _) => self.trial.phi.copy_from_slice(&self.point.phi),
+            (FRESH, _) => self.trial.phi.copy_from_slice(&self.point.phi),
             (PLAIN, _) => self.point.sinkhorn(dual, &mut self.trial.phi),
             (_, Some(history)) => history.mix(passes.b(), &mut self.trial.phi),
             (_, None) => t = self.momentum(dual, passes.b()),
@@ -113,7 +106,6 @@ impl Method for Accelerated {
                     history.clear();
                 }
             }
-            AGAIN => {}
             stage => {
                 if stage == EXTRAPOLATE && !self.point.ascends(&self.trial, dual, passes.a(), passes.b()) {
                     self.stage = PLAIN;
@@ -121,7 +113,7 @@ impl Method for Accelerated {
                     if let Some(history) = &mut self.history {
                         history.restart();
                     }
-                    return Ok(Step { error: self.point.error, value: self.point.value, advanced: false });
+                    return Ok(Step::at(&self.point, Move::Rejected));
                 }
                 if self.history.is_none() {
                     self.point.sinkhorn(dual, &mut self.previous);
@@ -134,7 +126,7 @@ impl Method for Accelerated {
         if let Some(history) = &mut self.history {
             history.push(&self.point, dual, passes.b());
         }
-        Ok(Step { error: self.point.error, value: self.point.value, advanced: true })
+        Ok(Step::at(&self.point, Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {
@@ -158,7 +150,11 @@ impl Method for Accelerated {
     }
 }
 
-const PREVIOUS: Name =
-    Name { name: "method_previous", units: "1", meaning: "Sinkhorn step of the previous point", axes: &["target"] };
+const PREVIOUS: Name = Name {
+    name: "method_previous",
+    units: "1",
+    meaning: "Sinkhorn step of the previous point",
+    axes: &["kept_target"],
+};
 const T: Name = Name { name: "method_t", units: "1", meaning: "Nesterov's t", axes: &[] };
 const STAGE: Name = Name { name: "method_stage", units: "1", meaning: "what the next step does", axes: &[] };

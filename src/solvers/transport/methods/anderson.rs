@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::math::reduce::sum;
 use crate::solvers::transport::dual::{Dual, Point, whole};
 use crate::solvers::transport::problem::MethodInput;
-use crate::state::{Hyperslab, Name, Walk};
+use crate::state::{Name, Walk};
 
 pub fn build(input: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     Box::new(Accelerated::new(n, m, input.memory))
@@ -176,13 +176,14 @@ impl History {
     }
 
     pub fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        let (memory, m) = (self.memory, self.m);
         for (name, data) in [(&HISTORY_X, &mut self.dx), (&HISTORY_R, &mut self.dr)] {
-            walk.block(name, &[memory, m], &Hyperslab::rows(0..memory, &[m]), data.into())?;
+            let mut wide: Vec<f64> = data.iter().map(|v| f64::from(*v)).collect();
+            whole(walk, name, &mut wide)?;
+            *data = wide.iter().map(|v| *v as f32).collect();
         }
         whole(walk, &LAST_X, &mut self.x)?;
         whole(walk, &LAST_R, &mut self.r)?;
-        walk.block(&GRAM, &[memory, memory], &Hyperslab::rows(0..memory, &[memory]), (&mut self.gram).into())?;
+        whole(walk, &GRAM, &mut self.gram)?;
         let mut counts = [self.count, self.used];
         walk.scalar(&COUNT, counts.as_mut_slice().into())?;
         [self.count, self.used] = counts;
@@ -194,27 +195,31 @@ const HISTORY_X: Name = Name {
     name: "method_history_steps",
     units: "1",
     meaning: "differences of Sinkhorn steps of consecutive points",
-    axes: &["history", "target"],
+    axes: &["history_step"],
 };
 const HISTORY_R: Name = Name {
     name: "method_history_residuals",
     units: "1",
     meaning: "differences of residuals (step minus point) of consecutive points",
-    axes: &["history", "target"],
+    axes: &["history_residual"],
 };
 const LAST_X: Name = Name {
     name: "method_history_last_step",
     units: "1",
     meaning: "Sinkhorn step of the last point",
-    axes: &["target"],
+    axes: &["kept_target"],
 };
-const LAST_R: Name =
-    Name { name: "method_history_last_residual", units: "1", meaning: "residual of the last point", axes: &["target"] };
+const LAST_R: Name = Name {
+    name: "method_history_last_residual",
+    units: "1",
+    meaning: "residual of the last point",
+    axes: &["kept_target"],
+};
 const GRAM: Name = Name {
     name: "method_history_gram",
     units: "1",
     meaning: "inner products of the residual differences in L2(b)",
-    axes: &["history", "history_2"],
+    axes: &["history_product"],
 };
 const COUNT: Name = Name {
     name: "method_history_count",

@@ -6,10 +6,14 @@
 
 mod accelerated;
 mod anderson;
+mod newton;
 mod overrelaxed;
+mod semidual_rkhs;
+mod semidual_rkhs_accelerated;
+mod semidual_signed;
 mod sinkhorn;
 
-use super::dual::{Dual, Penalties, Residual};
+use super::dual::{Dual, Penalties, Point, Residual};
 use super::passes::Passes;
 use super::problem::{MethodInput, MethodName};
 use crate::error::{Error, Result};
@@ -22,17 +26,30 @@ pub struct Step {
     pub error: Residual,
     /// J at them, in units of ε.
     pub value: f64,
-    /// False when a proposal was turned down by the safeguard (the next step is then a plain Sinkhorn step), and while
-    /// a method prepares a proposal (conjugate gradients of `newton`).
-    pub advanced: bool,
+    pub progress: Move,
+    /// These potentials were evaluated in f32, maybe before a change to f64.
+    pub coarse: bool,
+}
+
+impl Step {
+    fn at(point: &Point, progress: Move) -> Self {
+        Step { error: point.error, value: point.value, progress, coarse: point.coarse }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// New potentials.
+    Accepted,
+    /// The safeguard turned a proposal down; the potentials are the previous ones.
+    Rejected,
+    /// Work towards a proposal (conjugate gradients); the potentials are the previous ones.
+    Preparing,
 }
 
 pub trait Method {
     /// Forgets all history; the next step evaluates `phi`.
     fn start(&mut self, phi: &[f64]);
-    /// The arithmetic of the passes changed: the next step evaluates the current φ again, history is kept where it
-    /// stays meaningful.
-    fn reevaluate(&mut self);
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step>;
     /// (ψ, φ) of the last accepted evaluation; its error is the one reported.
     fn potentials(&self) -> (&[f64], &[f64]);
@@ -84,6 +101,34 @@ pub fn registry() -> &'static [Entry] {
             summary: "guarded Anderson acceleration of the Sinkhorn map",
             unbalanced: true,
             build: anderson::build,
+        },
+        Entry {
+            name: Newton,
+            word: "newton",
+            summary: "damped Newton on the semi-dual by conjugate gradients, started and rescued by `accelerated`",
+            unbalanced: true,
+            build: newton::build,
+        },
+        Entry {
+            name: SemidualSigned,
+            word: "semidual_signed",
+            summary: "steepest ascent of the semi-dual in the sup norm, no constants",
+            unbalanced: false,
+            build: semidual_signed::build,
+        },
+        Entry {
+            name: SemidualRkhs,
+            word: "semidual_rkhs",
+            summary: "gradient ascent of the semi-dual in a reproducing-kernel Hilbert space",
+            unbalanced: false,
+            build: semidual_rkhs::build,
+        },
+        Entry {
+            name: SemidualRkhsAccelerated,
+            word: "semidual_rkhs_accelerated",
+            summary: "the same with Nesterov momentum and restart",
+            unbalanced: false,
+            build: semidual_rkhs_accelerated::build,
         },
     ];
     ENTRIES

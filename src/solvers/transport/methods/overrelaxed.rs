@@ -10,7 +10,7 @@
 //! (that fraction is exact for a quadratic), else the next step is exact; the columns' rise is known before the move,
 //! which falls back to ω = 1 by itself. So the dual never decreases.
 
-use super::{Method, Step};
+use super::{Method, Move, Step};
 use crate::error::Result;
 use crate::math::reduce::sum;
 use crate::solvers::transport::dual::{Dual, Residual, whole};
@@ -25,6 +25,7 @@ pub fn build(input: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
         x: vec![0.0; m],
         error: Residual::UNKNOWN,
         value: f64::NEG_INFINITY,
+        coarse: false,
     };
     Box::new(Overrelaxed {
         given: input.relaxation,
@@ -44,6 +45,14 @@ struct Pair {
     x: Vec<f64>,
     error: Residual,
     value: f64,
+    /// Evaluated in f32.
+    coarse: bool,
+}
+
+impl Pair {
+    fn step(&self, progress: Move) -> Step {
+        Step { error: self.error, value: self.value, progress, coarse: self.coarse }
+    }
 }
 
 struct Overrelaxed {
@@ -101,19 +110,17 @@ impl Method for Overrelaxed {
         self.omega = self.given.unwrap_or(1.0);
     }
 
-    fn reevaluate(&mut self) {
-        self.stage = FRESH;
-        self.here = 0;
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         let (source, target) = (dual.source, dual.target);
         let (l1, l2) = (source.damping(), target.damping());
         let fresh = self.stage == FRESH;
         let omega = if self.stage == RELAX { self.omega } else { 1.0 };
+        let single = passes.precision() == Precision::F32;
+        let noise = dual.noise(if single || self.pair.coarse { Precision::F32 } else { Precision::F64 });
         let (old, new) = (&self.pair, &mut self.trial);
 
         // Columns first, from the stored x: their rise is known before the move.
+        let mut shift = 0.0;
         if fresh {
             new.phi.copy_from_slice(&old.phi);
         } else {
@@ -125,16 +132,14 @@ impl Method for Overrelaxed {
                 })
             };
             let wanted = 0.5 * omega * (2.0 - omega) * rise(1.0);
-            let omega = if rise(omega) >= wanted - dual.noise(passes.precision()) { omega } else { 1.0 };
+            let omega = if rise(omega) >= wanted - noise { omega } else { 1.0 };
             for (j, phi) in new.phi.iter_mut().enumerate() {
                 *phi = old.phi[j] + omega * (l2 * old.x[j] - old.phi[j]);
             }
             // The gauge of two constraints, the best translation otherwise.
-            let shift = dual.translation(passes.a(), &old.psi, b, |j| new.phi[j]);
+            shift = dual.translation(passes.a(), &old.psi, b, |j| new.phi[j]);
             new.phi.iter_mut().for_each(|phi| *phi -= shift);
-            new.value = shift;
         }
-        let shift = if fresh { 0.0 } else { new.value };
         let from = |i: usize| old.psi[i] + shift;
         if omega == 1.0 {
             passes.row_then_col(&new.phi, &|_, t| l1 * t, &mut new.psi, &mut new.x)?;
@@ -154,7 +159,6 @@ impl Method for Overrelaxed {
             };
             let risen = rise(&|i| new.psi[i]);
             let wanted = 0.5 * omega * (2.0 - omega) * rise(&|i| l1 * t(i));
-            let noise = dual.noise(passes.precision());
             if !(risen >= wanted - noise) {
                 self.stage = EXACT;
                 if self.given.is_none() {
@@ -162,7 +166,7 @@ impl Method for Overrelaxed {
                     self.omega = 1.0;
                     self.here = 0;
                 }
-                return Ok(Step { error: self.pair.error, value: self.pair.value, advanced: false });
+                return Ok(self.pair.step(Move::Rejected));
             }
         }
         let r = |i: usize| a[i] * (new.psi[i] - t(i)).exp();
@@ -174,7 +178,7 @@ impl Method for Overrelaxed {
             + sum(b.len(), |j| b[j] * target.value(new.phi[j]))
             - sum(a.len(), r)
             + dual.mass.0 * dual.mass.1;
-        let single = passes.precision() == Precision::F32;
+        new.coarse = single;
         let error = new.error.l1;
         self.stage = RELAX;
         self.here += 1;
@@ -184,7 +188,7 @@ impl Method for Overrelaxed {
         if !single || error > 1e-3 {
             self.adapt();
         }
-        Ok(Step { error: self.pair.error, value: self.pair.value, advanced: true })
+        Ok(self.pair.step(Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {
@@ -203,20 +207,27 @@ impl Method for Overrelaxed {
         whole(walk, &X, &mut pair.x)?;
         let [e0, e1, e2] = self.errors;
         let mut scalars = [self.omega, pair.error.l1, pair.error.linf, pair.value, e0, e1, e2];
-        let mut counts = [self.stage, self.here];
+        let mut counts = [self.stage, self.here, u64::from(pair.coarse)];
         walk.scalar(&SCALARS, scalars.as_mut_slice().into())?;
         walk.scalar(&COUNTS, counts.as_mut_slice().into())?;
         [self.omega, pair.error.l1, pair.error.linf, pair.value, ..] = scalars;
         self.errors = [scalars[4], scalars[5], scalars[6]];
-        [self.stage, self.here] = counts;
+        [self.stage, self.here, _] = counts;
+        self.pair.coarse = counts[2] == 1;
         Ok(())
     }
 }
 
-const PSI: Name = Name { name: "psi", units: "1", meaning: "scaled source potential f/epsilon", axes: &["source"] };
-const PHI: Name = Name { name: "phi", units: "1", meaning: "scaled target potential g/epsilon", axes: &["target"] };
-const X: Name =
-    Name { name: "phi_transform", units: "1", meaning: "soft c-transform of psi over the source", axes: &["target"] };
+const PSI: Name =
+    Name { name: "psi", units: "1", meaning: "scaled source potential f/epsilon", axes: &["kept_source"] };
+const PHI: Name =
+    Name { name: "phi", units: "1", meaning: "scaled target potential g/epsilon", axes: &["kept_target"] };
+const X: Name = Name {
+    name: "phi_transform",
+    units: "1",
+    meaning: "soft c-transform of psi over the source",
+    axes: &["kept_target"],
+};
 const SCALARS: Name = Name {
     name: "method_scalars",
     units: "1",
@@ -226,6 +237,6 @@ const SCALARS: Name = Name {
 const COUNTS: Name = Name {
     name: "method_counts",
     units: "1",
-    meaning: "what the next step does, steps at this relaxation",
+    meaning: "what the next step does, steps at this relaxation, 1 when evaluated in f32",
     axes: &["quantity"],
 };

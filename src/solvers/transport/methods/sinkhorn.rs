@@ -4,7 +4,7 @@
 //! KL(p(φ^k)|b) ≤ KL(P*|P⁰)/k with no further assumption [Leger2021], [AubinFrankowski2022]. Unbalanced: the damped
 //! updates λ₁t, λ₂x followed by the best translation [Sejourne2022].
 
-use super::{Method, Step};
+use super::{Method, Move, Step};
 use crate::error::Result;
 use crate::solvers::transport::dual::{Dual, Point};
 use crate::solvers::transport::passes::Passes;
@@ -28,10 +28,6 @@ impl Method for Sinkhorn {
         self.fresh = 1;
     }
 
-    fn reevaluate(&mut self) {
-        self.fresh = 1;
-    }
-
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
         if self.fresh == 1 {
             self.trial.phi.copy_from_slice(&self.point.phi);
@@ -41,7 +37,7 @@ impl Method for Sinkhorn {
         self.trial.evaluate(dual, passes)?;
         std::mem::swap(&mut self.point, &mut self.trial);
         self.fresh = 0;
-        Ok(Step { error: self.point.error, value: self.point.value, advanced: true })
+        Ok(Step::at(&self.point, Move::Accepted))
     }
 
     fn potentials(&self) -> (&[f64], &[f64]) {

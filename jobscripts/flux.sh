@@ -1,0 +1,29 @@
+#!/bin/bash
+#flux: --job-name=spanwise
+#flux: --nodes=2
+#flux: --exclusive
+#flux: --time-limit=4h
+#flux: --signal=SIGUSR1@5m
+# Submit with:  flux batch flux.sh INPUT.toml     (SIGUSR1 five minutes ahead of the limit)
+set -uo pipefail
+input=${1:?usage: flux batch flux.sh INPUT.toml}
+out=${2:-$(basename "${input%.toml}").out}
+
+export RAYON_NUM_THREADS=16 OPENBLAS_NUM_THREADS=1
+resume=()
+compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
+
+# flux run forwards SIGUSR1 to every rank; one rank is enough, since the ranks agree.
+flux run --ntasks=4 --cores-per-task=16 spanwise run "$input" --output "$out" "${resume[@]}" &
+job=$!
+trap 'kill -USR1 $job 2>/dev/null' USR1
+wait $job
+code=$?
+while kill -0 $job 2>/dev/null; do
+    wait $job
+    code=$?
+done
+if [ $code = 3 ]; then
+    flux batch "$0" "$input" "$out"
+fi
+exit $code

@@ -1,0 +1,38 @@
+#!/bin/bash
+#SBATCH --job-name=spanwise
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=2
+#SBATCH --cpus-per-task=16
+#SBATCH --time=04:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --open-mode=append
+#SBATCH --requeue
+set -uo pipefail
+input=${1:?usage: sbatch slurm.sh INPUT.toml}
+out=${2:-$(basename "${input%.toml}").out}
+
+# module load openmpi hdf5 openblas
+export RAYON_NUM_THREADS=$SLURM_CPUS_PER_TASK OPENBLAS_NUM_THREADS=1
+export OMPI_MCA_odls_base_sigkill_timeout=10
+
+# Later submissions go on from the checkpoint of the earlier ones.
+resume=()
+compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
+
+# In the background, so that this shell sees SIGUSR1 (five minutes ahead of the limit) and hands it to mpirun.
+mpirun --map-by "slot:PE=$SLURM_CPUS_PER_TASK" spanwise run "$input" --output "$out" "${resume[@]}" &
+job=$!
+trap 'kill -USR1 $job' USR1
+wait $job
+code=$?
+# The trap ends the first wait; the second one gets mpirun's own code.
+while kill -0 $job 2>/dev/null; do
+    wait $job
+    code=$?
+done
+
+# 3: valid results, but a limit came first. In the queue again until the tolerance is reached.
+if [ $code = 3 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit $code

@@ -1,0 +1,98 @@
+//! The passes of a problem behind one door: points, matrices and separable grids, shared out over the ranks.
+
+use std::ops::Range;
+
+use super::distributed::PassData;
+use super::generated::grid_point;
+use super::grid::axis::LINES_PER_PANEL;
+use super::grid::{GridPasses, Lines, Threads};
+use super::passes::Passes;
+use super::results;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::team::{Partition, Team};
+
+/// What makes the passes of one problem.
+pub enum Backend {
+    Points(Box<PassData>),
+    Grid(Box<Grid>),
+}
+
+/// A pair of grids. The passes are away only while [`Backend::run`] lends them a team.
+pub struct Grid {
+    pub passes: Option<GridPasses<Threads>>,
+    pub target_axes: Vec<Vec<f64>>,
+}
+
+impl Backend {
+    /// Lends the passes, with all ranks of `team` at work.
+    pub fn run<R>(&mut self, team: &dyn Team, act: impl FnOnce(&mut dyn Passes) -> R) -> R {
+        match self {
+            Backend::Points(data) => act(&mut data.with(team)),
+            Backend::Grid(grid) => {
+                let passes = grid.passes.take().expect("the passes are back after every run");
+                let mut passes = passes.with_lines(TeamLines { team });
+                let result = act(&mut passes);
+                grid.passes = Some(passes.with_lines(Threads));
+                result
+            }
+        }
+    }
+
+    /// Exponentials or kernel entries evaluated so far.
+    pub fn entries(&self) -> f64 {
+        match self {
+            Backend::Points(data) => data.entries(),
+            Backend::Grid(grid) => grid.passes.as_ref().map_or(0.0, Passes::entries),
+        }
+    }
+
+    /// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij for points of dimension d; whole on every rank.
+    pub fn barycentric_map(&mut self, team: &dyn Team, psi: &[f64], phi: &[f64], d: usize) -> Result<Vec<f64>> {
+        let y = match self {
+            Backend::Points(data) => {
+                let all = (0..d)
+                    .step_by(3)
+                    .map(|first| results::target_coordinates(data.geometry.as_ref(), team, first..d.min(first + 3)));
+                all.collect()
+            }
+            Backend::Grid(grid) => grid_coordinates(&grid.target_axes),
+        };
+        self.run(team, |passes| results::barycentric_map(passes, psi, phi, d, y))
+    }
+}
+
+/// All coordinates of the points of a grid, three at a time.
+fn grid_coordinates(axes: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let (m, d) = (axes.iter().map(Vec::len).product::<usize>(), axes.len());
+    let mut points = vec![0.0; m * d];
+    points.chunks_mut(d).enumerate().for_each(|(j, point)| grid_point(axes, j, point));
+    vec![points]
+}
+
+/// Lines of a grid shared out in whole panels over ranks, then over threads.
+struct TeamLines<'t> {
+    team: &'t dyn Team,
+}
+
+impl Lines for TeamLines<'_> {
+    fn run(
+        &self,
+        lines: usize,
+        width: usize,
+        compute: &(dyn Fn(Range<usize>, &mut [f64]) + Sync),
+        out: &mut [f64],
+    ) -> Result<()> {
+        let panels = Partition::new(lines.div_ceil(LINES_PER_PANEL), self.team.rank(), self.team.size()).mine();
+        let own = (panels.start * LINES_PER_PANEL).min(lines)..(panels.end * LINES_PER_PANEL).min(lines);
+        let mine = &mut out[own.start * width..own.end * width];
+        if !own.is_empty() && !interrupt::requested() {
+            Threads::compute(own, width, compute, mine);
+        }
+        if self.team.size() > 1 {
+            let all = self.team.gather(mine);
+            out.copy_from_slice(&all);
+        }
+        if self.team.any(interrupt::requested()) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}

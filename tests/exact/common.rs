@@ -1,0 +1,189 @@
+//! Problems as data, the makers of passes, and a run to the end.
+
+use std::collections::HashMap;
+
+use spanwise::error::Result;
+use spanwise::math::reduce::total;
+use spanwise::solvers::transport::dual::Penalties;
+use spanwise::solvers::transport::exact::naive::NaivePasses;
+use spanwise::solvers::transport::passes::Passes;
+use spanwise::solvers::transport::problem::{MethodInput, MethodName, PrecisionInput};
+use spanwise::solvers::transport::solve::{Finished, Solve, StepOutcome};
+use spanwise::state::{Data, Hyperslab, Name, Walk};
+
+#[derive(Clone)]
+pub enum Cost {
+    /// n×m.
+    Matrix(Vec<f64>),
+    /// |x − y|², n×d and m×d points.
+    Points(Vec<f64>, Vec<f64>, usize),
+}
+
+#[derive(Clone)]
+pub struct Problem {
+    pub cost: Cost,
+    pub a: Vec<f64>,
+    pub b: Vec<f64>,
+    pub epsilon: f64,
+}
+
+/// A kind of passes: its name and how to make one. Further kinds are further rows of [`makers`].
+pub type Maker = fn(&Problem) -> Box<dyn Passes>;
+
+pub fn makers() -> Vec<(&'static str, Maker)> {
+    vec![("naive", |p| Box::new(p.naive()))]
+}
+
+impl Problem {
+    pub fn points(x: &[f64], y: &[f64], d: usize, a: Vec<f64>, b: Vec<f64>, epsilon: f64) -> Self {
+        Problem { cost: Cost::Points(x.to_vec(), y.to_vec(), d), a, b, epsilon }
+    }
+
+    pub fn matrix(cost: Vec<f64>, a: Vec<f64>, b: Vec<f64>, epsilon: f64) -> Self {
+        Problem { cost: Cost::Matrix(cost), a, b, epsilon }
+    }
+
+    pub fn naive(&self) -> NaivePasses {
+        match &self.cost {
+            Cost::Matrix(c) => NaivePasses::new(c.clone(), self.a.clone(), self.b.clone(), self.epsilon),
+            Cost::Points(x, y, d) => {
+                NaivePasses::squared_euclidean(x, y, *d, self.a.clone(), self.b.clone(), self.epsilon)
+            }
+        }
+    }
+
+    /// (b, a, Cᵀ) for points; (a, a) and (b, b).
+    pub fn diagonal(&self) -> (Problem, Problem) {
+        let Cost::Points(x, y, d) = &self.cost else { panic!("a matrix has no self-costs") };
+        (
+            Problem::points(x, x, *d, self.a.clone(), self.a.clone(), self.epsilon),
+            Problem::points(y, y, *d, self.b.clone(), self.b.clone(), self.epsilon),
+        )
+    }
+}
+
+/// Uniform numbers in [0, 1) (SplitMix64).
+pub struct Uniform(pub u64);
+
+impl Uniform {
+    pub fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub fn vector(&mut self, n: usize) -> Vec<f64> {
+        (0..n).map(|_| self.next()).collect()
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() * n as f64) as usize
+    }
+}
+
+pub fn normalised(mut w: Vec<f64>) -> Vec<f64> {
+    let sum = total(&w);
+    w.iter_mut().for_each(|w| *w /= sum);
+    w
+}
+
+pub fn uniform(n: usize) -> Vec<f64> {
+    vec![1.0 / n as f64; n]
+}
+
+/// Random clouds of 23 and 31 points in the unit cube with random weights.
+pub fn clouds(epsilon: f64) -> Problem {
+    let mut random = Uniform(11);
+    let (x, y) = (random.vector(23 * 3), random.vector(31 * 3));
+    let (a, b) = (normalised(random.vector(23)), normalised(random.vector(31)));
+    Problem::points(&x, &y, 3, a, b, epsilon)
+}
+
+pub fn method(name: MethodName, tolerance: f64) -> MethodInput {
+    MethodInput { name, tolerance, precision: PrecisionInput::F64, ..MethodInput::default() }
+}
+
+pub fn run(passes: &mut dyn Passes, penalties: Penalties, input: &MethodInput, most: usize) -> (StepOutcome, Finished) {
+    let mut solve = Solve::new(input, penalties, passes, None).unwrap();
+    let mut outcome = StepOutcome::Running;
+    for _ in 0..most {
+        outcome = solve.step(passes).unwrap();
+        if outcome != StepOutcome::Running {
+            break;
+        }
+    }
+    (outcome, solve.finish(passes).unwrap())
+}
+
+pub fn solved(passes: &mut dyn Passes, penalties: Penalties, tolerance: f64) -> Finished {
+    let (outcome, finished) = run(passes, penalties, &method(MethodName::Accelerated, tolerance), 20_000);
+    assert_eq!(outcome, StepOutcome::Converged, "error {:e}", finished.error.l1);
+    finished
+}
+
+/// A state in memory: saves on the first walk, loads on later ones.
+#[derive(Default)]
+pub struct Memory {
+    items: Vec<(&'static str, Vec<u64>)>,
+    at: usize,
+    loading: bool,
+}
+
+impl Memory {
+    pub fn rewind(&mut self) {
+        self.at = 0;
+        self.loading = true;
+    }
+
+    /// Every name of a state leads to one dataset.
+    pub fn assert_names_are_unique(&self) {
+        let mut seen = HashMap::new();
+        for (name, _) in &self.items {
+            assert!(seen.insert(*name, ()).is_none(), "two values are called {name}");
+        }
+    }
+
+    pub fn bits(&self) -> &[(&'static str, Vec<u64>)] {
+        &self.items
+    }
+
+    fn visit(&mut self, name: &Name, data: Data<'_>) -> Result<()> {
+        if !self.loading {
+            let bits = match data {
+                Data::F64(x) => x.iter().map(|x| x.to_bits()).collect(),
+                Data::F32(x) => x.iter().map(|x| u64::from(x.to_bits())).collect(),
+                Data::U64(x) => x.to_vec(),
+                _ => unimplemented!("no state of transport holds these"),
+            };
+            self.items.push((name.name, bits));
+            return Ok(());
+        }
+        let (saved, bits) = &self.items[self.at];
+        assert_eq!(*saved, name.name);
+        self.at += 1;
+        match data {
+            Data::F64(x) => x.iter_mut().zip(bits).for_each(|(x, b)| *x = f64::from_bits(*b)),
+            Data::F32(x) => x.iter_mut().zip(bits).for_each(|(x, b)| *x = f32::from_bits(*b as u32)),
+            Data::U64(x) => x.copy_from_slice(bits),
+            _ => unimplemented!("no state of transport holds these"),
+        }
+        Ok(())
+    }
+}
+
+impl Walk for Memory {
+    fn block(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, data: Data<'_>) -> Result<()> {
+        assert_eq!(mine.count, global, "{} is whole", name.name);
+        self.visit(name, data)
+    }
+
+    fn scalar(&mut self, name: &Name, x: Data<'_>) -> Result<()> {
+        self.visit(name, x)
+    }
+
+    fn series(&mut self, _: &Name, _: &mut Vec<f64>) -> Result<()> {
+        unimplemented!("the methods hold no series")
+    }
+}

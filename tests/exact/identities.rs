@@ -1,0 +1,169 @@
+//! The identities I1–I5 of the semi-dual, and derivatives.
+
+use spanwise::math::reduce::{dot, sum};
+use spanwise::solvers::transport::derived;
+use spanwise::solvers::transport::dual::{Dual, Penalties, Point};
+use spanwise::solvers::transport::passes::Passes;
+
+use super::common::*;
+
+/// The semi-dual at φ and the whole plan.
+fn evaluate(passes: &mut dyn Passes, phi: &[f64]) -> (Point, Vec<f64>) {
+    let dual = Dual::new(Penalties::default(), passes.epsilon(), passes);
+    let (n, m) = (passes.n(), passes.m());
+    let mut point = Point::new(n, m);
+    point.phi.copy_from_slice(phi);
+    point.evaluate(&dual, passes).unwrap();
+    let mut plan = vec![0.0; n * m];
+    let mut unit = vec![0.0; m];
+    let mut column = vec![0.0; n];
+    for j in 0..m {
+        unit[j] = 1.0;
+        passes.plan_rows(&point.psi, phi, &unit, 1, &mut column).unwrap();
+        unit[j] = 0.0;
+        (0..n).for_each(|i| plan[i * m + j] = column[i]);
+    }
+    (point, plan)
+}
+
+fn relative_entropy(p: &[f64], q: &[f64]) -> f64 {
+    sum(p.len(), |k| if p[k] > 0.0 { p[k] * (p[k] / q[k]).ln() } else { 0.0 } - p[k] + q[k])
+}
+
+fn oscillation(h: &[f64]) -> f64 {
+    let (low, high) = h.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, u), x| (l.min(*x), u.max(*x)));
+    high - low
+}
+
+#[test]
+fn the_five_identities_of_the_semi_dual_hold_to_1e_12() {
+    for (name, make) in makers() {
+        let problem = clouds(0.1);
+        let mut passes = make(&problem);
+        let passes = passes.as_mut();
+        let solution = solved(passes, Penalties::default(), 1e-14);
+        let (star, plan_star) = evaluate(passes, &solution.phi);
+        let mut random = Uniform(9);
+        let b = problem.b.clone();
+        for size in [0.01, 0.5, 3.0] {
+            let phi: Vec<f64> = random.vector(b.len()).iter().map(|u| size * (u - 0.5)).collect();
+            let h: Vec<f64> = random.vector(b.len()).iter().map(|u| size * (u - 0.5)).collect();
+            let moved: Vec<f64> = phi.iter().zip(&h).map(|(phi, h)| phi + h).collect();
+            let (at, plan) = evaluate(passes, &phi);
+            let (to, plan_to) = evaluate(passes, &moved);
+            let gradient: Vec<f64> = b.iter().zip(&at.p).map(|(b, p)| b - p).collect();
+
+            let i1 = at.value + dot(&gradient, &h) - to.value;
+            let divergence = relative_entropy(&plan, &plan_to);
+            assert!((i1 - divergence).abs() < 1e-12, "{name} I1: {i1} {divergence}");
+            let i2 = star.value - at.value;
+            let gap = relative_entropy(&plan_star, &plan);
+            assert!((i2 - gap).abs() < 1e-12, "{name} I2: {i2} {gap}");
+            assert!(divergence <= oscillation(&h).powi(2) / 8.0, "{name} I3");
+            let away: Vec<f64> = star.phi.iter().zip(&phi).map(|(s, p)| s - p).collect();
+            let norm = sum(b.len(), |j| gradient[j].abs());
+            assert!(dot(&gradient, &away) <= 0.5 * norm * oscillation(&away) + 1e-12, "{name} I4");
+            assert!(i2 <= 0.5 * norm * oscillation(&away) + 1e-12, "{name} I4, gap");
+            let (after, _) = evaluate(passes, &at.x);
+            let gain = relative_entropy(&b, &at.p);
+            assert!((at.gain - gain).abs() < 1e-12, "{name}: gain {} {gain}", at.gain);
+            assert!(after.value >= at.value + gain - 1e-12, "{name} I5");
+        }
+    }
+}
+
+#[test]
+fn rise_equals_the_difference_of_values_also_with_penalties() {
+    for (source, target) in [(None, None), (Some(0.3), Some(0.2)), (None, Some(0.2)), (Some(0.3), None)] {
+        let penalties = Penalties { source, target };
+        for (name, make) in makers() {
+            let problem = clouds(0.1);
+            let mut passes = make(&problem);
+            let dual = Dual::new(penalties, 0.1, passes.as_ref());
+            let mut random = Uniform(4);
+            let mut points = [Point::new(23, 31), Point::new(23, 31)];
+            for point in &mut points {
+                point.phi = random.vector(31);
+                point.evaluate(&dual, passes.as_mut()).unwrap();
+            }
+            let [from, to] = &points;
+            let rise = from.rise(to, &dual, &problem.a, &problem.b);
+            assert!((rise - (to.value - from.value)).abs() < 1e-13, "{name} {penalties:?}: {rise}");
+            // One Sinkhorn step gains at least `gain`.
+            let mut next = Point::new(23, 31);
+            from.sinkhorn(&dual, &mut next.phi);
+            next.evaluate(&dual, passes.as_mut()).unwrap();
+            assert!(from.gain >= 0.0 && next.value >= from.value + from.gain - 1e-13, "{name} {penalties:?}");
+        }
+    }
+}
+
+#[test]
+fn gradients_are_the_differences_of_the_value() {
+    let base = clouds(0.1);
+    let Cost::Points(x, y, d) = base.cost.clone() else { unreachable!() };
+    for (source, target) in [(None, None), (Some(0.5), Some(0.8)), (None, Some(0.4))] {
+        let penalties = Penalties { source, target };
+        for (name, make) in makers() {
+            let value = |p: &Problem| solved(make(p).as_mut(), penalties, 1e-13).certificate.dual;
+            let mut passes = make(&base);
+            let s = solved(passes.as_mut(), penalties, 1e-13);
+            let gradients = derived::gradients(passes.as_mut(), penalties, &s.psi, &s.phi).unwrap();
+            let h = 1e-5;
+            let check = |what: &str, exact: f64, plus: Problem, minus: Problem| {
+                let slope = (value(&plus) - value(&minus)) / (2.0 * h);
+                assert!((slope - exact).abs() < 1e-7, "{name} {penalties:?} {what}: {slope} {exact}");
+            };
+            let points = gradients.source_points.expect("|x − y|² has one");
+            for k in [0, 7, 68] {
+                let at = |s: f64| {
+                    let mut x = x.clone();
+                    x[k] += s;
+                    Problem::points(&x, &y, d, base.a.clone(), base.b.clone(), base.epsilon)
+                };
+                check("x", points[k], at(h), at(-h));
+            }
+            // Constraints: mass moves from one atom to another; penalties: mass appears.
+            for (side, gradient) in [(0, &gradients.source_weights), (1, &gradients.target_weights)] {
+                let constrained = if side == 0 { source.is_none() } else { target.is_none() };
+                let balanced = source.is_none() && target.is_none();
+                let at = |s: f64| {
+                    let mut p = base.clone();
+                    let w = if side == 0 { &mut p.a } else { &mut p.b };
+                    w[2] += s;
+                    if constrained {
+                        w[5] -= s;
+                    }
+                    p
+                };
+                let exact = gradient[2] - if constrained { gradient[5] } else { 0.0 };
+                assert!(constrained || !balanced);
+                check("weights", exact, at(h), at(-h));
+            }
+            let at = |s: f64| Problem { epsilon: base.epsilon + s, ..base.clone() };
+            check("epsilon", gradients.epsilon, at(h), at(-h));
+        }
+    }
+}
+
+#[test]
+fn barycentric_images_are_conditional_means_and_move_the_mean() {
+    let p = clouds(0.05);
+    let Cost::Points(x, y, d) = p.cost.clone() else { unreachable!() };
+    for (name, make) in makers() {
+        let mut passes = make(&p);
+        let s = solved(passes.as_mut(), Penalties::default(), 1e-13);
+        let map = derived::barycentric_map(passes.as_mut(), &s.psi, &s.phi, &y, d).unwrap();
+        for k in 0..d {
+            let moved = sum(p.a.len(), |i| p.a[i] * map[i * d + k]);
+            let mean = sum(p.b.len(), |j| p.b[j] * y[j * d + k]);
+            assert!((moved - mean).abs() < 1e-12, "{name}: {moved} {mean}");
+        }
+        // ∂OT/∂x_i = 2a_i (x_i − T(x_i)).
+        let g = derived::gradients(passes.as_mut(), Penalties::default(), &s.psi, &s.phi).unwrap();
+        let g = g.source_points.unwrap();
+        for k in 0..x.len() {
+            assert!((g[k] - 2.0 * p.a[k / d] * (x[k] - map[k])).abs() < 1e-14, "{name}: {k}");
+        }
+    }
+}
