@@ -81,7 +81,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         work_before: 0.0,
         walltime,
     };
-    let ended = run.to_the_end();
+    let ended = run.go_to_the_end();
     run.progress.end();
     match &ended {
         Ok(ending) => run.log.line(&format!("end: {} {}", ending.status(), ending.reason())),
@@ -185,7 +185,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self) -> Result<Ending> {
+    fn go_to_the_end(&mut self) -> Result<Ending> {
         self.log_header();
         if self.options.resume {
             self.resume()?;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use program::{Ended, SPANWISE, command, finish, rank_counts, spanwise, start};
+use program::{Ended, Running, SPANWISE, command, finish, mpirun, rank_counts, spanwise, start};
 
 /// A problem of a few milliseconds.
 const QUICK: &str = "\
@@ -212,17 +212,19 @@ fn a_file_that_cannot_be_written_is_code_1() {
     let dir = directory_with("a.toml", QUICK);
     fs::create_dir_all(dir.path().join("a.out/output.h5.tmp")).unwrap();
     for ranks in rank_counts() {
-        let ended = spanwise(*ranks, &["run", "a.toml", "--quiet", "--force"], dir.path());
+        let arguments = ["run", "a.toml", "--quiet", "--force"];
+        let program =
+            if *ranks == 1 { command(1, &arguments, dir.path()) } else { mpirun(*ranks, &arguments, dir.path()) };
+        let ended = finish(program, 1, Duration::from_secs(20));
         assert_eq!((ended.code(), ended.messages().len()), (1, 1), "{ended:?}");
         assert!(ended.messages()[0].contains("output.h5"), "{ended:?}");
-        assert!(!dir.path().join("a.out/output.h5").exists() && dir.path().join("a.out/checkpoint.h5").exists());
+        assert!(!dir.path().join("a.out/output.h5").is_file() && dir.path().join("a.out/checkpoint.h5").exists());
     }
 }
 
 /// Starts the slow run and waits until it steps.
-fn under_way(dir: &Path, ranks: usize, options: &[&str]) -> program::Running {
-    let arguments = [["run", "a.toml", "--progress", "lines"].as_slice(), options].concat();
-    let running = start(command(ranks, &arguments, dir), ranks);
+fn under_way(dir: &Path, program: std::process::Command) -> Running {
+    let running = start(program, 1);
     let begun = Instant::now();
     while !fs::read_to_string(dir.join("a.out/run.log")).unwrap_or_default().contains("step 1 ") {
         assert!(begun.elapsed() < Duration::from_secs(20), "no step was made");
@@ -235,7 +237,7 @@ fn under_way(dir: &Path, ranks: usize, options: &[&str]) -> program::Running {
 fn signals_end_with_a_checkpoint_and_code_3() {
     for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGXCPU, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let dir = directory_with("a.toml", SLOW);
-        let running = under_way(dir.path(), 1, &[]);
+        let running = under_way(dir.path(), command(1, &["run", "a.toml"], dir.path()));
         running.signal(signal);
         let ended = running.wait(Duration::from_secs(20));
         assert_eq!((ended.code(), ended.messages().len()), (3, 1), "{ended:?}");
@@ -250,19 +252,7 @@ fn usr1_to_mpirun_reaches_all_ranks() {
         return;
     }
     let dir = directory_with("a.toml", SLOW);
-    // Without the shell between: mpirun forwards the signal to the processes it started.
-    let mut mpirun = command(3, &[], dir.path());
-    let environment: Vec<_> = mpirun.get_envs().map(|(k, v)| (k.to_owned(), v.map(|v| v.to_owned()))).collect();
-    mpirun = std::process::Command::new("mpirun");
-    mpirun.args(["-n", "3", SPANWISE, "run", "a.toml"]).current_dir(dir.path());
-    environment.into_iter().for_each(|(k, v)| drop(v.map(|v| mpirun.env(k, v))));
-    mpirun.env("OMPI_MCA_orte_abort_on_non_zero_status", "1");
-    let running = start(mpirun, 1);
-    let begun = Instant::now();
-    while !fs::read_to_string(dir.path().join("a.out/run.log")).unwrap_or_default().contains("step 1 ") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no step was made");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let running = under_way(dir.path(), mpirun(3, &["run", "a.toml"], dir.path()));
     running.signal(libc::SIGUSR1);
     let ended = running.wait(Duration::from_secs(20));
     assert_eq!((ended.code(), ended.messages().len()), (3, 1), "{ended:?}");

@@ -139,20 +139,20 @@ const CASES: &[Case] = &[
     Case(6, "source = { kind = \"points\", file = \"cut.h5\" }", &["problem.source.file", "truncated or damaged"]),
     Case(6, "source = { kind = \"points\", file = \"cut.npy\" }", &["problem.source.file"]),
     Case(6, "source = { kind = \"points\", file = \"text.npz\" }", &["problem.source.file"]),
-    Case(6, "source = { kind = \"points\", file = \"empty.npy\" }", &["problem.source.file", "empty"]),
+    Case(6, "source = { kind = \"points\", file = \"empty.npy\" }", &["problem.source", "empty"]),
     Case(6, "source = { kind = \"points\", file = \"nothing.csv\" }", &["problem.source.file", "empty"]),
     Case(6, "source = { kind = \"points\", file = \"nan.npy\" }", &["problem.source.file", "finite"]),
     Case(6, "source = { kind = \"points\", file = \"words.csv\" }", &["problem.source.file", "line 2, column 2", "is not a number"]),
     Case(6, "source = { kind = \"points\", file = \"ragged.csv\" }", &["problem.source.file", "line 2"]),
-    Case(6, "source = { kind = \"points\", file = \"x.xyz\" }", &["problem.source.file"]),
+    Case(6, "source = { kind = \"points\", file = \"x.bmp\" }", &["problem.source.file", "unknown format"]),
     Case(6, "source = { kind = \"points\", file = \"x.npy\", dataset = \"points\" }", &["problem.source.file"]),
     Case(6, "source = { kind = \"points\", file = \"two.h5\" }", &["problem.source.file", "dataset"]),
     Case(6, "source = { kind = \"points\", file = \"two.h5\", dataset = \"ponts\" }", &["problem.source.file", "did you mean \"points\"?"]),
     Case(6, "source = { kind = \"points\", file = \"huge.npy\" }", &["problem.source.file"]),
     Case(7, "target = { kind = \"points\", file = \"three.npy\" }", &["problem.target", "dimension 2", "3"]),
-    Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"nan_weights.npy\" }", &["problem.source.weights", "NaN"]),
-    Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"negative.npy\" }", &["problem.source.weights", "-"]),
-    Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"zero.npy\" }", &["problem.source.weights", "sum"]),
+    Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"nan_weights.npy\" }", &["problem.source", "weight 2 is NaN"]),
+    Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"negative.npy\" }", &["problem.source", "weight 2 is -0.2"]),
+    Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"zero.npy\" }", &["problem.source", "weights sum to 0"]),
     Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"short.npy\" }", &["problem.source.weights", "4 weights for 5 points"]),
     Case(6, "source = { kind = \"points\", file = \"x.npy\", weights = \"heavy.npy\" }\nnormalise = false", &["problem", "normalise"]),
     // Images.
@@ -181,7 +181,7 @@ fn write_data(directory: &Path) {
     let points: Vec<f64> = (0..10).map(|k| 0.1 * f64::from(k)).collect();
     put("x.npy", &npy(&[5, 2], &points));
     put("y.npy", &npy(&[4, 2], &points[..8]));
-    put("x.xyz", b"0 0\n");
+    put("x.bmp", b"BM00\n");
     put("three.npy", &npy(&[3, 3], &points[..9]));
     put("cut.npy", &npy(&[5, 2], &points[..7]));
     put("huge.npy", &npy(&[1 << 40, 1 << 40], &points));

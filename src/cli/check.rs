@@ -21,11 +21,10 @@ pub fn text(arguments: &CheckArguments, team: &dyn Team, style: Style) -> Result
     let plan = machine::threads_per_rank(input.run.threads, team);
     machine::start_threads(&plan)?;
     // One rank looks; the others wait for its answer, so that files are opened once.
-    let estimate = super::on_rank_0(team, || {
+    super::on_rank_0(team, || {
         let estimate = (entry.check)(&input, ranks, plan.threads)?;
         Ok(page(&estimate, entry.name, ranks, plan.threads, input.run.max_steps, &default_output(&input.path), style))
-    });
-    estimate
+    })
 }
 
 fn page(

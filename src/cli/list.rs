@@ -72,7 +72,7 @@ impl Page<'_> {
             let meaning = if meaning.starts_with('`') { "" } else { meaning };
             match name.as_str() {
                 "solver" => self.out += &format!("\n{} = {}\n", self.style.bold("solver"), schema["const"]),
-                _ => self.table(&[name.clone()], schema, meaning),
+                _ => self.table(std::slice::from_ref(name), schema, meaning),
             }
         }
     }

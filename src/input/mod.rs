@@ -233,7 +233,7 @@ fn solver_entry(document: &Node) -> std::result::Result<&'static solvers::Entry,
     let Some((place, node)) = document.find("solver") else {
         // "sovler" is better answered by the name of the key than by its absence.
         if let document::Value::Table(entries) = &document.value {
-            let near = |e: &&document::Entry| did_you_mean(&e.key, ["solver"].into_iter()) != "";
+            let near = |e: &&document::Entry| !did_you_mean(&e.key, ["solver"].into_iter()).is_empty();
             if let Some(e) = entries.iter().find(near) {
                 let message = "unknown key; did you mean \"solver\"?".to_string();
                 return Err(Finding { key: e.key.clone(), ..finding(&e.place, "", message) });

@@ -158,10 +158,9 @@ impl Check<'_> {
     fn table(&self, schema: &Json, entries: &[Entry], place: &Place, key: &str) -> Result<(), Finding> {
         let properties = schema.get("properties").and_then(Json::as_object);
         let known: Vec<&str> = properties.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
-        if schema.get("additionalProperties") == Some(&Json::Bool(false)) {
-            if let Some(entry) = entries.iter().find(|e| !known.contains(&e.key.as_str())) {
-                return Err(unknown(entry, &known, key));
-            }
+        let closed = schema.get("additionalProperties") == Some(&Json::Bool(false));
+        if let Some(entry) = entries.iter().find(|e| closed && !known.contains(&e.key.as_str())) {
+            return Err(unknown(entry, &known, key));
         }
         for entry in entries {
             if let Some(of_value) = properties.and_then(|p| p.get(&entry.key)) {

@@ -54,6 +54,9 @@ mod tests {
         fn scalar(&mut self, _: &Name, _: Data<'_>) -> Result<()> {
             panic!("a series holds no scalars")
         }
+        fn replicated(&mut self, _: &Name, _: &mut Vec<f64>) -> Result<()> {
+            panic!("a series holds no state")
+        }
         fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
             self.0.push((name.name.to_string(), values.clone()));
             Ok(())

@@ -58,6 +58,14 @@ pub fn command(ranks: usize, arguments: &[&str], directory: &Path) -> Command {
     command
 }
 
+/// `mpirun -n RANKS spanwise ARGUMENTS` as users start it: signals reach the ranks, and its own exit code counts.
+pub fn mpirun(ranks: usize, arguments: &[&str], directory: &Path) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["-n", &ranks.to_string(), SPANWISE]).args(arguments).current_dir(directory).envs(MPI);
+    command.env_remove("OMPI_MCA_orte_abort_on_non_zero_status").stdin(Stdio::null());
+    command
+}
+
 /// Runs to the end, at most 20 seconds.
 pub fn spanwise(ranks: usize, arguments: &[&str], directory: &Path) -> Ended {
     finish(command(ranks, arguments, directory), ranks, Duration::from_secs(20))
