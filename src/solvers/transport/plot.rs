@@ -280,8 +280,12 @@ fn plane_grids(run: &Run) -> Vec<(f64, Panel)> {
     let mut panels: Vec<(f64, Panel)> = Vec::new();
     panels.extend(heat("Source", &s.shape, &s.weights.values, "mass per cell", false));
     panels.extend(heat("Target", &t.shape, &t.weights.values, "mass per cell", false));
-    if let Some(moved) = moved_mass(run) {
-        panels.extend(heat("Source moved by the barycentric map", &t.shape, &moved, "mass per cell", false));
+    if let Some(mut moved) = moved_mass(run) {
+        // A map to a grid piles up in a few cells; shown on the target's scale, so that the two can be compared.
+        let largest = t.weights.values.iter().copied().fold(0.0, f64::max);
+        moved.iter_mut().for_each(|v| *v = v.min(largest));
+        let bar = "mass per cell, up to the target's largest";
+        panels.extend(heat("Source moved by the barycentric map", &t.shape, &moved, bar, false));
     }
     panels
 }
@@ -507,6 +511,10 @@ fn certificates(run: &Run) -> Panel {
     let mut note = String::new();
     for number in run.report["numbers"].as_array().into_iter().flatten() {
         let (Some(name), Some(value)) = (number["name"].as_str(), number["value"].as_f64()) else { continue };
+        // The subtitle and the status say these.
+        if ["epsilon", "iterations"].contains(&name) {
+            continue;
+        }
         let error = &number["error"];
         let text = match (error["lower"].as_f64(), error["upper"].as_f64()) {
             (Some(lower), Some(upper)) => {
