@@ -421,7 +421,8 @@ impl Solver for Transport {
                 ]);
             }
             let dual = self.scaled(c.dual, self.epsilon);
-            let cost = self.scaled(c.transport_cost, 0.0);
+            // The upper end is the value of a feasible plan.
+            let cost = self.scaled(c.unregularised.upper, 0.0);
             numbers.extend([
                 number(
                     "regularised_cost",
@@ -433,7 +434,7 @@ impl Solver for Transport {
                 number(
                     "unregularised_cost",
                     "cost",
-                    "OT_0: cost of the rounded plan, certified interval",
+                    "OT_0: value of the rounded plan, certified interval",
                     cost,
                     self.scaled_interval(c.unregularised, 0.0),
                 ),
