@@ -110,6 +110,9 @@ mod x86 {
 
     pub struct Avx512;
 
+    #[repr(align(64))]
+    struct CacheLine(#[allow(dead_code)] u8);
+
     impl Isa for Avx512 {
         const LEVEL: Level = Level::Avx512;
         type F64 = avx512::F64;
@@ -117,6 +120,9 @@ mod x86 {
         fn enter<O: Op>(op: O) -> O::Out {
             #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
             fn go<O: Op>(op: O) -> O::Out {
+                // A variable on a cache line makes the compiler align the stack, so that registers saved in the loops
+                // do not straddle lines.
+                std::hint::black_box(&CacheLine(0));
                 op.run()
             }
             // SAFETY: as above.
