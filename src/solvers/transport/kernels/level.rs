@@ -122,7 +122,8 @@ mod x86 {
             fn go<O: Op>(op: O) -> O::Out {
                 // A variable on a cache line makes the compiler align the stack, so that registers saved in the loops
                 // do not straddle lines.
-                std::hint::black_box(&CacheLine(0));
+                let mut line = CacheLine(0);
+                std::hint::black_box(&mut line);
                 op.run()
             }
             // SAFETY: as above.
