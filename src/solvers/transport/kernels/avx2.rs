@@ -98,7 +98,7 @@ impl Lanes for F64 {
             let top = _mm256_set1_pd(1024.0);
             let z = F64(_mm256_min_pd(z.0, top), _mm256_min_pd(z.1, top));
             let t = z.sub(Self::splat(0.5)).add(Self::splat(MAGIC_F64));
-            let p = exp::exp2_fraction_f64(z.sub(t.sub(Self::splat(MAGIC_F64))));
+            let [p] = exp::exp2_fraction_f64([z.sub(t.sub(Self::splat(MAGIC_F64)))]);
             // 2^(k−1), as 2^k may be out of range; twice p makes up for it.
             let half = _mm256_set1_epi64x(1022 << 52);
             let power =
@@ -214,7 +214,7 @@ impl Lanes for F32 {
             let top = _mm256_set1_ps(128.0);
             let z = F32(_mm256_min_ps(z.0, top), _mm256_min_ps(z.1, top));
             let t = z.sub(Self::splat(0.5)).add(Self::splat(MAGIC_F32));
-            let p = exp::exp2_fraction_f32(z.sub(t.sub(Self::splat(MAGIC_F32))));
+            let [p] = exp::exp2_fraction_f32([z.sub(t.sub(Self::splat(MAGIC_F32)))]);
             let half = _mm256_set1_epi32(126 << 23);
             let power =
                 |t| _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(t)), half));

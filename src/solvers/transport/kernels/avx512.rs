@@ -18,6 +18,23 @@ const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
 // SAFETY of every block below: these run only inside `Isa::enter` of the AVX-512 level.
 
+impl F64 {
+    #[inline(always)]
+    fn exp2_all<const R: usize>(mut z: [Self; R]) -> [Self; R] {
+        let mut f = z;
+        for r in 0..R {
+            z[r] = z[r].max(Self::splat(-1000.0));
+            f[r] = F64(unsafe { _mm512_reduce_pd::<FRACTION>(z[r].0) });
+        }
+        let p = exp::exp2_fraction_f64(f);
+        for r in 0..R {
+            // scalef multiplies by 2^⌊z⌋ and gives +∞ on overflow.
+            z[r] = F64(unsafe { _mm512_scalef_pd(p[r].0, z[r].0) });
+        }
+        z
+    }
+}
+
 impl Lanes for F64 {
     type Elem = f64;
     type Isa = Avx512;
@@ -84,10 +101,12 @@ impl Lanes for F64 {
     }
     #[inline(always)]
     fn exp2(self) -> Self {
-        let z = self.max(Self::splat(-1000.0));
-        let f = F64(unsafe { _mm512_reduce_pd::<FRACTION>(z.0) });
-        // scalef multiplies by 2^⌊z⌋ and gives +∞ on overflow.
-        F64(unsafe { _mm512_scalef_pd(exp::exp2_fraction_f64(f).0, z.0) })
+        let [z] = Self::exp2_all([self]);
+        z
+    }
+    #[inline(always)]
+    fn exp2_rows(z: [Self; 4]) -> [Self; 4] {
+        Self::exp2_all(z)
     }
     #[inline(always)]
     fn split(self) -> (Self, Self) {
@@ -102,6 +121,23 @@ impl Lanes for F64 {
     #[inline(always)]
     fn wide(self, _: usize) -> F64 {
         self
+    }
+}
+
+impl F32 {
+    #[inline(always)]
+    fn exp2_all<const R: usize>(mut z: [Self; R]) -> [Self; R] {
+        let mut f = z;
+        for r in 0..R {
+            z[r] = z[r].max(Self::splat(-120.0));
+            f[r] = F32(unsafe { _mm512_reduce_ps::<FRACTION>(z[r].0) });
+        }
+        let p = exp::exp2_fraction_f32(f);
+        for r in 0..R {
+            // scalef multiplies by 2^⌊z⌋ and gives +∞ on overflow.
+            z[r] = F32(unsafe { _mm512_scalef_ps(p[r].0, z[r].0) });
+        }
+        z
     }
 }
 
@@ -175,9 +211,12 @@ impl Lanes for F32 {
     }
     #[inline(always)]
     fn exp2(self) -> Self {
-        let z = self.max(Self::splat(-120.0));
-        let f = F32(unsafe { _mm512_reduce_ps::<FRACTION>(z.0) });
-        F32(unsafe { _mm512_scalef_ps(exp::exp2_fraction_f32(f).0, z.0) })
+        let [z] = Self::exp2_all([self]);
+        z
+    }
+    #[inline(always)]
+    fn exp2_rows(z: [Self; 4]) -> [Self; 4] {
+        Self::exp2_all(z)
     }
     #[inline(always)]
     fn split(self) -> (Self, Self) {

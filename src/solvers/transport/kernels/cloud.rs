@@ -46,16 +46,17 @@ impl<E: Element> Aligned<E> {
 /// Padded with points at 0 to an even number of blocks.
 pub struct Cloud<E> {
     len: usize,
-    lanes: usize,
     dimension: usize,
     points: Aligned<E>,
     norms: Option<Aligned<E>>,
 }
 
 impl<E: Element> Cloud<E> {
+    const LANES: usize = 64 / size_of::<E>();
+
     /// `scaled(i, x)` writes the scaled point i into x. `with_norms`: |x_i|² of the scaled points is kept as well.
     pub fn new(n: usize, dimension: usize, with_norms: bool, scaled: impl Fn(usize, &mut [f64])) -> Cloud<E> {
-        let lanes = if size_of::<E>() == 8 { 8 } else { 16 };
+        let lanes = Self::LANES;
         let padded = n.next_multiple_of(2 * lanes);
         let mut points = Aligned::zeros(padded * dimension);
         let mut norms = with_norms.then(|| Aligned::zeros(padded));
@@ -73,7 +74,7 @@ impl<E: Element> Cloud<E> {
                 norms.as_mut_slice()[i] = E::from_f64(square);
             }
         }
-        Cloud { len: n, lanes, dimension, points, norms }
+        Cloud { len: n, dimension, points, norms }
     }
 
     #[inline(always)]
@@ -83,7 +84,7 @@ impl<E: Element> Cloud<E> {
 
     #[inline(always)]
     pub fn coordinate(&self, i: usize, k: usize) -> E {
-        self.points.as_slice()[((i / self.lanes) * self.dimension + k) * self.lanes + i % self.lanes]
+        self.points.as_slice()[((i / Self::LANES) * self.dimension + k) * Self::LANES + i % Self::LANES]
     }
 
     pub fn len(&self) -> usize {
@@ -99,13 +100,13 @@ impl<E: Element> Cloud<E> {
     /// First coordinate of point i; the next ones follow at steps of `lanes`.
     #[inline(always)]
     pub fn row(&self, i: usize) -> *const E {
-        &self.points.as_slice()[(i / self.lanes) * self.dimension * self.lanes + i % self.lanes]
+        &self.points.as_slice()[(i / Self::LANES) * self.dimension * Self::LANES + i % Self::LANES]
     }
 
     /// First coordinates of block v.
     #[inline(always)]
     pub fn block(&self, v: usize) -> *const E {
-        self.points.pointer().wrapping_add(v * self.dimension * self.lanes)
+        self.points.pointer().wrapping_add(v * self.dimension * Self::LANES)
     }
 
     #[inline(always)]
@@ -117,6 +118,6 @@ impl<E: Element> Cloud<E> {
     #[inline(always)]
     pub fn norms(&self, v: usize) -> *const E {
         let norms = self.norms.as_ref().expect("a cloud of the product form keeps its norms");
-        norms.as_slice().as_ptr().wrapping_add(v * self.lanes)
+        norms.as_slice().as_ptr().wrapping_add(v * Self::LANES)
     }
 }

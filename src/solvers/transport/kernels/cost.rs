@@ -171,6 +171,8 @@ pub struct Difference<E, M, const D: usize> {
 pub struct PointRows<V: Lanes, const D: usize> {
     coordinates: [[V; D]; ROW_BLOCK],
     pointers: [*const V::Elem; ROW_BLOCK],
+    /// First block of columns.
+    columns: *const V::Elem,
 }
 
 impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, D> {
@@ -185,14 +187,14 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
                 coordinates[r][k] = V::splat(self.from.coordinate(index[r], k));
             }
         }
-        PointRows { coordinates, pointers: index.map(|i| self.from.row(i)) }
+        PointRows { coordinates, pointers: index.map(|i| self.from.row(i)), columns: self.to.block(0) }
     }
 
     #[inline(always)]
     unsafe fn vector(&self, rows: &PointRows<V, D>, v: usize) -> [V; ROW_BLOCK] {
         let mut squares = [V::splat(V::Elem::default()); ROW_BLOCK];
-        let y = self.to.block(v);
         if D > 0 {
+            let y = rows.columns.wrapping_add(v * D * V::N);
             for k in 0..D {
                 let y = unsafe { V::load(y.add(k * V::N)) };
                 for r in 0..ROW_BLOCK {
@@ -201,6 +203,7 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
                 }
             }
         } else {
+            let y = self.to.block(v);
             for k in 0..self.to.dimension() {
                 let y = unsafe { V::load(y.add(k * V::N)) };
                 for r in 0..ROW_BLOCK {
@@ -220,7 +223,7 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
     unsafe fn exponents(&self, rows: &PointRows<V, D>, v: usize, mut hs: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
         if D > 0 && M::SQUARES {
             // Squares straight off hs: where an exponential counts, hs is about q, so nothing is lost.
-            let y = self.to.block(v);
+            let y = rows.columns.wrapping_add(v * D * V::N);
             for k in 0..D {
                 let y = unsafe { V::load(y.add(k * V::N)) };
                 for r in 0..ROW_BLOCK {
@@ -260,7 +263,7 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
 
     #[inline(always)]
     unsafe fn folded(&self, rows: &PointRows<V, D>, v: usize, mut hs: [V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
-        let y = self.to.block(v);
+        let y = rows.columns.wrapping_add(v * D * V::N);
         for k in 0..D {
             let y = unsafe { V::load(y.add(k * V::N)) };
             // Doubling y for four rows is cheaper than keeping 2x beside x.

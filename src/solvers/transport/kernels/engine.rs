@@ -250,7 +250,10 @@ impl<V: Lanes> Rows for Engine<V> {
             return;
         }
         let padded = self.cols.next_multiple_of(2 * V::N);
-        let (scaled, buffer) = scratch.aligned::<V::Elem>((1 + ROW_BLOCK) * padded).split_at_mut(padded);
+        let (sums, elements) = scratch.aligned::<V::Elem>(padded, (1 + ROW_BLOCK) * padded);
+        let (scaled, buffer) = elements.split_at_mut(padded);
+        // The columns on cache lines of their own, which the caller's may not be.
+        sums[..self.cols].copy_from_slice(columns);
         let mut tiles: Vec<Columns<V::Elem>> = Vec::with_capacity(self.cols.div_ceil(COLUMN_TILE));
         for start in (0..self.cols).step_by(COLUMN_TILE) {
             let range = start..(start + COLUMN_TILE).min(self.cols);
@@ -260,14 +263,14 @@ impl<V: Lanes> Rows for Engine<V> {
             self.tiles.fold(start, &mut scaled[start..range.end]);
             tiles.push(Columns { range, centre, h: h_of_tile });
         }
-        let (buffer, columns) = (buffer.as_mut_ptr(), columns.as_mut_ptr());
+        let (buffer, into) = (buffer.as_mut_ptr(), sums.as_mut_ptr());
         let mut before: Option<[f64; ROW_BLOCK]> = None;
         for block in Block::of(rows.clone()) {
             let mut sums = [0.0; ROW_BLOCK];
             for of in &tiles {
                 let start = of.range.start;
                 let shift = self.shifts(&block, &rows, shift, of.centre);
-                let flush = before.map(|weights| Flush::new(weights, columns.wrapping_add(start)));
+                let flush = before.map(|weights| Flush::new(weights, into.wrapping_add(start)));
                 let buffer = buffer.wrapping_add(ROW_BLOCK * start);
                 let part = self.tiles.exponentials(self.place(&block, of), shift, buffer, flush);
                 for (sum, part) in sums.iter_mut().zip(part) {
@@ -281,8 +284,9 @@ impl<V: Lanes> Rows for Engine<V> {
             before = Some(weights);
         }
         if let Some(weights) = before {
-            V::Isa::enter(FlushRows::<V> { buffer, cols: self.cols, flush: Flush::new(weights, columns) });
+            V::Isa::enter(FlushRows::<V> { buffer, cols: self.cols, flush: Flush::new(weights, into) });
         }
+        columns.copy_from_slice(&sums[..self.cols]);
     }
 
     fn cost_moments(&self, rows: Range<usize>) -> [f64; 4] {

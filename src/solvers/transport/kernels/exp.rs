@@ -29,24 +29,34 @@ const EXP2_F64: [f64; 10] = [
 const EXP2_F32: [f32; 6] =
     [0.693_147_06, 0.240_229_09, 0.055_486_184, 0.009_673_775, 0.001_248_228_8, 0.000_215_659_79];
 
-/// 2^f for f in [0, 1], by Horner's rule: the four rows of a block hide its latency.
+/// 2^f for f in [0, 1], by Horner's rule, of R vectors side by side.
 #[inline(always)]
-pub fn exp2_fraction_f64<V: Lanes<Elem = f64>>(f: V) -> V {
-    let mut p = V::splat(EXP2_F64[9]);
+pub fn exp2_fraction_f64<V: Lanes<Elem = f64>, const R: usize>(f: [V; R]) -> [V; R] {
+    let mut p = [V::splat(EXP2_F64[9]); R];
     for k in (0..9).rev() {
-        p = p.mul_add(f, V::splat(EXP2_F64[k]));
+        for r in 0..R {
+            p[r] = p[r].mul_add(f[r], V::splat(EXP2_F64[k]));
+        }
     }
-    p.mul_add(f, V::splat(1.0))
+    for r in 0..R {
+        p[r] = p[r].mul_add(f[r], V::splat(1.0));
+    }
+    p
 }
 
 /// The same in f32.
 #[inline(always)]
-pub fn exp2_fraction_f32<V: Lanes<Elem = f32>>(f: V) -> V {
-    let mut p = V::splat(EXP2_F32[5]);
+pub fn exp2_fraction_f32<V: Lanes<Elem = f32>, const R: usize>(f: [V; R]) -> [V; R] {
+    let mut p = [V::splat(EXP2_F32[5]); R];
     for k in (0..5).rev() {
-        p = p.mul_add(f, V::splat(EXP2_F32[k]));
+        for r in 0..R {
+            p[r] = p[r].mul_add(f[r], V::splat(EXP2_F32[k]));
+        }
     }
-    p.mul_add(f, V::splat(1.0))
+    for r in 0..R {
+        p[r] = p[r].mul_add(f[r], V::splat(1.0));
+    }
+    p
 }
 
 #[inline(always)]
@@ -114,18 +124,28 @@ impl<V: Lanes> Op for Exp2<'_, V> {
 
     #[inline(always)]
     fn run(self) {
-        let mut x = self.x.chunks_exact(V::N);
-        let mut out = self.out.chunks_exact_mut(V::N);
+        let mut x = self.x.chunks_exact(4 * V::N);
+        let mut out = self.out.chunks_exact_mut(4 * V::N);
         for (x, out) in x.by_ref().zip(out.by_ref()) {
-            // SAFETY: chunks of N.
-            unsafe { V::load(x.as_ptr()).exp2().store(out.as_mut_ptr()) };
+            let mut z = [V::splat(V::Elem::default()); 4];
+            // SAFETY: chunks of 4N.
+            unsafe {
+                for r in 0..4 {
+                    z[r] = V::load(x.as_ptr().add(r * V::N));
+                }
+                let e = V::exp2_rows(z);
+                for r in 0..4 {
+                    e[r].store(out.as_mut_ptr().add(r * V::N));
+                }
+            }
         }
-        let (x, out) = (x.remainder(), out.into_remainder());
-        let mut last = [V::Elem::default(); 16];
-        last[..x.len()].copy_from_slice(x);
-        // SAFETY: N ≤ 16.
-        unsafe { V::load(last.as_ptr()).exp2().store(last.as_mut_ptr()) };
-        out.copy_from_slice(&last[..out.len()]);
+        for (x, out) in x.remainder().chunks(V::N).zip(out.into_remainder().chunks_mut(V::N)) {
+            let mut last = [V::Elem::default(); 16];
+            last[..x.len()].copy_from_slice(x);
+            // SAFETY: N ≤ 16.
+            unsafe { V::load(last.as_ptr()).exp2().store(last.as_mut_ptr()) };
+            out.copy_from_slice(&last[..out.len()]);
+        }
     }
 }
 

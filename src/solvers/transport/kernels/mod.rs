@@ -93,15 +93,16 @@ pub trait Rows: Send + Sync {
 }
 
 impl Scratch {
-    /// `len` elements starting on a cache line, of any content.
-    fn aligned<E: lanes::Element>(&mut self, len: usize) -> &mut [E] {
-        let bytes = len * size_of::<E>() + 64;
-        if self.f64.len() * 8 < bytes {
-            self.f64.resize(bytes.div_ceil(8), 0.0);
+    /// `wide` f64 (a multiple of 8) and `len` elements, both starting on a cache line, of any content.
+    fn aligned<E: lanes::Element>(&mut self, wide: usize, len: usize) -> (&mut [f64], &mut [E]) {
+        let needed = 8 * wide + len * size_of::<E>();
+        if self.f64.len() * 8 < needed + 64 {
+            self.f64.resize((needed + 64).div_ceil(8), 0.0);
         }
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.f64);
         let skip = bytes.as_ptr().align_offset(64);
-        bytemuck::cast_slice_mut(&mut bytes[skip..skip + len * size_of::<E>()])
+        let (first, second) = bytes[skip..skip + needed].split_at_mut(8 * wide);
+        (bytemuck::cast_slice_mut(first), bytemuck::cast_slice_mut(second))
     }
 }
 

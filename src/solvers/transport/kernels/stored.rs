@@ -142,7 +142,7 @@ impl StoredKernel {
         scratch: &mut Scratch,
     ) {
         // v and the columns with their padding, both on cache lines.
-        let (scaling, sums) = scratch.aligned::<f64>(2 * self.stride).split_at_mut(self.stride);
+        let (scaling, sums) = scratch.aligned::<f64>(self.stride, self.stride);
         scaling.fill(0.0);
         scaling[..self.cols].copy_from_slice(v);
         sums.fill(0.0);

@@ -212,18 +212,18 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_
     unsafe fn step(&self, z: [V; ROW_BLOCK], v: usize, n: usize, sums: &mut [V; ROW_BLOCK]) {
         let place = self.buffer.wrapping_add(ROW_BLOCK * V::N * v);
         let mut before = z;
+        let mut e = V::exp2_rows(z);
         for r in 0..ROW_BLOCK {
-            let mut e = z[r].exp2();
             if n < V::N {
-                e = e.first(n);
+                e[r] = e[r].first(n);
             }
             if FLUSH {
                 before[r] = unsafe { V::load(place.add(r * V::N)) };
             }
             if STORE {
-                unsafe { e.store(place.add(r * V::N)) };
+                unsafe { e[r].store(place.add(r * V::N)) };
             }
-            sums[r] = sums[r].add(e);
+            sums[r] = sums[r].add(e[r]);
         }
         if FLUSH && n == V::N {
             unsafe { self.flush.vector(before, v * V::N) };
