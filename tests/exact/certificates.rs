@@ -156,6 +156,21 @@ fn bounds_are_tight_at_convergence() {
 }
 
 #[test]
+fn a_penalised_upper_bound_is_never_worse_than_moving_nothing() {
+    let penalties = Penalties { source: Some(0.3), target: Some(0.1) };
+    for (name, make) in makers() {
+        let problem = clouds(0.05);
+        let mut random = Uniform(2);
+        for size in [0.1, 3.0, 30.0, 100.0] {
+            let phi: Vec<f64> = random.vector(31).iter().map(|u| size * (u - 0.3)).collect();
+            let c = certify(make(&problem).as_mut(), penalties, &phi).unwrap();
+            // P = 0 costs ρ₁ + ρ₂ + ε, and 0.4 without regularisation.
+            assert!(c.regularised.upper < 0.45 && c.unregularised.upper < 0.4, "{name} {size}: {c:?}");
+        }
+    }
+}
+
+#[test]
 fn a_tenfold_smaller_error_gives_a_smaller_gap() {
     for (name, make) in makers() {
         let mut last = f64::INFINITY;

@@ -19,13 +19,14 @@ use crate::state::{Name, Walk};
 const SCALING_RATIO: f64 = 300.0;
 /// The first ε is this fraction of the largest cost.
 const SCALING_START: f64 = 0.1;
-/// A step makes progress when it lowers the best error by this factor.
+/// Progress is made when the error falls below this fraction of what it was at the last progress.
 const PROGRESS: f64 = 0.8;
-/// Steps without progress after which a level of ε is left, f32 is left (at its floor, anywhere), f64 is stalled.
+/// Steps without progress after which a level of ε is left, f64 (near its floor) is stalled.
 const PATIENCE_LEVEL: u64 = 50;
-const PATIENCE_SINGLE: u64 = 8;
-const PATIENCE_SINGLE_ANYWHERE: u64 = 200;
 const PATIENCE_DOUBLE: u64 = 100;
+/// Steps without a new smallest error after which f32 is left: within 32 times its expected floor, and anywhere.
+/// Leaving early costs time only.
+const PATIENCE_SINGLE: (u64, u64) = (3, 20);
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepOutcome {
@@ -90,8 +91,12 @@ struct State {
     /// Steps at this level and precision, and how many since the last progress.
     here: u64,
     idle: u64,
+    /// Steps since the smallest error.
+    flat: u64,
     rejected: u64,
+    /// Smallest error here, and the error at the last progress.
     best: f64,
+    mark: f64,
     /// Error at which f32 believes itself converged.
     claim: f64,
     error: Residual,
@@ -142,8 +147,10 @@ impl Solve {
             coarse: 0,
             here: 0,
             idle: 0,
+            flat: 0,
             rejected: 0,
             best: f64::INFINITY,
+            mark: f64::INFINITY,
             claim: input.tolerance,
             error: Residual::UNKNOWN,
             value: f64::NAN,
@@ -191,12 +198,14 @@ impl Solve {
         s.error = step.error;
         s.coarse = u64::from(step.coarse);
         s.value = self.dual.epsilon * step.value;
-        if step.error.l1 <= PROGRESS * s.best {
-            s.best = step.error.l1;
-            s.idle = 0;
-        } else {
-            s.idle += u64::from(step.progress != Move::Preparing);
+        if step.progress != Move::Preparing {
+            s.flat = if step.error.l1 < s.best { 0 } else { s.flat + 1 };
+            s.idle = if step.error.l1 <= PROGRESS * s.mark { 0 } else { s.idle + 1 };
         }
+        if s.idle == 0 {
+            s.mark = step.error.l1.min(s.mark);
+        }
+        s.best = step.error.l1.min(s.best);
         self.state = s;
         let last = s.level as usize + 1 == self.levels.len();
         let outcome = if !last {
@@ -217,7 +226,9 @@ impl Solve {
     fn enter(&mut self) {
         self.state.here = 0;
         self.state.idle = 0;
+        self.state.flat = 0;
         self.state.best = f64::INFINITY;
+        self.state.mark = f64::INFINITY;
     }
 
     fn leave_level(&mut self) {
@@ -236,7 +247,7 @@ impl Solve {
     /// f32 cannot be expected to do much better than this error; an estimate, made safe by watching progress.
     fn floor(&self) -> f64 {
         if self.state.single == 1 {
-            2f64.powi(-24) * (4.0 + 0.25 * self.dual.scale)
+            2f64.powi(-24) * (24.0 + 0.25 * self.dual.scale)
         } else {
             2f64.powi(-53) * (64.0 + 4.0 * self.dual.scale)
         }
@@ -246,8 +257,8 @@ impl Solve {
         let s = &self.state;
         if s.single == 1 {
             s.error.l1 <= self.floor()
-                || (s.idle >= PATIENCE_SINGLE && s.best <= 64.0 * self.floor())
-                || s.idle >= PATIENCE_SINGLE_ANYWHERE
+                || (s.flat >= PATIENCE_SINGLE.0 && s.best <= 32.0 * self.floor())
+                || s.flat >= PATIENCE_SINGLE.1
         } else {
             s.idle >= PATIENCE_DOUBLE && s.best <= 1e3 * self.floor()
         }
@@ -347,12 +358,12 @@ impl Solve {
     /// The whole state, that of the passes included: loading brings the passes to the right ε first.
     pub fn state(&mut self, passes: &mut dyn Passes, walk: &mut dyn Walk) -> Result<()> {
         let s = &mut self.state;
-        let mut counts = [s.level, s.single, s.verify, s.coarse, s.steps, s.here, s.idle, s.rejected];
-        let mut scalars = [s.best, s.claim, s.error.l1, s.error.linf, s.value, s.gap];
+        let mut counts = [s.level, s.single, s.verify, s.coarse, s.steps, s.here, s.idle, s.flat, s.rejected];
+        let mut scalars = [s.best, s.mark, s.claim, s.error.l1, s.error.linf, s.value, s.gap];
         walk.scalar(&COUNTS, counts.as_mut_slice().into())?;
         walk.scalar(&SCALARS, scalars.as_mut_slice().into())?;
-        [s.level, s.single, s.verify, s.coarse, s.steps, s.here, s.idle, s.rejected] = counts;
-        [s.best, s.claim, s.error.l1, s.error.linf, s.value, s.gap] = scalars;
+        [s.level, s.single, s.verify, s.coarse, s.steps, s.here, s.idle, s.flat, s.rejected] = counts;
+        [s.best, s.mark, s.claim, s.error.l1, s.error.linf, s.value, s.gap] = scalars;
         if s.level as usize >= self.levels.len() {
             return Err(Error::Usage(format!(
                 "the checkpoint is at level {} of epsilon, this problem has {}",
@@ -369,13 +380,13 @@ impl Solve {
 const COUNTS: Name = Name {
     name: "driver_counts",
     units: "1",
-    meaning: "level of epsilon, 1 in f32, verification, 1 for an f32 error, steps, steps here, steps since progress, rejected proposals",
+    meaning: "level of epsilon, 1 in f32, verification, 1 for an f32 error, steps, steps here, steps since progress, steps since the smallest error, rejected proposals",
     axes: &["quantity"],
 };
 const SCALARS: Name = Name {
     name: "driver_scalars",
     units: "1",
-    meaning: "best error here, error claimed by f32, L1 and Linf error, dual value, relative certified gap",
+    meaning: "smallest error here, error at the last progress, error claimed by f32, L1 and Linf error, dual value, relative certified gap",
     axes: &["quantity"],
 };
 
