@@ -191,27 +191,16 @@ pub(super) unsafe fn panels<F: Real, I: Isa>(
             let factors = &p.factors[rows.start * m..rows.end * m];
             let ceilings = &p.ceilings[t * blocks..][..blocks];
             // Blocks below 2^−depth are passed over; where that was too bold, none are.
-            for depth in [p.depth, F::DEPTH] {
-                let best =
-                    unsafe { products::<F, I>(factors, rows.len(), p.block, ceilings, x, &exponents, depth, sums) };
-                let result = if depth == p.depth { &mut result[..] } else { &mut again[..] };
-                let least = m as f64 * ((F::GUARD + 3 - depth + 3 * F::BIAS) as f64).exp2();
-                match output {
-                    Output::Logarithms => logarithms::<F, I>(rows.len(), least, &best, sums, result),
-                    Output::Scaled { exponent } => {
-                        scaled_outputs::<F, I>(rows.len(), least, exponent, &best, sums, result)
-                    }
-                }
-                if depth == F::DEPTH || !unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
-                    break;
-                }
-            }
-            if p.depth < F::DEPTH && unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
-                for (y, again) in result[..rows.len() * lanes].iter_mut().zip(again.iter()) {
+            let tile = Tile { factors, ceilings, rows: rows.len(), terms: m, block: p.block };
+            let values = rows.len() * lanes;
+            let mut bad = unsafe { tile.pass::<I>(x, &exponents, p.depth, output, sums, &mut result[..values]) };
+            if bad && p.depth < F::DEPTH {
+                bad = unsafe { tile.pass::<I>(x, &exponents, F::DEPTH, output, sums, &mut again[..values]) };
+                for (y, again) in result[..values].iter_mut().zip(again.iter()) {
                     *y = if y.is_nan() { *again } else { *y };
                 }
             }
-            if unsafe { any_nan::<I>(&result[..rows.len() * lanes]) } {
+            if bad {
                 good = false;
                 if F::LAST {
                     if whole.is_empty() {
@@ -305,14 +294,48 @@ unsafe fn store<I: Isa>(rows: usize, lanes: usize, live: usize, result: &[f64], 
     }
 }
 
+/// A tile of outputs: its kernel factors and their block exponents.
+struct Tile<'a, F> {
+    factors: &'a [F],
+    ceilings: &'a [F],
+    rows: usize,
+    terms: usize,
+    block: usize,
+}
+
+impl<F: Real> Tile<'_, F> {
+    /// Outputs from inputs; bad ones, if there are any, are NaN.
+    #[inline(always)]
+    unsafe fn pass<I: Isa>(
+        &self,
+        x: &[F],
+        exponents: &Exponents<F>,
+        depth: i32,
+        output: Output,
+        sums: &mut [F],
+        result: &mut [f64],
+    ) -> bool {
+        // At most 3·terms·2^−depth of the largest possible term is lost: inputs and factors below 2^−DEPTH, blocks
+        // below 2^−depth.
+        let least = self.terms as f64 * ((F::GUARD + 3 - depth + 3 * F::BIAS) as f64).exp2();
+        // SAFETY: of the caller.
+        unsafe {
+            let best = products::<F, I>(self, x, exponents, depth, sums);
+            match output {
+                Output::Logarithms => logarithms::<F, I>(self.rows, least, &best, sums, result),
+                Output::Scaled { exponent } => {
+                    scaled_outputs::<F, I>(self.rows, least, exponent, &best, sums, result);
+                }
+            }
+            any_nan::<I>(result)
+        }
+    }
+}
+
 /// Sums of a tile, 2^(3·BIAS) too large and relative to the returned M*.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn products<F: Real, I: Isa>(
-    factors: &[F],
-    rows: usize,
-    width: usize,
-    ceilings: &[F],
+    &Tile { factors, ceilings, rows, block: width, .. }: &Tile<F>,
     x: &[F],
     exponents: &Exponents<F>,
     depth: i32,
@@ -431,8 +454,7 @@ unsafe fn register_tile<F: Real, I: Isa, const R: usize>(
     }
 }
 
-/// `result` = log2 of the sums, NaN where they are below `least`, that is bad: at most 3·terms·2^−depth of the largest
-/// possible term is lost (inputs and factors below 2^−DEPTH, blocks below 2^−depth). A line of zeros is good: −∞.
+/// `result` = log2 of the sums, NaN where they are below `least`. A line of zeros is good: −∞.
 #[inline(always)]
 fn logarithms<F: Real, I: Isa>(rows: usize, least: f64, best: &[f64; MAX_LANES], sums: &[F], result: &mut [f64]) {
     let lanes = F::LANES;

@@ -47,7 +47,8 @@ const EXP2_F64: [f64; 12] = [
 ];
 
 #[allow(clippy::excessive_precision)]
-const EXP2_F32: [f32; 7] = [0.000154614447, 0.00134004282, 0.00961805667, 0.0555032723, 0.240226509, 0.693_147_2, 1.0];
+const EXP2_F32: [f32; 7] =
+    [0.000154614447, 0.00134004282, 0.00961805667, 0.0555032723, 0.240226509, std::f32::consts::LN_2, 1.0];
 
 /// log2((1+s)/(1−s))/s as a polynomial of s², |s| ≤ (√2−1)/(√2+1).
 #[allow(clippy::excessive_precision)]
