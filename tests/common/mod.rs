@@ -1,5 +1,8 @@
 //! What the rank and restart tests share: small problems of every kind, and a state kept in memory.
 
+// Each test file is a program of its own and uses a part.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -100,15 +103,6 @@ impl Walk for Load<'_> {
     fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
         self.series(name, values)
     }
-}
-
-/// What a run leaves: state, derived results, headline numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Left {
-    pub state: Stored,
-    pub results: Stored,
-    pub report: Vec<(String, u64)>,
-    pub steps: u64,
 }
 
 pub fn build(text: &str, team: &dyn Team) -> Box<dyn Solver> {

@@ -4,12 +4,16 @@ use std::collections::HashMap;
 
 use spanwise::error::Result;
 use spanwise::math::reduce::total;
+use spanwise::solvers::transport::distributed::PassData;
 use spanwise::solvers::transport::dual::Penalties;
 use spanwise::solvers::transport::exact::naive::NaivePasses;
-use spanwise::solvers::transport::passes::Passes;
+use spanwise::solvers::transport::geometry::{CostOfPoints, Geometry, Matrix, Replicated, Scale};
+use spanwise::solvers::transport::kernels::{Level, PointCost, bounding_box};
+use spanwise::solvers::transport::passes::{Passes, Precision};
 use spanwise::solvers::transport::problem::{MethodInput, MethodName, PrecisionInput};
 use spanwise::solvers::transport::solve::{Finished, Solve, StepOutcome};
 use spanwise::state::{Data, Hyperslab, Name, Walk};
+use spanwise::team::Solo;
 
 #[derive(Clone)]
 pub enum Cost {
@@ -31,7 +35,7 @@ pub struct Problem {
 pub type Maker = fn(&Problem) -> Box<dyn Passes>;
 
 pub fn makers() -> Vec<(&'static str, Maker)> {
-    vec![("naive", |p| Box::new(p.naive()))]
+    vec![("naive", |p| Box::new(p.naive())), ("on the fly", |p| p.fast(0)), ("stored kernel", |p| p.fast(1 << 30))]
 }
 
 impl Problem {
@@ -50,6 +54,27 @@ impl Problem {
                 NaivePasses::squared_euclidean(x, y, *d, self.a.clone(), self.b.clone(), self.epsilon)
             }
         }
+    }
+
+    /// The passes of a run on one rank. They live as long as the test: a test has few.
+    pub fn fast(&self, stored_limit: u64) -> Box<dyn Passes> {
+        let (n, m, level) = (self.a.len(), self.b.len(), Level::detect());
+        let geometry: Box<dyn Geometry> = match &self.cost {
+            Cost::Matrix(c) => {
+                let transposed = (0..m).flat_map(|j| (0..n).map(move |i| c[i * m + j])).collect();
+                Box::new(Matrix::new(n, m, c.clone(), transposed, level))
+            }
+            Cost::Points(x, y, d) => {
+                let (low, high) = bounding_box(x, y, *d);
+                let cost = CostOfPoints { cost: PointCost::Squared, dimension: *d, level, low, high };
+                Box::new(Replicated::new(cost, x.as_slice().into(), y.as_slice().into()))
+            }
+        };
+        let range = self.naive().cost_range();
+        let scale = Scale { epsilon: self.epsilon, precision: Precision::F64 };
+        let (a, b) = (self.a.as_slice().into(), self.b.as_slice().into());
+        let data = PassData::new(geometry, a, b, range, scale, 0.1, stored_limit, 0);
+        Box::new(Box::leak(Box::new(data)).with(&Solo))
     }
 
     /// (b, a, Cᵀ) for points; (a, a) and (b, b).
@@ -183,7 +208,14 @@ impl Walk for Memory {
         self.visit(name, x)
     }
 
-    fn series(&mut self, _: &Name, _: &mut Vec<f64>) -> Result<()> {
-        unimplemented!("the methods hold no series")
+    fn series(&mut self, name: &Name, _: &mut Vec<f64>) -> Result<()> {
+        panic!("the methods hold no series, but here is {}", name.name)
+    }
+
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        if self.loading {
+            values.resize(self.items[self.at].1.len(), 0.0);
+        }
+        self.visit(name, Data::F64(values))
     }
 }
