@@ -25,6 +25,7 @@ impl Lanes for F64 {
     type Wide = F64;
     const N: usize = 8;
     const MANY_REGISTERS: bool = false;
+    const LOWEST: f64 = -1000.0;
 
     #[inline(always)]
     unsafe fn load(p: *const f64) -> Self {
@@ -94,7 +95,7 @@ impl Lanes for F64 {
     #[inline(always)]
     fn exp2(self) -> Self {
         unsafe {
-            let z = self.max(Self::splat(-1000.0));
+            let z = self.max(Self::splat(Self::LOWEST));
             let top = _mm256_set1_pd(1024.0);
             let z = F64(_mm256_min_pd(z.0, top), _mm256_min_pd(z.1, top));
             let t = z.sub(Self::splat(0.5)).add(Self::splat(MAGIC_F64));
@@ -137,6 +138,7 @@ impl Lanes for F32 {
     type Wide = F64;
     const N: usize = 16;
     const MANY_REGISTERS: bool = false;
+    const LOWEST: f64 = -120.0;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
@@ -210,7 +212,7 @@ impl Lanes for F32 {
     #[inline(always)]
     fn exp2(self) -> Self {
         unsafe {
-            let z = self.max(Self::splat(-120.0));
+            let z = self.max(Self::splat(Self::LOWEST as f32));
             let top = _mm256_set1_ps(128.0);
             let z = F32(_mm256_min_ps(z.0, top), _mm256_min_ps(z.1, top));
             let t = z.sub(Self::splat(0.5)).add(Self::splat(MAGIC_F32));

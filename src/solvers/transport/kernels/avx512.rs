@@ -20,10 +20,12 @@ const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
 impl F64 {
     #[inline(always)]
-    fn exp2_all<const R: usize>(mut z: [Self; R]) -> [Self; R] {
+    fn exp2_all<const CLAMP: bool, const R: usize>(mut z: [Self; R]) -> [Self; R] {
         let mut f = z;
         for r in 0..R {
-            z[r] = z[r].max(Self::splat(-1000.0));
+            if CLAMP {
+                z[r] = z[r].max(Self::splat(Self::LOWEST));
+            }
             f[r] = F64(unsafe { _mm512_reduce_pd::<FRACTION>(z[r].0) });
         }
         let p = exp::exp2_fraction_f64(f);
@@ -41,6 +43,7 @@ impl Lanes for F64 {
     type Wide = F64;
     const N: usize = 8;
     const MANY_REGISTERS: bool = true;
+    const LOWEST: f64 = -1000.0;
 
     #[inline(always)]
     unsafe fn load(p: *const f64) -> Self {
@@ -101,12 +104,12 @@ impl Lanes for F64 {
     }
     #[inline(always)]
     fn exp2(self) -> Self {
-        let [z] = Self::exp2_all([self]);
+        let [z] = Self::exp2_all::<true, 1>([self]);
         z
     }
     #[inline(always)]
-    fn exp2_rows(z: [Self; 4]) -> [Self; 4] {
-        Self::exp2_all(z)
+    fn exp2_rows<const CLAMP: bool>(z: [Self; 4]) -> [Self; 4] {
+        Self::exp2_all::<CLAMP, 4>(z)
     }
     #[inline(always)]
     fn split(self) -> (Self, Self) {
@@ -126,10 +129,12 @@ impl Lanes for F64 {
 
 impl F32 {
     #[inline(always)]
-    fn exp2_all<const R: usize>(mut z: [Self; R]) -> [Self; R] {
+    fn exp2_all<const CLAMP: bool, const R: usize>(mut z: [Self; R]) -> [Self; R] {
         let mut f = z;
         for r in 0..R {
-            z[r] = z[r].max(Self::splat(-120.0));
+            if CLAMP {
+                z[r] = z[r].max(Self::splat(Self::LOWEST as f32));
+            }
             f[r] = F32(unsafe { _mm512_reduce_ps::<FRACTION>(z[r].0) });
         }
         let p = exp::exp2_fraction_f32(f);
@@ -147,6 +152,7 @@ impl Lanes for F32 {
     type Wide = F64;
     const N: usize = 16;
     const MANY_REGISTERS: bool = true;
+    const LOWEST: f64 = -120.0;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
@@ -211,12 +217,12 @@ impl Lanes for F32 {
     }
     #[inline(always)]
     fn exp2(self) -> Self {
-        let [z] = Self::exp2_all([self]);
+        let [z] = Self::exp2_all::<true, 1>([self]);
         z
     }
     #[inline(always)]
-    fn exp2_rows(z: [Self; 4]) -> [Self; 4] {
-        Self::exp2_all(z)
+    fn exp2_rows<const CLAMP: bool>(z: [Self; 4]) -> [Self; 4] {
+        Self::exp2_all::<CLAMP, 4>(z)
     }
     #[inline(always)]
     fn split(self) -> (Self, Self) {

@@ -17,6 +17,8 @@ pub struct Engine<V: Lanes> {
     rows: usize,
     cols: usize,
     epsilon: f64,
+    /// Upper bound of C/ε.
+    largest: f64,
 }
 
 /// Up to four neighbouring rows; places of the block outside the range repeat a row inside it and do not count.
@@ -43,17 +45,28 @@ impl Block {
 struct Columns<E: 'static> {
     range: Range<usize>,
     centre: f64,
+    /// Least h of the tile.
+    low: f64,
     h: *const E,
 }
 
 impl<V: Lanes> Engine<V> {
-    pub fn new<C: Cost<V>>(cost: C, rows: usize, cols: usize, epsilon: f64) -> Engine<V> {
-        Engine { tiles: Box::new(On::<V, C>(cost, PhantomData)), rows, cols, epsilon }
+    /// `bound`: no cost is above it; +∞ when not known.
+    pub fn new<C: Cost<V>>(cost: C, rows: usize, cols: usize, epsilon: f64, bound: f64) -> Engine<V> {
+        Engine { tiles: Box::new(On::<V, C>(cost, PhantomData)), rows, cols, epsilon, largest: bound / epsilon }
     }
 
     fn place(&self, block: &Block, columns: &Columns<V::Elem>) -> Place<V::Elem> {
         let range = &columns.range;
-        Place { index: block.index(), start: range.start, cols: range.len(), h: columns.h }
+        Place { index: block.index(), start: range.start, cols: range.len(), unclamped: false, h: columns.h }
+    }
+
+    /// The place for exponentials with these shifts (one per row of `rows`): no clamp where none can be needed.
+    fn place_with(&self, block: &Block, of: &Columns<V::Elem>, rows: &Range<usize>, shift: &[f64]) -> Place<V::Elem> {
+        let least = block.index().into_iter().map(|i| shift[i - rows.start]).fold(f64::INFINITY, f64::min);
+        // One for rounding, and NaN compares false.
+        let unclamped = (least + of.low - self.largest) * LOG2_E > V::LOWEST + 1.0;
+        Place { unclamped, ..self.place(block, of) }
     }
 
     /// Calls `f` for every tile of columns with h scaled by log2(e)·`per`, and folded for exponentials or not.
@@ -63,11 +76,11 @@ impl<V: Lanes> Engine<V> {
         for start in (0..self.cols).step_by(COLUMN_TILE) {
             let range = start..(start + COLUMN_TILE).min(self.cols);
             let out = &mut scaled.as_mut_slice()[..range.len().next_multiple_of(2 * V::N)];
-            let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E * per, out });
+            let (centre, low) = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E * per, out });
             if fold {
                 self.tiles.fold(start, &mut scaled.as_mut_slice()[..range.len()]);
             }
-            f(&Columns { range, centre, h: scaled.as_slice().as_ptr() });
+            f(&Columns { range, centre, low, h: scaled.as_slice().as_ptr() });
         }
     }
 
@@ -136,8 +149,9 @@ impl<V: Lanes> Rows for Engine<V> {
         self.check(&rows, sums.len());
         self.for_tiles(h, 1.0, true, |columns| {
             for block in Block::of(rows.clone()) {
+                let at = self.place_with(&block, columns, &rows, shift);
                 let shift = self.shifts(&block, &rows, shift, columns.centre);
-                let tile = self.tiles.exponentials(self.place(&block, columns), shift, std::ptr::null_mut(), None);
+                let tile = self.tiles.exponentials(at, shift, std::ptr::null_mut(), None);
                 for i in block.live.clone() {
                     sums[i - rows.start] += tile[i - block.base];
                 }
@@ -259,9 +273,9 @@ impl<V: Lanes> Rows for Engine<V> {
             let range = start..(start + COLUMN_TILE).min(self.cols);
             let out = &mut scaled[start..start + range.len().next_multiple_of(2 * V::N)];
             let h_of_tile = out.as_ptr();
-            let centre = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
+            let (centre, low) = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
             self.tiles.fold(start, &mut scaled[start..range.end]);
-            tiles.push(Columns { range, centre, h: h_of_tile });
+            tiles.push(Columns { range, centre, low, h: h_of_tile });
         }
         let (buffer, into) = (buffer.as_mut_ptr(), sums.as_mut_ptr());
         let mut before: Option<[f64; ROW_BLOCK]> = None;
@@ -269,10 +283,11 @@ impl<V: Lanes> Rows for Engine<V> {
             let mut sums = [0.0; ROW_BLOCK];
             for of in &tiles {
                 let start = of.range.start;
+                let at = self.place_with(&block, of, &rows, shift);
                 let shift = self.shifts(&block, &rows, shift, of.centre);
                 let flush = before.map(|weights| Flush::new(weights, into.wrapping_add(start)));
                 let buffer = buffer.wrapping_add(ROW_BLOCK * start);
-                let part = self.tiles.exponentials(self.place(&block, of), shift, buffer, flush);
+                let part = self.tiles.exponentials(at, shift, buffer, flush);
                 for (sum, part) in sums.iter_mut().zip(part) {
                     *sum += part;
                 }
@@ -299,7 +314,7 @@ impl<V: Lanes> Rows for Engine<V> {
             for start in (0..self.cols).step_by(COLUMN_TILE) {
                 let range = start..(start + COLUMN_TILE).min(self.cols);
                 let cols = range.len();
-                let at = self.place(&block, &Columns { range, centre: 0.0, h: std::ptr::null() });
+                let at = self.place(&block, &Columns { range, centre: 0.0, low: 0.0, h: std::ptr::null() });
                 self.tiles.costs(at, buffer.as_mut_slice().as_mut_ptr());
                 let [q, ..] = V::Isa::enter(Moments::<V> { buffer: buffer.as_slice().as_ptr(), cols });
                 let unit = self.epsilon / LOG2_E;

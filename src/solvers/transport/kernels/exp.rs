@@ -133,7 +133,7 @@ impl<V: Lanes> Op for Exp2<'_, V> {
                 for r in 0..4 {
                     z[r] = V::load(x.as_ptr().add(r * V::N));
                 }
-                let e = V::exp2_rows(z);
+                let e = V::exp2_rows::<true>(z);
                 for r in 0..4 {
                     e[r].store(out.as_mut_ptr().add(r * V::N));
                 }
@@ -173,8 +173,8 @@ pub fn exp(x: f64) -> f64 {
         return f64::INFINITY;
     }
     // x = k ln 2 + r with ln 2 in two parts, the first of 33 bits: k·LN2_HIGH is exact.
-    const LN2_HIGH: f64 = 0.693147180369123816490;
-    const LN2_LOW: f64 = 1.90821492927058770002e-10;
+    const LN2_HIGH: f64 = 0.6931471803691238;
+    const LN2_LOW: f64 = 1.9082149292705877e-10;
     let k = (x * std::f64::consts::LOG2_E).round();
     let r = (x - k * LN2_HIGH) - k * LN2_LOW;
     exp2_scaled(r * std::f64::consts::LOG2_E, k)

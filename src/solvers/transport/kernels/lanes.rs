@@ -81,10 +81,11 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// 2^max(x, lowest) with lowest = −1000 (f64) or −120 (f32): subnormal results would be 20 times slower.
     /// +∞ on overflow; the lowest for NaN.
     fn exp2(self) -> Self;
-    /// `exp2` of four vectors. Where registers allow, step by step for all four: chains that run side by side keep the
-    /// processor's queues short (measured: a quarter faster).
+    /// Lowest exponent: results below would be subnormal.
+    const LOWEST: f64;
+    /// `exp2` of four vectors; without `CLAMP` all exponents must be above `LOWEST` (else the result is slow). Where registers allow, step by step for all four, so that their chains run side by side.
     #[inline(always)]
-    fn exp2_rows(mut z: [Self; 4]) -> [Self; 4] {
+    fn exp2_rows<const CLAMP: bool>(mut z: [Self; 4]) -> [Self; 4] {
         for z in &mut z {
             *z = z.exp2();
         }
@@ -170,6 +171,7 @@ macro_rules! portable {
             type Wide = PortableF64;
             const N: usize = $n;
             const MANY_REGISTERS: bool = false;
+            const LOWEST: f64 = $lowest;
 
             #[inline(always)]
             unsafe fn load(p: *const $float) -> Self {
@@ -235,7 +237,9 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn exp2(self) -> Self {
-                let z = self.max(Self::splat($lowest)).map(|x| if x < $bias + 1.0 { x } else { $bias + 1.0 });
+                let z = self
+                    .max(Self::splat(Self::LOWEST as $float))
+                    .map(|x| if x < $bias + 1.0 { x } else { $bias + 1.0 });
                 let t = z.map(|x| (x - 0.5) + Self::MAGIC);
                 let [p]: [Self; 1] = $exp2([z.zip(t, |x, t| x - (t - Self::MAGIC))]);
                 // 2^(k−1), as 2^k may be out of range; twice p makes up for it.

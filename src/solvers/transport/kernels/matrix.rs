@@ -33,11 +33,13 @@ pub fn matrix(
 
 fn at<I: Isa>(matrix: Arc<[f64]>, rows: usize, cols: usize, epsilon: f64, precision: Precision) -> Box<dyn Rows> {
     let scale = std::f64::consts::LOG2_E / epsilon;
+    // Not worth a pass over the matrix.
+    let bound = f64::INFINITY;
     match precision {
-        Precision::F64 => Box::new(Engine::<I::F64>::new(Dense { matrix, cols, scale }, rows, cols, epsilon)),
+        Precision::F64 => Box::new(Engine::<I::F64>::new(Dense { matrix, cols, scale }, rows, cols, epsilon, bound)),
         Precision::F32 => {
             let scale = f32::from_f64(scale);
-            Box::new(Engine::<I::F32>::new(Dense { matrix, cols, scale }, rows, cols, epsilon))
+            Box::new(Engine::<I::F32>::new(Dense { matrix, cols, scale }, rows, cols, epsilon, bound))
         }
     }
 }

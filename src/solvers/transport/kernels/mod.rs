@@ -8,6 +8,9 @@
 //! Inside, everything is in base 2: z·log2(e) = h'_j + s'_i − q_ij. `lanes` and its levels hold the vectors, `exp` the
 //! exponential, `cost` the costs, `tiles` the inner loops, `engine` the passes, `stored` the stored Gibbs kernel.
 
+// Rows and lanes are counted, over several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

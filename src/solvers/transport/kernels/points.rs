@@ -26,7 +26,7 @@ pub enum PointCost {
     Euclidean,
     /// |x − y|^p, p > 0.
     Power(f64),
-    /// 1 − x·y/(|x||y|), evaluated as ½|x/|x| − y/|y||². A point at 0 counts as orthogonal to none: distance as of 0.
+    /// 1 − x·y/(|x||y|), evaluated as ½|x/|x| − y/|y||². A point at 0 stays there: cost ½ to every other.
     Cosine,
 }
 
@@ -91,7 +91,7 @@ impl PointCloud {
     /// The same with a box [low, high] that holds all points: where x and y are blocks of larger clouds (the ring
     /// layout), all blocks must be given the one box for sums over blocks to have the same bits as over the whole.
     pub fn within(cost: PointCost, x: Arc<[f64]>, y: Arc<[f64]>, d: usize, low: &[f64], high: &[f64]) -> PointCloud {
-        assert!(d > 0 && x.len() % d == 0 && y.len() % d == 0 && low.len() == d && high.len() == d);
+        assert!(d > 0 && x.len().is_multiple_of(d) && y.len().is_multiple_of(d) && low.len() == d && high.len() == d);
         let (n, m) = (x.len() / d, y.len() / d);
         let middle = |(l, h): (&f64, &f64)| if l <= h { l + 0.5 * (h - l) } else { 0.0 };
         let origin = if cost == PointCost::Cosine { vec![0.0; d] } else { low.iter().zip(high).map(middle).collect() };
@@ -232,7 +232,7 @@ impl PointCloud {
 
     fn engine<V: Lanes, C: Cost<V>>(&self, cost: C, epsilon: f64, transposed: bool) -> Box<dyn Rows> {
         let (rows, cols) = if transposed { (self.m, self.n) } else { (self.n, self.m) };
-        Box::new(Engine::<V>::new(cost, rows, cols, epsilon))
+        Box::new(Engine::<V>::new(cost, rows, cols, epsilon, self.cost_bound()))
     }
 
     fn clouds<E: Element>(&self, scale: f64, norms: bool) -> (Arc<Cloud<E>>, Arc<Cloud<E>>) {

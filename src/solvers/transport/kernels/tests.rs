@@ -1,5 +1,7 @@
 //! Fast kernels against slow, obvious twins; bits over cuts.
 
+#![allow(clippy::single_range_in_vec_init)]
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -45,6 +45,8 @@ pub struct Place<E> {
     pub start: usize,
     /// Columns of the tile.
     pub cols: usize,
+    /// No exponent falls below the clamp, which is then left out: the bits are the same.
+    pub unclamped: bool,
     /// Scaled h of the tile: `cols` values, then −∞ up to a multiple of two vectors.
     pub h: *const E,
 }
@@ -84,15 +86,22 @@ impl<V: Lanes, C: Cost<V>> Tiles<V::Elem> for On<V, C> {
     ) -> [f64; ROW_BLOCK] {
         let cost = &self.0;
         let shift = cost.fold_rows(at.index, shift);
-        match flush {
-            Some(flush) => V::Isa::enter(Exponentials::<V, C, true, true> { cost, at, shift, buffer, flush }),
-            None => {
-                let flush = Flush::none(V::Elem::default());
-                if buffer.is_null() {
-                    V::Isa::enter(Exponentials::<V, C, false, false> { cost, at, shift, buffer, flush })
-                } else {
-                    V::Isa::enter(Exponentials::<V, C, true, false> { cost, at, shift, buffer, flush })
-                }
+        let to = flush.unwrap_or(Flush::none(V::Elem::default()));
+        match (buffer.is_null(), flush.is_some(), at.unclamped) {
+            (_, true, false) => {
+                V::Isa::enter(Exponentials::<V, C, true, true, true> { cost, at, shift, buffer, flush: to })
+            }
+            (_, true, true) => {
+                V::Isa::enter(Exponentials::<V, C, true, true, false> { cost, at, shift, buffer, flush: to })
+            }
+            (true, _, false) => {
+                V::Isa::enter(Exponentials::<V, C, false, false, true> { cost, at, shift, buffer, flush: to })
+            }
+            (true, _, true) => {
+                V::Isa::enter(Exponentials::<V, C, false, false, false> { cost, at, shift, buffer, flush: to })
+            }
+            (false, false, _) => {
+                V::Isa::enter(Exponentials::<V, C, true, false, true> { cost, at, shift, buffer, flush: to })
             }
         }
     }
@@ -132,7 +141,7 @@ impl<E: Element> Flush<E> {
     pub fn new(weights: [f64; ROW_BLOCK], columns: *mut f64) -> Flush<E> {
         let largest = weights.into_iter().fold(0.0, f64::max);
         let mut scale = 1.0;
-        if size_of::<E>() == 4 && largest >= f64::MIN_POSITIVE && largest < f64::INFINITY {
+        if size_of::<E>() == 4 && (f64::MIN_POSITIVE..f64::INFINITY).contains(&largest) {
             scale = f64::from_bits(largest.to_bits() & (0x7ff << 52));
         }
         Flush { weights: weights.map(|w| E::from_f64(w / scale)), scale, columns }
@@ -183,7 +192,7 @@ impl<E: Element> Flush<E> {
 
 /// Σ_j 2^(h_j + shift_r − q_rj) of the tile for four rows, with `STORE` into `buffer`; with `FLUSH` the former content
 /// of `buffer` is added to the columns on the way, so that everything is read and written once per four rows.
-struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool> {
+struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool, const CLAMP: bool> {
     cost: &'a C,
     at: Place<V::Elem>,
     shift: [V::Elem; ROW_BLOCK],
@@ -192,7 +201,9 @@ struct Exponentials<'a, V: Lanes, C, const STORE: bool, const FLUSH: bool> {
     flush: Flush<V::Elem>,
 }
 
-impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_, V, C, STORE, FLUSH> {
+impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool, const CLAMP: bool>
+    Exponentials<'_, V, C, STORE, FLUSH, CLAMP>
+{
     /// h_j + shift_r of vector v.
     #[inline(always)]
     unsafe fn start(&self, v: usize, shift: &[V; ROW_BLOCK]) -> [V; ROW_BLOCK] {
@@ -212,7 +223,7 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_
     unsafe fn step(&self, z: [V; ROW_BLOCK], v: usize, n: usize, sums: &mut [V; ROW_BLOCK]) {
         let place = self.buffer.wrapping_add(ROW_BLOCK * V::N * v);
         let mut before = z;
-        let mut e = V::exp2_rows(z);
+        let mut e = V::exp2_rows::<CLAMP>(z);
         for r in 0..ROW_BLOCK {
             if n < V::N {
                 e[r] = e[r].first(n);
@@ -233,7 +244,9 @@ impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Exponentials<'_
     }
 }
 
-impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool> Op for Exponentials<'_, V, C, STORE, FLUSH> {
+impl<V: Lanes, C: Cost<V>, const STORE: bool, const FLUSH: bool, const CLAMP: bool> Op
+    for Exponentials<'_, V, C, STORE, FLUSH, CLAMP>
+{
     type Out = [f64; ROW_BLOCK];
 
     #[inline(always)]
@@ -324,7 +337,7 @@ impl<V: Lanes, C: Cost<V>> Op for Maximum<'_, V, C> {
     #[inline(always)]
     fn run(self) -> [f64; ROW_BLOCK] {
         let cost = self.cost;
-        let Place { index, start, cols, h } = self.at;
+        let Place { index, start, cols, h, .. } = self.at;
         let first = start / V::N;
         let rows = cost.rows(index);
         let mut most = [V::splat(V::Elem::NEG_INFINITY); ROW_BLOCK];
@@ -454,8 +467,8 @@ impl<V: Lanes> Op for Moments<V> {
     }
 }
 
-/// Scales a tile of h: out_j = (h_j − c)·factor, then −∞ up to `out.len()`. Returns c, the middle of the finite values:
-/// what is left is small where it matters, which f32 needs.
+/// Scales a tile of h: out_j = (h_j − c)·factor, then −∞ up to `out.len()`. Returns c, the middle of the finite values
+/// (what is left is small where it matters, which f32 needs), and the least h.
 pub struct Scale<'a, E> {
     pub h: &'a [f64],
     pub factor: f64,
@@ -463,10 +476,10 @@ pub struct Scale<'a, E> {
 }
 
 impl<E: Element> Op for Scale<'_, E> {
-    type Out = f64;
+    type Out = (f64, f64);
 
     #[inline(always)]
-    fn run(self) -> f64 {
+    fn run(self) -> (f64, f64) {
         let (mut low, mut high) = ([f64::INFINITY; 8], [f64::NEG_INFINITY; 8]);
         let eights = self.h.chunks_exact(8);
         let mut rest = [f64::NEG_INFINITY; 8];
@@ -488,6 +501,7 @@ impl<E: Element> Op for Scale<'_, E> {
             *o = E::from_f64((h - centre) * self.factor);
         }
         padding.fill(E::NEG_INFINITY);
-        centre
+        let finite = !self.h.contains(&f64::NEG_INFINITY);
+        (centre, if finite { low } else { f64::NEG_INFINITY })
     }
 }
