@@ -41,6 +41,8 @@ pub struct PassData {
     /// Sweeps since ε or the precision changed.
     sweeps: f64,
     entries: f64,
+    /// Largest |potential|/ε that a pass has met at this ε.
+    largest_potential: f64,
     /// Which of [`STATE_NAMES`] this is.
     problem: usize,
 }
@@ -71,6 +73,7 @@ impl PassData {
             stored: None,
             sweeps: 0.0,
             entries: 0.0,
+            largest_potential: 0.0,
             problem,
         }
     }
@@ -119,7 +122,7 @@ macro_rules! state_names {
             counters: Name {
                 name: concat!($prefix, "pass_counters"),
                 units: "1",
-                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, sweeps at this epsilon",
+                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, sweeps and largest potential at this epsilon",
                 axes: &["pass_counter"],
             },
             absorbed_psi: Name {
@@ -175,6 +178,11 @@ impl TeamPasses<'_> {
             Side::Target => (m, n),
             Side::TargetTarget => (m, m),
         }
+    }
+
+    /// Remembers how large exponents get, for the rounding bound.
+    fn meet(&mut self, potential: &[f64]) {
+        self.data.largest_potential = potential.iter().fold(self.data.largest_potential, |m, x| m.max(x.abs()));
     }
 
     fn count(&mut self, side: Side) {
@@ -241,6 +249,8 @@ impl TeamPasses<'_> {
         kernel: impl Fn(&dyn Rows, Range<usize>, &[f64], &[f64], Range<usize>, &mut [f64]) + Sync,
     ) -> Result<()> {
         self.count(side);
+        self.meet(own);
+        self.meet(other);
         let data = &mut *self.data;
         let (own_weight, other_weight) = match side {
             Side::Source => (&data.a, &data.b),
@@ -316,6 +326,7 @@ impl Passes for TeamPasses<'_> {
             self.data.last_x.clear();
             self.data.stored = None;
             self.data.sweeps = 0.0;
+            self.data.largest_potential = 0.0;
         }
     }
 
@@ -337,6 +348,8 @@ impl Passes for TeamPasses<'_> {
 
     fn soft_rows(&mut self, phi: &[f64], out: &mut [f64]) -> Result<()> {
         self.soft_min(Side::Source, phi, out)?;
+        self.meet(phi);
+        self.meet(out);
         self.data.last_psi.clear();
         self.data.last_psi.extend_from_slice(out);
         Ok(())
@@ -344,6 +357,8 @@ impl Passes for TeamPasses<'_> {
 
     fn soft_cols(&mut self, psi: &[f64], out: &mut [f64]) -> Result<()> {
         self.soft_min(Side::Target, psi, out)?;
+        self.meet(psi);
+        self.meet(out);
         self.data.last_x.clear();
         self.data.last_x.extend_from_slice(out);
         Ok(())
@@ -468,9 +483,8 @@ impl Passes for TeamPasses<'_> {
         let data = &*self.data;
         let (n, m) = (data.geometry.n(), data.geometry.m());
         let cost = data.cost_range.0.abs().max(data.cost_range.1.abs()) / data.scale.epsilon;
-        let largest = |v: &[f64]| v.iter().fold(cost, |m, x| m.max(x.abs()));
         let weight = data.a.iter().chain(data.b.iter()).fold(0.0f64, |m, w| m.max(ln(*w).abs()));
-        let potential = largest(&data.last_psi).max(largest(&data.last_x)) + weight;
+        let potential = data.largest_potential + weight;
         kernels::rounding::row_sum_error(n.max(m), data.geometry.dimension().max(1), potential, potential, cost)
     }
 
@@ -481,13 +495,14 @@ impl Passes for TeamPasses<'_> {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let data = &mut *self.data;
         let precision = if data.scale.precision == Precision::F32 { 1.0 } else { 0.0 };
-        let mut counters = [data.scale.epsilon, precision, data.entries, data.sweeps];
+        let mut counters = [data.scale.epsilon, precision, data.entries, data.sweeps, data.largest_potential];
         let names = &STATE_NAMES[data.problem];
         walk.scalar(&names.counters, (&mut counters[..]).into())?;
         data.scale.epsilon = counters[0];
         data.scale.precision = if counters[1] == 1.0 { Precision::F32 } else { Precision::F64 };
         data.entries = counters[2];
         data.sweeps = counters[3];
+        data.largest_potential = counters[4];
         walk.replicated(&names.last_psi, &mut data.last_psi)?;
         walk.replicated(&names.last_x, &mut data.last_x)?;
         Stored::state(&mut data.stored, names, walk)
