@@ -63,7 +63,8 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         None => claim(options, team, Claim::Now)?.expect("a claim made now is made"),
     };
     let log = open_log(options, team)?;
-    let provenance = provenance(input, team);
+    let mut provenance = provenance(input, team);
+    provenance.extend(solver.provenance().into_iter().map(|(k, v)| (k.to_string(), v)));
     let mut run = Run {
         input,
         entry,
@@ -348,7 +349,7 @@ impl Run<'_> {
         if checkpoint.header("seed").is_some_and(|s| s != self.input.run.seed.to_string()) {
             return differs("[run] seed");
         }
-        for key in ["kernels", "processor"] {
+        for key in ["kernels", "kernel_level"] {
             let was = checkpoint.header(&format!("provenance/{key}"));
             let is = self.provenance.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
             if was.is_some() && was != is {
@@ -439,6 +440,9 @@ impl Run<'_> {
         }
         for (key, value) in &self.provenance {
             self.log.line(&format!("{key}: {value}"));
+        }
+        for note in self.solver.notes() {
+            self.log.line(&format!("note: {note}"));
         }
         self.log.line(&format!("built in {:.3} s; input as run:\n{}", self.timings.build, self.input.text.trim_end()));
     }

@@ -61,6 +61,10 @@ pub trait Solver {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+    /// What equal runs may differ in, such as the kernel level that the ranks agreed on: `/provenance`.
+    fn provenance(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
     /// Headline numbers, determined by the walked state and results.
     fn report(&self) -> Vec<Number>;
     /// Work done so far in the solver's own unit, for the achieved rate: (amount, unit), e.g. (1e9, "entries").

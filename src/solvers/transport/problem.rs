@@ -63,7 +63,7 @@ pub enum MeasureInput {
         /// Dataset inside an HDF5 or .npz file.
         #[serde(default)]
         dataset: Option<String>,
-        /// File of n weights; "same" as `file` when absent and weights_dataset is given. Uniform when both are absent.
+        /// File of n weights; the points' own file when only weights_dataset is given; uniform when both are absent.
         #[serde(default)]
         weights: Option<PathBuf>,
         /// Dataset of the weights inside an HDF5 or .npz file.
@@ -246,9 +246,9 @@ pub enum EpsilonUnit {
     /// epsilon is in units of the cost.
     #[default]
     Absolute,
-    /// epsilon × mean of the cost under a ⊗ b.
+    /// epsilon × mean of all entries of the cost (unweighted, as OTT does).
     Mean,
-    /// epsilon × standard deviation of the cost under a ⊗ b.
+    /// epsilon × standard deviation of all entries of the cost (unweighted, as OTT does).
     StandardDeviation,
 }
 
@@ -303,7 +303,8 @@ pub struct MethodInput {
     /// Bandwidth of the Laplace kernel of the `semidual_rkhs` methods, in units of the points.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub bandwidth: Option<f64>,
-    /// Store the Gibbs kernel when it fits into this many MiB per rank and cannot under- or overflow (0: never).
+    /// Store the Gibbs kernel when the whole of it takes at most this many MiB over all ranks and it can neither under-
+    /// nor overflow (0: never). Over all ranks, so that the choice, and the bits, do not depend on their number.
     pub stored_kernel_mib: u64,
     /// How points are laid out over ranks.
     pub layout: Layout,
@@ -403,4 +404,14 @@ pub enum Layout {
     Replicated,
     /// Points stay with their owners and travel in blocks (L3).
     Ring,
+}
+
+impl Layout {
+    pub fn word(self) -> &'static str {
+        match self {
+            Layout::Auto => "auto",
+            Layout::Replicated => "replicated",
+            Layout::Ring => "ring",
+        }
+    }
 }

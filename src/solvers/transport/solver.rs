@@ -37,6 +37,7 @@ pub struct Transport {
     /// Potentials of atoms without mass, by one more pass.
     extensions: (Option<Backend>, Option<Backend>),
     level: Level,
+    layout: &'static str,
     rank: usize,
     steps: u64,
     done: Option<Done>,
@@ -187,6 +188,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         work,
         extensions,
         level,
+        layout: if grid { "grid" } else { layout.word() },
         rank: team.rank(),
         steps: 0,
         done: None,
@@ -471,9 +473,11 @@ impl Solver for Transport {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = self.notes.clone();
-        notes.push(format!("kernels: {}", self.level.name()));
-        notes
+        self.notes.clone()
+    }
+
+    fn provenance(&self) -> Vec<(&'static str, String)> {
+        vec![("kernel_level", self.level.name().into()), ("layout", self.layout.into())]
     }
 
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {

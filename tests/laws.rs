@@ -1,0 +1,86 @@
+//! The house keeps its arrows: a test that reads what each file names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// (path from src/, program text without comments) of every file.
+fn all() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files: Vec<(String, String)> = sources(&root)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+            let text = fs::read_to_string(&path).unwrap();
+            // What tests name is their own business.
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            (name, lines.collect::<Vec<_>>().join("\n"))
+        })
+        .collect();
+    assert!(files.len() > 60, "only {} files found", files.len());
+    files
+}
+
+/// Files that are not among `allowed` (paths or folders) and hold one of `words`.
+fn offenders(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    all()
+        .into_iter()
+        .filter(|(name, _)| !allowed.iter().any(|a| name == a || name.starts_with(&format!("{a}/"))))
+        .filter_map(|(name, text)| words.iter().find(|w| text.contains(**w)).map(|w| format!("{name} names {w}")))
+        .collect()
+}
+
+#[test]
+fn only_team_mpi_names_the_mpi_crate() {
+    let none: Vec<String> = Vec::new();
+    assert_eq!(offenders(&["use mpi::", "use ::mpi", "mpi::ffi", "ffi::MPI_"], &["team/mpi.rs"]), none);
+}
+
+#[test]
+fn only_io_names_hdf5() {
+    assert_eq!(offenders(&["hdf5::", "hdf5_sys::", "use hdf5"], &["io", "build_info.rs"]), Vec::<String>::new());
+}
+
+#[test]
+fn mathematics_names_no_ranks_files_or_observers() {
+    let door = [
+        "backend",
+        "check",
+        "distributed",
+        "geometry",
+        "measures",
+        "plot",
+        "results",
+        "setup",
+        "solver",
+        "sweep",
+        "mod",
+    ];
+    let door: Vec<String> = door.iter().map(|f| format!("solvers/transport/{f}.rs")).collect();
+    let words = ["crate::team", "crate::io", "crate::observe", "crate::input", "std::time", "std::fs"];
+    let found: Vec<String> = offenders(&words, &[])
+        .into_iter()
+        .filter(|o| o.starts_with("math/") || o.starts_with("solvers/transport/"))
+        .filter(|o| !door.iter().any(|d| o.starts_with(d.as_str())))
+        .collect();
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn the_loop_and_the_observers_know_no_solver_by_name() {
+    let found: Vec<String> = offenders(&["solvers::transport", "transport::"], &["solvers"]).into_iter().collect();
+    assert_eq!(found, Vec::<String>::new());
+}
