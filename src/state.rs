@@ -74,4 +74,6 @@ pub trait Walk {
     fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()>;
     /// A list that every rank holds whole, such as the potentials of transport; loading sets its length.
     fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()>;
+    /// The same in single precision, for long histories.
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()>;
 }

@@ -196,6 +196,23 @@ impl Load<'_> {
     }
 }
 
+impl Load<'_> {
+    /// A list of any length, whole on every rank.
+    fn list<T: bytemuck::Pod>(&mut self, name: &Name, kind: Kind, values: &mut Vec<T>) -> Result<()> {
+        let read = self.dataset(name).and_then(|(dataset, stored)| {
+            let shape = dataset.shape();
+            if stored != kind || shape.len() != 1 {
+                return Err(format!("has {stored:?} values of shape {shape:?}, expected a list of {kind:?}"));
+            }
+            values.clear();
+            values.resize(shape[0], T::zeroed());
+            let bytes = bytemuck::cast_slice_mut(values);
+            if shape[0] == 0 { Ok(()) } else { h5::read(&dataset, kind, &[0], &shape, bytes) }
+        });
+        self.agree(name, read)
+    }
+}
+
 impl Sections for Load<'_> {
     fn section(&mut self, group: &str) -> &mut dyn Walk {
         self.group = group.into();
@@ -227,20 +244,14 @@ impl Walk for Load<'_> {
     }
 
     fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
-        let read = self.dataset(name).and_then(|(dataset, stored)| {
-            let shape = dataset.shape();
-            if stored != Kind::F64 || shape.len() != 1 {
-                return Err(format!("has {stored:?} values of shape {shape:?}, expected a list of F64"));
-            }
-            values.clear();
-            values.resize(shape[0], 0.0);
-            let bytes = bytemuck::cast_slice_mut(values);
-            if shape[0] == 0 { Ok(()) } else { h5::read(&dataset, Kind::F64, &[0], &shape, bytes) }
-        });
-        self.agree(name, read)
+        self.list(name, Kind::F64, values)
     }
 
     fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
-        self.series(name, values)
+        self.list(name, Kind::F64, values)
+    }
+
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()> {
+        self.list(name, Kind::F32, values)
     }
 }

@@ -175,6 +175,10 @@ impl Walk for Measure {
     fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
         self.push(name, Kind::F64, vec![values.len()], None, false)
     }
+
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()> {
+        self.push(name, Kind::F32, vec![values.len()], None, false)
+    }
 }
 
 /// An upper bound on the size of the file in bytes, metadata included.

@@ -341,6 +341,12 @@ impl Walk for Save<'_> {
         let global = [values.len()];
         self.block(name, &global, &Hyperslab::rows(mine.clone(), &[]), Data::F64(&mut values[mine]))
     }
+
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()> {
+        let mine = self.team.split(values.len()).mine();
+        let global = [values.len()];
+        self.block(name, &global, &Hyperslab::rows(mine.clone(), &[]), Data::F32(&mut values[mine]))
+    }
 }
 
 /// Whether a block is what the dataset expects and lies inside it.

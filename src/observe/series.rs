@@ -57,6 +57,9 @@ mod tests {
         fn replicated(&mut self, _: &Name, _: &mut Vec<f64>) -> Result<()> {
             panic!("a series holds no state")
         }
+        fn replicated_f32(&mut self, _: &Name, _: &mut Vec<f32>) -> Result<()> {
+            panic!("a series holds no replicated lists")
+        }
         fn series(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
             self.0.push((name.name.to_string(), values.clone()));
             Ok(())

@@ -80,6 +80,10 @@ impl Walk for Save<'_> {
     fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
         self.scalar(name, Data::F64(values))
     }
+
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()> {
+        self.scalar(name, Data::F32(values))
+    }
 }
 
 impl Walk for Load<'_> {
@@ -102,6 +106,11 @@ impl Walk for Load<'_> {
 
     fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
         self.series(name, values)
+    }
+
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()> {
+        *values = self.0[name.name].1.iter().map(|b| f32::from_bits(*b as u32)).collect();
+        Ok(())
     }
 }
 

@@ -218,4 +218,11 @@ impl Walk for Memory {
         }
         self.visit(name, Data::F64(values))
     }
+
+    fn replicated_f32(&mut self, name: &Name, values: &mut Vec<f32>) -> Result<()> {
+        if self.loading {
+            values.resize(self.items[self.at].1.len(), 0.0);
+        }
+        self.visit(name, Data::F32(values))
+    }
 }

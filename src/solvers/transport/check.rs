@@ -3,6 +3,7 @@
 use super::geometry::Ring;
 use super::kernels::{COLUMN_TILE, LARGEST_DIFFERENCE_DIMENSION, Level, PointCloud, PointCost, Scratch};
 use super::measures::{self, Outline};
+use super::methods::accelerated;
 use super::passes::Precision;
 use super::problem::{CostInput, Layout, MethodInput, MethodName, PrecisionInput, ProblemInput, Quantity};
 use super::setup;
@@ -12,19 +13,20 @@ use crate::input::Input;
 use crate::solvers::Estimate;
 use crate::team::machine;
 
-/// Whole vectors that a method holds, beside the shifts and temporaries of the passes: (of length n, of length m).
-fn method_vectors(method: &MethodInput) -> (u64, u64) {
-    match method.name {
-        MethodName::Anderson => (2, 5 + 2 * method.memory as u64),
-        MethodName::Newton => (4, 12),
-        _ => (2, 5),
-    }
+/// Bytes of the history that an accelerated method keeps: differences in f32, the last point in f64.
+fn history_bytes(method: &MethodInput, m: u64) -> u64 {
+    let window = match method.name {
+        MethodName::Anderson => method.memory,
+        MethodName::Accelerated | MethodName::Newton => accelerated::window(m as usize),
+        _ => return 0,
+    };
+    8 * m * window as u64 + 16 * m
 }
 
-/// Vectors of the passes: shifts (kept), and the terms, sums and gathered copy of a pass under way.
-const PASS_VECTORS: u64 = 4;
-/// Weights.
-const WEIGHT_VECTORS: u64 = 1;
+/// Vectors of length n + m that live during the steps: two evaluations of a method, shifts, and a pass under way.
+const STEP_VECTORS: f64 = 7.5;
+/// Vectors of length n + m that certificates, results and output add at the end, counted from measured peaks.
+const END_VECTORS: f64 = 14.5;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
@@ -80,10 +82,11 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
             copies * scaled,
         );
     }
-    let (vn, vm) = method_vectors(&method);
-    item("weights", 8 * WEIGHT_VECTORS * (size.n + size.m));
-    item("potentials of the method", copies * 8 * (vn * size.n + vm * size.m));
-    item("shifts and buffers of a pass", copies * 8 * PASS_VECTORS * (size.n + size.m));
+    let vectors = |count: f64| (count * 8.0 * (size.n + size.m) as f64) as u64;
+    item("weights", vectors(1.0));
+    item("potentials and buffers of the steps", copies * vectors(STEP_VECTORS));
+    item("history of the method", history_bytes(&method, size.m));
+    item("certificates, results and output at the end", copies * vectors(END_VECTORS));
     if sweeps {
         item("block partials of the one-sweep iteration", sweep::partial_bytes(source.n, target.n, threads, ranks));
         let precision = if method.precision == PrecisionInput::F64 { Precision::F64 } else { Precision::F32 };
@@ -106,9 +109,9 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         let entries = size.n as f64 * size.m as f64 * if sweeps { 1.0 } else { 2.0 } / (ranks * threads) as f64;
         estimate.seconds_per_step = Some(copies as f64 * entries * seconds_per_entry(&problem, source.dimension));
     }
-    let vectors = 8 * (2 * (size.n + size.m) + size.d * (size.n + size.m));
-    estimate.output_bytes = vectors + copies * 8 * (vn * size.n + vm * size.m + 2 * (size.n + size.m)) + (1 << 16);
-    estimate.checkpoint_bytes = copies * 8 * (vn * size.n + vm * size.m + 2 * (size.n + size.m)) + (1 << 16);
+    let state = copies * vectors(5.0) + history_bytes(&method, size.m) + (1 << 16);
+    estimate.output_bytes = state + vectors(2.0) + 8 * size.d * (size.n + size.m);
+    estimate.checkpoint_bytes = state;
     Ok(estimate)
 }
 

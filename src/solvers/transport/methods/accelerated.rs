@@ -24,8 +24,13 @@ const WINDOW: usize = 20;
 /// Memory of the differences, 8 bytes per point and difference.
 const WINDOW_BYTES: usize = 64 << 20;
 
+/// Steps of the window for m targets, within [`WINDOW_BYTES`].
+pub fn window(m: usize) -> usize {
+    WINDOW.min(WINDOW_BYTES / (8 * m.max(1)))
+}
+
 pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
-    let window = WINDOW.min(WINDOW_BYTES / (8 * m.max(1)));
+    let window = window(m);
     Box::new(Accelerated::new(n, m, if window < 2 { 0 } else { window }))
 }
 

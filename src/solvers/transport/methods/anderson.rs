@@ -186,11 +186,8 @@ impl History {
     }
 
     pub fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        for (name, data) in [(&HISTORY_X, &mut self.dx), (&HISTORY_R, &mut self.dr)] {
-            let mut wide: Vec<f64> = data.iter().map(|v| f64::from(*v)).collect();
-            whole(walk, name, &mut wide)?;
-            *data = wide.iter().map(|v| *v as f32).collect();
-        }
+        walk.replicated_f32(&HISTORY_X, &mut self.dx)?;
+        walk.replicated_f32(&HISTORY_R, &mut self.dr)?;
         whole(walk, &LAST_X, &mut self.x)?;
         whole(walk, &LAST_R, &mut self.r)?;
         whole(walk, &GRAM, &mut self.gram)?;

@@ -4,7 +4,7 @@
 //! as a rule one `row_then_col`, and an error leaves the method as it was: passes write into a trial point that is
 //! swapped in only after the last of them succeeded.
 
-mod accelerated;
+pub mod accelerated;
 mod anderson;
 mod newton;
 mod overrelaxed;
