@@ -40,7 +40,7 @@ def start(folder, name, cores, threads, ranks):
     out = folder / name
     run = [str(args.binary), "run", str(folder / "scaling.toml"), "--output", str(out), "--force", "--quiet"]
     if ranks > 1:
-        run = ["mpirun", "--bind-to", "none", "-n", str(ranks), *run]
+        run = ["mpirun", "--bind-to", "core", "-n", str(ranks), *run]
     environment = dict(os.environ, RAYON_NUM_THREADS=str(threads))
     return out, subprocess.Popen(["taskset", "-c", cores, *run], env=environment, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL)

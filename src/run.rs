@@ -80,6 +80,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         provenance,
         saved_at: None,
         work_before: 0.0,
+        stepped: (0.0, 0.0),
         walltime,
     };
     let ended = run.go_to_the_end();
@@ -182,6 +183,8 @@ struct Run<'r> {
     saved_at: Option<u64>,
     /// `work()` of the steps of earlier processes.
     work_before: f64,
+    /// `work()` and seconds of this process's steps, once they are over.
+    stepped: (f64, f64),
     walltime: Option<f64>,
 }
 
@@ -367,6 +370,7 @@ impl Run<'_> {
 
     /// Certificates and derived results; a second signal gives them up.
     fn finish(&mut self) -> Result<bool> {
+        self.stepped = (self.solver.work().0 - self.work_before, self.timings.compute + self.timings.communication);
         let finished = self.work(|solver, _, team| solver.finish(team));
         match team_of(self.team).agree(finished) {
             Ok(()) => Ok(true),
@@ -410,7 +414,8 @@ impl Run<'_> {
         let extras = team_of(self.team).agree(extras)?;
         self.timings.io += start.elapsed().as_secs_f64();
         self.timings.total = interrupt::start().elapsed().as_secs_f64();
-        let (work, unit) = self.solver.work();
+        let (_, unit) = self.solver.work();
+        let (work, step_seconds) = self.stepped;
         let report = Report {
             solver: self.entry.name,
             input: self.input.path.display().to_string(),
@@ -419,9 +424,10 @@ impl Run<'_> {
             resumed_from: self.resumed_from,
             numbers: if finished { self.solver.report() } else { Vec::new() },
             timings: over_ranks(self.team, self.timings, self.team.sent()),
-            work: work - self.work_before,
+            work,
             unit,
-            step_seconds: self.timings.compute + self.timings.communication,
+            step_seconds,
+            finish_seconds: self.timings.compute + self.timings.communication - step_seconds,
             ranks: self.team.size(),
             threads: rayon::current_num_threads(),
             hosts: machine::hosts(self.team),

@@ -101,7 +101,8 @@ def ours(task, folder):
     if result.returncode != 0:
         return {"failed": f"exit {result.returncode}: {result.stderr.strip()[-300:]}"}
     report = json.loads((out / "report.json").read_text())
-    # Building (reading, kernels) and all steps (ε-scaling included); certificates are extra and not a peer's.
+    # Building (reading, kernels) and all steps (ε-scaling and the final check in f64 included). The certificates that
+    # follow are extra, no peer has them; the whole process includes them.
     seconds = report["timings"]["build_seconds"] + report["work"]["seconds"]
     return {"seconds": seconds, "whole": whole, "iterations": report["steps"],
             "version": report["spanwise_version"], "capped": False}

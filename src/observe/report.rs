@@ -59,6 +59,8 @@ pub struct Report {
     pub work: f64,
     pub unit: &'static str,
     pub step_seconds: f64,
+    /// Seconds of certificates and derived results, after the steps.
+    pub finish_seconds: f64,
     pub ranks: usize,
     pub threads: usize,
     pub hosts: usize,
@@ -95,6 +97,8 @@ impl Report {
             "timings": {
                 "total_seconds": t.mean.total,
                 "build_seconds": t.mean.build,
+                "step_seconds": self.step_seconds,
+                "finish_seconds": self.finish_seconds,
                 "compute_seconds": t.mean.compute,
                 "communication_seconds": (t.mean.communication - t.idle).max(0.0),
                 "idle_seconds": t.idle.min(t.mean.communication),
@@ -207,6 +211,7 @@ mod tests {
             work: 2e9,
             unit: "entries",
             step_seconds: 2.0,
+            finish_seconds: 0.0,
             ranks: 2,
             threads: 1,
             hosts: 1,
