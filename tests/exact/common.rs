@@ -180,7 +180,7 @@ impl Memory {
                 Data::F64(x) => x.iter().map(|x| x.to_bits()).collect(),
                 Data::F32(x) => x.iter().map(|x| u64::from(x.to_bits())).collect(),
                 Data::U64(x) => x.to_vec(),
-                _ => unimplemented!("no state of transport holds these"),
+                other => panic!("{other:?} in {}: no state of transport holds these", name.name),
             };
             self.items.push((name.name, bits));
             return Ok(());
@@ -192,7 +192,7 @@ impl Memory {
             Data::F64(x) => x.iter_mut().zip(bits).for_each(|(x, b)| *x = f64::from_bits(*b)),
             Data::F32(x) => x.iter_mut().zip(bits).for_each(|(x, b)| *x = f32::from_bits(*b as u32)),
             Data::U64(x) => x.copy_from_slice(bits),
-            _ => unimplemented!("no state of transport holds these"),
+            other => panic!("{other:?} in {}: no state of transport holds these", name.name),
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ names! {
     TARGET_POTENTIAL = "target_potential", "cost", "dual potential g of the target", ["target"];
     SOURCE_POINTS = "source_points", "1", "points x of the source measure", ["source", "coordinate"];
     TARGET_POINTS = "target_points", "1", "points y of the target measure", ["target", "coordinate"];
-    SOURCE_WEIGHTS = "source_weights", "1", "weights a of the source measure, as solved for", ["source"];
-    TARGET_WEIGHTS = "target_weights", "1", "weights b of the target measure, as solved for", ["target"];
+    SOURCE_WEIGHTS = "source_weights", "1", "weights a of the source measure, normalised where asked", ["source"];
+    TARGET_WEIGHTS = "target_weights", "1", "weights b of the target measure, normalised where asked", ["target"];
     SOURCE_SHAPE = "source_shape", "1", "grid points per axis of the source (last axis fastest)", ["source_axis"];
     TARGET_SHAPE = "target_shape", "1", "grid points per axis of the target (last axis fastest)", ["target_axis"];
     STEPS = "iterations", "1", "steps of the method made so far", [];

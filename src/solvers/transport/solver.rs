@@ -313,7 +313,9 @@ impl Solver for Transport {
                 let mine = Hyperslab::rows(measure.rows.clone(), &global[1..]);
                 walk.block(points, &global, &mine, (&mut measure.points.to_vec()).into())?;
             }
-            walk_rows(walk, weights, measure, &[], &mut measure.weights.to_vec())?;
+            // Balanced problems are solved at unit mass; a reader gets the weights of the problem as asked.
+            let mut whole: Vec<f64> = measure.weights.iter().map(|w| self.mass * w).collect();
+            walk_rows(walk, weights, measure, &[], &mut whole)?;
             if let Some(axes) = &measure.axes {
                 let mut lengths: Vec<u64> = axes.iter().map(|axis| axis.len() as u64).collect();
                 walk.scalar(shape, (&mut lengths).into())?;
