@@ -192,7 +192,6 @@ impl TeamPasses<'_> {
 
     /// out_i = −log Σ_j exp(h_j − C_ij/ε), from the shift of the last pass where that is safe.
     fn soft_min(&mut self, side: Side, potential: &[f64], out: &mut [f64]) -> Result<()> {
-        self.count(side);
         let data = &mut *self.data;
         let (weight, shift) = match side {
             Side::Source => (&data.b, &data.last_psi),
@@ -234,7 +233,11 @@ impl TeamPasses<'_> {
                 mine[i] = -(s.max + ln(s.sum));
             }
         }
-        self.gather(mine, out)
+        self.gather(mine, out)?;
+        self.count(side);
+        self.meet(potential);
+        self.meet(out);
+        Ok(())
     }
 
     /// out[i·width + k] = weight_i Σ_j exp(h_j + s_i − C_ij/ε) v[j·width + k] by `kernel`.
@@ -248,7 +251,6 @@ impl TeamPasses<'_> {
         out: &mut [f64],
         kernel: impl Fn(&dyn Rows, Range<usize>, &[f64], &[f64], Range<usize>, &mut [f64]) + Sync,
     ) -> Result<()> {
-        self.count(side);
         self.meet(own);
         self.meet(other);
         let data = &mut *self.data;
@@ -268,11 +270,12 @@ impl TeamPasses<'_> {
                 kernel(block.rows, block.local(&rows), h, &shift[rows], block.columns.clone(), out);
             });
         });
-        self.gather(mine, out)
+        self.gather(mine, out)?;
+        self.count(side);
+        Ok(())
     }
 
     fn min_plus(&mut self, side: Side, potential: &[f64], out: &mut [f64]) -> Result<()> {
-        self.count(side);
         let data = &mut *self.data;
         let owned = data.geometry.owned(side, self.team);
         let mut mine = vec![f64::INFINITY; owned.len()];
@@ -282,7 +285,9 @@ impl TeamPasses<'_> {
                 block.rows.min_plus(block.local(&rows), &potential[block.columns.clone()], out);
             });
         });
-        self.gather(mine, out)
+        self.gather(mine, out)?;
+        self.count(side);
+        Ok(())
     }
 }
 
@@ -348,8 +353,6 @@ impl Passes for TeamPasses<'_> {
 
     fn soft_rows(&mut self, phi: &[f64], out: &mut [f64]) -> Result<()> {
         self.soft_min(Side::Source, phi, out)?;
-        self.meet(phi);
-        self.meet(out);
         self.data.last_psi.clear();
         self.data.last_psi.extend_from_slice(out);
         Ok(())
@@ -357,8 +360,6 @@ impl Passes for TeamPasses<'_> {
 
     fn soft_cols(&mut self, psi: &[f64], out: &mut [f64]) -> Result<()> {
         self.soft_min(Side::Target, psi, out)?;
-        self.meet(psi);
-        self.meet(out);
         self.data.last_x.clear();
         self.data.last_x.extend_from_slice(out);
         Ok(())
@@ -373,11 +374,10 @@ impl Passes for TeamPasses<'_> {
     ) -> Result<()> {
         if !self.data.last_psi.is_empty() && sweep::one_sweep(self.data.geometry.as_ref(), self.data.scale.precision) {
             let data = &mut *self.data;
-            data.entries += data.geometry.n() as f64 * data.geometry.m() as f64;
-            data.sweeps += 1.0;
+            let sweeps = data.sweeps + 1.0;
             // Storing costs about two sweeps: not for the one evaluation in f64 that confirms a solution.
             let stored_limit =
-                if data.sweeps > 2.0 || data.scale.precision == Precision::F32 { data.stored_limit } else { 0 };
+                if sweeps > 2.0 || data.scale.precision == Precision::F32 { data.stored_limit } else { 0 };
             let iteration = sweep::Iteration {
                 geometry: data.geometry.as_mut(),
                 scale: data.scale,
@@ -390,6 +390,9 @@ impl Passes for TeamPasses<'_> {
                 team: self.team,
             };
             let done = sweep::row_then_col(iteration, &mut data.stored, psi, x)?;
+            // Only what was not interrupted counts: an abandoned step leaves no trace.
+            data.sweeps = sweeps;
+            data.entries += data.geometry.n() as f64 * data.geometry.m() as f64;
             if done {
                 data.last_psi.copy_from_slice(psi);
                 data.last_x.clear();
@@ -397,10 +400,18 @@ impl Passes for TeamPasses<'_> {
                 return Ok(());
             }
         }
+        let before = self.data.entries;
         let mut t = vec![0.0; psi.len()];
-        self.soft_rows(phi, &mut t)?;
+        self.soft_min(Side::Source, phi, &mut t)?;
         psi.par_iter_mut().with_min_len(4096).enumerate().for_each(|(i, p)| *p = rule(i, t[i]));
-        self.soft_cols(psi, x)
+        if let Err(interrupted) = self.soft_min(Side::Target, psi, x) {
+            self.data.entries = before;
+            return Err(interrupted);
+        }
+        self.data.last_psi = t;
+        self.data.last_x.clear();
+        self.data.last_x.extend_from_slice(x);
+        Ok(())
     }
 
     fn plan_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()> {
@@ -422,7 +433,6 @@ impl Passes for TeamPasses<'_> {
     }
 
     fn bilinear_cost(&mut self, u: &[f64], v: &[f64]) -> Result<f64> {
-        self.count(Side::Source);
         let data = &mut *self.data;
         let owned = data.geometry.owned(Side::Source, self.team);
         let mut mine = vec![0.0; owned.len()];
@@ -434,6 +444,7 @@ impl Passes for TeamPasses<'_> {
         });
         let mut whole = vec![0.0; data.geometry.n()];
         self.gather(mine, &mut whole)?;
+        self.count(Side::Source);
         Ok(crate::math::sum::tree_sum(whole.len(), |i| u[i] * whole[i]))
     }
 
@@ -446,7 +457,6 @@ impl Passes for TeamPasses<'_> {
     }
 
     fn reproducing_kernel(&mut self, w: &[f64], out: &mut [f64]) -> Result<()> {
-        self.count(Side::TargetTarget);
         let data = &mut *self.data;
         if data.geometry.dimension() == 0 {
             // Abstract atoms: the kernel of distinct atoms is the identity.
@@ -464,7 +474,9 @@ impl Passes for TeamPasses<'_> {
                 block.rows.weighted_sum(block.local(&rows), &zero[columns.clone()], &zero[rows], &w[columns], 1, out);
             });
         });
-        self.gather(mine, out)
+        self.gather(mine, out)?;
+        self.count(Side::TargetTarget);
+        Ok(())
     }
 
     fn dimension(&self) -> Option<usize> {

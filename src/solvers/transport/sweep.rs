@@ -150,12 +150,10 @@ pub fn row_then_col(
             return Ok(true);
         }
     }
-    // Absorb the potentials at hand and try once more.
-    *stored = Some(Stored { psi: it.last_psi.to_vec(), phi: it.phi.to_vec(), pieces: Vec::new() });
-    let done = sweep(&mut it, stored.as_mut(), psi, x)?;
-    if !done {
-        *stored = None;
-    }
+    // Absorb the potentials at hand and try once more; an interrupted try leaves the old kernel in place.
+    let mut fresh = Stored { psi: it.last_psi.to_vec(), phi: it.phi.to_vec(), pieces: Vec::new() };
+    let done = sweep(&mut it, Some(&mut fresh), psi, x)?;
+    *stored = done.then_some(fresh);
     Ok(done)
 }
 

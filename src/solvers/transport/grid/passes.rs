@@ -362,8 +362,15 @@ impl<L: Lines> Passes for GridPasses<L> {
         psi: &mut [f64],
         x: &mut [f64],
     ) -> Result<()> {
-        self.apply(Side::Source, self.precision, None, Start::Mass(phi), |i, z| rule(i, -LN_2 * z), psi)?;
-        self.soft(Side::Target, psi, x)
+        let before = self.entries;
+        let done = self
+            .apply(Side::Source, self.precision, None, Start::Mass(phi), |i, z| rule(i, -LN_2 * z), psi)
+            .and_then(|()| self.soft(Side::Target, psi, x));
+        if done.is_err() {
+            // An abandoned step leaves no trace.
+            self.entries = before;
+        }
+        done
     }
 
     fn plan_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()> {
