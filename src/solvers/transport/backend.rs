@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::distributed::PassData;
+use super::distributed::{self, PassData};
 use super::generated::grid_point;
 use super::grid::axis::LINES_PER_PANEL;
 use super::grid::{GridPasses, Lines, Threads};
@@ -24,6 +24,12 @@ pub struct Grid {
     pub target_axes: Vec<Vec<f64>>,
 }
 
+/// Of the passes before a step.
+pub enum Snapshot {
+    Points(distributed::Snapshot),
+    Grid { entries: f64 },
+}
+
 impl Backend {
     /// Lends the passes, with all ranks of `team` at work.
     pub fn run<R>(&mut self, team: &dyn Team, act: impl FnOnce(&mut dyn Passes) -> R) -> R {
@@ -36,6 +42,25 @@ impl Backend {
                 grid.passes = Some(passes.with_lines(Threads));
                 result
             }
+        }
+    }
+
+    /// What a step may change of the passes.
+    pub fn snapshot(&self) -> Snapshot {
+        match self {
+            Backend::Points(data) => Snapshot::Points(data.snapshot()),
+            Backend::Grid(_) => Snapshot::Grid { entries: self.entries() },
+        }
+    }
+
+    /// Back to the snapshot: an abandoned step leaves no trace.
+    pub fn restore(&mut self, before: Snapshot) {
+        match (self, before) {
+            (Backend::Points(data), Snapshot::Points(before)) => data.restore(before),
+            (Backend::Grid(grid), Snapshot::Grid { entries }) => {
+                grid.passes.as_mut().expect("not in use").set_entries(entries);
+            }
+            _ => unreachable!("a snapshot goes back where it came from"),
         }
     }
 

@@ -89,6 +89,41 @@ impl PassData {
     }
 }
 
+/// What a step may change of [`PassData`].
+pub struct Snapshot {
+    last_psi: Vec<f64>,
+    last_x: Vec<f64>,
+    absorbed: Option<Stored>,
+    counters: [f64; 3],
+}
+
+impl PassData {
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            last_psi: self.last_psi.clone(),
+            last_x: self.last_x.clone(),
+            absorbed: self.stored.as_ref().map(Stored::without_kernel),
+            counters: [self.sweeps, self.entries, self.largest_potential],
+        }
+    }
+
+    /// Back to the snapshot: an abandoned step of several passes leaves no trace. A kernel is kept where it is that of
+    /// the snapshot, else rebuilt when it is next needed.
+    pub fn restore(&mut self, before: Snapshot) {
+        self.last_psi = before.last_psi;
+        self.last_x = before.last_x;
+        [self.sweeps, self.entries, self.largest_potential] = before.counters;
+        let same = match (&self.stored, &before.absorbed) {
+            (Some(held), Some(then)) => held.same_potentials(then),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.stored = before.absorbed;
+        }
+    }
+}
+
 /// [`PassData`] together with the ranks that share its work.
 pub struct TeamPasses<'p> {
     pub(super) data: &'p mut PassData,
@@ -390,7 +425,6 @@ impl Passes for TeamPasses<'_> {
                 team: self.team,
             };
             let done = sweep::row_then_col(iteration, &mut data.stored, psi, x)?;
-            // Only what was not interrupted counts: an abandoned step leaves no trace.
             data.sweeps = sweeps;
             data.entries += data.geometry.n() as f64 * data.geometry.m() as f64;
             if done {
@@ -400,14 +434,10 @@ impl Passes for TeamPasses<'_> {
                 return Ok(());
             }
         }
-        let before = self.data.entries;
         let mut t = vec![0.0; psi.len()];
         self.soft_min(Side::Source, phi, &mut t)?;
         psi.par_iter_mut().with_min_len(4096).enumerate().for_each(|(i, p)| *p = rule(i, t[i]));
-        if let Err(interrupted) = self.soft_min(Side::Target, psi, x) {
-            self.data.entries = before;
-            return Err(interrupted);
-        }
+        self.soft_min(Side::Target, psi, x)?;
         self.data.last_psi = t;
         self.data.last_x.clear();
         self.data.last_x.extend_from_slice(x);

@@ -108,6 +108,12 @@ impl Divergence {
         )))
     }
 
+    /// The problem whose step comes next in this round: 0 (a, b), 1 (a, a), 2 (b, b). After an interruption, the one
+    /// that was interrupted.
+    pub fn under_way(&self) -> usize {
+        [1, 2, 0][self.round as usize]
+    }
+
     /// Of the mixed problem; the error is the largest of the three.
     pub fn progress(&self) -> Progress {
         let mut progress = self.ab.progress();

@@ -275,8 +275,18 @@ fn walk_image(walk: &mut dyn Walk, name: &Name, image: &Image, rank: usize, byte
 impl Solver for Transport {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
         let outcome = match &mut self.work {
-            Work::Transport { pair, solve } => pair.run(team, |passes| solve.step(passes))?,
-            Work::Divergence { pairs, solve } => with_three(pairs, team, |three| solve.step(three))?,
+            Work::Transport { pair, solve } => {
+                let before = pair.snapshot();
+                let outcome = pair.run(team, |passes| solve.step(passes));
+                outcome.inspect_err(|_| pair.restore(before))?
+            }
+            Work::Divergence { pairs, solve } => {
+                let mut before = pairs.each_ref().map(|pair| Some(pair.snapshot()));
+                let outcome = with_three(pairs, team, |three| solve.step(three));
+                // The problems that made their step keep it.
+                let at = solve.under_way();
+                outcome.inspect_err(|_| pairs[at].restore(before[at].take().expect("taken once")))?
+            }
         };
         self.steps += 1;
         Ok(match outcome {

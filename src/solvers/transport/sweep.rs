@@ -99,6 +99,15 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The absorbed potentials alone.
+    pub fn without_kernel(&self) -> Stored {
+        Stored { psi: self.psi.clone(), phi: self.phi.clone(), pieces: Vec::new() }
+    }
+
+    pub fn same_potentials(&self, other: &Stored) -> bool {
+        self.psi == other.psi && self.phi == other.phi
+    }
+
     /// The absorbed potentials; the kernel itself is rebuilt from them.
     pub fn state(stored: &mut Option<Stored>, names: &StateNames, walk: &mut dyn Walk) -> Result<()> {
         let mut held = stored.take().unwrap_or(Stored { psi: Vec::new(), phi: Vec::new(), pieces: Vec::new() });

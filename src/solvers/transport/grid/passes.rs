@@ -137,6 +137,11 @@ impl<L: Lines> GridPasses<L> {
         GridPasses { problem, ..self }
     }
 
+    /// Sets the count of entries back, after an abandoned step.
+    pub fn set_entries(&mut self, entries: f64) {
+        self.entries = entries;
+    }
+
     pub fn cost(&self) -> &GridCost {
         &self.cost
     }
@@ -362,15 +367,8 @@ impl<L: Lines> Passes for GridPasses<L> {
         psi: &mut [f64],
         x: &mut [f64],
     ) -> Result<()> {
-        let before = self.entries;
-        let done = self
-            .apply(Side::Source, self.precision, None, Start::Mass(phi), |i, z| rule(i, -LN_2 * z), psi)
-            .and_then(|()| self.soft(Side::Target, psi, x));
-        if done.is_err() {
-            // An abandoned step leaves no trace.
-            self.entries = before;
-        }
-        done
+        self.apply(Side::Source, self.precision, None, Start::Mass(phi), |i, z| rule(i, -LN_2 * z), psi)?;
+        self.soft(Side::Target, psi, x)
     }
 
     fn plan_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()> {
