@@ -1,0 +1,133 @@
+//! What an equation is, for axes that are all periodic: built-in and written ones alike.
+//!
+//!     ∂û/∂t = L(k) û + N(û, t) + f̂
+//!
+//! L is the linear part with constant coefficients, per wavenumber; f a forcing that does not depend on time; N is
+//! evaluated pseudo-spectrally in one or more rounds, each of which makes arrays from the state in spectral space
+//! ([`Equation::derive`]), takes them to the grid, multiplies there ([`Equation::multiply`]), and takes the products
+//! back. [`Equation::assemble`] adds up the right-hand side from the products of all rounds.
+//!
+//! Every function works on one [`Tile`] at a time, possibly on several threads, and must give each value the same bits
+//! whatever the tile is. Slices are as long as the tile; on the grid of complex fields they hold (re, im) pairs and are
+//! twice as long. Wavenumbers of a tile: the user's axis `a` of `d` is internal axis `3 − d + a`, so in one dimension
+//! k_x is `columns`; in two, k_x is `rows` and k_y `columns`; in three `plane`, `rows`, `columns`.
+
+use num_complex::Complex;
+
+use super::domain::Tile;
+use crate::math::real::Real;
+
+/// One unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldName {
+    /// Its name in files and expressions.
+    pub name: String,
+    pub units: String,
+    pub meaning: String,
+}
+
+impl FieldName {
+    pub fn new(name: &str, meaning: &str) -> FieldName {
+        FieldName { name: name.into(), units: "1".into(), meaning: meaning.into() }
+    }
+}
+
+/// How the fields meet in the linear part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coupling {
+    /// L has one entry per field; all entries are real.
+    RealDiagonal,
+    /// L has one entry per field.
+    Diagonal,
+    /// L is a full F × F block per wavenumber, F ≤ 8.
+    Block,
+}
+
+/// What pruned padding must hold to be free of aliasing errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Degree {
+    /// Products of at most this many fields: with K the highest kept mode, M ≥ (degree + 1) K + 1 points.
+    Polynomial(u32),
+    /// A function with no such bound; the user chooses.
+    Other,
+}
+
+/// Transforms of one round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    /// Arrays taken to the grid.
+    pub backward: usize,
+    /// Products taken back.
+    pub forward: usize,
+}
+
+pub trait Equation<T: Real>: Send + Sync {
+    /// The unknowns, in the order of every list below.
+    fn fields(&self) -> &[FieldName];
+
+    fn coupling(&self) -> Coupling;
+    /// L at wavenumber `k` (internal axes): F entries, or F × F row by row for [`Coupling::Block`].
+    fn linear(&self, k: [f64; 3], entries: &mut [Complex<f64>]);
+
+    fn degree(&self) -> Degree;
+    /// Rounds of transforms of one evaluation of N; none for a linear equation.
+    fn rounds(&self) -> &[Round];
+    /// The arrays of round `round` that go to the grid, from the state and the products of the earlier rounds.
+    fn derive(
+        &self,
+        round: usize,
+        time: f64,
+        tile: &Tile,
+        state: &[&[Complex<T>]],
+        products: &[&[Complex<T>]],
+        out: &mut [&mut [Complex<T>]],
+    );
+    /// The products of round `round`, from its arrays on the grid.
+    fn multiply(&self, round: usize, time: f64, tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]);
+    /// N, from the state and the products of all rounds (in order).
+    fn assemble(
+        &self,
+        time: f64,
+        tile: &Tile,
+        state: &[&[Complex<T>]],
+        products: &[&[Complex<T>]],
+        out: &mut [&mut [Complex<T>]],
+    );
+
+    /// A forcing of the fields that does not depend on time, at the grid points of a tile; false: there is none.
+    fn forcing(&self, _tile: &Tile, _out: &mut [&mut [T]]) -> bool {
+        false
+    }
+
+    /// Raises `fastest[a]` (internal axes) to the largest speed, in length per time, at which N carries anything along
+    /// axis `a`, from the arrays of round 0 on the grid. What it leaves at zero sets no limit to the time step.
+    fn speeds(&self, _values: &[&[T]], _fastest: &mut [f64; 3]) {}
+
+    /// Projects a state onto the constraints (such as div u = 0) and fixes gauges, at one tile.
+    fn constrain(&self, _tile: &Tile, _state: &mut [&mut [Complex<T>]]) {}
+
+    /// Series of quadratic quantities, each the sum over all modes (of both signs) of a density: names.
+    fn quadratics(&self) -> Vec<Quadratic> {
+        Vec::new()
+    }
+    /// Their densities at one mode: `state[f]` is the coefficient of field f (normalised so that Σ|û|² is the mean of
+    /// |u|² over the box), `rate[f]` that of N + f (the whole right-hand side without L).
+    fn densities(&self, _k: [f64; 3], _state: &[Complex<f64>], _rate: &[Complex<f64>], _out: &mut [f64]) {}
+
+    /// Fields of interest that are linear in the state (vorticity of a velocity, velocity of a vorticity).
+    fn derived(&self) -> Vec<FieldName> {
+        Vec::new()
+    }
+    /// Their coefficients at one mode.
+    fn derive_field(&self, _index: usize, _k: [f64; 3], _state: &[Complex<f64>]) -> Complex<f64> {
+        Complex::new(0.0, 0.0)
+    }
+}
+
+/// A series made of the state at one time: mean over the box of a quadratic quantity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quadratic {
+    pub name: &'static str,
+    pub units: &'static str,
+    pub meaning: &'static str,
+}

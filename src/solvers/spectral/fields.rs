@@ -1,0 +1,45 @@
+//! Spectral coefficients of several fields: a rank's block, one contiguous array per field.
+
+use num_complex::Complex;
+
+use crate::math::real::Real;
+
+/// Coefficients of `F` fields on the same modes, C order, field by field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fields<T> {
+    pub arrays: Vec<Vec<Complex<T>>>,
+}
+
+impl<T: Real> Fields<T> {
+    pub fn zeros(fields: usize, modes: usize) -> Self {
+        Fields { arrays: vec![vec![Complex::new(T::zero(), T::zero()); modes]; fields] }
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.arrays.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.arrays.is_empty()
+    }
+
+    /// Coefficients of one field on this rank.
+    pub fn modes(&self) -> usize {
+        self.arrays.first().map_or(0, Vec::len)
+    }
+
+    pub fn views(&self) -> Vec<&[Complex<T>]> {
+        self.arrays.iter().map(Vec::as_slice).collect()
+    }
+
+    pub fn views_mut(&mut self) -> Vec<&mut [Complex<T>]> {
+        self.arrays.iter_mut().map(Vec::as_mut_slice).collect()
+    }
+
+    pub fn copy_from(&mut self, other: &Fields<T>) {
+        for (mine, theirs) in self.arrays.iter_mut().zip(&other.arrays) {
+            mine.copy_from_slice(theirs);
+        }
+    }
+}

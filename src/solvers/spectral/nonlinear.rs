@@ -1,0 +1,139 @@
+//! One evaluation of N: derive, transform, multiply, transform back, assemble.
+
+use std::sync::Arc;
+
+use num_complex::Complex;
+use rayon::prelude::*;
+
+use super::equation::Equation;
+use super::fields::Fields;
+use super::steppers::Nonlinear;
+use super::transform::{Scales, Transform};
+use crate::error::Result;
+use crate::math::real::Real;
+use crate::team::Team;
+
+/// Values of a spectral tile: a few arrays of it stay in the second-level cache.
+const TILE: usize = 2048;
+
+/// An equation on a grid, with its work space.
+pub struct Evaluation<T: Real> {
+    equation: Arc<dyn Equation<T>>,
+    scales: Scales,
+    /// Arrays that go to the grid; the longest round's.
+    derived: Fields<T>,
+    /// Products of all rounds.
+    products: Fields<T>,
+    /// Coefficients of the forcing that does not depend on time.
+    forcing: Option<Fields<T>>,
+}
+
+impl<T: Real> Evaluation<T> {
+    /// Makes the work space and the coefficients of the forcing; collective.
+    pub fn new(equation: Arc<dyn Equation<T>>, transform: &mut dyn Transform<T>, team: &dyn Team) -> Self {
+        let scales = Scales::wavenumbers(transform.domain(), transform.modes());
+        let modes = transform.modes().len();
+        let rounds = equation.rounds();
+        let derived = Fields::zeros(rounds.iter().map(|r| r.backward).max().unwrap_or(0), modes);
+        let products = Fields::zeros(rounds.iter().map(|r| r.forward).sum(), modes);
+        let mut forcing = Fields::zeros(equation.fields().len(), modes);
+        let forced = std::sync::atomic::AtomicBool::new(false);
+        let force = |tile: &super::domain::Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+            out.iter_mut().for_each(|o| o.fill(T::zero()));
+            if equation.forcing(tile, out) {
+                forced.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        };
+        transform.through(team, &[], &force, &mut forcing.views_mut());
+        let forced = team.any(forced.into_inner());
+        Evaluation { equation, scales, derived, products, forcing: forced.then_some(forcing) }
+    }
+
+    /// Ready to evaluate with this transform and team; `fastest` is raised to the speeds met in the first round.
+    pub fn bind<'a>(
+        &'a mut self,
+        transform: &'a mut dyn Transform<T>,
+        team: &'a dyn Team,
+        fastest: Option<&'a mut [f64; 3]>,
+    ) -> Bound<'a, T> {
+        Bound { evaluation: self, transform, team, fastest }
+    }
+}
+
+/// An [`Evaluation`] with its transform and ranks.
+pub struct Bound<'a, T: Real> {
+    evaluation: &'a mut Evaluation<T>,
+    transform: &'a mut dyn Transform<T>,
+    team: &'a dyn Team,
+    fastest: Option<&'a mut [f64; 3]>,
+}
+
+impl<T: Real> Nonlinear<T> for Bound<'_, T> {
+    fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
+        let Evaluation { equation, scales, derived, products, forcing } = &mut *self.evaluation;
+        let equation = equation.as_ref();
+        let state = state.views();
+        let mut done = 0;
+        for (r, round) in equation.rounds().iter().enumerate() {
+            let (earlier, mine) = products.arrays.split_at_mut(done);
+            let earlier: Vec<&[Complex<T>]> = earlier.iter().map(Vec::as_slice).collect();
+            let arrays = &mut derived.arrays[..round.backward];
+            over_tiles(scales, arrays, |tile, at, out| {
+                let state: Vec<&[Complex<T>]> = state.iter().map(|s| &s[at.clone()]).collect();
+                let earlier: Vec<&[Complex<T>]> = earlier.iter().map(|s| &s[at.clone()]).collect();
+                equation.derive(r, time, tile, &state, &earlier, out);
+            });
+            let inputs: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
+            let mut outputs: Vec<&mut [Complex<T>]> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
+            let fastest = std::sync::Mutex::new([0.0f64; 3]);
+            let watch = r == 0 && self.fastest.is_some();
+            let multiply = |tile: &super::domain::Tile, values: &[&[T]], products: &mut [&mut [T]]| {
+                if watch {
+                    let mut here = [0.0; 3];
+                    equation.speeds(values, &mut here);
+                    let mut all = fastest.lock().expect("no thread panicked");
+                    (0..3).for_each(|a| all[a] = all[a].max(here[a]));
+                }
+                equation.multiply(r, time, tile, values, products);
+            };
+            self.transform.through(self.team, &inputs, &multiply, &mut outputs);
+            if watch && let Some(speeds) = self.fastest.take() {
+                let mine = fastest.into_inner().expect("no thread panicked");
+                *speeds = mine.map(|s| self.team.max(s));
+            }
+            done += round.forward;
+        }
+        let products = products.views();
+        over_tiles(scales, &mut out.arrays, |tile, at, out| {
+            let state: Vec<&[Complex<T>]> = state.iter().map(|s| &s[at.clone()]).collect();
+            let products: Vec<&[Complex<T>]> = products.iter().map(|s| &s[at.clone()]).collect();
+            equation.assemble(time, tile, &state, &products, out);
+            if let Some(forcing) = forcing.as_ref() {
+                for (o, f) in out.iter_mut().zip(&forcing.arrays) {
+                    o.iter_mut().zip(&f[at.clone()]).for_each(|(o, f)| *o += *f);
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Calls `act(tile, range, parts)` for every tile with the parts of `arrays` that belong to it, over threads.
+fn over_tiles<T: Real>(
+    scales: &Scales,
+    arrays: &mut [Vec<Complex<T>>],
+    act: impl Fn(&super::domain::Tile, std::ops::Range<usize>, &mut [&mut [Complex<T>]]) + Sync,
+) {
+    let mut rest: Vec<&mut [Complex<T>]> = arrays.iter_mut().map(Vec::as_mut_slice).collect();
+    let mut work = Vec::new();
+    for (tile, at) in scales.tiles(TILE) {
+        let mut parts = Vec::with_capacity(rest.len());
+        for array in &mut rest {
+            let (part, after) = std::mem::take(array).split_at_mut(at.len());
+            parts.push(part);
+            *array = after;
+        }
+        work.push((tile, at, parts));
+    }
+    work.into_par_iter().for_each(|(tile, at, mut parts)| act(&tile, at, &mut parts));
+}

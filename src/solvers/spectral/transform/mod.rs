@@ -1,0 +1,87 @@
+//! Between coefficients and grid values, over all ranks.
+//!
+//! Coefficients are normalised as û_k = (1/M) Σ u(x_j) e^{−ik·(x_j − low)} (M points), so Σ|û|² is the mean of |u|².
+
+mod reference;
+
+pub use reference::Reference;
+
+use num_complex::Complex;
+
+use super::domain::{Block, Domain, Tile};
+use crate::math::real::Real;
+use crate::team::Team;
+
+/// Makes grid values of products from grid values of fields, at one tile.
+pub type Pointwise<'a, T> = dyn Fn(&Tile, &[&[T]], &mut [&mut [T]]) + Sync + 'a;
+
+/// A distributed transform of a domain; buffers are its own, made once.
+pub trait Transform<T: Real> {
+    fn domain(&self) -> &Domain;
+    /// The coefficients of this rank.
+    fn modes(&self) -> Block;
+    /// The grid points of this rank.
+    fn points(&self) -> Block;
+    /// Coefficients to grid values, field by field; collective.
+    fn backward(&mut self, team: &dyn Team, coefficients: &[&[Complex<T>]], values: &mut [&mut [T]]);
+    /// Grid values to coefficients, field by field; collective.
+    fn forward(&mut self, team: &dyn Team, values: &[&[T]], coefficients: &mut [&mut [Complex<T>]]);
+    /// `backward` of the inputs, `pointwise` on the grid, `forward` to the outputs, fused; collective.
+    fn through(
+        &mut self,
+        team: &dyn Team,
+        inputs: &[&[Complex<T>]],
+        pointwise: &Pointwise<T>,
+        outputs: &mut [&mut [Complex<T>]],
+    );
+}
+
+/// Wavenumbers or coordinates of a block, to cut tiles from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scales {
+    block: Block,
+    values: [Vec<f64>; 3],
+}
+
+impl Scales {
+    pub fn wavenumbers(domain: &Domain, block: Block) -> Scales {
+        Scales::new(block, |a, i| domain.axes[a].wavenumber(i))
+    }
+
+    pub fn coordinates(domain: &Domain, block: Block) -> Scales {
+        Scales::new(block, |a, i| domain.axes[a].coordinate(i))
+    }
+
+    fn new(block: Block, value: impl Fn(usize, usize) -> f64) -> Scales {
+        let values = std::array::from_fn(|a| (0..block.count[a]).map(|i| value(a, block.start[a] + i)).collect());
+        Scales { block, values }
+    }
+
+    pub fn block(&self) -> Block {
+        self.block
+    }
+
+    /// The tile of `rows` of local plane `plane`.
+    pub fn tile(&self, plane: usize, rows: std::ops::Range<usize>) -> Tile<'_> {
+        let start = [self.block.start[0] + plane, self.block.start[1] + rows.start, self.block.start[2]];
+        Tile { plane: self.values[0][plane], rows: &self.values[1][rows], columns: &self.values[2], start }
+    }
+
+    /// Rows of a tile: as many as make about `values` values.
+    fn rows_per_tile(&self, values: usize) -> usize {
+        (values / self.block.count[2].max(1)).clamp(1, self.block.count[1].max(1))
+    }
+
+    /// All tiles of the block, each with the range of its values in an array of the block.
+    pub fn tiles(&self, values: usize) -> impl Iterator<Item = (Tile<'_>, std::ops::Range<usize>)> {
+        let [planes, rows, columns] = self.block.count;
+        let each = self.rows_per_tile(values);
+        (0..planes).flat_map(move |p| {
+            (0..rows).step_by(each).map(move |r| {
+                let end = rows.min(r + each);
+                let first = (p * rows + r) * columns;
+                (self.tile(p, r..end), first..first + (end - r) * columns)
+            })
+        })
+    }
+}
