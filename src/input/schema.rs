@@ -181,6 +181,8 @@ fn bounds(schema: &Json) -> String {
 /// Removes what TOML cannot say (null) and what no editor needs (`format`, the inner `$schema`).
 fn clean(mut schema: Json) -> Json {
     clean_in_place(&mut schema);
+    let defs = schema.get("$defs").cloned().unwrap_or_default();
+    join_tagged(&mut schema, &defs);
     if let Some(map) = schema.as_object_mut() {
         map.remove("$schema");
         map.remove("title");
@@ -223,6 +225,34 @@ fn clean_in_place(schema: &mut Json) {
                 }
             }
             map.values_mut().for_each(clean_in_place);
+        }
+        _ => {}
+    }
+}
+
+/// A variant that wraps a struct has its tag beside a reference to the struct: becomes one closed table.
+fn join_tagged(schema: &mut Json, defs: &Json) {
+    match schema {
+        Json::Array(items) => items.iter_mut().for_each(|s| join_tagged(s, defs)),
+        Json::Object(map) => {
+            if map.contains_key("properties")
+                && let Some(name) = map.get("$ref").and_then(Json::as_str)
+                && let Some(Json::Object(inner)) = defs.get(name.trim_start_matches("#/$defs/"))
+            {
+                let inner = inner.clone();
+                map.remove("$ref");
+                for (key, value) in inner {
+                    match (map.get_mut(&key), value) {
+                        (Some(Json::Object(mine)), Json::Object(theirs)) => mine.extend(theirs),
+                        (Some(Json::Array(mine)), Json::Array(theirs)) => mine.extend(theirs),
+                        (Some(_), _) => {}
+                        (None, value) => {
+                            map.insert(key, value);
+                        }
+                    }
+                }
+            }
+            map.values_mut().for_each(|s| join_tagged(s, defs));
         }
         _ => {}
     }
@@ -284,6 +314,29 @@ mod tests {
         assert!(list.iter().any(|(word, _)| *word == "image_grid"));
         let (_, image) = list.iter().find(|(word, _)| *word == "image_grid").unwrap();
         assert_eq!(describe(&problem, &image["properties"]["size"]), "a list of 2 integers ≥ 0");
+    }
+
+    #[test]
+    fn a_variant_that_wraps_a_struct_is_one_closed_table() {
+        /// A square.
+        #[derive(schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code)]
+        struct Square {
+            /// Its side.
+            side: f64,
+        }
+        #[derive(schemars::JsonSchema)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        #[expect(dead_code)]
+        enum Shape {
+            Square(Square),
+        }
+        let schema = clean(schemars::schema_for!(Shape).to_value());
+        let (key, list) = tagged(&schema, &schema).unwrap();
+        assert_eq!((key, list[0].0), ("kind", "square"));
+        assert_eq!(describe(&schema, &list[0].1["properties"]["side"]), "a number");
+        assert_eq!(list[0].1["additionalProperties"], json!(false), "{schema}");
     }
 
     #[test]

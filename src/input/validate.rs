@@ -162,8 +162,9 @@ impl Check<'_> {
         if let Some(entry) = entries.iter().find(|e| closed && !known.contains(&e.key.as_str())) {
             return Err(unknown(entry, &known, key));
         }
+        let others = schema.get("additionalProperties").filter(|s| s.is_object());
         for entry in entries {
-            if let Some(of_value) = properties.and_then(|p| p.get(&entry.key)) {
+            if let Some(of_value) = properties.and_then(|p| p.get(&entry.key)).or(others) {
                 self.value(of_value, &entry.node, &entry.place, &join(key, &entry.key))?;
             }
         }
