@@ -9,7 +9,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tasks
+from machine import machine
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -139,17 +139,6 @@ def accuracy(task, name, folder):
         saved = np.load(path)
         f, g = saved["f"], saved["g"]
     return tasks.marginal_error(task, f, g)
-
-
-def machine():
-    model = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":")[1].strip()
-            break
-    flags = Path("/proc/cpuinfo").read_text()
-    vector = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "neither AVX2 nor AVX-512"
-    return f"{model}, {os.cpu_count()} cores, {vector}; {platform.system()} {platform.release().split('-')[0]}"
 
 
 def main():

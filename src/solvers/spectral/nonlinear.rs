@@ -1,10 +1,15 @@
 //! One evaluation of N: derive, transform, multiply, transform back, assemble.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use num_complex::Complex;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
+use super::domain::Tile;
 use super::equation::Equation;
 use super::fields::Fields;
 use super::steppers::Nonlinear;
@@ -37,11 +42,11 @@ impl<T: Real> Evaluation<T> {
         let derived = Fields::zeros(rounds.iter().map(|r| r.backward).max().unwrap_or(0), modes);
         let products = Fields::zeros(rounds.iter().map(|r| r.forward).sum(), modes);
         let mut forcing = Fields::zeros(equation.fields().len(), modes);
-        let forced = std::sync::atomic::AtomicBool::new(false);
-        let force = |tile: &super::domain::Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+        let forced = AtomicBool::new(false);
+        let force = |tile: &Tile, _: &[&[T]], out: &mut [&mut [T]]| {
             out.iter_mut().for_each(|o| o.fill(T::zero()));
             if equation.forcing(tile, out) {
-                forced.store(true, std::sync::atomic::Ordering::Relaxed);
+                forced.store(true, Ordering::Relaxed);
             }
         };
         transform.through(team, &[], &force, &mut forcing.views_mut());
@@ -72,22 +77,20 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
     fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
         let Evaluation { equation, scales, derived, products, forcing } = &mut *self.evaluation;
         let equation = equation.as_ref();
-        let state = state.views();
+        let state: Views<&[Complex<T>]> = state.arrays.iter().map(Vec::as_slice).collect();
         let mut done = 0;
         for (r, round) in equation.rounds().iter().enumerate() {
             let (earlier, mine) = products.arrays.split_at_mut(done);
-            let earlier: Vec<&[Complex<T>]> = earlier.iter().map(Vec::as_slice).collect();
+            let earlier: Views<&[Complex<T>]> = earlier.iter().map(Vec::as_slice).collect();
             let arrays = &mut derived.arrays[..round.backward];
             over_tiles(scales, arrays, |tile, at, out| {
-                let state: Vec<&[Complex<T>]> = state.iter().map(|s| &s[at.clone()]).collect();
-                let earlier: Vec<&[Complex<T>]> = earlier.iter().map(|s| &s[at.clone()]).collect();
-                equation.derive(r, time, tile, &state, &earlier, out);
+                equation.derive(r, time, tile, &parts(&state, &at), &parts(&earlier, &at), out);
             });
             let inputs: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
             let mut outputs: Vec<&mut [Complex<T>]> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
-            let fastest = std::sync::Mutex::new([0.0f64; 3]);
+            let fastest = Mutex::new([0.0f64; 3]);
             let watch = r == 0 && self.fastest.is_some();
-            let multiply = |tile: &super::domain::Tile, values: &[&[T]], products: &mut [&mut [T]]| {
+            let multiply = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
                 if watch {
                     let mut here = [0.0; 3];
                     equation.speeds(values, &mut here);
@@ -103,11 +106,9 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
             }
             done += round.forward;
         }
-        let products = products.views();
+        let products: Views<&[Complex<T>]> = products.arrays.iter().map(Vec::as_slice).collect();
         over_tiles(scales, &mut out.arrays, |tile, at, out| {
-            let state: Vec<&[Complex<T>]> = state.iter().map(|s| &s[at.clone()]).collect();
-            let products: Vec<&[Complex<T>]> = products.iter().map(|s| &s[at.clone()]).collect();
-            equation.assemble(time, tile, &state, &products, out);
+            equation.assemble(time, tile, &parts(&state, &at), &parts(&products, &at), out);
             if let Some(forcing) = forcing.as_ref() {
                 for (o, f) in out.iter_mut().zip(&forcing.arrays) {
                     o.iter_mut().zip(&f[at.clone()]).for_each(|(o, f)| *o += *f);
@@ -118,22 +119,41 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
     }
 }
 
+/// Views of several arrays, without a heap: no equation known has more.
+type Views<V> = SmallVec<[V; 32]>;
+
+fn parts<'a, T>(arrays: &Views<&'a [Complex<T>]>, at: &Range<usize>) -> Views<&'a [Complex<T>]> {
+    arrays.iter().map(|a| &a[at.clone()]).collect()
+}
+
+/// A pointer that threads share; each touches its own tile only.
+struct Shared<T>(*mut Complex<T>);
+
+// SAFETY: made in `over_tiles` from slices borrowed for writing; tiles do not overlap.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
 /// Calls `act(tile, range, parts)` for every tile with the parts of `arrays` that belong to it, over threads.
 fn over_tiles<T: Real>(
     scales: &Scales,
     arrays: &mut [Vec<Complex<T>>],
-    act: impl Fn(&super::domain::Tile, std::ops::Range<usize>, &mut [&mut [Complex<T>]]) + Sync,
+    act: impl Fn(&Tile, Range<usize>, &mut [&mut [Complex<T>]]) + Sync,
 ) {
-    let mut rest: Vec<&mut [Complex<T>]> = arrays.iter_mut().map(Vec::as_mut_slice).collect();
-    let mut work = Vec::new();
-    for (tile, at) in scales.tiles(TILE) {
-        let mut parts = Vec::with_capacity(rest.len());
-        for array in &mut rest {
-            let (part, after) = std::mem::take(array).split_at_mut(at.len());
-            parts.push(part);
-            *array = after;
-        }
-        work.push((tile, at, parts));
+    let modes = scales.block().len();
+    assert!(arrays.iter().all(|a| a.len() == modes));
+    let pointers: Views<Shared<T>> = arrays.iter_mut().map(|a| Shared(a.as_mut_ptr())).collect();
+    let one = |i: usize| {
+        let (tile, at) = scales.nth_tile(i, TILE);
+        // SAFETY: every array has `modes` values, of which tiles are disjoint ranges, each visited once.
+        let part = |p: &Shared<T>| unsafe { std::slice::from_raw_parts_mut(p.0.add(at.start), at.len()) };
+        let mut parts: Views<&mut [Complex<T>]> = pointers.iter().map(part).collect();
+        act(&tile, at.clone(), &mut parts);
+    };
+    let tiles = scales.tile_count(TILE);
+    if tiles < 2 || rayon::current_num_threads() == 1 {
+        (0..tiles).for_each(one);
+    } else {
+        (0..tiles).into_par_iter().for_each(one);
     }
-    work.into_par_iter().for_each(|(tile, at, mut parts)| act(&tile, at, &mut parts));
 }

@@ -72,16 +72,28 @@ impl Scales {
         (values / self.block.count[2].max(1)).clamp(1, self.block.count[1].max(1))
     }
 
+    /// Number of tiles of about `values` values that the block is cut into.
+    pub fn tile_count(&self, values: usize) -> usize {
+        if self.block.is_empty() {
+            0
+        } else {
+            self.block.count[0] * self.block.count[1].div_ceil(self.rows_per_tile(values))
+        }
+    }
+
+    /// Tile `index` of [`Scales::tile_count`], and the range of its values in an array of the block.
+    pub fn nth_tile(&self, index: usize, values: usize) -> (Tile<'_>, std::ops::Range<usize>) {
+        let [_, rows, columns] = self.block.count;
+        let each = self.rows_per_tile(values);
+        let per_plane = rows.div_ceil(each);
+        let (plane, row) = (index / per_plane, index % per_plane * each);
+        let end = rows.min(row + each);
+        let first = (plane * rows + row) * columns;
+        (self.tile(plane, row..end), first..first + (end - row) * columns)
+    }
+
     /// All tiles of the block, each with the range of its values in an array of the block.
     pub fn tiles(&self, values: usize) -> impl Iterator<Item = (Tile<'_>, std::ops::Range<usize>)> {
-        let [planes, rows, columns] = self.block.count;
-        let each = self.rows_per_tile(values);
-        (0..planes).flat_map(move |p| {
-            (0..rows).step_by(each).map(move |r| {
-                let end = rows.min(r + each);
-                let first = (p * rows + r) * columns;
-                (self.tile(p, r..end), first..first + (end - r) * columns)
-            })
-        })
+        (0..self.tile_count(values)).map(move |i| self.nth_tile(i, values))
     }
 }
