@@ -1,4 +1,5 @@
-//! exp and ln with the same bits on every machine: the C library's differ between machines and instruction sets.
+//! Elementary functions with the same bits on every machine: the C library's differ between machines and instruction
+//! sets.
 
 pub fn exp(x: f64) -> f64 {
     libm::exp(x)
@@ -6,4 +7,44 @@ pub fn exp(x: f64) -> f64 {
 
 pub fn ln(x: f64) -> f64 {
     libm::log(x)
+}
+
+pub fn sin(x: f64) -> f64 {
+    libm::sin(x)
+}
+
+pub fn cos(x: f64) -> f64 {
+    libm::cos(x)
+}
+
+pub fn tan(x: f64) -> f64 {
+    libm::tan(x)
+}
+
+pub fn sinh(x: f64) -> f64 {
+    libm::sinh(x)
+}
+
+pub fn cosh(x: f64) -> f64 {
+    libm::cosh(x)
+}
+
+pub fn tanh(x: f64) -> f64 {
+    libm::tanh(x)
+}
+
+/// 1/cosh x, without overflow.
+pub fn sech(x: f64) -> f64 {
+    let e = libm::exp(-x.abs());
+    2.0 * e / (1.0 + e * e)
+}
+
+/// x to the power y.
+pub fn pow(x: f64, y: f64) -> f64 {
+    libm::pow(x, y)
+}
+
+/// The angle of the point (x, y), in (−π, π].
+pub fn atan2(y: f64, x: f64) -> f64 {
+    libm::atan2(y, x)
 }

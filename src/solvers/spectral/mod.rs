@@ -8,6 +8,8 @@
 
 pub mod domain;
 pub mod equation;
+pub mod equations;
+pub mod expression;
 pub mod fields;
 pub mod linear;
 pub mod nonlinear;
