@@ -8,7 +8,11 @@
 
 pub mod domain;
 pub mod equation;
+pub mod equations;
+#[cfg(test)]
+mod exact;
 pub mod fields;
+pub mod initial;
 pub mod linear;
 pub mod nonlinear;
 pub mod steppers;
