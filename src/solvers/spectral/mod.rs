@@ -10,7 +10,10 @@ pub mod domain;
 pub mod equation;
 pub mod equations;
 pub mod expression;
+#[cfg(test)]
+mod exact;
 pub mod fields;
+pub mod initial;
 pub mod linear;
 pub mod nonlinear;
 pub mod steppers;

@@ -1,1 +1,199 @@
+//! The built-in periodic equations: one file each, one line of [`EquationInput`] and one of the modules.
+//!
+//! A file holds what the user may set (`Input`), the equation as tuned kernels, and its named initial conditions, which
+//! are closed forms in time where there are any.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::domain::Domain;
+use super::equation::Equation;
+use crate::math::real::Real;
+
+pub mod burgers;
+pub mod dissipation;
+pub mod kdv;
+mod kernel;
+pub mod kuramoto_sivashinsky;
+pub mod navier_stokes_3d;
+pub mod nonlinear_schroedinger;
+mod scalar;
+pub mod vorticity_2d;
 pub mod written;
+
+/// The key that is at fault, and what is wrong with it.
+pub type Refusal = (&'static str, String);
+
+/// What a built-in equation says of itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct About {
+    /// The word of the input: `kind`.
+    pub word: &'static str,
+    pub summary: &'static str,
+    /// Numbers of axes it is written for.
+    pub dimensions: &'static [usize],
+    /// Its fields are complex.
+    pub complex: bool,
+    /// Its named initial conditions; the first is the default.
+    pub initials: &'static [Named],
+}
+
+/// An initial condition with a name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Named {
+    pub word: &'static str,
+    pub summary: &'static str,
+    pub parameters: &'static [Parameter],
+}
+
+/// A number of a named initial condition that the user may set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameter {
+    pub word: &'static str,
+    pub default: f64,
+    pub meaning: &'static str,
+}
+
+const fn parameter(word: &'static str, default: f64, meaning: &'static str) -> Parameter {
+    Parameter { word, default, meaning }
+}
+
+/// `profile(time, x, values)`: the fields at the point `x` (internal axes; see [`super::equation`]), in the order of
+/// the equation; for complex fields (re, im) pairs.
+pub type Profile = Arc<dyn Fn(f64, [f64; 3], &mut [f64]) + Send + Sync>;
+
+/// Fields as a function of the point, and of time where the closed form is known.
+#[derive(Clone)]
+pub struct Initial {
+    pub profile: Profile,
+    /// The profile solves the equation at all times; otherwise it is meant at time 0 only.
+    pub exact: bool,
+}
+
+impl Initial {
+    fn new(exact: bool, profile: impl Fn(f64, [f64; 3], &mut [f64]) + Send + Sync + 'static) -> Initial {
+        Initial { profile: Arc::new(profile), exact }
+    }
+}
+
+/// What each equation's file implements for its `Input`.
+pub trait BuiltIn {
+    const ABOUT: About;
+    /// The equation in a domain of an allowed number of axes; refuses values that make no sense.
+    fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Refusal>;
+    /// The named initial condition `word`, one of those of [`About`], with the value of each of its parameters.
+    fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal>;
+}
+
+/// The parameters of a named initial condition, all present.
+pub struct Values(BTreeMap<&'static str, f64>);
+
+impl Values {
+    /// Defaults of `named`, then what the user set.
+    fn new(named: &Named, given: &BTreeMap<String, f64>) -> Result<Values, Refusal> {
+        let mut values: BTreeMap<&'static str, f64> = named.parameters.iter().map(|p| (p.word, p.default)).collect();
+        for (word, value) in given {
+            let Some((_, slot)) = values.iter_mut().find(|(known, _)| **known == word.as_str()) else {
+                let known: Vec<&str> = named.parameters.iter().map(|p| p.word).collect();
+                return Err((
+                    "parameters",
+                    format!("{:?} has no parameter {word:?}; it has: {}", named.word, known.join(", ")),
+                ));
+            };
+            if !value.is_finite() {
+                return Err(("parameters", format!("{word} = {value} is not finite")));
+            }
+            *slot = *value;
+        }
+        Ok(Values(values))
+    }
+
+    /// # Panics
+    /// Without a parameter of this name: a slip in the equation's file.
+    fn get(&self, word: &str) -> f64 {
+        self.0[word]
+    }
+}
+
+/// Refuses a `value` of `key` that is not positive.
+fn positive(key: &'static str, value: f64) -> Result<f64, Refusal> {
+    if value > 0.0 && value.is_finite() { Ok(value) } else { Err((key, format!("{key} = {value} must be positive"))) }
+}
+
+/// Refuses a `value` of `key` that is negative.
+fn not_negative(key: &'static str, value: f64) -> Result<f64, Refusal> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(value)
+    } else {
+        Err((key, format!("{key} = {value} must not be negative")))
+    }
+}
+
+macro_rules! equations {
+    ($($(#[$doc:meta])* $word:literal $variant:ident($module:ident),)*) => {
+        /// The equation to solve.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(tag = "kind")]
+        pub enum EquationInput {
+            $($(#[$doc])* #[serde(rename = $word)] $variant($module::Input),)*
+        }
+
+        /// What the built-in equations say of themselves.
+        pub const ALL: &[About] = &[$(<$module::Input as BuiltIn>::ABOUT,)*];
+
+        impl EquationInput {
+            pub fn about(&self) -> About {
+                match self { $(EquationInput::$variant(_) => <$module::Input as BuiltIn>::ABOUT,)* }
+            }
+
+            /// The equation in `domain`; refuses a wrong number of axes, and values that make no sense.
+            pub fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Refusal> {
+                let about = self.about();
+                if !about.dimensions.contains(&domain.dimension) {
+                    let allowed: Vec<String> = about.dimensions.iter().map(usize::to_string).collect();
+                    return Err(("points", format!(
+                        "{} is for {} axes; the domain has {}", about.word, allowed.join(" or "), domain.dimension
+                    )));
+                }
+                match self { $(EquationInput::$variant(input) => input.build(domain),)* }
+            }
+
+            /// The named initial condition, the default one when `name` is absent.
+            pub fn initial(
+                &self,
+                name: Option<&str>,
+                parameters: &BTreeMap<String, f64>,
+                domain: &Domain,
+            ) -> Result<Initial, Refusal> {
+                let about = self.about();
+                let name = name.unwrap_or(about.initials[0].word);
+                let Some(named) = about.initials.iter().find(|n| n.word == name) else {
+                    let known: Vec<&str> = about.initials.iter().map(|n| n.word).collect();
+                    return Err(("name", format!(
+                        "{} has no initial condition {name:?}; it has: {}", about.word, known.join(", ")
+                    )));
+                };
+                let values = Values::new(named, parameters)?;
+                match self { $(EquationInput::$variant(input) => input.initial(named.word, &values, domain),)* }
+            }
+        }
+    };
+}
+
+equations! {
+    /// Burgers' equation in one dimension.
+    "burgers" Burgers(burgers),
+    /// Korteweg–de Vries, with viscosity if wanted.
+    "kdv" Kdv(kdv),
+    /// Kuramoto–Sivashinsky in one or two dimensions.
+    "kuramoto_sivashinsky" KuramotoSivashinsky(kuramoto_sivashinsky),
+    /// Nonlinear Schrödinger, or Gross–Pitaevskii with a potential.
+    "nonlinear_schroedinger" NonlinearSchroedinger(nonlinear_schroedinger),
+    /// Incompressible flow in two dimensions, as an equation for the vorticity.
+    "vorticity_2d" Vorticity2d(vorticity_2d),
+    /// Incompressible flow in three dimensions.
+    "navier_stokes_3d" NavierStokes3d(navier_stokes_3d),
+}

@@ -1,0 +1,6 @@
+//! What is true of the periodic equations: closed forms, published numbers, conserved quantities.
+
+mod closed_forms;
+mod invariants;
+mod run;
+mod turbulence;

@@ -1,0 +1,259 @@
+//! Initial fields: named ones of an equation, and random ones of a given spectrum.
+
+use std::collections::BTreeMap;
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::domain::{Domain, Tile};
+use super::equation::Equation;
+use super::equations::{Profile, Refusal};
+use super::fields::Fields;
+use super::transform::{Scales, Transform};
+use crate::math::elementary::exp;
+use crate::math::real::Real;
+use crate::math::rng::{Stream, uniform_pair};
+use crate::team::Team;
+
+/// The fields at time 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum InitialInput {
+    /// An initial condition that the equation knows by name; `spanwise list` shows them.
+    Named {
+        /// Its name. Default: the first that the equation lists.
+        #[serde(default)]
+        name: Option<String>,
+        /// Its parameters, by name. Default: as listed.
+        #[serde(default)]
+        parameters: BTreeMap<String, f64>,
+    },
+    /// Random phases under a given spectrum; the same field at any resolution and on any number of ranks. Vector fields
+    /// of incompressible flow are without divergence.
+    Random {
+        /// The spectrum E(κ) over wavenumbers κ, up to a factor.
+        spectrum: Spectrum,
+        /// √∫E dκ: the root mean square of the fields taken together (in a large box). Default 1.
+        #[serde(default = "one")]
+        #[schemars(extend("minimum" = 0))]
+        amplitude: f64,
+        /// The fields that are random; the others are zero but for their mean. Default: all.
+        #[serde(default)]
+        fields: Vec<String>,
+        /// Mean of fields, by name. Default 0.
+        #[serde(default)]
+        means: BTreeMap<String, f64>,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn four() -> f64 {
+    4.0
+}
+
+/// E(κ): what the modes of wavenumber κ contribute to the mean square, per unit of κ.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Spectrum {
+    /// κ^(−exponent) between two wavenumbers, nothing outside.
+    PowerLaw {
+        /// 0: the same at all wavenumbers. No default.
+        exponent: f64,
+        /// Lowest wavenumber > 0, in radians per length.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        lowest: f64,
+        /// Highest wavenumber, in radians per length.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        highest: f64,
+    },
+    /// (κ/peak)^exponent e^(−(exponent/2)(κ/peak)²), largest at the peak.
+    ExponentialPeak {
+        /// Wavenumber of the peak, in radians per length.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        peak: f64,
+        /// Power at low wavenumbers, > 0. Default 4.
+        #[serde(default = "four")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        exponent: f64,
+    },
+    /// Von Kármán's: κ⁴ at low, κ^(−5/3) at high wavenumbers [VonKarman1948].
+    VonKarman {
+        /// Wavenumber of the peak, in radians per length.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        peak: f64,
+    },
+}
+
+impl Spectrum {
+    /// Refuses wavenumbers and powers that make no sense.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let positive = |key: &'static str, value: f64| {
+            if value > 0.0 && value.is_finite() {
+                Ok(())
+            } else {
+                Err((key, format!("{key} = {value} must be positive")))
+            }
+        };
+        match *self {
+            Spectrum::PowerLaw { exponent, lowest, highest } => {
+                positive("lowest", lowest)?;
+                positive("highest", highest)?;
+                if highest <= lowest {
+                    return Err(("highest", format!("highest = {highest} must be above lowest = {lowest}")));
+                }
+                if !exponent.is_finite() {
+                    return Err(("exponent", format!("exponent = {exponent} is not finite")));
+                }
+                Ok(())
+            }
+            Spectrum::ExponentialPeak { peak, exponent } => {
+                positive("peak", peak).and_then(|()| positive("exponent", exponent))
+            }
+            Spectrum::VonKarman { peak } => positive("peak", peak),
+        }
+    }
+
+    /// E(κ) with ∫E dκ = 1.
+    pub fn density(&self, kappa: f64) -> f64 {
+        match *self {
+            Spectrum::PowerLaw { exponent, lowest, highest } => {
+                if kappa < lowest || kappa > highest {
+                    return 0.0;
+                }
+                let power = 1.0 - exponent;
+                let total = if power.abs() < 1e-12 {
+                    libm::log(highest / lowest)
+                } else {
+                    (libm::pow(highest, power) - libm::pow(lowest, power)) / power
+                };
+                libm::pow(kappa, -exponent) / total
+            }
+            Spectrum::ExponentialPeak { peak, exponent: s } => {
+                let x = kappa / peak;
+                let total = 0.5 * libm::pow(2.0 / s, 0.5 * (s + 1.0)) * libm::tgamma(0.5 * (s + 1.0)) * peak;
+                libm::pow(x, s) * exp(-0.5 * s * x * x) / total
+            }
+            Spectrum::VonKarman { peak } => {
+                // x⁴ (1 + x²)^(−17/6) is largest at x = √(12/5); its integral is B(5/2, 1/3)/2.
+                let scale = libm::sqrt(2.4) / peak;
+                let x = kappa * scale;
+                let total = 0.5 * libm::tgamma(2.5) * libm::tgamma(1.0 / 3.0) / libm::tgamma(17.0 / 6.0) / scale;
+                x * x * x * x * libm::pow(1.0 + x * x, -17.0 / 6.0) / total
+            }
+        }
+    }
+
+    /// |û|² of the mode `k` (radians per length) of a domain.
+    fn mode(&self, domain: &Domain, k: [f64; 3]) -> f64 {
+        let kappa = libm::sqrt(k[0] * k[0] + k[1] * k[1] + k[2] * k[2]);
+        if kappa == 0.0 {
+            return 0.0;
+        }
+        let cell: f64 = domain.own().iter().map(|a| std::f64::consts::TAU / a.length).product();
+        let sphere = match domain.dimension {
+            1 => 2.0,
+            2 => std::f64::consts::TAU * kappa,
+            _ => 2.0 * std::f64::consts::TAU * kappa * kappa,
+        };
+        self.density(kappa) * cell / sphere
+    }
+}
+
+/// Random fields of a spectrum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Random<'a> {
+    pub spectrum: Spectrum,
+    pub amplitude: f64,
+    /// Which fields are random, in the order of the equation.
+    pub chosen: &'a [bool],
+    /// Mean of each field.
+    pub means: &'a [f64],
+    pub seed: u64,
+}
+
+/// Fills `state` from values at points, projected onto the equation's constraints; collective.
+pub fn from_profile<T: Real>(
+    profile: &Profile,
+    time: f64,
+    equation: &dyn Equation<T>,
+    transform: &mut dyn Transform<T>,
+    team: &dyn Team,
+    state: &mut Fields<T>,
+) {
+    let reals = transform.domain().reals();
+    let fields = state.len();
+    let sample = |tile: &Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+        let mut values = vec![0.0; fields * reals];
+        tile.for_each(|i, x| {
+            profile(time, x, &mut values);
+            for (out, values) in out.iter_mut().zip(values.chunks(reals)) {
+                for (out, &value) in out[i * reals..].iter_mut().zip(values) {
+                    *out = T::of(value);
+                }
+            }
+        });
+    };
+    transform.through(team, &[], &sample, &mut state.views_mut());
+    constrain(equation, &*transform, state);
+}
+
+/// Projects `state` onto the equation's constraints.
+pub fn constrain<T: Real>(equation: &dyn Equation<T>, transform: &dyn Transform<T>, state: &mut Fields<T>) {
+    let scales = Scales::wavenumbers(transform.domain(), transform.modes());
+    for (tile, at) in scales.tiles(2048) {
+        let mut parts: Vec<&mut [Complex<T>]> = state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
+        equation.constrain(&tile, &mut parts);
+    }
+}
+
+/// Fills `state` with random fields; every rank makes its own modes.
+///
+/// The phase of a mode is addressed by its wavenumber and field. The fields of a mode are projected onto the
+/// equation's constraints and then scaled so that their squares add up to what the spectrum says.
+pub fn random<T: Real>(
+    random: &Random,
+    equation: &dyn Equation<T>,
+    transform: &dyn Transform<T>,
+    state: &mut Fields<T>,
+) {
+    let domain = transform.domain();
+    let scales = Scales::wavenumbers(domain, transform.modes());
+    for (tile, at) in scales.tiles(2048) {
+        let mut parts: Vec<&mut [Complex<T>]> = state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
+        let columns = tile.columns.len();
+        let numbers = |i: usize| -> [i64; 3] {
+            let index = [tile.start[0], tile.start[1] + i / columns, tile.start[2] + i % columns];
+            std::array::from_fn(|a| domain.axes[a].number(index[a]))
+        };
+        for (f, part) in parts.iter_mut().enumerate() {
+            for (i, z) in part.iter_mut().enumerate() {
+                let phase =
+                    if random.chosen[f] { phase(random.seed, f, numbers(i), !domain.complex) } else { 0.0.into() };
+                *z = T::complex(phase);
+            }
+        }
+        equation.constrain(&tile, &mut parts);
+        tile.for_each(|i, k| {
+            let total: f64 = parts.iter().map(|p| p[i].norm_sqr().to_f64()).sum();
+            let wanted = random.amplitude * random.amplitude * random.spectrum.mode(domain, k);
+            let factor = if total > 0.0 { libm::sqrt(wanted / total) } else { 0.0 };
+            for (part, mean) in parts.iter_mut().zip(random.means) {
+                part[i] = if k == [0.0; 3] { T::complex(Complex::new(*mean, 0.0)) } else { part[i] * T::of(factor) };
+            }
+        });
+    }
+}
+
+/// e^{iθ} of a mode of a field, θ uniform; that of −k is its conjugate where the field is real.
+fn phase(seed: u64, field: usize, numbers: [i64; 3], real: bool) -> Complex<f64> {
+    let flip = real && numbers.iter().rev().find(|n| **n != 0).is_some_and(|n| *n < 0);
+    let sign = if flip { -1 } else { 1 };
+    let item = numbers.iter().fold(0u64, |item, n| item << 21 | ((sign * n) as u64 & 0x1f_ffff));
+    let [u, _] = uniform_pair(seed, Stream::SpectralInitial, field as u32, item, 0);
+    let (sin, cos) = libm::sincos(std::f64::consts::TAU * u);
+    Complex::new(cos, if flip { -sin } else { sin })
+}
