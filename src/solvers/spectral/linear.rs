@@ -2,7 +2,10 @@
 
 use num_complex::Complex;
 
+use super::equation::{Coupling, Equation};
 use super::fields::Fields;
+use super::steppers::{Factor, Factors, Sweep, Vector, resolvent, run};
+use super::transform::Scales;
 use crate::math::real::Real;
 
 /// L on the modes of this rank, in double precision.
@@ -16,6 +19,38 @@ pub enum Linear {
     Block { fields: usize, entries: Vec<Complex<f64>> },
 }
 
+impl Linear {
+    /// L of an equation on the modes that `scales` has the wavenumbers of.
+    pub fn of<T: Real>(equation: &dyn Equation<T>, scales: &Scales) -> Linear {
+        let (fields, modes) = (equation.fields().len(), scales.block().len());
+        let zero = Complex::new(0.0, 0.0);
+        let coupling = equation.coupling();
+        let block = coupling == Coupling::Block;
+        let each = if block { fields * fields } else { fields };
+        let mut all = vec![zero; modes * each];
+        let mut first = 0;
+        for (tile, at) in scales.tiles(usize::MAX) {
+            tile.for_each(|i, k| {
+                let place = (first + i) * each;
+                equation.linear(k, &mut all[place..place + each]);
+            });
+            first = at.end;
+        }
+        match coupling {
+            Coupling::Block => Linear::Block { fields, entries: all },
+            Coupling::Diagonal => {
+                Linear::Diagonal((0..fields).map(|f| all.iter().skip(f).step_by(each).copied().collect()).collect())
+            }
+            Coupling::RealDiagonal => {
+                assert!(all.iter().all(|z| z.im == 0.0), "the equation says that its linear part is real");
+                Linear::RealDiagonal(
+                    (0..fields).map(|f| all.iter().skip(f).step_by(each).map(|z| z.re).collect()).collect(),
+                )
+            }
+        }
+    }
+}
+
 /// What a scheme that treats the linear part implicitly asks of it:
 ///
 ///     M ∂u/∂t = L u + N(u, t)
@@ -25,10 +60,84 @@ pub enum Linear {
 pub trait Implicit<T: Real> {
     /// Prepares solves with M − γ L for each given γ (in units of time); earlier ones are forgotten.
     fn prepare(&mut self, gammas: &[f64]);
+    /// The γ of the last [`Implicit::prepare`]: several steppers may share this, each asks before it steps. Empty means
+    /// that it is not known, and costs a `prepare` at every step.
+    fn prepared(&self) -> &[f64] {
+        &[]
+    }
     /// out = M u.
     fn mass(&self, u: &Fields<T>, out: &mut Fields<T>);
     /// out = L u.
     fn apply(&self, u: &Fields<T>, out: &mut Fields<T>);
     /// Solves (M − γ L) u = b for the `which`-th γ; `u` holds b on entry.
     fn solve(&mut self, which: usize, u: &mut Fields<T>);
+}
+
+/// [`Implicit`] on periodic axes: M is the identity, L a [`Linear`]. Holds L and (I − γ L)^{−1} for each γ in the
+/// precision of the state, both made in f64; blocks are inverted by elimination with partial pivoting.
+pub struct Fourier<T: Real> {
+    linear: Linear,
+    image: Factors<T>,
+    inverses: Vec<Factors<T>>,
+    gammas: Vec<f64>,
+}
+
+impl<T: Real> Fourier<T> {
+    pub fn new(linear: Linear) -> Self {
+        let mut image = Factors::new(&linear, 1);
+        image.make(&linear, |l| [l], |l| [l], |l, n, out| out[0][..n * n].copy_from_slice(l));
+        Fourier { linear, image, inverses: Vec::new(), gammas: Vec::new() }
+    }
+}
+
+/// A factor times an array.
+struct Times;
+
+impl<T: Real> Sweep<T, 1, 1, 1> for Times {
+    #[inline(always)]
+    fn at<F: Factor<V>, V: Vector<T>>(&self, [l]: [F; 1], [u]: [V; 1], _: [V; 1]) -> [V; 1] {
+        [l * u]
+    }
+}
+
+/// A factor times an array, in place.
+struct InPlace;
+
+impl<T: Real> Sweep<T, 1, 0, 1> for InPlace {
+    #[inline(always)]
+    fn at<F: Factor<V>, V: Vector<T>>(&self, [l]: [F; 1], _: [V; 0], [u]: [V; 1]) -> [V; 1] {
+        [l * u]
+    }
+}
+
+impl<T: Real> Implicit<T> for Fourier<T> {
+    fn prepare(&mut self, gammas: &[f64]) {
+        self.inverses.resize_with(gammas.len(), || Factors::new(&self.linear, 1));
+        for (inverse, &gamma) in self.inverses.iter_mut().zip(gammas) {
+            inverse.make(
+                &self.linear,
+                |l| [1.0 / (1.0 - gamma * l)],
+                |l| [1.0 / (1.0 - l * gamma)],
+                |l, n, out| resolvent(l, n, gamma, &mut out[0]),
+            );
+        }
+        self.gammas.clear();
+        self.gammas.extend_from_slice(gammas);
+    }
+
+    fn prepared(&self) -> &[f64] {
+        &self.gammas
+    }
+
+    fn mass(&self, u: &Fields<T>, out: &mut Fields<T>) {
+        out.copy_from(u);
+    }
+
+    fn apply(&self, u: &Fields<T>, out: &mut Fields<T>) {
+        run(&Times, &self.image, [0], [u], [out]);
+    }
+
+    fn solve(&mut self, which: usize, u: &mut Fields<T>) {
+        run(&InPlace, &self.inverses[which], [0], [], [u]);
+    }
 }

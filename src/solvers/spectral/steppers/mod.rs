@@ -2,7 +2,26 @@
 //!
 //!     M du/dt = L u + N(u, t)
 //!
-//! A stepper sees N through [`Nonlinear`] and L through [`Linear`] (exponential schemes) or [`Implicit`] (IMEX).
+//! A stepper sees N through [`Nonlinear`] and L through [`Linear`] (exponential schemes) or [`Implicit`] (IMEX). A step
+//! is a composition of evaluations of N and of maps that are linear in each mode (or solves with M − γ L), with no
+//! branch that depends on the state; its derivative is therefore the same step of the linearised equation, and its
+//! adjoint the adjoints of the same maps in reverse.
+
+mod ars;
+mod cnab;
+mod etdrk4;
+mod factors;
+mod if_rk4;
+mod phi;
+mod sbdf;
+mod smr;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use factors::Factors;
+pub use phi::resolvent;
+pub use sweep::{Factor, Sweep, Vector, combine, run};
 
 use super::fields::Fields;
 use super::linear::{Implicit, Linear};
@@ -20,9 +39,37 @@ pub enum LinearPart<'a, T: Real> {
     Implicit(&'a mut dyn Implicit<T>),
 }
 
-/// A time-stepping scheme with its own work space and history.
+impl<'a, T: Real> LinearPart<'a, T> {
+    /// # Panics
+    /// With an implicit part: the scheme's [`Kind`] was not heeded.
+    fn exponential(&self) -> &'a Linear {
+        match self {
+            LinearPart::Exponential(linear) => linear,
+            LinearPart::Implicit(_) => panic!("an exponential scheme was given an implicit linear part"),
+        }
+    }
+
+    /// # Panics
+    /// With an exponential part: the scheme's [`Kind`] was not heeded.
+    fn implicit(&mut self) -> &mut dyn Implicit<T> {
+        match self {
+            LinearPart::Implicit(implicit) => *implicit,
+            LinearPart::Exponential(_) => panic!("an IMEX scheme was given an exponential linear part"),
+        }
+    }
+}
+
+/// Makes the factors for these γ unless they are there.
+fn prepare<T: Real>(implicit: &mut dyn Implicit<T>, gammas: &[f64]) {
+    if implicit.prepared() != gammas {
+        implicit.prepare(gammas);
+    }
+}
+
+/// A time-stepping scheme with its own work space and history. One stepper serves one linear part.
 pub trait Stepper<T: Real> {
     /// Takes `state` from `time` to `time + step`. Coefficients are made anew when `step` differs from the last one.
+    /// After an error the state and the history are as before.
     fn step(
         &mut self,
         nonlinear: &mut dyn Nonlinear<T>,
@@ -34,9 +81,20 @@ pub trait Stepper<T: Real> {
     /// What a restart needs besides the state: arrays of earlier steps, by name; and numbers (such as earlier step
     /// sizes and how many steps the history holds).
     fn history(&mut self) -> (Vec<(&'static str, &mut Fields<T>)>, Vec<(&'static str, &mut f64)>);
-    /// Difference to the embedded scheme of the last step, where the scheme has one: one per field and mode.
+    /// Before the first step: whether to compare each step with the embedded scheme. False: there is none.
+    fn estimate(&mut self, _on: bool) -> bool {
+        false
+    }
+    /// Difference to the embedded scheme of the last step, where it was asked for: one per field and mode.
     fn embedded_error(&self) -> Option<&Fields<T>> {
         None
+    }
+    /// Takes the last step back, where its error was estimated; once, right after it.
+    ///
+    /// # Panics
+    /// When [`Stepper::estimate`] is off.
+    fn reject(&mut self, _state: &mut Fields<T>) {
+        panic!("this step cannot be taken back");
     }
 }
 
@@ -48,6 +106,7 @@ pub enum Kind {
 }
 
 /// One line of the registry.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scheme {
     /// The word of the input.
     pub word: &'static str,
@@ -56,4 +115,52 @@ pub struct Scheme {
     pub order: u32,
     /// |λ|Δt up to which the explicit part is stable on the imaginary axis; 0: never, only with diffusion.
     pub cfl: f64,
+    /// Order of the embedded scheme that estimates the error.
+    pub embedded: Option<u32>,
+    /// Steps whose values enter one step: 1 for a Runge–Kutta scheme.
+    pub steps: u32,
+}
+
+/// The schemes. Order is that for smooth solutions of the whole equation; the CFL constants are the limits of the
+/// explicit part on the imaginary axis (§4.4 of the notes; a test finds each again).
+pub fn schemes() -> &'static [Scheme] {
+    use Kind::{Exponential, Imex};
+    const fn scheme(word: &'static str, kind: Kind, order: u32, cfl: f64, summary: &'static str) -> Scheme {
+        Scheme { word, summary, kind, order, cfl, embedded: None, steps: 1 }
+    }
+    static SCHEMES: &[Scheme] = &[
+        scheme("etdrk4", Exponential, 4, 2.828, "exponential time differencing, fourth order (Cox–Matthews)"),
+        Scheme {
+            embedded: Some(3),
+            ..scheme(
+                "if_rk4",
+                Exponential,
+                4,
+                2.828,
+                "integrating factor and classical Runge–Kutta, embedded third order",
+            )
+        },
+        scheme("ars222", Imex, 2, 0.0, "IMEX Runge–Kutta, two implicit stages (Ascher–Ruuth–Spiteri)"),
+        scheme("ars443", Imex, 3, 1.57, "IMEX Runge–Kutta, four implicit stages, third order (Ascher–Ruuth–Spiteri)"),
+        Scheme { steps: 2, ..scheme("sbdf2", Imex, 2, 0.0, "second-order backward differences, extrapolated") },
+        Scheme { steps: 3, ..scheme("sbdf3", Imex, 3, 0.62, "third-order backward differences, extrapolated") },
+        Scheme { steps: 2, ..scheme("cnab2", Imex, 2, 0.0, "Crank–Nicolson and Adams–Bashforth") },
+        scheme("smr_rk3", Imex, 2, 1.732, "Spalart–Moser–Rogers: third order explicit, second implicit, low storage"),
+    ];
+    SCHEMES
+}
+
+/// The scheme of that word for so many fields and modes on this rank.
+pub fn stepper<T: Real>(word: &str, fields: usize, modes: usize) -> Option<Box<dyn Stepper<T>>> {
+    Some(match word {
+        "etdrk4" => Box::new(etdrk4::Etdrk4::new(fields, modes)),
+        "if_rk4" => Box::new(if_rk4::IfRk4::new(fields, modes)),
+        "ars222" => Box::new(ars::Ars::two(fields, modes)),
+        "ars443" => Box::new(ars::Ars::four(fields, modes)),
+        "sbdf2" => Box::new(sbdf::Sbdf::<T, 2>::new(fields, modes)),
+        "sbdf3" => Box::new(sbdf::Sbdf::<T, 3>::new(fields, modes)),
+        "cnab2" => Box::new(cnab::Cnab2::new(fields, modes)),
+        "smr_rk3" => Box::new(smr::SmrRk3::new(fields, modes)),
+        _ => return None,
+    })
 }
