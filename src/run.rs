@@ -9,12 +9,13 @@ pub mod toy;
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::interrupt;
-use crate::io::{self, Checkpoint, Header, Intent, Lock, Sections, Storage};
+use crate::io::{self, Checkpoint, Header, Intent, Lock, Sections, Segments, Storage};
 use crate::observe::limits::{self, Limit, Schedule};
 use crate::observe::log::Log;
 use crate::observe::progress::{Look, Mode, Progress};
 use crate::observe::report::{self, Ending, Report};
 use crate::observe::series::Series;
+use crate::observe::snapshots::Snapshots;
 use crate::observe::terminal::Style;
 use crate::observe::timings::{Metered, Timings, over_ranks};
 use crate::solvers::{self, Entry, Outcome, Solver, Status};
@@ -64,6 +65,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
     };
     let log = open_log(options, team)?;
     let mut provenance = provenance(input, team);
+    provenance.push(("run".into(), name_of_run(team)));
     provenance.extend(solver.provenance().into_iter().map(|(k, v)| (k.to_string(), v)));
     let mut run = Run {
         input,
@@ -71,6 +73,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         options,
         team,
         series: Series::new(&solver.record()),
+        snapshots: Snapshots::new(Segments::none(&options.output), &solver.record()),
         solver,
         step: 0,
         resumed_from: None,
@@ -166,6 +169,14 @@ fn provenance(input: &Input, team: &Metered) -> Vec<(String, String)> {
     items.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
 }
 
+/// A name that no other run has, the same on every rank: when it began and the process of rank 0.
+fn name_of_run(team: &Metered) -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let mine = [since as u64, u64::from(std::process::id())];
+    let root = team_of(team).broadcast(0, &mine);
+    format!("{:x}-{:x}", root[0], root[1])
+}
+
 struct Run<'r> {
     input: &'r Input,
     entry: &'static Entry,
@@ -175,6 +186,7 @@ struct Run<'r> {
     step: u64,
     resumed_from: Option<u64>,
     series: Series,
+    snapshots: Snapshots,
     log: Log,
     progress: Progress,
     timings: Timings,
@@ -193,6 +205,8 @@ impl Run<'_> {
         self.log_header();
         if self.options.resume {
             self.resume()?;
+        } else {
+            self.snapshots.segments = Segments::start(&self.options.output, self.team)?;
         }
         self.work_before = self.solver.work().0;
         let ending = self.steps()?;
@@ -222,6 +236,14 @@ impl Run<'_> {
     /// Steps until the solver has finished or a limit is reached.
     fn steps(&mut self) -> Result<Ending> {
         let mut schedule = Schedule::new(&self.input.checkpoint.every);
+        if self.step == 0 {
+            let record = self.solver.record();
+            // What runs in time has a state to show at its start; an iteration has none.
+            if record.iter().any(|(name, _)| name.name == "time") {
+                self.series.record(0, &record);
+            }
+            self.snapshot()?;
+        }
         while self.step < self.input.run.max_steps {
             let outcome = self.work(|solver, step, team| solver.step(step + 1, team));
             let failed = matches!(&outcome, Err(e) if *e != Error::Interrupted);
@@ -244,6 +266,7 @@ impl Run<'_> {
             };
             self.step = done;
             self.look();
+            self.snapshot()?;
             match finished {
                 Some(Outcome::Reached) => return Ok(Ending::Converged),
                 Some(Outcome::Stalled(why)) => return Ok(Ending::Stalled(why)),
@@ -292,6 +315,16 @@ impl Run<'_> {
         }
     }
 
+    /// Keeps the state for `/fields` if the solver says that it is one to keep.
+    fn snapshot(&mut self) -> Result<()> {
+        let Some(time) = self.solver.snapshot_due() else { return Ok(()) };
+        let start = Instant::now();
+        let header = self.header("running");
+        self.snapshots.take(self.step, time, self.solver.as_mut(), &header, self.team)?;
+        self.timings.io += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
     fn header(&self, status: &str) -> Header {
         Header {
             solver: self.entry.name.to_string(),
@@ -304,6 +337,8 @@ impl Run<'_> {
 
     fn checkpoint(&mut self) -> Result<()> {
         let start = Instant::now();
+        // First the records, so that none that the checkpoint's step is past is only in memory.
+        self.snapshots.flush(&self.header("running"), self.team)?;
         let header = self.header("checkpoint");
         let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
         let mut fill = |file: &mut dyn Sections| walk_checkpoint(file, solver.as_mut(), series, step);
@@ -327,6 +362,9 @@ impl Run<'_> {
         let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
         let mut fill = |file: &mut dyn Sections| walk_checkpoint(file, solver.as_mut(), series, step);
         checkpoint.load(self.team, &mut fill)?;
+        let run = checkpoint.header("provenance/run").unwrap_or_default().to_string();
+        self.snapshots.segments = Segments::resume(directory, &run, self.step, self.team)?;
+        self.provenance.iter_mut().filter(|(key, _)| key == "run").for_each(|(_, value)| value.clone_from(&run));
         self.resumed_from = Some(self.step);
         self.saved_at = Some(self.step);
         self.timings.io += start.elapsed().as_secs_f64();
@@ -384,6 +422,7 @@ impl Run<'_> {
 
     fn write_output(&mut self, ending: &Ending, finished: bool) -> Result<()> {
         let start = Instant::now();
+        self.snapshots.flush(&self.header("running"), self.team)?;
         let mut header = self.header(ending.status());
         header.provenance.push(("reason".into(), ending.reason().into()));
         header.provenance.push(("wall_seconds".into(), format!("{:.3}", interrupt::start().elapsed().as_secs_f64())));
@@ -400,7 +439,9 @@ impl Run<'_> {
             Ok(())
         };
         let storage = Storage::output(self.input.output.compression);
-        io::save(&self.options.output.join("output.h5"), &header, storage, self.team, &mut fill)?;
+        let (path, segments) = (self.options.output.join("output.h5"), &self.snapshots.segments);
+        io::save_joined(&path, &header, storage, self.team, &mut fill, Some(segments))?;
+        self.snapshots.segments.published(self.team)?;
         self.timings.io += start.elapsed().as_secs_f64();
         Ok(())
     }

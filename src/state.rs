@@ -13,6 +13,22 @@ pub struct Name {
     pub axes: &'static [&'static str],
 }
 
+impl Name {
+    /// From texts known only at run time, such as the fields of a written equation. They are kept for the life of the
+    /// process: make names once, when a solver is built, not at every step.
+    pub fn kept(name: &str, units: &str, meaning: &str, axes: &[&str]) -> Name {
+        let keep = |text: &str| -> &'static str { Box::leak(text.to_string().into_boxed_str()) };
+        let axes: Vec<&'static str> = axes.iter().map(|a| keep(a)).collect();
+        Name { name: keep(name), units: keep(units), meaning: keep(meaning), axes: Box::leak(axes.into_boxed_slice()) }
+    }
+
+    /// The same value recorded at several times: `time` is its first axis.
+    pub fn in_time(&self) -> Name {
+        let axes: Vec<&'static str> = std::iter::once("time").chain(self.axes.iter().copied()).collect();
+        Name { axes: Box::leak(axes.into_boxed_slice()), ..*self }
+    }
+}
+
 /// The part of a global N-dimensional array that this rank holds: `start` and `count` per axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hyperslab {

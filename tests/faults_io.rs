@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use spanwise::error::Result;
-use spanwise::io::{self, Checkpoint, Header, Sections, Storage, checkpoint, read::Reader};
+use spanwise::io::{self, Checkpoint, Header, Sections, Segments, Storage, checkpoint, read::Reader};
 use spanwise::state::{Hyperslab, Name};
 use spanwise::team::{self, Partition, Team};
 
@@ -180,6 +180,48 @@ fn temporaries(dir: &Path) -> Vec<String> {
     names.filter(|n| n.ends_with(".tmp")).collect()
 }
 
+/// Eight records of a 13 × 17 grid cut in both axes, in segments of five and three, joined.
+fn save_fields(dir: &Path, team: &dyn Team) -> Result<()> {
+    const TIME: Name = name("time", "s", &["time"]);
+    const STEP: Name = name("step", "1", &["time"]);
+    const WAVE: Name = name("wave", "m", &["time", "x", "y"]);
+    const MEAN: Name = name("mean", "m", &["time"]);
+    const POSITION: Name = name("x", "m", &["x"]);
+    let (rows, columns) = (team.size().div_ceil(2), team.size().min(2));
+    // An odd number of ranks leaves one place of the 2-D grid of ranks: its first rank holds both halves of its rows.
+    let alone = team.rank() + 1 == team.size() && team.size() % 2 == 1;
+    let i = Partition::new(13, team.rank() / columns, rows).mine();
+    let j = if alone { 0..17 } else { Partition::new(17, team.rank() % columns, columns).mine() };
+    let mut segments = Segments::start(dir, team)?;
+    for records in [0..5usize, 5..8] {
+        let n = records.len();
+        let slab = Hyperslab { start: vec![0, i.start, j.start], count: vec![n, i.len(), j.len()] };
+        let mut wave = Vec::new();
+        for t in records.clone() {
+            for i in i.clone() {
+                wave.extend(j.clone().map(|j| (10_000 * t + 100 * i + j) as f64));
+            }
+        }
+        let mut times: Vec<f64> = records.clone().map(|t| 0.25 * t as f64).collect();
+        let mut steps: Vec<f64> = records.clone().map(|t| 3.0 * t as f64).collect();
+        let mine = if team.rank() == 0 { 0..n } else { n..n };
+        let mut means: Vec<f64> = records.clone().map(|t| 10_000.0 * t as f64 + 608.0).collect();
+        let stamps = steps.clone();
+        segments.save(&header(team), &stamps, team, &mut |s| {
+            let walk = s.section("fields");
+            walk.scalar(&TIME, times[..].as_mut().into())?;
+            walk.scalar(&STEP, steps[..].as_mut().into())?;
+            walk.scalar(&POSITION, (0..13).map(|i| i as f64 / 13.0).collect::<Vec<f64>>()[..].as_mut().into())?;
+            walk.block(&WAVE, &[n, 13, 17], &slab, (&mut wave).into())?;
+            walk.block(&MEAN, &[n], &Hyperslab::rows(mine.clone(), &[]), (&mut means[mine.clone()]).into())
+        })?;
+    }
+    let mut toy = Toy::new(team, 0.0);
+    let storage = Storage { compression: 4, checksums: false };
+    io::save_joined(&dir.join("output.h5"), &header(team), storage, team, &mut |s| toy.walk(s), Some(&segments))?;
+    segments.published(team)
+}
+
 // ---- what each rank does ----
 
 fn limit_file_size(bytes: u64) {
@@ -193,6 +235,7 @@ fn program(which: &str, dir: &Path, team: &dyn Team) -> Result<()> {
     match which {
         "save" => save(&output, team, 0, 0.0),
         "save_compressed" => save(&output, team, 4, 0.0),
+        "fields" => save_fields(dir, team),
         "checkpoint" => save_checkpoint(dir, team, 1.0).and_then(|()| save_checkpoint(dir, team, 2.0)),
         "load" => {
             let (offset, warnings) = load_checkpoint(dir, team)?;
@@ -337,6 +380,32 @@ fn datasets_do_not_depend_on_the_number_of_ranks_or_how_they_talk() {
             );
         }
         assert!(temporaries(dir.path()).is_empty());
+    }
+}
+
+fn records_of_segments_are_joined_alike_on_any_number_of_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("output.h5");
+    save_fields(dir.path(), &team::Solo).unwrap();
+    let expected = dump(&path);
+    assert_eq!(expected["fields/wave"].0, [8, 13, 17]);
+    assert_eq!(expected["fields/wave"].1[(7 * 13 + 12) * 17 + 16], 71_216f64.to_bits());
+    assert_eq!(expected["fields/step"].1[7], 21f64.to_bits());
+    assert_eq!(expected["state/large"].0, [LARGE_LEN]);
+    assert!(!dir.path().join("fields.1.h5").exists(), "segments are removed when their records are in output.h5");
+    for ranks in [2, 3, 7] {
+        team::threads::run(ranks, |team| save_fields(dir.path(), team)).into_iter().for_each(|r| r.unwrap());
+        assert_eq!(dump(&path), expected, "{ranks} threads");
+    }
+    for ranks in if cfg!(feature = "mpi") { 1..5 } else { 0..1 } {
+        let ended = job(ranks, "fields", dir.path());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ranks} ranks");
+        assert_eq!(dump(&path), expected, "{ranks} ranks under mpirun");
+    }
+    if let Ok(python) = std::env::var("SPANWISE_PYTHON") {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/check_fields.py");
+        let output = std::process::Command::new(&python).arg(script).arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -541,10 +610,14 @@ fn main() {
     {
         run_as_rank(which, Path::new(dir));
     }
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 10] = [
         (
             "datasets_do_not_depend_on_the_number_of_ranks_or_how_they_talk",
             datasets_do_not_depend_on_the_number_of_ranks_or_how_they_talk,
+        ),
+        (
+            "records_of_segments_are_joined_alike_on_any_number_of_ranks",
+            records_of_segments_are_joined_alike_on_any_number_of_ranks,
         ),
         (
             "a_file_takes_no_more_than_was_predicted_and_keeps_no_slack",

@@ -36,7 +36,7 @@ pub fn save(directory: &Path, keep: usize, header: &Header, team: &dyn Team, fil
     h5::start();
     let path = name(directory, 0);
     let temporary = beside(&path, ".tmp");
-    let written = write_temporary(&path, &temporary, header, Storage::checkpoint(), team, fill).and_then(|()| {
+    let written = write_temporary(&path, &temporary, header, Storage::checkpoint(), team, fill, None).and_then(|()| {
         on_root(team, &path, || rotate(directory, keep.max(1)).and_then(|()| publish(&temporary, &path)))
     });
     if written.is_err() && team.rank() == 0 {

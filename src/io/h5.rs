@@ -3,7 +3,7 @@
 //! The crate's own `write_slice` uses an independent transfer, which cannot write compressed chunks in parallel,
 //! so hyperslabs are read and written here, under the crate's global lock.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -264,6 +264,41 @@ pub(super) fn attribute_text(at: &Location, name: &str) -> Option<String> {
 unsafe extern "C" {
     fn H5DSset_scale(dataset: hid_t, name: *const std::ffi::c_char) -> i32;
     fn H5DSattach_scale(dataset: hid_t, scale: hid_t, axis: u32) -> i32;
+    fn H5DSiterate_scales(dataset: hid_t, axis: u32, from: *mut i32, visit: Visit, into: *mut c_void) -> i32;
+}
+type Visit = unsafe extern "C" fn(hid_t, u32, hid_t, *mut c_void) -> i32;
+
+/// Keeps the name of the first scale and ends the iteration.
+unsafe extern "C" fn first_scale(_: hid_t, _: u32, scale: hid_t, into: *mut c_void) -> i32 {
+    let mut name = [0u8; 512];
+    // SAFETY: a live scale, a buffer as long as said whose last byte stays zero, and the `String` given below.
+    unsafe {
+        hdf5_sys::h5i::H5Iget_name(scale, name.as_mut_ptr().cast(), name.len() - 1);
+        let end = name.iter().position(|&b| b == 0).unwrap_or(0);
+        let path = String::from_utf8_lossy(&name[..end]);
+        *into.cast::<String>() = path.rsplit('/').next().unwrap_or_default().to_string();
+    }
+    1
+}
+
+/// The name of each axis: that of its dimension scale; empty where it has none. A dimension scale is its own axis.
+pub(super) fn axis_labels(dataset: &Dataset) -> Vec<String> {
+    let own = dataset.name().rsplit('/').next().unwrap_or_default().to_string();
+    let is_scale = dataset.attr("CLASS").is_ok();
+    (0..dataset.ndim())
+        .map(|axis| {
+            let mut label = String::new();
+            if is_scale {
+                return own.clone();
+            }
+            hdf5::sync::sync(|| unsafe {
+                let into = (&raw mut label).cast();
+                // A negative code: no scale is attached, and the label stays empty.
+                H5DSiterate_scales(dataset.id(), axis as u32, std::ptr::null_mut(), first_scale, into)
+            });
+            label
+        })
+        .collect()
 }
 
 /// Turns a 1-D dataset into a dimension scale called `name`.

@@ -107,7 +107,7 @@ pub(super) fn chunk(shape: &[usize], element: usize) -> Vec<usize> {
 }
 
 impl Storage {
-    fn chunked(&self, item: &Item) -> Option<Vec<usize>> {
+    pub(super) fn chunked(&self, item: &Item) -> Option<Vec<usize>> {
         if item.len() == 0 {
             return None;
         }
@@ -214,12 +214,25 @@ pub(super) fn create(path: &Path, items: &[Item], header: &Header, storage: &Sto
     let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
     let mut datasets = Vec::new();
     for item in items {
+        // What a reader may use beside the axis's own coordinate: CF's attribute, which xarray obeys.
+        let axis = item.axis(0);
+        let along = |i: &Item, name: &str| i.name.name == name && i.shape.len() == 1 && i.axis(0) == axis;
+        let beside = |name: &str| items.iter().any(|i| i.group == item.group && along(i, name));
+        let auxiliary = match axis.as_str() {
+            _ if storage.checksums || item.shape.is_empty() || along(item, "time") || along(item, "step") => None,
+            "step" if beside("time") => Some("time"),
+            "time" if beside("step") => Some("step"),
+            _ => None,
+        };
         if !groups.contains_key(item.group.as_str()) {
             let group = file.create_group_builder().obj_track_times(false).create(item.group.as_str()).map_err(text)?;
             groups.insert(&item.group, group);
         }
         let dataset = put_dataset(&groups[item.group.as_str()], item, storage)
             .map_err(|e| format!("creating {}: {e}", item.path()))?;
+        if let Some(auxiliary) = auxiliary {
+            h5::put_string(&dataset, "coordinates", auxiliary)?;
+        }
         datasets.push(dataset);
     }
     if !storage.checksums {

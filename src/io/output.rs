@@ -8,19 +8,23 @@
 //! 3. Rank 0 reopens the file, checks it, forces it to disk and renames it over the old one.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::h5::{self, Kind, Outcome, text};
 use super::layout::{self, Fill, Header, Item, Measure, Sections, Storage};
+use super::segments::{Joined, Segments};
 use crate::error::{Error, Result};
 use crate::state::{Data, Hyperslab, Name, Walk};
-use crate::team::Team;
+use crate::team::{Partition, Team};
 
 /// What one collective transfer moves at most, per rank.
 #[cfg(feature = "parallel-hdf5")]
 const COLLECTIVE_PIECE: usize = 512 << 20;
 /// What rank 0 receives at most in one round of gathering, from all ranks together.
 const GATHER_PIECE: usize = 64 << 20;
+/// What a rank reads at most of the segment files before it writes it.
+const JOIN_PIECE: usize = 32 << 20;
 
 /// Writes `path` through a temporary name in the same directory; collective. `fill` is run twice: to measure and to
 /// write, and must walk the same things both times.
@@ -28,9 +32,21 @@ const GATHER_PIECE: usize = 64 << 20;
 /// # Errors
 /// [`Error::File`], the same on every rank; the old file is untouched and the temporary one is gone.
 pub fn save(path: &Path, header: &Header, storage: Storage, team: &dyn Team, fill: Fill) -> Result<()> {
+    save_joined(path, header, storage, team, fill, None)
+}
+
+/// [`save`] with the records of segment files as `/fields`.
+pub fn save_joined(
+    path: &Path,
+    header: &Header,
+    storage: Storage,
+    team: &dyn Team,
+    fill: Fill,
+    segments: Option<&Segments>,
+) -> Result<()> {
     h5::start();
     let temporary = beside(path, ".tmp");
-    let written = write_temporary(path, &temporary, header, storage, team, &mut *fill)
+    let written = write_temporary(path, &temporary, header, storage, team, &mut *fill, segments)
         .and_then(|()| on_root(team, path, || publish(&temporary, path)));
     if written.is_err() && team.rank() == 0 {
         // Nothing to add when it cannot be removed: the error that brought us here says more.
@@ -54,14 +70,19 @@ pub(super) fn write_temporary(
     storage: Storage,
     team: &dyn Team,
     fill: Fill,
+    segments: Option<&Segments>,
 ) -> Result<()> {
-    let items = team.agree(Measure::of(&mut *fill))?;
+    let mut items = team.agree(Measure::of(&mut *fill))?;
+    let walked = items.len();
+    let joined = segments.map(|s| s.joined().map_err(|e| Error::file(path, e)));
+    let joined = team.agree(joined.transpose())?;
+    items.extend(joined.iter().flat_map(|j| j.items.iter().cloned()));
     on_root(team, path, || {
         layout::create(temporary, &items, header, &storage)?;
         reserve(temporary, layout::predicted_bytes(&items, header, &storage))
     })?;
     let mut save = Save {
-        items: &items,
+        items: &items[..walked],
         next: 0,
         group: String::new(),
         path: path.to_path_buf(),
@@ -69,7 +90,7 @@ pub(super) fn write_temporary(
         team,
     };
     let filled = fill(&mut save).and_then(|()| save.complete());
-    let filled = team.agree(filled);
+    let filled = team.agree(filled).and_then(|()| joined.iter().try_for_each(|j| save.join(j, &storage)));
     let Save { file, .. } = save;
     match filled {
         Ok(()) => file.close(path, team)?,
@@ -241,6 +262,26 @@ impl<'a> Save<'a> {
         }
     }
 
+    /// Copies the records of segment files, in pieces of whole chunks in time, each rank a share of every piece.
+    fn join(&self, joined: &Joined, storage: &Storage) -> Result<()> {
+        let mut bytes = Vec::new();
+        for item in joined.items.iter().filter(|i| i.value.is_none()) {
+            let record = item.shape[1..].iter().product::<usize>() * item.kind.size();
+            let whole = storage.chunked(item).map_or(1, |c| c[0]);
+            let rows = (JOIN_PIECE * self.team.size() / record.max(1) / whole).max(1) * whole;
+            for first in (0..item.shape[0]).step_by(rows) {
+                let records = first..(first + rows).min(item.shape[0]);
+                let slabs = shares(item, &records, self.team.size());
+                let mine = &slabs[self.team.rank()];
+                bytes.resize(mine.len() * item.kind.size(), 0);
+                let read = joined.read(item, mine, &mut bytes).map_err(|e| Error::file(&self.path, e));
+                self.team.agree(read)?;
+                self.write(item, mine, &bytes, &slabs)?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, item: &Item, slab: &Hyperslab, bytes: &[u8], slabs: &[Hyperslab]) -> Result<()> {
         match &self.file {
             File::Gathered(file) => self.write_gathered(file.as_ref(), item, slab, bytes, slabs),
@@ -380,6 +421,22 @@ fn all_slabs(mine: &Hyperslab, team: &dyn Team) -> Vec<Hyperslab> {
         return vec![mine.clone(); team.size()];
     }
     all.chunks(2 * axes).map(|c| Hyperslab { start: usizes(&c[..axes]), count: usizes(&c[axes..]) }).collect()
+}
+
+/// Each rank's share of some records: some of them, or where there are fewer than ranks, a part of each.
+fn shares(item: &Item, records: &Range<usize>, size: usize) -> Vec<Hyperslab> {
+    let axis = usize::from(records.len() < size);
+    let mut whole = Hyperslab { start: vec![0; item.shape.len()], count: item.shape.clone() };
+    (whole.start[0], whole.count[0]) = (records.start, records.len());
+    (0..size)
+        .map(|rank| {
+            let mine = Partition::new(whole.count[axis], rank, size).mine();
+            let mut share = whole.clone();
+            share.start[axis] += mine.start;
+            share.count[axis] = mine.len();
+            share
+        })
+        .collect()
 }
 
 /// Rows of the first axis that fit `limit` bytes, at least one.

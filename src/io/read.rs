@@ -42,6 +42,33 @@ impl Reader {
         Ok(Array { shape, values })
     }
 
+    /// The block of `count` values from `start` on, per axis, converted to f64.
+    pub fn slab(&self, path: &str, start: &[usize], count: &[usize]) -> Result<Array> {
+        let fail = |e: String| Error::file(&self.path, format!("{path}: {e}"));
+        let dataset = self.file.dataset(path).map_err(|e| fail(text(e)))?;
+        let shape = dataset.shape();
+        if start.len() != shape.len() || (0..shape.len()).any(|a| start[a] + count[a] > shape[a]) {
+            return Err(fail(format!("no block {start:?} + {count:?} in shape {shape:?}")));
+        }
+        let mut values = vec![0.0; count.iter().product()];
+        if !values.is_empty() {
+            h5::read(&dataset, Kind::F64, start, count, bytemuck::cast_slice_mut(&mut values)).map_err(fail)?;
+        }
+        Ok(Array { shape: count.to_vec(), values })
+    }
+
+    /// Shape of a dataset; empty for a scalar.
+    pub fn shape(&self, path: &str) -> Result<Vec<usize>> {
+        let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;
+        Ok(dataset.shape())
+    }
+
+    /// The name of each axis of a dataset: that of its dimension scale.
+    pub fn axes(&self, path: &str) -> Result<Vec<String>> {
+        let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;
+        Ok(h5::axis_labels(&dataset))
+    }
+
     /// A single number, such as a scalar of `results`.
     pub fn number(&self, path: &str) -> Result<f64> {
         let array = self.array(path)?;

@@ -1,4 +1,4 @@
-//! Those who look and never touch: progress, log, series, checkpoints, limits, output, report.
+//! Those who look and never touch: progress, log, series, snapshots, checkpoints, limits, output, report.
 
 pub mod limits;
 pub mod log;
@@ -6,5 +6,6 @@ pub mod numbers;
 pub mod progress;
 pub mod report;
 pub mod series;
+pub mod snapshots;
 pub mod terminal;
 pub mod timings;

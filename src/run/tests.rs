@@ -147,3 +147,94 @@ fn a_finished_output_needs_force_and_a_checkpoint_belongs_to_its_problem() {
     assert_eq!(run_on(2, &other, &again), Ok(Ending::Converged));
     assert_eq!(values(&out, "state/x").len(), 38);
 }
+
+const RECORDS: [&str; 7] = ["time", "step", "item", "x", "powers", "distance", "ends"];
+
+fn segments(directory: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|n| n.starts_with("fields.")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn records_in_time_have_the_same_bits_on_any_ranks_and_after_any_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    let method = "snapshots = 3";
+    assert_eq!(run_on(1, &input(method, "[run]\nmax_steps = 23"), &options(&whole)), limit());
+    assert_eq!(values(&whole, "fields/step"), [0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 21.0]);
+    assert_eq!(values(&whole, "fields/time"), [0.0, 1.5, 3.0, 4.5, 6.0, 7.5, 9.0, 10.5]);
+    // x_i = i (1 − 2^−step), exactly.
+    let x = values(&whole, "fields/x");
+    assert_eq!((x.len(), x[2 * 37 + 36]), (8 * 37, 36.0 * (1.0 - 0.5f64.powi(6))));
+    let reader = Reader::open(&whole.join("output.h5")).unwrap();
+    assert_eq!(reader.axes("fields/powers").unwrap(), ["time", "item", "power"]);
+    assert_eq!(reader.shape("fields/powers").unwrap(), [8, 37, 3]);
+    assert_eq!(reader.axes("fields/ends").unwrap(), ["time", "end"]);
+    assert_eq!(reader.attribute("fields/time", "units").as_deref(), Some("s"));
+    assert_eq!(reader.attribute("series/distance", "coordinates").as_deref(), Some("time"));
+    assert_eq!(reader.attribute("series/time", "coordinates"), None);
+    assert_eq!(values(&whole, "series/time"), (0..=23).map(|i| 0.5 * i as f64).collect::<Vec<_>>());
+
+    // Killed after step 13, checkpoints at 5 and 10: the records of step 12 are lost with it, and made again.
+    let failing = input("snapshots = 3\nfail_at = 14", "[checkpoint]\nevery = 5");
+    run_on(3, &failing, &options(&parts)).unwrap_err();
+    assert_eq!(segments(&parts), ["fields.1.h5", "fields.2.h5"]);
+    let mut go_on = options(&parts);
+    go_on.resume = true;
+    assert_eq!(run_on(2, &input(method, "[run]\nmax_steps = 18"), &go_on), limit());
+    assert_eq!(segments(&parts), [] as [String; 0], "joined into output.h5");
+    // An output that ended at a limit goes on, with its own records.
+    assert_eq!(run_on(3, &input(method, "[run]\nmax_steps = 23"), &go_on), limit());
+    for name in RECORDS {
+        let name = format!("fields/{name}");
+        assert_eq!(values(&whole, &name), values(&parts, &name), "{name}");
+    }
+    assert_eq!(values(&whole, "series/time"), values(&parts, "series/time"));
+}
+
+#[test]
+fn records_later_than_the_checkpoint_and_those_of_other_runs_are_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, whole) = (dir.path().join("a"), dir.path().join("b"));
+    let with = |method: &str| input(method, "[checkpoint]\nevery = 4\n[run]\nmax_steps = 11");
+    // A finished output of one run, started over by another that fails after two checkpoints …
+    assert_eq!(run_on(1, &with("snapshots = 1"), &options(&out)), limit());
+    let mut again = options(&out);
+    again.force = true;
+    run_on(2, &with("snapshots = 2\nfail_at = 10"), &again).unwrap_err();
+    assert_eq!(segments(&out), ["fields.1.h5", "fields.2.h5"]);
+    // … whose newest checkpoint is then damaged: step 4 is what is left, and the records of steps 6 and 8 are made again.
+    std::fs::write(out.join("checkpoint.h5"), "damaged").unwrap();
+    again.force = false;
+    again.resume = true;
+    assert_eq!(run_on(3, &with("snapshots = 2"), &again), limit());
+    assert_eq!(values(&out, "fields/step"), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
+    assert_eq!(run_on(1, &with("snapshots = 2"), &options(&whole)), limit());
+    for name in RECORDS {
+        let name = format!("fields/{name}");
+        assert_eq!(values(&whole, &name), values(&out, &name), "{name}");
+    }
+}
+
+/// 20 MB per record go to a file at once on one rank, and wait in memory on three.
+#[test]
+fn large_records_are_written_at_once_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"toy\"\n[run]\nmax_steps = 4\n[output]\ncompression = 1\n[problem]\nsize = 1000000\n\
+                [method]\nsnapshots = 2\n";
+    let large = Input::parse(Path::new("toy.toml"), text, &[]).unwrap();
+    let outs = [1, 3].map(|ranks| {
+        let out = dir.path().join(ranks.to_string());
+        assert_eq!(run_on(ranks, &large, &options(&out)), limit());
+        out
+    });
+    assert_eq!(values(&outs[0], "fields/step"), [0.0, 2.0, 4.0]);
+    let x = values(&outs[0], "fields/x");
+    assert!(x[2_000_000..].iter().enumerate().all(|(i, &x)| x == i as f64 * (1.0 - 0.5f64.powi(4))));
+    for name in RECORDS {
+        let name = format!("fields/{name}");
+        assert!(values(&outs[0], &name) == values(&outs[1], &name), "{name}");
+    }
+}

@@ -44,17 +44,24 @@ struct Method {
     interrupt_at: u64,
     /// Milliseconds that a step takes.
     pause: u64,
+    /// Steps between snapshots, with a time of half a unit per step; 0: none, and no time.
+    snapshots: u64,
 }
 
 impl Default for Method {
     fn default() -> Self {
-        Method { tolerance: 1e-6, fail_at: 0, floor: 0.0, interrupt_at: 0, pause: 0 }
+        Method { tolerance: 1e-6, fail_at: 0, floor: 0.0, interrupt_at: 0, pause: 0, snapshots: 0 }
     }
 }
 
 const X: Name = Name { name: "x", units: "m", meaning: "iterate", axes: &["item"] };
 const INDEX: Name = Name { name: "index", units: "1", meaning: "what x tends to", axes: &["item"] };
 const DISTANCE: Name = Name { name: "distance", units: "m", meaning: "largest distance", axes: &[] };
+const DONE: Name = Name { name: "done", units: "1", meaning: "steps of the toy", axes: &[] };
+const TIME: Name = Name { name: "time", units: "s", meaning: "half a second per step", axes: &[] };
+const ITEM: Name = Name { name: "item", units: "m", meaning: "place of the item", axes: &["item"] };
+const POWERS: Name = Name { name: "powers", units: "1", meaning: "x, x squared, x cubed", axes: &["item", "power"] };
+const ENDS: Name = Name { name: "ends", units: "m", meaning: "step and distance", axes: &["end"] };
 const TOTAL: Name = Name { name: "total", units: "m", meaning: "sum of x", axes: &[] };
 
 struct Toy {
@@ -131,7 +138,8 @@ impl Solver for Toy {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let slab = self.slab();
         walk.block(&X, &[self.rows.n], &slab, (&mut self.x).into())?;
-        walk.scalar(&DISTANCE, (&mut self.distance).into())
+        walk.scalar(&DISTANCE, (&mut self.distance).into())?;
+        walk.scalar(&DONE, (&mut self.steps).into())
     }
 
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -140,7 +148,23 @@ impl Solver for Toy {
     }
 
     fn record(&self) -> Vec<(Name, f64)> {
-        vec![(DISTANCE, self.distance)]
+        let time = (self.method.snapshots > 0).then_some((TIME, 0.5 * self.steps));
+        time.into_iter().chain([(DISTANCE, self.distance)]).collect()
+    }
+
+    fn snapshot_due(&self) -> Option<f64> {
+        let every = self.method.snapshots;
+        (every > 0 && (self.steps as u64).is_multiple_of(every)).then_some(0.5 * self.steps)
+    }
+
+    fn snapshot(&mut self, walk: &mut dyn Walk, _team: &dyn Team) -> Result<()> {
+        let (n, slab) = (self.rows.n, self.slab());
+        walk.replicated(&ITEM, &mut (0..n).map(|i| i as f64 / 7.0).collect())?;
+        walk.block(&X, &[n], &slab, (&mut self.x).into())?;
+        let mut powers: Vec<f32> = self.x.iter().flat_map(|&x| [x, x * x, x * x * x].map(|v| v as f32)).collect();
+        walk.block(&POWERS, &[n, 3], &Hyperslab::rows(self.rows.mine(), &[3]), (&mut powers).into())?;
+        walk.scalar(&DISTANCE, (&mut self.distance).into())?;
+        walk.scalar(&ENDS, (&mut [self.steps, self.distance][..]).into())
     }
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {

@@ -54,6 +54,17 @@ pub trait Solver {
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()>;
     /// The values recorded at this step: `/series`, the progress line. Equal on every rank.
     fn record(&self) -> Vec<(Name, f64)>;
+    /// Whether the present state is one to keep in `/fields`: its time, equal on every rank; asked before the first step
+    /// and after each one. It must follow from the walked state alone, so that a resumed run answers as the first did.
+    fn snapshot_due(&self) -> Option<f64> {
+        None
+    }
+    /// Walks what `/fields` keeps of the present state: a block becomes a record (time, …), a scalar (or short list,
+    /// equal on every rank) likewise; a `replicated` list is a coordinate, kept once. The same names, shapes and blocks
+    /// every time. Collective; large snapshots are walked twice.
+    fn snapshot(&mut self, _walk: &mut dyn Walk, _team: &dyn Team) -> Result<()> {
+        Ok(())
+    }
     /// After the last step (also at a limit): certificates and derived results. Collective.
     fn finish(&mut self, team: &dyn Team) -> Result<()>;
     /// Derived results, valid after `finish`: `/results` of output.h5. Collective.
