@@ -1,7 +1,9 @@
 //! The box and its modes: which wavenumbers are kept, on how many points products are taken.
 //!
 //! A domain has one to three axes, in C order: the last one is contiguous. Inside, there are always three: a domain of
-//! d axes has 3 − d leading axes of one point, so that the user's axis `a` is axis `3 − d + a` here.
+//! d axes has 3 − d leading axes of one point, so that the user's axis `a` is axis `3 − d + a` here. Where the user's
+//! first axis lies between walls (Chebyshev), it is always axis 0 and the axes of one point follow it: (z), (z, ·, x)
+//! and (z, y, x).
 
 use std::f64::consts::TAU;
 
@@ -12,7 +14,7 @@ pub enum Basis {
     HalfFourier,
     /// e^{ikx}, both signs of k.
     Fourier,
-    /// Chebyshev polynomials T_j on the Gauss points; the first axis only.
+    /// Chebyshev polynomials: u = Σ_j û_j T_j(2 (x − low)/length − 1) on the Gauss points; the first axis only.
     Chebyshev,
 }
 
@@ -98,14 +100,22 @@ impl Domain {
     /// From the user's axes, one to three.
     pub fn new(axes: Vec<Axis>, complex: bool) -> Domain {
         let dimension = axes.len();
-        let mut all = vec![Axis::trivial(); 3 - dimension];
-        all.extend(axes);
+        let walls = usize::from(axes.first().is_some_and(|a| a.basis == Basis::Chebyshev));
+        let mut all = axes;
+        all.splice(walls..walls, vec![Axis::trivial(); 3 - dimension]);
         Domain { axes: all.try_into().expect("one to three axes"), dimension, complex }
     }
 
     /// The user's axes.
-    pub fn own(&self) -> &[Axis] {
-        &self.axes[3 - self.dimension..]
+    pub fn own(&self) -> Vec<&Axis> {
+        let leading = if self.has_walls() { 1 } else { 0 };
+        let trivial = leading..leading + 3 - self.dimension;
+        self.axes.iter().enumerate().filter(|(a, _)| !trivial.contains(a)).map(|(_, axis)| axis).collect()
+    }
+
+    /// Whether axis 0 lies between walls.
+    pub fn has_walls(&self) -> bool {
+        self.axes[0].basis == Basis::Chebyshev
     }
 
     pub fn modes(&self) -> [usize; 3] {
@@ -219,6 +229,17 @@ mod tests {
         let full = Axis { highest: 4, sawtooth: true, ..axis };
         let numbers: Vec<i64> = (0..full.modes()).map(|i| full.number(i)).collect();
         assert_eq!(numbers, [0, 1, 2, 3, 4, -3, -2, -1]);
+    }
+
+    #[test]
+    fn a_wall_axis_is_axis_0_in_any_dimension() {
+        let wall = Axis { name: "z", basis: Basis::Chebyshev, points: 9, highest: 5, length: 2.0, ..Axis::trivial() };
+        let x = Axis { name: "x", basis: Basis::HalfFourier, points: 8, highest: 3, ..Axis::trivial() };
+        let domain = Domain::new(vec![wall.clone(), x.clone()], false);
+        assert_eq!(domain.points(), [9, 1, 8]);
+        assert_eq!(domain.own().iter().map(|a| a.name).collect::<Vec<_>>(), ["z", "x"]);
+        assert_eq!(Domain::new(vec![x], false).points(), [1, 1, 8]);
+        assert_eq!(Domain::new(vec![wall], false).points(), [9, 1, 1]);
     }
 
     #[test]
