@@ -12,4 +12,5 @@ pub mod fields;
 pub mod linear;
 pub mod nonlinear;
 pub mod steppers;
+pub mod time;
 pub mod transform;
