@@ -17,4 +17,5 @@ pub mod initial;
 pub mod linear;
 pub mod nonlinear;
 pub mod steppers;
+pub mod time;
 pub mod transform;

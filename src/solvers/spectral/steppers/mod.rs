@@ -143,7 +143,7 @@ pub fn schemes() -> &'static [Scheme] {
         scheme("ars222", Imex, 2, 0.0, "IMEX Runge–Kutta, two implicit stages (Ascher–Ruuth–Spiteri)"),
         scheme("ars443", Imex, 3, 1.57, "IMEX Runge–Kutta, four implicit stages, third order (Ascher–Ruuth–Spiteri)"),
         Scheme { steps: 2, ..scheme("sbdf2", Imex, 2, 0.0, "second-order backward differences, extrapolated") },
-        Scheme { steps: 3, ..scheme("sbdf3", Imex, 3, 0.62, "third-order backward differences, extrapolated") },
+        Scheme { steps: 3, ..scheme("sbdf3", Imex, 3, 0.633, "third-order backward differences, extrapolated") },
         Scheme { steps: 2, ..scheme("cnab2", Imex, 2, 0.0, "Crank–Nicolson and Adams–Bashforth") },
         scheme("smr_rk3", Imex, 2, 1.732, "Spalart–Moser–Rogers: third order explicit, second implicit, low storage"),
     ];

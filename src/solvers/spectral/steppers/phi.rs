@@ -205,3 +205,138 @@ pub fn resolvent(entries: &[Z], n: usize, gamma: f64, out: &mut Block) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// φ_k by its series, for |z| ≤ 3: terms fall below 10⁻²⁰ well before the 60th.
+    fn series(k: i32, z: Z) -> Z {
+        let mut term = Complex::new(1.0, 0.0);
+        (1..=k).for_each(|j| term /= f64::from(j));
+        let mut sum = term;
+        for j in 1..60 {
+            term *= z / f64::from(j + k);
+            sum += term;
+        }
+        sum
+    }
+
+    /// The factors from φ₁, φ₂, φ₃ by recurrence where that loses no digits, else by series.
+    fn truth(z: Z) -> Etdrk4<Z> {
+        let [one, two, three] = [1, 2, 3].map(|k| series(k, z));
+        let half = exponential(z * 0.5);
+        [
+            half,
+            exponential(z),
+            series(1, z * 0.5) * 0.5,
+            one - two * 3.0 + three * 4.0,
+            (two - three * 2.0) * 2.0,
+            three * 4.0 - two,
+        ]
+    }
+
+    #[test]
+    fn contour_means_agree_with_the_series_to_rounding() {
+        let contour = Contour::new();
+        for radius in [0.0, 1e-8, 0.1, 0.49, 0.98, 1.0, 1.02, 1.49, 1.51, 2.0, 3.0] {
+            for angle in 0..64 {
+                let z = exponential(Complex::new(0.0, f64::from(angle) * PI / 32.0)) * radius;
+                for (a, b) in contour.complex(z).iter().zip(truth(z)) {
+                    assert!((a - b).norm() < 4e-15 * (1.0 + b.norm()), "{z}: {a} {b}");
+                }
+            }
+            for x in [-radius, radius] {
+                let truth = truth(Complex::new(x, 0.0));
+                for (a, b) in contour.real(x).iter().zip(truth) {
+                    assert!((a - b.re).abs() < 4e-15 * (1.0 + b.re.abs()), "{x}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn far_on_the_negative_axis_the_factors_are_their_asymptotes() {
+        // Without e^z: Q → −1/z, f₁ → (−4 − z)/z³, 2f₂ → 2(2 + z)/z³, f₃ → (−4 − 3z − z²)/z³.
+        let contour = Contour::new();
+        for z in [-1e3, -1e6, -1e12] {
+            let [_, _, q, f1, f2, f3] = contour.real(z);
+            let cube = z * z * z;
+            let expected = [-1.0 / z, (-4.0 - z) / cube, 2.0 * (2.0 + z) / cube, (-4.0 - 3.0 * z - z * z) / cube];
+            for (a, b) in [q, f1, f2, f3].iter().zip(expected) {
+                // The mean over the circle adds terms of relative size 1/z³² at most, and rounding.
+                assert!((a - b).abs() < 1e-13 * b.abs(), "{z}: {a:e} {b:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_diagonal_block_has_the_functions_of_its_entries() {
+        let contour = Contour::new();
+        for entries in [[-2.5, 0.0], [-40.0, -1e-3], [-300.0, 0.4]] {
+            let block = [Complex::new(entries[0], 3.0), 0.0.into(), 0.0.into(), Complex::new(entries[1], 0.0)];
+            let mut out = [NONE; 6];
+            etdrk4_block(&block, 2, 0.5, &mut out);
+            for (i, place) in [(0, 0), (1, 3)] {
+                let expected = contour.complex(block[place] * 0.5);
+                for (j, (a, b)) in out.iter().map(|o| o[place]).zip(expected).enumerate() {
+                    let b = if j < 2 { b } else { b * 0.5 };
+                    assert!((a - b).norm() < 3e-14 * b.norm() + 1e-15, "{i} {j}: {a:e} {b:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_defective_block_has_the_derivatives_of_the_functions_beside_the_diagonal() {
+        // f([[z, 1], [0, z]]) = [[f(z), f'(z)], [0, f(z)]]; the definition
+        // z φ_k = φ_{k−1} − 1/(k−1)! differentiated is φ_k' = (φ_{k−1}' − φ_k)/z.
+        for z in [Complex::new(-2.0, 1.0), Complex::new(2.5, 0.0), Complex::new(0.0, -3.0)] {
+            let all = phi(&[z, 1.0.into(), 0.0.into(), z], 1.0, 2);
+            let mut derivative = exponential(z);
+            for k in 0..4 {
+                let value = series(k, z);
+                if k > 0 {
+                    derivative = (derivative - value) / z;
+                }
+                let found = all[k as usize];
+                assert!((found[0] - value).norm() < 1e-14 * (1.0 + value.norm()), "{k} {z}");
+                assert!((found[3] - value).norm() < 1e-14 * (1.0 + value.norm()), "{k} {z}");
+                assert!((found[1] - derivative).norm() < 1e-14 * (1.0 + derivative.norm()), "{k} {z}: {}", found[1]);
+                assert_eq!(found[2], Complex::new(0.0, 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_functions_of_a_full_block_satisfy_their_recurrence() {
+        // A φ_k = φ_{k−1} − I/(k−1)!, for a block of three fields, far from normal, of norm 60.
+        let a: Vec<Z> =
+            (0..9).map(|i| Complex::new([-9.0, 50.0, 3.0, 0.0, -8.0, -40.0, 0.5, 0.0, -7.0][i], i as f64)).collect();
+        let all = phi(&a, 1.0, 3);
+        let mut left = NONE;
+        left[..9].copy_from_slice(&a);
+        for k in 1..4 {
+            let factorial = [1.0, 1.0, 2.0][k - 1];
+            let mut product_ = NONE;
+            product(&left, &all[k], 3, &mut product_);
+            for i in 0..9 {
+                let identity = if i % 4 == 0 { 1.0 / factorial } else { 0.0 };
+                let right = all[k - 1][i] - identity;
+                let scale = all[k].iter().map(|z| z.norm()).fold(0.0, f64::max) * 60.0;
+                assert!((product_[i] - right).norm() < 1e-13 * scale, "{k} {i}: {} {right}", product_[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_resolvent_solves_also_when_the_first_pivot_is_zero() {
+        // I − γL with γ = 1 and L = [[1, −2], [3, 0]]: [[0, 2], [−3, 1]], inverse [[1/6, −1/3], [1/2, 0]].
+        let l = [1.0, -2.0, 3.0, 0.0].map(|x| Complex::new(x, 0.0));
+        let mut out = NONE;
+        resolvent(&l, 2, 1.0, &mut out);
+        for (a, b) in out.iter().zip([1.0 / 6.0, -1.0 / 3.0, 0.5, 0.0]) {
+            assert!((a - b).norm() < 1e-15, "{a} {b}");
+        }
+    }
+}
