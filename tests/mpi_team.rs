@@ -279,6 +279,26 @@ fn overlapping(team: &dyn Team, n: usize) {
     let mut shout = team.start_broadcast(size - 1, &vec![rank as f32; n]);
     let second = start(2);
     drop(start(3));
+    // To rank q go n + q values, in place, from rank q come n + rank; those of a neighbour twice removed are left out.
+    let length = |from: usize, to: usize| if (from + 2) % size == to { 0 } else { n + to };
+    let others = || (0..size).filter(|q| *q != rank);
+    let value = |from: usize, to: usize, i: usize| (10_000 * from + 1000 * to + i) as f64;
+    let (mut send, mut to, mut from, mut at) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for q in others() {
+        let begin = send.len();
+        send.extend((0..length(rank, q)).map(|i| value(rank, q, i)));
+        to.push((q, begin..send.len()));
+        from.push((q, at..at + length(q, rank)));
+        at += length(q, rank);
+    }
+    let mut flight = team.start_transfer(send, &to, vec![f64::NAN; at], &from);
+    drop(team.start_transfer(
+        vec![1u8; size],
+        &others().map(|q| (q, q..q + 1)).collect::<Vec<_>>(),
+        vec![0; size],
+        &others().map(|q| (q, q..q + 1)).collect::<Vec<_>>(),
+    ));
+    flight.progress();
     first.progress();
     shout.progress();
     collectives(team, n);
@@ -286,6 +306,10 @@ fn overlapping(team: &dyn Team, n: usize) {
     assert_eq!(second.wait(), expected(2));
     assert_eq!(shout.wait(), vec![(size - 1) as f32; n]);
     assert_eq!(first.wait(), expected(1));
+    let (_, received) = flight.wait();
+    for (q, part) in from {
+        assert_eq!(received[part], (0..length(q, rank)).map(|i| value(q, rank, i)).collect::<Vec<_>>());
+    }
 }
 
 // Starting them.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::team::{Pending, Team, machine};
+use crate::team::{Incoming, Outgoing, Pending, Team, Transfer, machine};
 
 /// A team whose calls are timed. Waiting for slower ranks is part of a call.
 pub struct Metered<'t> {
@@ -11,11 +11,12 @@ pub struct Metered<'t> {
     seconds: Cell<f64>,
     bytes: Cell<u64>,
     calls: Cell<u64>,
+    messages: Cell<u64>,
 }
 
 impl<'t> Metered<'t> {
     pub fn new(team: &'t dyn Team) -> Self {
-        Metered { team, seconds: Cell::new(0.0), bytes: Cell::new(0), calls: Cell::new(0) }
+        Metered { team, seconds: Cell::new(0.0), bytes: Cell::new(0), calls: Cell::new(0), messages: Cell::new(0) }
     }
 
     /// Seconds inside calls so far.
@@ -26,6 +27,11 @@ impl<'t> Metered<'t> {
     /// Bytes handed to calls by this rank, and the number of calls.
     pub fn sent(&self) -> (u64, u64) {
         (self.bytes.get(), self.calls.get())
+    }
+
+    /// Messages of transfers between pairs of ranks that this rank sent.
+    pub fn messages(&self) -> u64 {
+        self.messages.get()
     }
 
     fn timed<R>(&self, bytes: usize, call: impl FnOnce() -> R) -> R {
@@ -56,6 +62,23 @@ impl Pending for MeteredPending<'_> {
     }
 }
 
+struct MeteredTransfer<'m> {
+    transfer: Box<dyn Transfer + 'm>,
+    seconds: &'m Cell<f64>,
+}
+
+impl Transfer for MeteredTransfer<'_> {
+    fn progress(&mut self) {
+        self.transfer.progress();
+    }
+
+    fn wait(self: Box<Self>) {
+        let start = Instant::now();
+        self.transfer.wait();
+        self.seconds.set(self.seconds.get() + start.elapsed().as_secs_f64());
+    }
+}
+
 impl Team for Metered<'_> {
     fn rank(&self) -> usize {
         self.team.rank()
@@ -78,6 +101,14 @@ impl Team for Metered<'_> {
         let bytes = send.iter().map(Vec::len).sum();
         let pending = self.timed(bytes, || self.team.start_exchange_bytes(send));
         Box::new(MeteredPending { pending, seconds: &self.seconds })
+    }
+
+    unsafe fn start_transfer_bytes<'a>(&'a self, send: &[Outgoing], receive: &[Incoming]) -> Box<dyn Transfer + 'a> {
+        self.messages.set(self.messages.get() + send.iter().filter(|m| m.bytes > 0).count() as u64);
+        let bytes = send.iter().map(|m| m.bytes).sum();
+        // SAFETY: the caller's.
+        let transfer = self.timed(bytes, || unsafe { self.team.start_transfer_bytes(send, receive) });
+        Box::new(MeteredTransfer { transfer, seconds: &self.seconds })
     }
 
     fn start_broadcast_bytes<'a>(&'a self, root: usize, bytes: Vec<u8>) -> Box<dyn Pending + 'a> {

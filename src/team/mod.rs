@@ -18,7 +18,7 @@ mod typed;
 pub use self::mpi::{Mpi, RawComm};
 pub use partition::Partition;
 pub use solo::Solo;
-pub use typed::{Broadcast, Exchange};
+pub use typed::{Broadcast, Exchange, Flight};
 
 use crate::error::Result;
 
@@ -34,6 +34,14 @@ pub trait Team {
     /// Starts an exchange that completes in [`Pending::wait`], so that work can overlap it. The ranks agree on the
     /// lengths before this returns.
     fn start_exchange_bytes<'t>(&'t self, send: Vec<Vec<u8>>) -> Box<dyn Pending + 't>;
+    /// Starts messages between pairs of ranks, into place; [`Transfer::wait`] completes them. Empty messages are not
+    /// sent. Both ends know each message and its length; none goes to its sender. For the safe form see
+    /// `start_transfer` of `dyn Team`.
+    ///
+    /// # Safety
+    /// Until the transfer was waited for or dropped, what `send` points to must stay and not change, and what
+    /// `receive` points to must stay and not be touched. Leaking the transfer leaks both.
+    unsafe fn start_transfer_bytes<'t>(&'t self, send: &[Outgoing], receive: &[Incoming]) -> Box<dyn Transfer + 't>;
     /// Starts sending `root`'s bytes to all; `bytes` is read on `root` only. `wait` returns one vector.
     fn start_broadcast_bytes<'t>(&'t self, root: usize, bytes: Vec<u8>) -> Box<dyn Pending + 't>;
 
@@ -73,6 +81,30 @@ fn exchange_lengths<E>(team: &(impl Team + ?Sized), send: &[&[E]]) -> Vec<usize>
     let mut into: Vec<&mut [u8]> = coming.iter_mut().map(<[u8; 8]>::as_mut_slice).collect();
     team.exchange_bytes_into(&lengths, &mut into);
     coming.into_iter().map(|n| u64::from_ne_bytes(n) as usize).collect()
+}
+
+/// A message to a rank: where its bytes are, and how many.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing {
+    pub to: usize,
+    pub from: *const u8,
+    pub bytes: usize,
+}
+
+/// A message from a rank: where its bytes go, and how many.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming {
+    pub from: usize,
+    pub to: *mut u8,
+    pub bytes: usize,
+}
+
+/// Messages between pairs of ranks under way. Dropping it waits too.
+pub trait Transfer {
+    /// As [`Pending::progress`].
+    fn progress(&mut self) {}
+    /// Returns when all of this rank's messages have come and gone.
+    fn wait(self: Box<Self>);
 }
 
 /// A message under way. Dropping it waits too, and throws the message away.

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use mpi::environment::{Threading, Universe};
 use mpi::ffi;
 
-use super::{Pending, Team, exchange_lengths};
+use super::{Incoming, Outgoing, Pending, Team, Transfer, exchange_lengths};
 use crate::error::{Error, Result};
 
 /// A communicator as C knows it: what parallel HDF5 takes.
@@ -171,6 +171,37 @@ impl Team for Mpi {
         Box::new(UnderWay { requests, receive, _send: send, _stay: PhantomData })
     }
 
+    unsafe fn start_transfer_bytes<'t>(&'t self, send: &[Outgoing], receive: &[Incoming]) -> Box<dyn Transfer + 't> {
+        let mut requests = Vec::new();
+        let mut request = || {
+            // SAFETY: a constant of the library.
+            requests.push(unsafe { ffi::RSMPI_REQUEST_NULL });
+            requests.last_mut().unwrap() as *mut ffi::MPI_Request
+        };
+        let pieces =
+            |bytes: usize| (0..bytes).step_by(self.cut).map(move |at| (at, (bytes - at).min(self.cut) as c_int));
+        for message in receive {
+            assert!(message.from != self.rank, "a message from oneself");
+            for (at, count) in pieces(message.bytes) {
+                // SAFETY: the caller keeps the place until the messages have come.
+                unsafe {
+                    let (to, from) = (message.to.add(at).cast(), message.from as c_int);
+                    ffi::MPI_Irecv(to, count, ffi::RSMPI_UINT8_T, from, TAG, self.comm, request());
+                }
+            }
+        }
+        for message in send {
+            for (at, count) in pieces(message.bytes) {
+                // SAFETY: the caller keeps the bytes until the messages have gone.
+                unsafe {
+                    let (from, to) = (message.from.add(at).cast(), message.to as c_int);
+                    ffi::MPI_Isend(from, count, ffi::RSMPI_UINT8_T, to, TAG, self.comm, request());
+                }
+            }
+        }
+        Box::new(Moving { requests, _stay: PhantomData })
+    }
+
     fn start_broadcast_bytes<'t>(&'t self, root: usize, mut bytes: Vec<u8>) -> Box<dyn Pending + 't> {
         let mut length = bytes.len() as u64;
         let mut requests = Vec::new();
@@ -204,12 +235,7 @@ struct UnderWay<'t> {
 
 impl Pending for UnderWay<'_> {
     fn progress(&mut self) {
-        let mut done = 0;
-        // SAFETY: the requests are those that were started; completed ones become null and may be tested again.
-        unsafe {
-            let (count, first) = (self.requests.len() as c_int, self.requests.as_mut_ptr());
-            ffi::MPI_Testall(count, first, &mut done, ffi::RSMPI_STATUSES_IGNORE);
-        }
+        test_all(&mut self.requests);
     }
 
     fn wait(mut self: Box<Self>) -> Vec<Vec<u8>> {
@@ -221,6 +247,38 @@ impl Pending for UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         wait_all(&mut self.requests);
+    }
+}
+
+/// Messages between buffers of the caller's.
+struct Moving<'t> {
+    requests: Vec<ffi::MPI_Request>,
+    /// MPI must not be finalised before.
+    _stay: PhantomData<&'t Mpi>,
+}
+
+impl Transfer for Moving<'_> {
+    fn progress(&mut self) {
+        test_all(&mut self.requests);
+    }
+
+    fn wait(mut self: Box<Self>) {
+        wait_all(&mut self.requests);
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        wait_all(&mut self.requests);
+    }
+}
+
+/// Lets MPI move messages on.
+fn test_all(requests: &mut [ffi::MPI_Request]) {
+    let mut done = 0;
+    // SAFETY: the requests are those that were started; completed ones become null and may be tested again.
+    unsafe {
+        ffi::MPI_Testall(requests.len() as c_int, requests.as_mut_ptr(), &mut done, ffi::RSMPI_STATUSES_IGNORE);
     }
 }
 

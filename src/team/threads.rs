@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Pending, Team, exchange_lengths};
+use super::{Incoming, Outgoing, Pending, Team, Transfer, exchange_lengths};
 
 /// Runs `program` on `size` ranks at once; returns what each returned, by rank.
 ///
@@ -201,6 +201,17 @@ impl Team for Rank<'_> {
         Box::new(Coming { rank: self, kind: "start_exchange", call, from: (0..self.size).collect() })
     }
 
+    unsafe fn start_transfer_bytes<'t>(&'t self, send: &[Outgoing], receive: &[Incoming]) -> Box<dyn Transfer + 't> {
+        let call = self.next_call();
+        for message in send.iter().filter(|m| m.bytes > 0) {
+            assert!(message.to != self.rank, "a message to oneself");
+            // SAFETY: the caller's.
+            let bytes = unsafe { std::slice::from_raw_parts(message.from, message.bytes) };
+            self.send("start_transfer", message.to, call, bytes.to_vec());
+        }
+        Box::new(Arriving { rank: self, call, receive: receive.to_vec() })
+    }
+
     fn start_broadcast_bytes<'t>(&'t self, root: usize, bytes: Vec<u8>) -> Box<dyn Pending + 't> {
         let call = self.next_call();
         if self.rank == root {
@@ -209,6 +220,23 @@ impl Team for Rank<'_> {
             }
         }
         Box::new(Coming { rank: self, kind: "start_broadcast", call, from: vec![root] })
+    }
+}
+
+struct Arriving<'t> {
+    rank: &'t Rank<'t>,
+    call: u64,
+    receive: Vec<Incoming>,
+}
+
+impl Transfer for Arriving<'_> {
+    fn wait(self: Box<Self>) {
+        for message in self.receive.iter().filter(|m| m.bytes > 0) {
+            let bytes = self.rank.receive("start_transfer", message.from, self.call);
+            assert_eq!(bytes.len(), message.bytes, "bytes from rank {} at call {}", message.from, self.call);
+            // SAFETY: whoever started the transfer keeps the place until now.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), message.to, bytes.len()) };
+        }
     }
 }
 

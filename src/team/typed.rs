@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use bytemuck::Pod;
 
-use super::{Partition, Pending, Team, exchange_lengths};
+use super::{Incoming, Outgoing, Partition, Pending, Team, Transfer, exchange_lengths};
 use crate::error::{Error, Result};
 use crate::math::sum::{Tree, complete_subtrees, subtree_roots, subtree_roots_parallel};
 
@@ -68,6 +68,45 @@ impl dyn Team + '_ {
     pub fn start_exchange<T: Pod>(&self, send: &[Vec<T>]) -> Exchange<'_, T> {
         let send = send.iter().map(|s| bytemuck::cast_slice(s).to_vec()).collect();
         Exchange { pending: self.start_exchange_bytes(send), values: PhantomData }
+    }
+
+    /// Starts sending parts of `send` to other ranks and filling parts of `receive` from others: (rank, range), those of
+    /// `receive` in ascending order. Both ends know the lengths; empty parts are not sent. Nothing is allocated per
+    /// value; [`Flight::wait`] gives both vectors back. Collective, though a rank may have no part in it.
+    pub fn start_transfer<'t, T: Pod>(
+        &'t self,
+        send: Vec<T>,
+        to: &[(usize, std::ops::Range<usize>)],
+        mut receive: Vec<T>,
+        from: &[(usize, std::ops::Range<usize>)],
+    ) -> Flight<'t, T> {
+        let others =
+            |parts: &[(usize, std::ops::Range<usize>)]| parts.iter().all(|p| p.0 < self.size() && p.0 != self.rank());
+        assert!(others(to) && others(from), "messages go to other ranks");
+        assert!(from.windows(2).all(|p| p[0].1.end <= p[1].1.start), "parts received do not overlap");
+        let size = size_of::<T>();
+        let outgoing: Vec<Outgoing> = to
+            .iter()
+            .filter(|(_, part)| !part.is_empty())
+            .map(|(to, part)| Outgoing { to: *to, from: send[part.clone()].as_ptr().cast(), bytes: part.len() * size })
+            .collect();
+        let end = from.last().map_or(0, |p| p.1.end);
+        assert!(end <= receive.len(), "room for {end} values in {}", receive.len());
+        let base = receive.as_mut_ptr();
+        let incoming: Vec<Incoming> = from
+            .iter()
+            .filter(|(_, part)| !part.is_empty())
+            // SAFETY: within the vector, as asserted.
+            .map(|(from, part)| Incoming {
+                from: *from,
+                to: unsafe { base.add(part.start) }.cast(),
+                bytes: part.len() * size,
+            })
+            .collect();
+        // SAFETY: the vectors move into the flight, which leaves their contents in place, gives no access to them and
+        // waits before it lets go of them. Any bytes are values of T.
+        let transfer = unsafe { self.start_transfer_bytes(&outgoing, &incoming) };
+        Flight { transfer: Some(transfer), send, receive }
     }
 
     /// `root`'s values on every rank; `values` is read on `root` only.
@@ -258,6 +297,32 @@ impl<T: Pod> Exchange<'_, T> {
     }
 }
 
+/// Messages between vectors under way.
+#[must_use = "a transfer is over when it was waited for"]
+pub struct Flight<'t, T> {
+    /// Dropped first: it waits.
+    transfer: Option<Box<dyn Transfer + 't>>,
+    send: Vec<T>,
+    receive: Vec<T>,
+}
+
+impl<T: Pod> Flight<'_, T> {
+    /// See [`Pending::progress`].
+    pub fn progress(&mut self) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.progress();
+        }
+    }
+
+    /// The vector that was sent from, and the one that was filled.
+    pub fn wait(mut self) -> (Vec<T>, Vec<T>) {
+        if let Some(transfer) = self.transfer.take() {
+            transfer.wait();
+        }
+        (std::mem::take(&mut self.send), std::mem::take(&mut self.receive))
+    }
+}
+
 /// A broadcast under way.
 #[must_use = "a broadcast is over when it was waited for"]
 pub struct Broadcast<'t, T> {
@@ -382,6 +447,40 @@ mod tests {
                 let expected: Vec<_> = (0..size).map(|from| list(from, team.rank())).collect();
                 assert_eq!(team.exchange(&send), expected);
                 assert_eq!(team.start_exchange(&send).wait(), expected);
+            });
+        }
+    }
+
+    #[test]
+    fn transfers_fill_parts_of_a_vector_in_any_order_and_leave_the_rest() {
+        for size in SIZES {
+            threads::run(size, |team| {
+                let (rank, size) = (team.rank(), team.size());
+                // To rank q go q + 1 values, none where rank + q is a multiple of 3.
+                let length = |from: usize, to: usize| if (from + to) % 3 == 0 { 0 } else { to + 1 };
+                let value = |k: usize, from: usize, to: usize, i: usize| (k * 1000 + from * 100 + to * 10 + i) as f32;
+                let start = |k: usize| {
+                    let (mut send, mut to, mut from, mut at) = (Vec::new(), Vec::new(), Vec::new(), 1);
+                    for q in (0..size).filter(|q| *q != rank) {
+                        let first = send.len();
+                        send.extend((0..length(rank, q)).map(|i| value(k, rank, q, i)));
+                        to.push((q, first..send.len()));
+                        from.push((q, at..at + length(q, rank)));
+                        at += length(q, rank);
+                    }
+                    (team.start_transfer(send, &to, vec![-1.0; at + 1], &from), from)
+                };
+                let ((first, from), (mut second, _)) = (start(1), start(2));
+                assert!(team.any(rank == 0));
+                second.progress();
+                for (k, flight) in [(2, second), (1, first)] {
+                    let (_, received) = flight.wait();
+                    assert_eq!((received[0], *received.last().unwrap()), (-1.0, -1.0));
+                    for (q, part) in &from {
+                        let expected: Vec<f32> = (0..length(*q, rank)).map(|i| value(k, *q, rank, i)).collect();
+                        assert_eq!(received[part.clone()], expected, "from rank {q} of {size}");
+                    }
+                }
             });
         }
     }

@@ -2,9 +2,17 @@
 //!
 //! Coefficients are normalised as û_k = (1/M) Σ u(x_j) e^{−ik·(x_j − low)} (M points), so Σ|û|² is the mean of |u|².
 
+mod distributed;
+mod fft;
+mod layout;
+mod lines;
 mod reference;
+mod vector;
 
+pub use distributed::{Distributed, Settings};
+pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, traffic};
 pub use reference::Reference;
+pub use vector::Level;
 
 use num_complex::Complex;
 
@@ -97,3 +105,6 @@ impl Scales {
         (0..self.tile_count(values)).map(move |i| self.nth_tile(i, values))
     }
 }
+
+#[cfg(test)]
+mod tests;
