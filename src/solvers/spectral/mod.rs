@@ -11,5 +11,6 @@ pub mod equation;
 pub mod fields;
 pub mod linear;
 pub mod nonlinear;
+pub mod results;
 pub mod steppers;
 pub mod transform;
