@@ -1,6 +1,7 @@
 //! Serial mathematics that rooms share: slices in, slices out; no ranks, files or clocks.
 
 pub mod elementary;
+pub mod exact;
 pub mod real;
 pub mod reduce;
 pub mod rng;

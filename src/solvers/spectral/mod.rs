@@ -16,6 +16,7 @@ pub mod fields;
 pub mod initial;
 pub mod linear;
 pub mod nonlinear;
+pub mod results;
 pub mod steppers;
 pub mod time;
 pub mod transform;

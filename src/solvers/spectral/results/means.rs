@@ -1,0 +1,128 @@
+//! Means over the box of quadratic quantities: sums over all modes of densities that the equation gives.
+
+use num_complex::Complex;
+use rayon::prelude::*;
+
+use super::super::domain::{Basis, Domain, Tile};
+use super::super::equation::Equation;
+use super::super::fields::Fields;
+use super::super::transform::Scales;
+use crate::math::exact::Exact;
+use crate::math::real::Real;
+
+/// Modes of a tile.
+const TILE: usize = 2048;
+
+/// How often the mode of global index `last` on the last axis counts in a sum over modes of both signs (Parseval): twice
+/// where the other sign is not kept, once on k = 0, on the saw-tooth, and for complex fields.
+pub fn weight(domain: &Domain, last: usize) -> f64 {
+    let axis = &domain.axes[2];
+    let alone = axis.basis != Basis::HalfFourier || last == 0 || (axis.sawtooth && 2 * last == axis.points);
+    if alone { 1.0 } else { 2.0 }
+}
+
+/// Calls `act(tile, range in an array of the block)` for tile number `t`; there are [`tiles`] of them.
+pub(super) fn tile<R>(scales: &Scales, t: usize, act: impl FnOnce(&Tile, std::ops::Range<usize>) -> R) -> R {
+    let [_, rows, columns] = scales.block().count;
+    let each = (TILE / columns.max(1)).clamp(1, rows.max(1));
+    let per_plane = rows.div_ceil(each);
+    let (plane, first) = (t / per_plane, t % per_plane * each);
+    let last = rows.min(first + each);
+    let at = (plane * rows + first) * columns;
+    act(&scales.tile(plane, first..last), at..at + (last - first) * columns)
+}
+
+/// Number of tiles of a block.
+pub(super) fn tiles(scales: &Scales) -> usize {
+    let [planes, rows, columns] = scales.block().count;
+    if planes * rows * columns == 0 {
+        return 0;
+    }
+    planes * rows.div_ceil((TILE / columns).clamp(1, rows))
+}
+
+/// Sums of `count` quantities over tiles, on the threads of the pool: `act(tile, range, sums)` adds a tile's. Exact, so
+/// the order does not matter.
+pub(super) fn sum_over_tiles(
+    scales: &Scales,
+    count: usize,
+    act: impl Fn(&Tile, std::ops::Range<usize>, &mut [Exact]) + Sync,
+) -> Vec<Exact> {
+    let none = || vec![Exact::default(); count];
+    let add = |mut sums: Vec<Exact>, t| {
+        tile(scales, t, |tile, at| act(tile, at, &mut sums));
+        sums
+    };
+    if rayon::current_num_threads() == 1 || tiles(scales) == 1 {
+        return (0..tiles(scales)).fold(none(), add);
+    }
+    (0..tiles(scales)).into_par_iter().fold(none, add).reduce(none, |mut a, b| {
+        a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
+        a
+    })
+}
+
+/// This rank's part of the equation's quadratics ([`Equation::quadratics`]); [`super::ranks::total`] makes numbers of
+/// them. `rate` is N + f, the right-hand side without L. Wavenumbers in `scales`; cost: about 25 ns per mode and quantity.
+pub fn quadratics<T: Real>(
+    equation: &dyn Equation<T>,
+    domain: &Domain,
+    scales: &Scales,
+    state: &Fields<T>,
+    rate: &Fields<T>,
+) -> Vec<Exact> {
+    let (fields, count) = (state.len(), equation.quadratics().len());
+    if count == 0 {
+        return Vec::new();
+    }
+    let weights: Vec<f64> = columns(scales).map(|i| weight(domain, i)).collect();
+    sum_over_tiles(scales, count, |tile, at, sums| {
+        let mut here = vec![Complex::new(0.0, 0.0); 2 * fields];
+        let mut densities = vec![0.0; count];
+        let mut terms = vec![0.0; count * tile.len()];
+        let n = tile.len();
+        tile.for_each(|i, k| {
+            for f in 0..fields {
+                here[f] = wide(state.arrays[f][at.start + i]);
+                here[fields + f] = wide(rate.arrays[f][at.start + i]);
+            }
+            densities.fill(0.0);
+            equation.densities(k, &here[..fields], &here[fields..], &mut densities);
+            let w = weights[i % weights.len()];
+            densities.iter().enumerate().for_each(|(q, d)| terms[q * n + i] = w * d);
+        });
+        sums.iter_mut().zip(terms.chunks_exact(n)).for_each(|(sum, terms)| sum.add_all(terms));
+    })
+}
+
+/// This rank's part of Σ w |û|² of each array: the mean over the box of |u|².
+pub fn mean_squares<T: Real>(domain: &Domain, scales: &Scales, arrays: &[&[Complex<T>]]) -> Vec<Exact> {
+    let weights: Vec<f64> = columns(scales).map(|i| weight(domain, i)).collect();
+    sum_over_tiles(scales, arrays.len(), |tile, at, sums| {
+        let mut terms = vec![0.0; tile.len()];
+        for (array, sum) in arrays.iter().zip(sums) {
+            for (row, values) in
+                terms.chunks_exact_mut(weights.len()).zip(array[at.clone()].chunks_exact(weights.len()))
+            {
+                row.iter_mut().zip(values).zip(&weights).for_each(|((t, z), w)| *t = w * square(*z));
+            }
+            sum.add_all(&terms);
+        }
+    })
+}
+
+/// Global indices of a block along its last axis.
+pub(super) fn columns(scales: &Scales) -> std::ops::Range<usize> {
+    let block = scales.block();
+    block.start[2]..block.start[2] + block.count[2]
+}
+
+pub(super) fn wide<T: Real>(z: Complex<T>) -> Complex<f64> {
+    Complex::new(z.re.to_f64(), z.im.to_f64())
+}
+
+/// |z|².
+pub(super) fn square<T: Real>(z: Complex<T>) -> f64 {
+    let z = wide(z);
+    z.re * z.re + z.im * z.im
+}

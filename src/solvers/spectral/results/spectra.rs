@@ -1,0 +1,182 @@
+//! Spectra, and what they tell about the error of a truncated series.
+
+use num_complex::Complex;
+
+use super::super::domain::{Basis, Domain};
+use super::super::transform::Scales;
+use super::means::{columns, square, sum_over_tiles, weight};
+use crate::math::exact::Exact;
+use crate::math::real::Real;
+
+/// The shells of an isotropic spectrum: shell n holds the modes with (n − ½) Δk ≤ |k| < (n + ½) Δk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shells {
+    /// Δk: the smallest wavenumber of the longest axis, in radians per length.
+    pub width: f64,
+    pub count: usize,
+}
+
+impl Shells {
+    /// All shells that hold kept modes; Fourier axes only.
+    pub fn new(domain: &Domain) -> Shells {
+        let longest = domain.own().iter().map(|a| a.length).fold(0.0, f64::max);
+        let width = std::f64::consts::TAU / longest;
+        let corner: f64 = domain.own().iter().map(|a| a.wavenumber(a.highest).powi(2)).sum();
+        Shells { width, count: (corner.sqrt() / width + 0.5) as usize + 1 }
+    }
+
+    fn of(&self, k: [f64; 3]) -> usize {
+        let k = (k[0] * k[0] + k[1] * k[1] + k[2] * k[2]).sqrt();
+        ((k / self.width + 0.5) as usize).min(self.count - 1)
+    }
+
+    /// Wavenumbers of the middles, n Δk.
+    pub fn wavenumbers(&self) -> Vec<f64> {
+        (0..self.count).map(|n| n as f64 * self.width).collect()
+    }
+}
+
+/// This rank's part of the isotropic spectrum of some arrays together: per shell the sum of w |û|² over its modes, so
+/// that all shells add up to the mean of Σ|u|². Half of it is the energy of a velocity; divided by Δk it is a density.
+pub fn by_shell<T: Real>(domain: &Domain, scales: &Scales, shells: &Shells, arrays: &[&[Complex<T>]]) -> Vec<Exact> {
+    let weights: Vec<f64> = columns(scales).map(|i| weight(domain, i)).collect();
+    sum_over_tiles(scales, shells.count, |tile, at, sums| {
+        tile.for_each(|i, k| {
+            let sum: f64 = arrays.iter().map(|a| square(a[at.start + i])).sum();
+            sums[shells.of(k)].add(weights[i % weights.len()] * sum);
+        });
+    })
+}
+
+/// This rank's part of the spectrum along one internal axis: per |number| κ = 0..=K the sum of w |û|² over all modes with
+/// that number (Chebyshev: of |coefficient|² by degree, whose sum is not the mean square).
+pub fn by_axis<T: Real>(domain: &Domain, scales: &Scales, axis: usize, arrays: &[&[Complex<T>]]) -> Vec<Exact> {
+    let weights: Vec<f64> = columns(scales).map(|i| weight(domain, i)).collect();
+    let own = &domain.axes[axis];
+    sum_over_tiles(scales, own.highest + 1, |tile, at, sums| {
+        let n = tile.columns.len();
+        for i in 0..tile.len() {
+            let index = match axis {
+                0 => tile.start[0],
+                1 => tile.start[1] + i / n,
+                _ => tile.start[2] + i % n,
+            };
+            let sum: f64 = arrays.iter().map(|a| square(a[at.start + i])).sum();
+            sums[own.number(index).unsigned_abs() as usize].add(weights[i % n] * sum);
+        }
+    })
+}
+
+/// What a spectrum along one axis says about the modes that are not kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decay {
+    /// √(energy in the last eighth of the kept modes / energy of all).
+    pub tail: f64,
+    /// e-foldings of the amplitude per mode, fitted to the upper half of the modes above the rounding plateau.
+    pub rate: f64,
+    /// Relative RMS of the modes beyond the last by continuing the fit; where rounding is reached, its level; where the
+    /// spectrum does not decay, 1.
+    pub error: f64,
+}
+
+/// Estimates from the energies of modes 0..=K along an axis. None where nothing but the mean is kept or present.
+///
+/// The amplitude is taken to fall as A e^{−rate κ}: a least-squares line through ln of the envelope (the largest energy
+/// from a mode on, so that modes empty by symmetry do not count as decay) over modes K/2..=K. Modes below 4 times the
+/// rounding level ε² Σ energy / K are left out of the fit.
+pub fn decay(energies: &[f64], epsilon: f64) -> Option<Decay> {
+    let top = energies.len().checked_sub(1).filter(|&k| k >= 2)?;
+    let total: f64 = energies.iter().sum();
+    if !(total > 0.0 && total.is_finite()) {
+        return None;
+    }
+    let last = (top / 8).max(1);
+    let tail = (energies[top + 1 - last..].iter().sum::<f64>() / total).sqrt();
+    let mut envelope = energies.to_vec();
+    for k in (0..top).rev() {
+        envelope[k] = envelope[k].max(envelope[k + 1]);
+    }
+    let plateau = 4.0 * epsilon * epsilon * total / top as f64;
+    // Where rounding begins; the fit takes the half below it.
+    let end = (0..=top).rev().find(|&k| envelope[k] > plateau).unwrap_or(0);
+    let points: Vec<(f64, f64)> =
+        (end / 2..=end).filter(|&k| envelope[k] > plateau).map(|k| (k as f64, 0.5 * libm::log(envelope[k]))).collect();
+    let rate = -slope(&points).unwrap_or(0.0);
+    let error = if end < top {
+        // Rounding stands above whatever is left out.
+        (envelope[top] / total).sqrt().max(epsilon)
+    } else if rate <= 1e-3 / top as f64 {
+        1.0
+    } else {
+        // Σ_{κ>K} e^{−2 rate (κ − K)} of the energy of the last mode, as the line gives it.
+        let (mean_k, mean_y) = middle(&points);
+        let at_top = 2.0 * (mean_y - rate * (top as f64 - mean_k));
+        let ratio = libm::exp(-2.0 * rate);
+        let beyond = libm::exp(at_top) * ratio / (1.0 - ratio);
+        (beyond / total).sqrt().min(1.0).max(epsilon)
+    };
+    Some(Decay { tail, rate, error })
+}
+
+fn middle(points: &[(f64, f64)]) -> (f64, f64) {
+    let n = points.len() as f64;
+    (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n)
+}
+
+/// Least-squares slope; none for fewer than two points.
+fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    if points.len() < 2 {
+        return None;
+    }
+    let (x, y) = middle(points);
+    let across: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    let square: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    Some(across / square)
+}
+
+/// k_max η: the highest kept wavenumber times the Kolmogorov length (ν³/ε)^{1/4}; at least 1 to 1.5 where the smallest
+/// eddies are resolved [Pope2000, §9.1.2]. `dissipation` ε is per mass.
+pub fn k_max_eta(domain: &Domain, viscosity: f64, dissipation: f64) -> f64 {
+    let fourier = domain.own().iter().filter(|a| a.basis != Basis::Chebyshev);
+    let highest = fourier.map(|a| a.wavenumber(a.highest)).fold(f64::INFINITY, f64::min);
+    highest * (viscosity.powi(3) / dissipation).sqrt().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// û_κ = e^{−0.3 κ}, K = 40: beyond are Σ_{κ>40} e^{−0.6κ}/Σ_{κ≥0} e^{−0.6κ} = e^{−0.6·41}, an RMS of 4.55e-6.
+    #[test]
+    fn the_error_of_an_exponential_spectrum_is_that_of_its_missing_modes() {
+        let energies: Vec<f64> = (0..=40).map(|k| (-0.6 * k as f64).exp()).collect();
+        let d = decay(&energies, f64::EPSILON).unwrap();
+        assert!((d.rate - 0.3).abs() < 1e-12, "{d:?}");
+        let truth = (-0.3f64 * 41.0).exp();
+        assert!((d.error / truth - 1.0).abs() < 1e-6, "{d:?}, missing {truth:e}");
+        // Modes 36..=40 of 0..=40: √(e^{−0.6·36}(1 − e^{−3})/(1 − e^{−24.6})).
+        let tail = ((-0.6f64 * 36.0).exp() * (1.0 - (-3.0f64).exp())).sqrt();
+        assert!((d.tail / tail - 1.0).abs() < 1e-9, "{d:?}, {tail:e}");
+    }
+
+    #[test]
+    fn modes_empty_by_symmetry_do_not_change_the_rate_much() {
+        let energies: Vec<f64> = (0..=60).map(|k| if k % 3 == 0 { (-0.4 * k as f64).exp() } else { 0.0 }).collect();
+        let d = decay(&energies, f64::EPSILON).unwrap();
+        assert!((d.rate - 0.2).abs() < 0.01, "{d:?}");
+    }
+
+    #[test]
+    fn a_spectrum_that_reaches_rounding_has_the_error_of_rounding() {
+        let energies: Vec<f64> = (0..=100).map(|k| (-2.0 * k as f64).exp().max(1e-34)).collect();
+        let d = decay(&energies, f64::EPSILON).unwrap();
+        assert!((d.rate - 1.0).abs() < 1e-6 && d.error < 1e-15, "{d:?}");
+    }
+
+    #[test]
+    fn a_flat_spectrum_is_not_resolved() {
+        assert_eq!(decay(&[1.0; 33], f64::EPSILON).unwrap().error, 1.0);
+        assert_eq!(decay(&[0.0; 33], f64::EPSILON), None);
+        assert_eq!(decay(&[1.0, 0.5], f64::EPSILON), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! The XDMF beside output.h5: ParaView, VisIt and VTK open it and find the fields, their mesh and their times.
+//!
+//! XDMF counts axes from the slowest: its first coordinate is our last axis. A reader therefore shows z, y, x where we
+//! say x, y, z; [docs/file_format.md] says so too.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::io::read::Reader;
+use crate::io::write_atomically;
+
+/// A field of `/fields` that has a mesh: its name, bytes per value and shape without time.
+struct Field {
+    name: String,
+    shape: Vec<usize>,
+}
+
+/// Writes `output.xdmf` beside the output.h5 of `directory` for its fields on all axes of two or three; returns its
+/// name, or nothing when there is no such field. One rank only.
+pub fn write(directory: &Path) -> Result<Vec<String>> {
+    let reader = Reader::open(&directory.join("output.h5"))?;
+    if !reader.has("fields/time") {
+        return Ok(Vec::new());
+    }
+    let times = reader.array("fields/time")?.values;
+    let axes = longest_axes(&reader)?;
+    if !(2..=3).contains(&axes.len()) {
+        return Ok(Vec::new());
+    }
+    let mut fields = Vec::new();
+    for name in reader.datasets("fields") {
+        let labels = reader.axes(&format!("fields/{name}"))?;
+        if labels.len() == axes.len() + 1 && labels[1..] == axes {
+            fields.push(Field { shape: reader.shape(&format!("fields/{name}"))?[1..].to_vec(), name });
+        }
+    }
+    let Some(first) = fields.first() else { return Ok(Vec::new()) };
+    let coordinates =
+        axes.iter().map(|a| Ok(reader.array(&format!("fields/{a}"))?.values)).collect::<Result<Vec<_>>>()?;
+    let mesh = mesh(&axes, &coordinates, &first.shape);
+    let name = "output.xdmf";
+    write_atomically(&directory.join(name), document(&times, &fields, &mesh).as_bytes())?;
+    Ok(vec![name.into()])
+}
+
+/// The axes after time of the dataset that has most of them; those with a coordinate only.
+fn longest_axes(reader: &Reader) -> Result<Vec<String>> {
+    let mut longest = Vec::new();
+    for name in reader.datasets("fields") {
+        let labels = reader.axes(&format!("fields/{name}"))?;
+        let known = labels.iter().skip(1).all(|l| ["x", "y", "z"].contains(&l.as_str()));
+        if labels.first().is_some_and(|l| l == "time") && known && labels.len() > longest.len() + 1 {
+            longest = labels[1..].to_vec();
+        }
+    }
+    Ok(longest)
+}
+
+fn spaced(values: impl Iterator<Item = impl ToString>) -> String {
+    values.map(|v| v.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Topology and geometry: an origin and spacings where all axes are equispaced, else a list of coordinates per axis.
+fn mesh(axes: &[String], coordinates: &[Vec<f64>], shape: &[usize]) -> String {
+    let d = axes.len();
+    let dimensions = spaced(shape.iter());
+    let equispaced = |x: &Vec<f64>| {
+        let step = if x.len() > 1 { (x[x.len() - 1] - x[0]) / (x.len() - 1) as f64 } else { 1.0 };
+        x.windows(2).all(|w| (w[1] - w[0] - step).abs() <= 1e-9 * step.abs())
+    };
+    if coordinates.iter().all(equispaced) {
+        let kind = if d == 2 { ("2DCoRectMesh", "ORIGIN_DXDY") } else { ("3DCoRectMesh", "ORIGIN_DXDYDZ") };
+        let origin = spaced(coordinates.iter().map(|x| x[0]));
+        let steps = spaced(
+            coordinates.iter().map(|x| if x.len() > 1 { (x[x.len() - 1] - x[0]) / (x.len() - 1) as f64 } else { 1.0 }),
+        );
+        return format!(
+            "        <Topology TopologyType=\"{}\" Dimensions=\"{dimensions}\"/>\n        <Geometry GeometryType=\"{}\">\n\
+             \x20         <DataItem Dimensions=\"{d}\" NumberType=\"Float\" Precision=\"8\" Format=\"XML\">{origin}</DataItem>\n\
+             \x20         <DataItem Dimensions=\"{d}\" NumberType=\"Float\" Precision=\"8\" Format=\"XML\">{steps}</DataItem>\n\
+             \x20       </Geometry>\n",
+            kind.0, kind.1
+        );
+    }
+    let kind = if d == 2 { ("2DRectMesh", "VXVY") } else { ("3DRectMesh", "VXVYVZ") };
+    let mut text = format!(
+        "        <Topology TopologyType=\"{}\" Dimensions=\"{dimensions}\"/>\n        <Geometry GeometryType=\"{}\">\n",
+        kind.0, kind.1
+    );
+    // The first list is the fastest axis: our last.
+    for (axis, x) in axes.iter().zip(coordinates).rev() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "          <DataItem Dimensions=\"{}\" NumberType=\"Float\" Precision=\"8\" Format=\"HDF\">output.h5:/fields/{axis}\
+             </DataItem>",
+            x.len()
+        );
+    }
+    text + "        </Geometry>\n"
+}
+
+fn document(times: &[f64], fields: &[Field], mesh: &str) -> String {
+    let mut text = String::from(
+        "<?xml version=\"1.0\" ?>\n<!DOCTYPE Xdmf SYSTEM \"Xdmf.dtd\" []>\n<Xdmf Version=\"2.0\">\n  <Domain>\n\
+         \x20   <Grid Name=\"fields\" GridType=\"Collection\" CollectionType=\"Temporal\">\n",
+    );
+    for (t, time) in times.iter().enumerate() {
+        let _ =
+            write!(text, "      <Grid Name=\"{t}\" GridType=\"Uniform\">\n        <Time Value=\"{time}\"/>\n{mesh}");
+        for field in fields {
+            let (d, dimensions) = (field.shape.len() + 1, spaced(field.shape.iter()));
+            let start = spaced(std::iter::once(t).chain(field.shape.iter().map(|_| 0)));
+            let stride = spaced(std::iter::repeat_n(1, d));
+            let _ = write!(
+                text,
+                "        <Attribute Name=\"{name}\" AttributeType=\"Scalar\" Center=\"Node\">\n\
+                 \x20         <DataItem ItemType=\"HyperSlab\" Dimensions=\"{dimensions}\">\n\
+                 \x20           <DataItem Dimensions=\"3 {d}\" NumberType=\"Int\" Format=\"XML\">{start} {stride} 1 {dimensions}</DataItem>\n\
+                 \x20           <DataItem Dimensions=\"{times} {dimensions}\" NumberType=\"Float\" Precision=\"8\" Format=\"HDF\">\
+                 output.h5:/fields/{name}</DataItem>\n\
+                 \x20         </DataItem>\n        </Attribute>\n",
+                name = field.name,
+                times = times.len(),
+            );
+        }
+        text.push_str("      </Grid>\n");
+    }
+    text + "    </Grid>\n  </Domain>\n</Xdmf>\n"
+}
