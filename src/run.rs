@@ -211,6 +211,7 @@ impl Run<'_> {
         self.work_before = self.solver.work().0;
         let ending = self.steps()?;
         if self.step > 0 {
+            self.work(|solver, _, team| solver.measure(team))?;
             self.series.record(self.step, &self.solver.record());
         }
         // The checkpoint comes first: after a signal to mpirun there may be a second left.
@@ -265,7 +266,7 @@ impl Run<'_> {
                 },
             };
             self.step = done;
-            self.look();
+            self.look()?;
             self.snapshot()?;
             match finished {
                 Some(Outcome::Reached) => return Ok(Ending::Converged),
@@ -293,13 +294,17 @@ impl Run<'_> {
         result
     }
 
-    fn look(&mut self) {
+    fn look(&mut self) -> Result<()> {
+        let due = self.step.is_multiple_of(self.input.output.every);
+        if due {
+            self.work(|solver, _, team| solver.measure(team))?;
+        }
         let record = self.solver.record();
-        if self.step.is_multiple_of(self.input.output.every) {
+        if due {
             self.series.record(self.step, &record);
         }
         if self.team.rank() > 0 {
-            return;
+            return Ok(());
         }
         let (work, unit) = self.solver.work();
         let seconds = self.timings.compute + self.timings.communication;
@@ -313,6 +318,7 @@ impl Run<'_> {
         if self.step.is_power_of_two() || self.step.is_multiple_of(1000) {
             self.log.line(&format!("step {}  {}", self.step, crate::observe::progress::words(&look)));
         }
+        Ok(())
     }
 
     /// Keeps the state for `/fields` if the solver says that it is one to keep.

@@ -252,6 +252,17 @@ fn join_tagged(schema: &mut Json, defs: &Json) {
                     }
                 }
             }
+            // An untagged choice between tagged unions is one tagged union.
+            if let Some(Json::Array(choice)) = map.get("anyOf") {
+                let union = |branch: &Json| {
+                    let name = branch.get("$ref")?.as_str()?.trim_start_matches("#/$defs/");
+                    defs.get(name)?.get("oneOf")?.as_array().cloned()
+                };
+                if let Some(unions) = choice.iter().map(union).collect::<Option<Vec<_>>>() {
+                    map.remove("anyOf");
+                    map.insert("oneOf".into(), Json::Array(unions.concat()));
+                }
+            }
             map.values_mut().for_each(|s| join_tagged(s, defs));
         }
         _ => {}

@@ -52,6 +52,10 @@ pub trait Solver {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
     /// What a reader needs to understand the rest (points, weights, …): `/inputs` of output.h5. Collective.
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// Makes what `record` and `report` say of the present state; before each recorded step, collective.
+    fn measure(&mut self, _team: &dyn Team) -> Result<()> {
+        Ok(())
+    }
     /// The values recorded at this step: `/series`, the progress line. Equal on every rank.
     fn record(&self) -> Vec<(Name, f64)>;
     /// Whether the present state is one to keep in `/fields`: its time, equal on every rank; asked before the first step
@@ -121,7 +125,7 @@ pub struct Entry {
 
 /// One line per solver.
 pub fn registry() -> &'static [Entry] {
-    static ENTRIES: &[Entry] = &[transport::ENTRY];
+    static ENTRIES: &[Entry] = &[transport::ENTRY, spectral::ENTRY];
     ENTRIES
 }
 

@@ -45,6 +45,19 @@ pub enum InitialInput {
         #[serde(default)]
         means: BTreeMap<String, f64>,
     },
+    /// Expressions of the coordinates x, y, z.
+    Expressions {
+        /// An expression per field, by name; fields without one are zero.
+        fields: BTreeMap<String, String>,
+        /// Numbers that the expressions may name.
+        #[serde(default)]
+        parameters: BTreeMap<String, f64>,
+    },
+    /// The final state of an earlier run, at any resolution (spectral interpolation).
+    File {
+        /// Its output.h5, relative to the input file.
+        file: std::path::PathBuf,
+    },
 }
 
 fn one() -> f64 {

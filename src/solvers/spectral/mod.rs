@@ -6,17 +6,36 @@
 //! Reading order: [`domain`] the box · [`equation`] what an equation is · [`transform`] coefficients to grid and back,
 //! over ranks · [`nonlinear`] one evaluation · [`linear`], [`steppers`] time.
 
+mod check;
 pub mod domain;
 pub mod equation;
 pub mod equations;
-pub mod expression;
+mod evolution;
 #[cfg(test)]
 mod exact;
+pub mod expression;
 pub mod fields;
 pub mod initial;
 pub mod linear;
 pub mod nonlinear;
+pub mod problem;
 pub mod results;
+mod setup;
+mod start;
 pub mod steppers;
 pub mod time;
 pub mod transform;
+
+use super::Entry;
+use schemars::schema_for;
+
+pub const ENTRY: Entry = Entry {
+    name: "spectral",
+    summary: "PDEs on distributed grids by Fourier and Chebyshev series, built in or written in the input",
+    build: setup::build,
+    check: check::check,
+    problem_schema: || schema_for!(problem::ProblemInput),
+    method_schema: || schema_for!(time::MethodInput),
+    methods: || steppers::schemes().iter().map(|s| (s.word, s.summary)).collect(),
+    plot: |_, _| Ok(()),
+};

@@ -22,7 +22,6 @@ pub mod navier_stokes_3d;
 pub mod nonlinear_schroedinger;
 mod scalar;
 pub mod vorticity_2d;
-pub mod written;
 
 /// The key that is at fault, and what is wrong with it.
 pub type Refusal = (&'static str, String);

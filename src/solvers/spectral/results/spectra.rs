@@ -137,7 +137,8 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 /// k_max η: the highest kept wavenumber times the Kolmogorov length (ν³/ε)^{1/4}; at least 1 to 1.5 where the smallest
 /// eddies are resolved [Pope2000, §9.1.2]. `dissipation` ε is per mass.
 pub fn k_max_eta(domain: &Domain, viscosity: f64, dissipation: f64) -> f64 {
-    let fourier = domain.own().iter().filter(|a| a.basis != Basis::Chebyshev);
+    let own = domain.own();
+    let fourier = own.iter().filter(|a| a.basis != Basis::Chebyshev);
     let highest = fourier.map(|a| a.wavenumber(a.highest)).fold(f64::INFINITY, f64::min);
     highest * (viscosity.powi(3) / dissipation).sqrt().sqrt()
 }

@@ -119,17 +119,44 @@ pub struct Scheme {
     pub embedded: Option<u32>,
     /// Steps whose values enter one step: 1 for a Runge–Kutta scheme.
     pub steps: u32,
+    pub cost: Cost,
+}
+
+/// What a step takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Evaluations of N.
+    pub evaluations: u64,
+    /// Arrays of the size of the state that the scheme keeps.
+    pub arrays: u64,
+    /// Functions of L kept for every mode.
+    pub factors: u64,
 }
 
 /// The schemes. Order is that for smooth solutions of the whole equation; the CFL constants are the limits of the
 /// explicit part on the imaginary axis (§4.4 of the notes; a test finds each again).
 pub fn schemes() -> &'static [Scheme] {
     use Kind::{Exponential, Imex};
-    const fn scheme(word: &'static str, kind: Kind, order: u32, cfl: f64, summary: &'static str) -> Scheme {
-        Scheme { word, summary, kind, order, cfl, embedded: None, steps: 1 }
+    const fn scheme(
+        word: &'static str,
+        kind: Kind,
+        order: u32,
+        cfl: f64,
+        cost: [u64; 3],
+        summary: &'static str,
+    ) -> Scheme {
+        let cost = Cost { evaluations: cost[0], arrays: cost[1], factors: cost[2] };
+        Scheme { word, summary, kind, order, cfl, embedded: None, steps: 1, cost }
     }
     static SCHEMES: &[Scheme] = &[
-        scheme("etdrk4", Exponential, 4, 2.828, "exponential time differencing, fourth order (Cox–Matthews)"),
+        scheme(
+            "etdrk4",
+            Exponential,
+            4,
+            2.828,
+            [4, 4, 6],
+            "exponential time differencing, fourth order (Cox–Matthews)",
+        ),
         Scheme {
             embedded: Some(3),
             ..scheme(
@@ -137,15 +164,36 @@ pub fn schemes() -> &'static [Scheme] {
                 Exponential,
                 4,
                 2.828,
+                [4, 3, 2],
                 "integrating factor and classical Runge–Kutta, embedded third order",
             )
         },
-        scheme("ars222", Imex, 2, 0.0, "IMEX Runge–Kutta, two implicit stages (Ascher–Ruuth–Spiteri)"),
-        scheme("ars443", Imex, 3, 1.57, "IMEX Runge–Kutta, four implicit stages, third order (Ascher–Ruuth–Spiteri)"),
-        Scheme { steps: 2, ..scheme("sbdf2", Imex, 2, 0.0, "second-order backward differences, extrapolated") },
-        Scheme { steps: 3, ..scheme("sbdf3", Imex, 3, 0.633, "third-order backward differences, extrapolated") },
-        Scheme { steps: 2, ..scheme("cnab2", Imex, 2, 0.0, "Crank–Nicolson and Adams–Bashforth") },
-        scheme("smr_rk3", Imex, 2, 1.732, "Spalart–Moser–Rogers: third order explicit, second implicit, low storage"),
+        scheme("ars222", Imex, 2, 0.0, [2, 4, 2], "IMEX Runge–Kutta, two implicit stages (Ascher–Ruuth–Spiteri)"),
+        scheme(
+            "ars443",
+            Imex,
+            3,
+            1.57,
+            [4, 6, 2],
+            "IMEX Runge–Kutta, four implicit stages, third order (Ascher–Ruuth–Spiteri)",
+        ),
+        Scheme {
+            steps: 2,
+            ..scheme("sbdf2", Imex, 2, 0.0, [1, 4, 2], "second-order backward differences, extrapolated")
+        },
+        Scheme {
+            steps: 3,
+            ..scheme("sbdf3", Imex, 3, 0.633, [1, 6, 2], "third-order backward differences, extrapolated")
+        },
+        Scheme { steps: 2, ..scheme("cnab2", Imex, 2, 0.0, [1, 4, 2], "Crank–Nicolson and Adams–Bashforth") },
+        scheme(
+            "smr_rk3",
+            Imex,
+            2,
+            1.732,
+            [3, 5, 4],
+            "Spalart–Moser–Rogers: third order explicit, second implicit, low storage",
+        ),
     ];
     SCHEMES
 }

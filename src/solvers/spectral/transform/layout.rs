@@ -234,6 +234,21 @@ impl Layout {
     }
 }
 
+/// Complex numbers in the buffers of a rank: per field between axes 0 and 1 and between axes 1 and 2, and for each of the
+/// two exchanges under way; zero where a pass needs none.
+pub fn buffer_lengths(domain: &Domain, grid: ProcessGrid, rank: usize) -> [usize; 4] {
+    let layout = Layout::new(domain, grid, rank);
+    let (m, n) = (domain.modes(), domain.points());
+    let (a, b) = (layout.modes(domain).count, layout.points(domain).count);
+    let flat_domain = n[0] == 1;
+    let fused = grid[1] == 1 && !flat_domain;
+    let mid = if flat_domain { 0 } else { b[0] * m[1] * a[2] };
+    let wide = if grid[0] > 1 { n[0] * a[1] * a[2] } else { 0 };
+    let flat = if fused { 0 } else { b[0] * b[1] * m[2] };
+    let tall = if grid[1] > 1 { b[0] * n[1] * a[2] } else { 0 };
+    [mid, wide, flat, tall]
+}
+
 /// Whether the distributed transform knows these bases.
 ///
 /// # Errors

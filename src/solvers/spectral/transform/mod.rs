@@ -4,7 +4,7 @@
 
 mod distributed;
 mod fft;
-mod layout;
+pub mod layout;
 mod lines;
 mod reference;
 mod vector;

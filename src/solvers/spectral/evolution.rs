@@ -1,0 +1,400 @@
+//! A periodic problem in time as a [`Solver`]: state, steps, series, fields.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use num_complex::Complex;
+
+use super::domain::{Block, Domain};
+use super::equation::{Equation, FieldName};
+use super::fields::Fields;
+use super::initial;
+use super::linear::{Fourier, Linear};
+use super::nonlinear::Evaluation;
+use super::problem::ProblemInput;
+use super::results::keys::{OutputKeys, Times};
+use super::results::output::Output;
+use super::results::spectra::{Decay, by_axis, decay};
+use super::results::{means, ranks, xdmf};
+use super::setup::{self, Posed};
+use super::steppers::{Kind, LinearPart, Nonlinear, Stepper, stepper};
+use super::time::{Control, MethodInput, StepControl, Verdict, error_ratio, frequency};
+use super::transform::{Scales, Transform};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::math::real::Real;
+use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::state::{Data, Hyperslab, Name, Walk};
+use crate::team::Team;
+
+/// The linear part as the scheme takes it.
+enum Part<T: Real> {
+    Exponential(Linear),
+    Implicit(Fourier<T>),
+}
+
+/// A problem that is stepped through time.
+pub struct Evolution<T: Real> {
+    equation: Arc<dyn Equation<T>>,
+    domain: Domain,
+    transform: Box<dyn Transform<T>>,
+    scales: Scales,
+    evaluation: Evaluation<T>,
+    part: Part<T>,
+    stepper: Box<dyn Stepper<T>>,
+    control: Control,
+    /// The scheme's error estimate chooses the step.
+    judged: bool,
+    times: Times,
+    end: f64,
+    output: Output<T>,
+    state: Fields<T>,
+    /// N + f of the state that was measured last.
+    rate: Fields<T>,
+    time: f64,
+    last_step: f64,
+    /// Σ |u_i|max k_max,i at the start of the last step.
+    frequency: f64,
+    steps: u64,
+    quadratics: Vec<f64>,
+    probes: Vec<f64>,
+    /// Along each of the user's axes; after `finish`.
+    decays: Vec<Option<Decay>>,
+    names: Names,
+    notes: Vec<String>,
+}
+
+/// Names of what is walked and recorded; made once.
+struct Names {
+    fields: Vec<Name>,
+    wavenumbers: Vec<Name>,
+    quadratics: Vec<Name>,
+    history: Vec<Vec<Name>>,
+    numbers: Vec<Name>,
+    control: Vec<Name>,
+}
+
+const TIME: Name = Name { name: "time", units: "1", meaning: "time of the state", axes: &[] };
+const STEP: Name = Name { name: "time_step", units: "1", meaning: "size of the last time step", axes: &[] };
+const CFL: Name = Name {
+    name: "cfl",
+    units: "1",
+    meaning: "last time step times the sum over axes of speed and wavenumber",
+    axes: &[],
+};
+
+impl<T: Real> Evolution<T> {
+    /// Parses, builds and measures the first state; collective.
+    pub fn new(input: &Input, problem: &ProblemInput, method: &MethodInput, team: &dyn Team) -> Result<Self> {
+        let Posed { equation, domain, mut notes } = setup::pose::<T>(input, problem)?;
+        let refuse = |(key, message): super::problem::Finding| input.invalid(&key, message);
+        let end = problem.end().map_err(refuse)?;
+        let mut transform = setup::transform::<T>(input, problem, &domain, team)?;
+        let mut state = if domain.points() == problem.grid() {
+            setup::first_state(input, problem, equation.as_ref(), transform.as_mut(), team)?
+        } else {
+            let grid = domain.on_points(problem.grid());
+            let mut on_grid = setup::transform::<T>(input, problem, &grid, team)?;
+            setup::first_state(input, problem, equation.as_ref(), on_grid.as_mut(), team)?
+        };
+        let modes = transform.modes();
+        let scales = Scales::wavenumbers(&domain, modes);
+        let mut evaluation = Evaluation::new(equation.clone(), transform.as_mut(), team);
+
+        let mut rate = Fields::zeros(state.len(), modes.len());
+        let mut fastest = [0.0; 3];
+        evaluation.bind(transform.as_mut(), team, Some(&mut fastest)).evaluate(0.0, &state, &mut rate)?;
+        let frequency = frequency(fastest, &domain);
+        let method_error = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
+        let scheme = method.check(false, !equation.rounds().is_empty()).map_err(method_error)?;
+        let control = Control::new(method, scheme, frequency).map_err(method_error)?;
+        let mut stepper = stepper(scheme.word, state.len(), modes.len()).expect("a scheme of the registry");
+        let judged = method.step_control == StepControl::Error && stepper.estimate(true);
+        let linear = Linear::of(equation.as_ref(), &scales);
+        let part = match scheme.kind {
+            Kind::Exponential => Part::Exponential(linear),
+            Kind::Imex => Part::Implicit(Fourier::new(linear)),
+        };
+
+        let mut keys: OutputKeys = problem.output.clone();
+        if keys.points.is_empty() {
+            keys.points = problem.points.clone();
+        }
+        let make = |grid: &Domain| {
+            setup::transform::<T>(input, problem, grid, team).expect("the process grid fits the solver's own transform")
+        };
+        let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)
+            .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
+        let mut control = control;
+        let names = Names::new(equation.as_ref(), &domain, stepper.as_mut(), &mut control);
+        notes.push(describe(&domain, transform.as_ref(), scheme.word));
+        initial::constrain(equation.as_ref(), transform.as_ref(), &mut state);
+        let mut made = Evolution {
+            times: Times::new(&keys, 0.0, end),
+            equation,
+            domain,
+            transform,
+            scales,
+            evaluation,
+            part,
+            stepper,
+            control,
+            judged,
+            end,
+            output,
+            state,
+            rate,
+            time: 0.0,
+            last_step: 0.0,
+            frequency,
+            steps: 0,
+            quadratics: Vec::new(),
+            probes: Vec::new(),
+            decays: Vec::new(),
+            names,
+            notes,
+        };
+        made.measure(team)?;
+        Ok(made)
+    }
+
+    /// Takes one step; after an error the state is as before.
+    fn advance(&mut self, team: &dyn Team) -> Result<()> {
+        loop {
+            let stop = self.times.next(self.time).unwrap_or(self.end);
+            let next = self.control.next(self.time, stop);
+            let mut fastest = [0.0; 3];
+            {
+                let mut bound = self.evaluation.bind(self.transform.as_mut(), team, Some(&mut fastest));
+                let mut linear = match &mut self.part {
+                    Part::Exponential(linear) => LinearPart::Exponential(linear),
+                    Part::Implicit(fourier) => LinearPart::Implicit(fourier),
+                };
+                self.stepper.step(&mut bound, &mut linear, self.time, next.step, &mut self.state)?;
+            }
+            if self.judged {
+                let ratio = self.error_ratio(team);
+                if self.control.judge(&next, ratio).map_err(|e| self.failed(&e))? == Verdict::Reject {
+                    self.stepper.reject(&mut self.state);
+                    continue;
+                }
+            }
+            self.control.taken(&next);
+            self.frequency = frequency(fastest, &self.domain);
+            self.control.observe(self.frequency).map_err(|e| self.failed(&e))?;
+            self.last_step = next.step;
+            self.time = next.time;
+            return Ok(());
+        }
+    }
+
+    /// The estimated error of the last step over what is allowed.
+    fn error_ratio(&self, team: &dyn Team) -> f64 {
+        let error = self.stepper.embedded_error().expect("the scheme estimates its error");
+        let squares = |fields: &Fields<T>| {
+            let views: Vec<&[Complex<T>]> = fields.views();
+            ranks::total(team, &means::mean_squares(&self.domain, &self.scales, &views))
+        };
+        let norms: Vec<(f64, f64)> =
+            squares(error).into_iter().zip(squares(&self.state)).map(|(e, u)| (libm::sqrt(e), libm::sqrt(u))).collect();
+        error_ratio(&norms, self.control.tolerance())
+    }
+
+    fn failed(&self, why: &str) -> Error {
+        let message = format!("at t = {}: {why}; reduce method.time_step", self.time);
+        Error::Numerical { step: self.steps + 1, message }
+    }
+}
+
+/// What is kept where, for the log.
+fn describe<T: Real>(domain: &Domain, transform: &dyn Transform<T>, scheme: &str) -> String {
+    let list = |n: Vec<usize>| n.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+    format!(
+        "scheme {scheme}; modes up to {} per axis, products on {} points, {} modes on rank 0",
+        list(domain.own().iter().map(|a| a.highest).collect()),
+        list(domain.own().iter().map(|a| a.points).collect()),
+        transform.modes().len(),
+    )
+}
+
+impl Names {
+    fn new<T: Real>(
+        equation: &dyn Equation<T>,
+        domain: &Domain,
+        stepper: &mut dyn Stepper<T>,
+        control: &mut Control,
+    ) -> Names {
+        let axes: Vec<String> = domain.own().iter().map(|a| format!("k{}", a.name)).collect();
+        let labels: Vec<&str> = axes.iter().map(String::as_str).chain(["part"]).collect();
+        let coefficients = |name: &str, field: &FieldName, of: &str| {
+            let meaning = format!("coefficients of {}{of}, (real, imaginary)", field.meaning);
+            Name::kept(name, &field.units, &meaning, &labels)
+        };
+        let number = |name: &str, of: &str| Name::kept(name, "1", &format!("of the {of}, for the next step"), &[]);
+        let (arrays, numbers) = stepper.history();
+        let one = |prefix: &str| -> Vec<Name> {
+            let of = format!(" ({prefix}, for the next step)");
+            equation.fields().iter().map(|f| coefficients(&format!("{prefix}_{}", f.name), f, &of)).collect()
+        };
+        Names {
+            fields: equation.fields().iter().map(|f| coefficients(&f.name, f, "")).collect(),
+            wavenumbers: axes
+                .iter()
+                .map(|a| Name::kept(a, "1", "wavenumber, radians per unit of length", &[a.as_str()]))
+                .collect(),
+            quadratics: equation.quadratics().iter().map(|q| Name::kept(q.name, q.units, q.meaning, &[])).collect(),
+            history: arrays.iter().map(|(name, _)| one(name)).collect(),
+            numbers: numbers.iter().map(|(name, _)| number(&format!("scheme_{name}"), "scheme")).collect(),
+            control: control
+                .numbers()
+                .iter()
+                .map(|(n, _)| number(&format!("control_{n}"), "step-size control"))
+                .collect(),
+        }
+    }
+}
+
+/// Walks coefficients as a block of a global array with (re, im) on its last axis.
+fn walk_coefficients<T: Real>(
+    walk: &mut dyn Walk,
+    name: &Name,
+    domain: &Domain,
+    block: Block,
+    values: &mut [Complex<T>],
+) -> Result<()> {
+    let own = 3 - domain.dimension..3;
+    let mut global: Vec<usize> = domain.modes()[own.clone()].to_vec();
+    global.push(2);
+    let mut mine = Hyperslab { start: block.start[own.clone()].to_vec(), count: block.count[own].to_vec() };
+    mine.start.push(0);
+    mine.count.push(2);
+    if block.is_empty() {
+        mine.start.fill(0);
+        mine.count.fill(0);
+    }
+    let data = match size_of::<T>() {
+        4 => Data::F32(bytemuck::cast_slice_mut(values)),
+        _ => Data::F64(bytemuck::cast_slice_mut(values)),
+    };
+    walk.block(name, &global, &mine, data)
+}
+
+impl<T: Real> Solver for Evolution<T> {
+    fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
+        let from = self.time;
+        self.advance(team)?;
+        initial::constrain(self.equation.as_ref(), self.transform.as_ref(), &mut self.state);
+        let finite = |z: &Complex<T>| z.re.is_finite() && z.im.is_finite();
+        if team.any(!self.state.arrays.iter().all(|a| a.iter().all(finite))) {
+            let message = format!(
+                "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
+                self.time, self.last_step
+            );
+            return Err(Error::Numerical { step, message });
+        }
+        self.steps += 1;
+        self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
+        Ok(if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running })
+    }
+
+    fn measure(&mut self, team: &dyn Team) -> Result<()> {
+        if !self.names.quadratics.is_empty() {
+            let mut bound = self.evaluation.bind(self.transform.as_mut(), team, None);
+            bound.evaluate(self.time, &self.state, &mut self.rate)?;
+            let parts = means::quadratics(self.equation.as_ref(), &self.domain, &self.scales, &self.state, &self.rate);
+            self.quadratics = ranks::total(team, &parts);
+        }
+        self.probes = self.output.probes(team, &self.state);
+        Ok(())
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        for (axis, name) in self.domain.own().iter().zip(&self.names.wavenumbers) {
+            let mut values: Vec<f64> = (0..axis.modes()).map(|i| axis.wavenumber(i)).collect();
+            walk.replicated(name, &mut values)?;
+        }
+        let block = self.scales.block();
+        for (name, values) in self.names.fields.iter().zip(&mut self.state.arrays) {
+            walk_coefficients(walk, name, &self.domain, block, values)?;
+        }
+        let (arrays, numbers) = self.stepper.history();
+        for (names, (_, fields)) in self.names.history.iter().zip(arrays) {
+            for (name, values) in names.iter().zip(&mut fields.arrays) {
+                walk_coefficients(walk, name, &self.domain, block, values)?;
+            }
+        }
+        for (name, (_, number)) in self.names.numbers.iter().zip(numbers) {
+            walk.scalar(name, number.into())?;
+        }
+        for (name, (_, number)) in self.names.control.iter().zip(self.control.numbers()) {
+            walk.scalar(name, number.into())?;
+        }
+        walk.scalar(&TIME, (&mut self.time).into())?;
+        walk.scalar(&STEP, (&mut self.last_step).into())?;
+        walk.scalar(&CFL, (&mut self.frequency).into())?;
+        self.output.state(walk, self.transform.as_ref())
+    }
+
+    fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
+        Ok(())
+    }
+
+    fn record(&self) -> Vec<(Name, f64)> {
+        let mut record = vec![(TIME, self.time), (STEP, self.last_step), (CFL, self.frequency * self.last_step)];
+        record.extend(self.names.quadratics.iter().copied().zip(self.quadratics.iter().copied()));
+        record.extend(self.output.probe_names().iter().copied().zip(self.probes.iter().copied()));
+        record
+    }
+
+    fn snapshot_due(&self) -> Option<f64> {
+        self.times.due(self.time).then_some(self.time)
+    }
+
+    fn snapshot(&mut self, walk: &mut dyn Walk, team: &dyn Team) -> Result<()> {
+        self.output.walk(walk, team, &self.state, self.transform.as_mut())
+    }
+
+    fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        self.measure(team)?;
+        let views = self.state.views();
+        self.decays = (3 - self.domain.dimension..3)
+            .map(|axis| {
+                let energies = ranks::total(team, &by_axis(&self.domain, &self.scales, axis, &views));
+                decay(&energies, T::epsilon().to_f64())
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        self.output.results(walk, self.transform.as_ref())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    fn report(&self) -> Vec<Number> {
+        let number = |name, meaning, value| Number { name, unit: "1", meaning, value, error: ErrorBar::None };
+        let mut report = vec![number("time", "time reached", self.time)];
+        for (name, value) in self.names.quadratics.iter().zip(&self.quadratics) {
+            report.push(Number { unit: name.units, ..number(name.name, name.meaning, *value) });
+        }
+        let worst = |of: fn(&Decay) -> f64| self.decays.iter().flatten().map(of).fold(0.0, f64::max);
+        let tail = "estimate of the space error: share of the amplitude in the last eighth of the kept modes";
+        report.push(number("last_eighth", tail, worst(|d| d.tail)));
+        let beyond = "estimate of the space error: amplitude beyond the kept modes, from the decay of the spectrum";
+        report.push(number("beyond_the_last", beyond, worst(|d| d.error)));
+        report
+    }
+
+    fn work(&self) -> (f64, &'static str) {
+        let points: f64 = self.domain.points().iter().map(|&n| n as f64).product();
+        (points * self.steps as f64, "points·steps")
+    }
+
+    fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {
+        let written = if team.rank() == 0 { xdmf::write(dir) } else { Ok(Vec::new()) };
+        team.agree(written)
+    }
+}

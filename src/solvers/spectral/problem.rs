@@ -1,0 +1,243 @@
+//! What is asked: the typed `[problem]` of the spectral room. `[method]` is in [`super::time`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::domain::{Axis, Basis, Domain, next_smooth};
+use super::equation::{Degree, Equation};
+use super::equations;
+use super::expression::constant;
+use super::initial::InitialInput;
+use super::results::keys::OutputKeys;
+use crate::math::real::Real;
+
+/// `[problem]` of the spectral room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemInput {
+    /// Grid points per axis (x, y, z), one to three numbers; with walls the first axis is the one between them.
+    #[schemars(length(min = 1, max = 3), inner(range(min = 1)))]
+    pub points: Vec<usize>,
+    /// Length of the box per axis, numbers or texts such as "2*pi"; one for all axes, or one each.
+    #[serde(default = "one_turn")]
+    #[schemars(length(min = 1, max = 3))]
+    pub lengths: Vec<Quantity>,
+    /// Lowest coordinate per axis; one for all axes, or one each.
+    #[serde(default = "zero")]
+    #[schemars(length(min = 1, max = 3))]
+    pub origin: Vec<Quantity>,
+    /// The equation, with its parameters.
+    pub equation: EquationInput,
+    /// The state at time 0; absent: the equation's own.
+    #[serde(default)]
+    pub initial: Option<InitialInput>,
+    /// Time at which the run ends.
+    #[serde(default)]
+    pub end_time: Option<Quantity>,
+    /// How products are kept free of aliasing errors.
+    #[serde(default)]
+    pub dealiasing: Dealiasing,
+    /// Degree of the products that dealiasing allows for; absent: the equation's own (3 where it has none).
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 8))]
+    pub product_degree: Option<u32>,
+    /// Precision of the grid.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Ranks along the two axes that are cut, their product the number of ranks; absent: chosen by a cost model.
+    #[serde(default)]
+    pub process_grid: Option<[usize; 2]>,
+    /// What is written besides the final state.
+    #[serde(default)]
+    pub output: OutputKeys,
+}
+
+/// The equation: a built-in one by its name, or one written in the input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum EquationInput {
+    BuiltIn(equations::EquationInput),
+}
+
+impl EquationInput {
+    /// Whether its fields are complex.
+    pub fn complex(&self) -> bool {
+        match self {
+            EquationInput::BuiltIn(built_in) => built_in.about().complex,
+        }
+    }
+
+    /// The equation in `domain`.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Finding> {
+        match self {
+            EquationInput::BuiltIn(built_in) => built_in.build(domain).map_err(|(key, message)| match key {
+                "points" => ("problem.points".into(), message),
+                _ => (format!("problem.equation.{key}"), message),
+            }),
+        }
+    }
+
+    /// A named initial condition of a built-in equation; the default one without a name.
+    ///
+    /// # Errors
+    /// The key below `problem.initial` and what is wrong with it.
+    pub fn initial(
+        &self,
+        name: Option<&str>,
+        parameters: &BTreeMap<String, f64>,
+        domain: &Domain,
+    ) -> Result<equations::Initial, Finding> {
+        match self {
+            EquationInput::BuiltIn(built_in) => {
+                built_in.initial(name, parameters, domain).map_err(|(key, message)| (key.to_string(), message))
+            }
+        }
+    }
+}
+
+/// A number, or a constant expression such as "32*pi".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Quantity {
+    Number(f64),
+    Text(String),
+}
+
+impl Quantity {
+    /// Its value, finite.
+    ///
+    /// # Errors
+    /// What is wrong with the expression, pointing at the character.
+    pub fn value(&self) -> Result<f64, String> {
+        let value = match self {
+            Quantity::Number(x) => *x,
+            Quantity::Text(text) => constant(text).map_err(|e| e.to_string())?,
+        };
+        if value.is_finite() { Ok(value) } else { Err(format!("is {value}, not a finite number")) }
+    }
+}
+
+fn one_turn() -> Vec<Quantity> {
+    vec![Quantity::Text("2*pi".into())]
+}
+
+fn zero() -> Vec<Quantity> {
+    vec![Quantity::Number(0.0)]
+}
+
+/// How products are kept free of aliasing errors. With K the highest kept mode, M points and products of d factors,
+/// M ≥ (d + 1) K + 1 leaves the kept modes exact [Orszag1971].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dealiasing {
+    /// Fewer modes than the grid resolves: the 2/3 rule for quadratic products.
+    #[default]
+    Truncation,
+    /// All modes of the grid; products on a finer grid (3/2 rule), which is never stored whole.
+    Padding,
+    /// All modes of the grid; products on the grid itself, aliased.
+    None,
+}
+
+/// f64 or f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F64,
+    F32,
+}
+
+/// A key of `[problem]` and what is wrong with it.
+pub type Finding = (String, String);
+
+/// One value per axis from a list of one or of `n`.
+fn per_axis(list: &[Quantity], n: usize, key: &str) -> Result<Vec<f64>, Finding> {
+    let values = list.iter().enumerate().map(|(i, q)| q.value().map_err(|e| (format!("problem.{key}.{i}"), e)));
+    let values: Vec<f64> = values.collect::<Result<_, _>>()?;
+    match values.len() {
+        1 => Ok(vec![values[0]; n]),
+        m if m == n => Ok(values),
+        m => Err((format!("problem.{key}"), format!("has {m} values; problem.points has {n} axes"))),
+    }
+}
+
+/// Names of the axes of a box.
+const NAMES: [&str; 3] = ["x", "y", "z"];
+
+/// The most points of an axis: counts stay far from 2⁶³ and a typing error is caught.
+const MOST_POINTS: usize = 1 << 24;
+
+impl ProblemInput {
+    /// Points per internal axis.
+    pub fn grid(&self) -> [usize; 3] {
+        let mut grid = [1; 3];
+        grid[3 - self.points.len()..].copy_from_slice(&self.points);
+        grid
+    }
+
+    /// The time at which the run ends.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn end(&self) -> Result<f64, Finding> {
+        let at = |message: &str| ("problem.end_time".to_string(), message.to_string());
+        let end = self.end_time.as_ref().ok_or_else(|| at("is missing: the time at which the run ends"))?;
+        let end = end.value().map_err(|e| at(&e))?;
+        if end > 0.0 { Ok(end) } else { Err(at("must be > 0")) }
+    }
+
+    /// The periodic box with all modes that the points resolve, without padding: what equations are built for.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn periodic_box(&self, complex: bool) -> Result<Domain, Finding> {
+        let n = self.points.len();
+        let lengths = per_axis(&self.lengths, n, "lengths")?;
+        let origin = per_axis(&self.origin, n, "origin")?;
+        let mut axes = Vec::new();
+        for a in 0..n {
+            let points = self.points[a];
+            if points > MOST_POINTS {
+                return Err((format!("problem.points.{a}"), format!("must be at most {MOST_POINTS}")));
+            }
+            if lengths[a] <= 0.0 {
+                return Err((format!("problem.lengths.{}", a.min(self.lengths.len() - 1)), "must be > 0".into()));
+            }
+            let basis = if a + 1 == n && !complex { Basis::HalfFourier } else { Basis::Fourier };
+            let highest = points.saturating_sub(1) / 2;
+            let (name, low, length) = (NAMES[a], origin[a], lengths[a]);
+            axes.push(Axis { name, basis, low, length, points, highest, sawtooth: false });
+        }
+        Ok(Domain::new(axes, complex))
+    }
+
+    /// The same box with the modes and points that dealiasing asks for, and a warning where it cannot be exact.
+    pub fn dealiased(&self, full: &Domain, degree: Degree, linear: bool) -> (Domain, Option<String>) {
+        let mut domain = full.clone();
+        let (degree, warning) = match (degree, self.product_degree) {
+            _ if linear => return (domain, None),
+            (_, Some(asked)) => (asked as usize, None),
+            (Degree::Polynomial(d), None) => (d as usize, None),
+            (Degree::Other, None) => {
+                let text = "the right-hand side is no polynomial of the fields: dealiasing allows for products of 3 \
+                            factors (problem.product_degree), higher ones leave aliasing errors";
+                (3, Some(text.to_string()))
+            }
+        };
+        for axis in domain.axes.iter_mut().filter(|a| a.points > 1) {
+            match self.dealiasing {
+                Dealiasing::Truncation => axis.highest = axis.highest.min((axis.points - 1) / (degree + 1)),
+                Dealiasing::Padding => axis.points = next_smooth((degree + 1) * axis.highest + 1).max(axis.points),
+                Dealiasing::None => {}
+            }
+        }
+        (domain, warning)
+    }
+}

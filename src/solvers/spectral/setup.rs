@@ -1,0 +1,179 @@
+//! From `[problem]` and `[method]` to a solver that is ready for its first step.
+
+use std::sync::Arc;
+
+use super::domain::Domain;
+use super::equation::{Equation, FieldName};
+use super::evolution::Evolution;
+use super::expression::Function;
+use super::fields::Fields;
+use super::initial::{self, InitialInput, Random};
+use super::problem::{Finding, Precision, ProblemInput};
+use super::start;
+use super::time::MethodInput;
+use super::transform::{Distributed, Level, Settings, Transform};
+use crate::error::{Error, Result};
+use crate::input::{Input, KernelLevel};
+use crate::io::read::Reader;
+use crate::math::real::Real;
+use crate::solvers::Solver;
+use crate::team::{Team, machine};
+
+pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
+    let problem: ProblemInput = input.problem()?;
+    let method: MethodInput = input.method()?;
+    Ok(match problem.precision {
+        Precision::F64 => Box::new(Evolution::<f64>::new(input, &problem, &method, team)?),
+        Precision::F32 => Box::new(Evolution::<f32>::new(input, &problem, &method, team)?),
+    })
+}
+
+/// The distributed transform of a domain, at the kernel level of the input.
+///
+/// # Errors
+/// More ranks than the domain can be cut into, or a process grid that does not fit.
+pub fn transform<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    domain: &Domain,
+    team: &dyn Team,
+) -> Result<Box<dyn Transform<T>>> {
+    let ranks_per_node = team.size().div_ceil(machine::hosts(team));
+    let settings = Settings { process_grid: problem.process_grid, level: level(input, team)?, ranks_per_node };
+    let made = Distributed::new(domain, team, settings).map_err(|e| match e {
+        Error::Usage(message) if problem.process_grid.is_some() => input.invalid("problem.process_grid", message),
+        Error::Usage(message) => input.invalid("problem.points", message),
+        other => other,
+    })?;
+    Ok(Box::new(made))
+}
+
+/// The lowest kernel level of all ranks, or the one asked for where every rank has it.
+pub fn level(input: &Input, team: &dyn Team) -> Result<Level> {
+    let common = Level::ALL[team.min(Level::detect() as usize as f64) as usize];
+    let asked = match input.run.kernels {
+        KernelLevel::Auto => return Ok(common),
+        KernelLevel::Portable => Level::Portable,
+        KernelLevel::Avx2 => Level::Avx2,
+        KernelLevel::Avx512 => Level::Avx512,
+    };
+    if asked > common {
+        let message = format!("not every rank's processor has it; the best that all have is {common:?}");
+        return Err(input.invalid("run.kernels", message.to_lowercase()));
+    }
+    Ok(asked)
+}
+
+/// An equation in its box, and what the user is to be told.
+pub struct Posed<T: Real> {
+    pub equation: Arc<dyn Equation<T>>,
+    pub domain: Domain,
+    pub notes: Vec<String>,
+}
+
+/// The equation in its box, with the modes and points that dealiasing asks for.
+///
+/// # Errors
+/// The key at fault.
+pub fn pose<T: Real>(input: &Input, problem: &ProblemInput) -> Result<Posed<T>> {
+    let at = |(key, message): Finding| input.invalid(&key, message);
+    let complex = problem.equation.complex();
+    let full = problem.periodic_box(complex).map_err(at)?;
+    let equation: Arc<dyn Equation<T>> = problem.equation.build(&full).map_err(at)?;
+    let linear = equation.rounds().is_empty();
+    let (domain, warning) = problem.dealiased(&full, equation.degree(), linear);
+    Ok(Posed { equation, domain, notes: warning.into_iter().collect() })
+}
+
+/// The state at time 0; collective. `transform` has the kept modes on the user's points.
+///
+/// # Errors
+/// The key at fault, or the file.
+pub fn first_state<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    equation: &dyn Equation<T>,
+    transform: &mut dyn Transform<T>,
+    team: &dyn Team,
+) -> Result<Fields<T>> {
+    let names = equation.fields();
+    let mut state = Fields::zeros(names.len(), transform.modes().len());
+    let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
+    match &problem.initial {
+        None | Some(InitialInput::Named { .. }) => {
+            let none = std::collections::BTreeMap::new();
+            let (name, parameters) = match &problem.initial {
+                Some(InitialInput::Named { name, parameters }) => (name.as_deref(), parameters),
+                _ => (None, &none),
+            };
+            let found = problem.equation.initial(name, parameters, transform.domain());
+            let found = found.map_err(|(key, message)| at(&key, message))?;
+            initial::from_profile(&found.profile, 0.0, equation, transform, team, &mut state);
+        }
+        Some(InitialInput::Random { spectrum, amplitude, fields, means }) => {
+            spectrum.check().map_err(|(key, message)| at(&format!("spectrum.{key}"), message))?;
+            for (i, field) in fields.iter().enumerate() {
+                known(field, names).map_err(|message| at(&format!("fields.{i}"), message))?;
+            }
+            for field in means.keys() {
+                known(field, names).map_err(|message| at(&format!("means.{field}"), message))?;
+            }
+            let chosen: Vec<bool> = names.iter().map(|n| fields.is_empty() || fields.contains(&n.name)).collect();
+            let means: Vec<f64> = names.iter().map(|n| means.get(&n.name).copied().unwrap_or(0.0)).collect();
+            let random = Random {
+                spectrum: *spectrum,
+                amplitude: *amplitude,
+                chosen: &chosen,
+                means: &means,
+                seed: input.run.seed,
+            };
+            initial::random(&random, equation, transform, &mut state);
+        }
+        Some(InitialInput::Expressions { fields, parameters }) => {
+            for field in fields.keys() {
+                known(field, names).map_err(|message| at(&format!("fields.{field}"), message))?;
+            }
+            let parameters: Vec<(String, f64)> = parameters.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            let parse = |name: &FieldName| -> Result<Option<Function<T>>> {
+                let Some(text) = fields.get(&name.name) else { return Ok(None) };
+                let function = Function::parse(text, transform.domain(), &parameters);
+                function.map(Some).map_err(|e| at(&format!("fields.{}", name.name), e.to_string()))
+            };
+            let functions: Vec<Option<Function<T>>> = names.iter().map(parse).collect::<Result<_>>()?;
+            let sample = |tile: &super::domain::Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+                for (out, function) in out.iter_mut().zip(&functions) {
+                    match function {
+                        Some(function) => function.evaluate(tile, 0.0, out),
+                        None => out.fill(T::zero()),
+                    }
+                }
+            };
+            transform.through(team, &[], &sample, &mut state.views_mut());
+            initial::constrain(equation, transform, &mut state);
+        }
+        Some(InitialInput::File { file }) => {
+            let path = input.resolve(file);
+            let read = Reader::open(&path).and_then(|reader| {
+                let load = |n: &FieldName| start::coefficients(&reader, &n.name, transform.domain(), transform.modes());
+                names.iter().map(load).collect::<Result<Vec<_>>>()
+            });
+            let read = read.map_err(|e| at("file", e.to_string()));
+            state.arrays = team.agree(read)?;
+            initial::constrain(equation, transform, &mut state);
+        }
+    }
+    let finite = state.arrays.iter().flatten().all(|z| z.re.is_finite() && z.im.is_finite());
+    if team.any(!finite) {
+        return Err(input.invalid("problem.initial", "the first state is not finite everywhere"));
+    }
+    Ok(state)
+}
+
+fn known(field: &str, names: &[FieldName]) -> std::result::Result<(), String> {
+    if names.iter().any(|n| n.name == field) {
+        return Ok(());
+    }
+    let hint = crate::input::did_you_mean(field, names.iter().map(|n| n.name.as_str()));
+    let list: Vec<&str> = names.iter().map(|n| n.name.as_str()).collect();
+    Err(format!("unknown field{hint}; the equation has {}", list.join(", ")))
+}
