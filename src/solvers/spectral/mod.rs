@@ -12,5 +12,6 @@ pub mod fields;
 pub mod linear;
 pub mod nonlinear;
 pub mod steppers;
+pub mod tangent;
 pub mod time;
 pub mod transform;
