@@ -23,6 +23,7 @@ pub mod results;
 mod setup;
 mod start;
 pub mod steppers;
+pub mod tangent;
 pub mod time;
 pub mod transform;
 

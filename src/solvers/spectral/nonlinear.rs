@@ -23,14 +23,14 @@ const TILE: usize = 2048;
 
 /// An equation on a grid, with its work space.
 pub struct Evaluation<T: Real> {
-    equation: Arc<dyn Equation<T>>,
-    scales: Scales,
+    pub(super) equation: Arc<dyn Equation<T>>,
+    pub(super) scales: Scales,
     /// Arrays that go to the grid; the longest round's.
     derived: Fields<T>,
     /// Products of all rounds.
     products: Fields<T>,
     /// Coefficients of the forcing that does not depend on time.
-    forcing: Option<Fields<T>>,
+    pub(super) forcing: Option<Fields<T>>,
 }
 
 impl<T: Real> Evaluation<T> {
@@ -135,7 +135,7 @@ unsafe impl<T> Send for Shared<T> {}
 unsafe impl<T> Sync for Shared<T> {}
 
 /// Calls `act(tile, range, parts)` for every tile with the parts of `arrays` that belong to it, over threads.
-fn over_tiles<T: Real>(
+pub(super) fn over_tiles<T: Real>(
     scales: &Scales,
     arrays: &mut [Vec<Complex<T>>],
     act: impl Fn(&Tile, Range<usize>, &mut [&mut [Complex<T>]]) + Sync,

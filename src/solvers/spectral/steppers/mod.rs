@@ -12,8 +12,12 @@ mod cnab;
 mod etdrk4;
 mod factors;
 mod if_rk4;
+#[cfg(test)]
+mod pde_tests;
 mod phi;
 mod sbdf;
+#[cfg(test)]
+pub(super) mod small;
 mod smr;
 mod sweep;
 #[cfg(test)]
