@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Virtual environments with the other codes, outside the repository: ${SPANWISE_PEERS:-~/.cache/spanwise-peers}.
-# `setup.sh pot ott keops` installs these three (all by default; keops brings PyTorch, several gigabytes).
+# `setup.sh pot ott keops` installs these three (all by default; keops brings PyTorch, several gigabytes); `fft` the
+# transforms of fft.py.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 peers=${SPANWISE_PEERS:-$HOME/.cache/spanwise-peers}
