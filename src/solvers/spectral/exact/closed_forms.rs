@@ -36,7 +36,7 @@ const CASES: &[Case] = &[
     Case {
         what: "two solitons through each other, other factors",
         equation: "kind = 'kdv'\nsteepening = 1.0\ndispersion = 0.5",
-        domain: || padded(&[120], &[60.0], 2, false),
+        domain: || padded(&[240], &[60.0], 2, false),
         initial: ("two_solitons", &[("fast_position", 0.4), ("slow_position", 0.45)]),
         end: 2.0,
         steps: 8000,
@@ -45,7 +45,7 @@ const CASES: &[Case] = &[
     Case {
         what: "a bright soliton moving by a fifth of the box; e^(−a L/2) = e^(−30)",
         equation: "kind = 'nonlinear_schroedinger'\nfocusing = 2.0",
-        domain: || padded(&[100], &[40.0], 3, true),
+        domain: || padded(&[180], &[40.0], 3, true),
         initial: ("soliton", &[("amplitude", 1.5), ("velocity", 2.0)]),
         end: 4.0,
         steps: 4000,
