@@ -13,14 +13,22 @@ use super::domain::Domain;
 use super::equation::Equation;
 use crate::math::real::Real;
 
+pub mod advection_diffusion;
+pub mod allen_cahn;
+pub mod boussinesq;
 pub mod burgers;
+pub mod cahn_hilliard;
 pub mod dissipation;
+pub mod fisher_kpp;
+pub mod gray_scott;
 pub mod kdv;
 mod kernel;
 pub mod kuramoto_sivashinsky;
 pub mod navier_stokes_3d;
 pub mod nonlinear_schroedinger;
 mod scalar;
+pub mod shallow_water;
+pub mod swift_hohenberg;
 pub mod vorticity_2d;
 
 /// The key that is at fault, and what is wrong with it.
@@ -183,16 +191,32 @@ macro_rules! equations {
 }
 
 equations! {
+    /// Advection and diffusion with constant coefficients.
+    "advection_diffusion" AdvectionDiffusion(advection_diffusion),
     /// Burgers' equation in one dimension.
     "burgers" Burgers(burgers),
     /// Korteweg–de Vries, with viscosity if wanted.
     "kdv" Kdv(kdv),
+    /// Allen–Cahn, or Nagumo.
+    "allen_cahn" AllenCahn(allen_cahn),
+    /// Cahn–Hilliard: separation of a mixture.
+    "cahn_hilliard" CahnHilliard(cahn_hilliard),
+    /// Fisher–KPP: growth and spreading.
+    "fisher_kpp" FisherKpp(fisher_kpp),
+    /// Gray–Scott: two reactants.
+    "gray_scott" GrayScott(gray_scott),
     /// Kuramoto–Sivashinsky in one or two dimensions.
     "kuramoto_sivashinsky" KuramotoSivashinsky(kuramoto_sivashinsky),
     /// Nonlinear Schrödinger, or Gross–Pitaevskii with a potential.
     "nonlinear_schroedinger" NonlinearSchroedinger(nonlinear_schroedinger),
+    /// Swift–Hohenberg: stripes and hexagons.
+    "swift_hohenberg" SwiftHohenberg(swift_hohenberg),
     /// Incompressible flow in two dimensions, as an equation for the vorticity.
     "vorticity_2d" Vorticity2d(vorticity_2d),
     /// Incompressible flow in three dimensions.
     "navier_stokes_3d" NavierStokes3d(navier_stokes_3d),
+    /// Rotating shallow water.
+    "shallow_water" ShallowWater(shallow_water),
+    /// Buoyant incompressible flow in two or three dimensions.
+    "boussinesq" Boussinesq(boussinesq),
 }
