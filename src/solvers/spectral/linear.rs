@@ -25,6 +25,11 @@ pub enum Linear {
 pub trait Implicit<T: Real> {
     /// Prepares solves with M − γ L for each given γ (in units of time); earlier ones are forgotten.
     fn prepare(&mut self, gammas: &[f64]);
+    /// The γ of the last [`Implicit::prepare`]: several steppers may share this, each asks before it steps. Empty means
+    /// that it is not known, and costs a `prepare` at every step.
+    fn prepared(&self) -> &[f64] {
+        &[]
+    }
     /// out = M u.
     fn mass(&self, u: &Fields<T>, out: &mut Fields<T>);
     /// out = L u.

@@ -13,3 +13,4 @@ pub mod linear;
 pub mod nonlinear;
 pub mod steppers;
 pub mod transform;
+pub mod walls;

@@ -24,9 +24,8 @@ impl<T: Real> Reference<T> {
         let chebyshev = domain.has_walls().then(|| {
             let n = domain.axes[0].points;
             // ξ ascends over the Gauss points: ξ_i = cos(π − angle_i).
-            let value = |i: usize, j: usize| {
-                libm::cos(j as f64 * std::f64::consts::PI * (1.0 - (i as f64 + 0.5) / n as f64))
-            };
+            let value =
+                |i: usize, j: usize| libm::cos(j as f64 * std::f64::consts::PI * (1.0 - (i as f64 + 0.5) / n as f64));
             let weight = |j: usize| if j == 0 { 1.0 } else { 2.0 } / n as f64;
             let backward = (0..n * n).map(|at| T::of(value(at / n, at % n))).collect();
             let forward = (0..n * n).map(|at| T::of(weight(at / n) * value(at % n, at / n))).collect();
@@ -159,8 +158,7 @@ mod tests {
 
     #[test]
     fn a_chebyshev_axis_gives_t3_times_a_cosine_one_coefficient() {
-        let wall =
-            Axis { basis: Basis::Chebyshev, low: -0.5, length: 3.0, points: 9, highest: 5, ..Axis::trivial() };
+        let wall = Axis { basis: Basis::Chebyshev, low: -0.5, length: 3.0, points: 9, highest: 5, ..Axis::trivial() };
         let x = Axis { basis: Basis::HalfFourier, points: 8, highest: 2, ..Axis::trivial() };
         let domain = Domain::new(vec![wall, x], false);
         let mut transform: Reference<f64> = Reference::new(&domain);
