@@ -40,3 +40,4 @@ pub const ENTRY: Entry = Entry {
     methods: || steppers::schemes().iter().map(|s| (s.word, s.summary)).collect(),
     plot: |_, _| Ok(()),
 };
+pub mod walls;

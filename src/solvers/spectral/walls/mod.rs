@@ -1,0 +1,16 @@
+//! Problems between two walls: one Chebyshev axis (z, always axis 0), the others periodic.
+//!
+//! Reading order: [`ultraspherical`] operators · [`helmholtz`] batched solves · [`geometry`] columns and velocities ·
+//! [`diffusion`] the implicit part · [`advection`] the explicit part · [`diagnostics`].
+
+pub mod advection;
+pub mod diagnostics;
+pub mod diffusion;
+pub mod geometry;
+pub mod helmholtz;
+pub mod stability;
+pub mod steady;
+pub mod ultraspherical;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! Steady linear problems: ∇²u = f, ∇²u − λu = f, ∇⁴u = f, on periodic boxes and between walls.
+//!
+//! Periodic: a division per wavenumber. Between walls: the ultraspherical rows of each wavenumber, tridiagonal in each
+//! parity, eliminated with partial pivoting (λ < 0 makes them indefinite); the boundary conditions, any two (four for
+//! ∇⁴) of values and derivatives, determine the homogeneous solutions that are added.
+
+use num_complex::Complex;
+use rayon::prelude::*;
+
+use super::geometry::Geometry;
+use super::helmholtz::{LANES, Target, groups};
+use super::ultraspherical::{at_wall, mean, second_derivative, solve_small, to_second};
+use crate::solvers::spectral::domain::{Block, Domain};
+
+type C = Complex<f64>;
+const ZERO: C = Complex::new(0.0, 0.0);
+
+/// The left-hand side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Operator {
+    /// ∇²u.
+    Poisson,
+    /// ∇²u − λu.
+    Helmholtz(f64),
+    /// ∇⁴u.
+    Biharmonic,
+}
+
+impl Operator {
+    /// Conditions that each wall takes.
+    pub fn conditions(&self) -> usize {
+        if *self == Operator::Biharmonic { 2 } else { 1 }
+    }
+}
+
+/// ∂^p u/∂z^p at a wall, as coefficients of its wavenumbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    pub derivative: usize,
+    pub upper: bool,
+    pub data: Vec<C>,
+}
+
+/// What a right-hand side may hold where the operator has none, relative to its largest coefficient.
+const COMPATIBLE: f64 = 1e-10;
+
+/// Solves in place on a periodic box: right-hand side in, solution out. A mode that the operator annihilates is set to
+/// zero (the solution has no mean).
+///
+/// # Errors
+/// When the right-hand side holds such a mode; in words, with numbers.
+pub fn solve_periodic(domain: &Domain, block: Block, operator: Operator, u: &mut [C]) -> Result<(), String> {
+    let largest = u.iter().map(|z| z.norm()).fold(0.0, f64::max);
+    let mut at = 0;
+    for i in 0..block.count[0] {
+        for j in 0..block.count[1] {
+            for k in 0..block.count[2] {
+                let index = [i, j, k];
+                let waves: [f64; 3] = std::array::from_fn(|a| domain.axes[a].wavenumber(block.start[a] + index[a]));
+                let square: f64 = waves.iter().map(|k| k * k).sum();
+                let symbol = match operator {
+                    Operator::Poisson => -square,
+                    Operator::Helmholtz(lambda) => -square - lambda,
+                    Operator::Biharmonic => square * square,
+                };
+                let scale = square.max(if let Operator::Helmholtz(l) = operator { l.abs() } else { 0.0 });
+                if symbol.abs() <= 1e-12 * scale {
+                    if u[at].norm() > COMPATIBLE * largest {
+                        return Err(format!(
+                            "the right-hand side holds {:e} of the wavenumber {waves:?}, where the operator is zero",
+                            u[at].norm()
+                        ));
+                    }
+                    u[at] = ZERO;
+                } else {
+                    u[at] /= symbol;
+                }
+                at += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Solves in place between walls: coefficients of f in, of u out.
+///
+/// # Errors
+/// When the conditions and f have no solution (such as slopes at both walls that do not balance the mean of f); where
+/// there is one up to a constant, its mean is zero.
+pub fn solve_walls(
+    geometry: &Geometry,
+    operator: Operator,
+    conditions: &[Condition],
+    u: &mut [C],
+) -> Result<(), String> {
+    let columns = geometry.columns();
+    let n = geometry.degree;
+    let target = Target::new(u, columns);
+    groups(columns)
+        .map(|(_, at)| {
+            let mut x = vec![[[0.0; LANES]; 2]; n + 1];
+            // SAFETY: each group of columns is given to one thread.
+            unsafe { target.load(at.clone(), &mut x) };
+            for (l, q) in at.clone().enumerate() {
+                let f: Vec<C> = x.iter().map(|x| C::new(x[0][l], x[1][l])).collect();
+                let solution = solve_column(geometry, operator, conditions, q, &f)?;
+                for (x, u) in x.iter_mut().zip(&solution) {
+                    (x[0][l], x[1][l]) = (u.re, u.im);
+                }
+            }
+            unsafe { target.store(at, &x) };
+            Ok(())
+        })
+        .collect::<Vec<Result<(), String>>>()
+        .into_iter()
+        .collect()
+}
+
+fn solve_column(
+    geometry: &Geometry,
+    operator: Operator,
+    conditions: &[Condition],
+    q: usize,
+    f: &[C],
+) -> Result<Vec<C>, String> {
+    let n = geometry.degree;
+    let square = geometry.squares[q];
+    let a = if let Operator::Helmholtz(lambda) = operator { square + lambda } else { square };
+    let rows = Rows { a, b: geometry.scale * geometry.scale };
+    let minus = |x: &[C]| -> Vec<C> { x.iter().map(|z| -z).collect() };
+    // A particular solution, then homogeneous ones.
+    let mut parts = Vec::new();
+    if operator == Operator::Biharmonic {
+        // ∇²u = φ with φ two degrees below.
+        let mut middle = vec![rows.particular(n - 2, &minus(&f[..n - 1]))];
+        middle.extend(rows.homogeneous(n - 2));
+        for phi in &middle {
+            parts.push(rows.particular(n, &minus(phi)));
+        }
+    } else {
+        parts.push(rows.particular(n, &minus(f)));
+    }
+    parts.extend(rows.homogeneous(n));
+
+    let row = |p: usize, upper: bool, u: &[C]| -> C {
+        let slope = geometry.scale.powi(p as i32);
+        u.iter().enumerate().map(|(j, u)| u * (slope * at_wall(p, upper, j))).sum()
+    };
+    let (particular, rest) = parts.split_first().expect("there is a particular solution");
+    let mut matrix: Vec<Vec<f64>> = Vec::new();
+    let mut right = Vec::new();
+    for condition in conditions {
+        let entries: Vec<f64> = rest.iter().map(|u| row(condition.derivative, condition.upper, u).re).collect();
+        let scale = entries.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
+        matrix.push(entries.iter().map(|x| x / scale).collect());
+        right.push((condition.data[q] - row(condition.derivative, condition.upper, particular)) / scale);
+    }
+    let factors = match solve_small(matrix.clone(), right.clone()) {
+        Some(factors) => factors,
+        None => {
+            // Singular: the mean takes the place of the last condition, which must then hold by itself.
+            let average = |u: &[C]| -> C { u.iter().enumerate().map(|(j, u)| u * mean(j)).sum() };
+            let last = matrix.len() - 1;
+            let (dropped, wanted) = (matrix[last].clone(), right[last]);
+            matrix[last] = rest.iter().map(|u| average(u).re).collect();
+            right[last] = -average(particular);
+            let factors = solve_small(matrix, right.clone())
+                .ok_or_else(|| format!("the boundary conditions do not determine the wavenumber with k² = {square}"))?;
+            let got: C = dropped.iter().zip(&factors).map(|(a, x)| x * *a).sum();
+            let size = right.iter().map(|z| z.norm()).fold(wanted.norm(), f64::max);
+            if (got - wanted).norm() > 1e-9 * size {
+                return Err(format!(
+                    "the boundary data and the right-hand side do not balance: off by {:e} of {size:e} at k² = {square}",
+                    (got - wanted).norm()
+                ));
+            }
+            factors
+        }
+    };
+    let mut out = particular.clone();
+    for (u, factor) in rest.iter().zip(&factors) {
+        out.iter_mut().zip(u).for_each(|(out, u)| *out += u * factor);
+    }
+    Ok(out)
+}
+
+/// (a − b d²/dξ²) in rows of C^(2).
+struct Rows {
+    a: f64,
+    b: f64,
+}
+
+impl Rows {
+    /// The solution for f (coefficients of T) without T_0 and T_1.
+    fn particular(&self, degree: usize, f: &[C]) -> Vec<C> {
+        let at = |j: usize| if j <= degree { f.get(j).copied().unwrap_or(ZERO) } else { ZERO };
+        self.eliminate(degree, |r| {
+            let s = to_second(r);
+            at(r) * s[0] + at(r + 2) * s[1] + at(r + 4) * s[2]
+        })
+    }
+
+    /// The solutions for f = 0 that start with T_0 and with T_1.
+    fn homogeneous(&self, degree: usize) -> [Vec<C>; 2] {
+        [0, 1].map(|p| {
+            let mut u = self.eliminate(degree, |r| C::new(if r == p { -self.a * to_second(p)[0] } else { 0.0 }, 0.0));
+            u[p] = C::new(1.0, 0.0);
+            u
+        })
+    }
+
+    /// Tridiagonal elimination with partial pivoting in each parity.
+    fn eliminate(&self, degree: usize, right: impl Fn(usize) -> C) -> Vec<C> {
+        let mut out = vec![ZERO; degree + 1];
+        for p in 0..2 {
+            let rows: Vec<usize> = (p..degree - 1).step_by(2).collect();
+            let m = rows.len();
+            if m == 0 {
+                continue;
+            }
+            let lower: Vec<f64> = rows.iter().map(|&r| self.a * to_second(r)[0]).collect();
+            let mut diagonal: Vec<f64> =
+                rows.iter().map(|&r| self.a * to_second(r)[1] - self.b * second_derivative(r)).collect();
+            let mut upper: Vec<f64> = rows.iter().map(|&r| self.a * to_second(r)[2]).collect();
+            upper[m - 1] = 0.0;
+            let mut second = vec![0.0; m];
+            let mut x: Vec<C> = rows.iter().map(|&r| right(r)).collect();
+            for i in 0..m - 1 {
+                let mut below = [lower[i + 1], diagonal[i + 1], upper[i + 1]];
+                if below[0].abs() > diagonal[i].abs() {
+                    let mine = [diagonal[i], upper[i], second[i]];
+                    [diagonal[i], upper[i], second[i]] = below;
+                    below = mine;
+                    x.swap(i, i + 1);
+                }
+                let factor = below[0] / diagonal[i];
+                diagonal[i + 1] = below[1] - factor * upper[i];
+                upper[i + 1] = below[2] - factor * second[i];
+                let above = x[i];
+                x[i + 1] -= above * factor;
+            }
+            for i in (0..m).rev() {
+                let mut sum = x[i];
+                if i + 1 < m {
+                    sum -= x[i + 1] * upper[i];
+                }
+                if i + 2 < m {
+                    sum -= x[i + 2] * second[i];
+                }
+                x[i] = sum / diagonal[i];
+                out[rows[i] + 2] = x[i];
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::spectral::domain::{Axis, Basis};
+    use crate::solvers::spectral::transform::{Reference, Scales, Transform};
+    use crate::solvers::spectral::walls::geometry::domain;
+    use crate::team::Solo;
+
+    fn project(transform: &mut Reference<f64>, f: impl Fn([f64; 3]) -> f64) -> Vec<C> {
+        let scales = Scales::coordinates(transform.domain(), transform.points());
+        let mut values = vec![0.0; transform.points().len()];
+        for (tile, at) in scales.tiles(4096) {
+            let part = &mut values[at];
+            tile.for_each(|i, x| part[i] = f(x));
+        }
+        let mut out = vec![ZERO; transform.modes().len()];
+        transform.forward(&Solo::start(), &[&values], &mut [&mut out]);
+        out
+    }
+
+    fn largest(a: &[C], b: &[C]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn manufactured_solutions_between_walls_come_back_with_any_conditions() {
+        // u = e^z sin 2z · cos x · cos 2y + z³ + e^{z/2} cos y.
+        let domain = domain(&[32, 10, 10], &[2.0, std::f64::consts::TAU, std::f64::consts::TAU], &[-0.5, 0.0, 0.0]);
+        let mut transform = Reference::new(&domain);
+        let geometry = Geometry::new(&domain, Transform::<f64>::modes(&transform));
+        // Derivatives 0 to 4 along z of e^z sin 2z: Im (1 + 2i)^p e^{(1 + 2i) z}.
+        let wave = |p: usize, z: f64| (C::new(1.0, 2.0).powu(p as u32) * (C::new(1.0, 2.0) * z).exp()).im;
+        let cube = |p: usize, z: f64| [z * z * z, 3.0 * z * z, 6.0 * z, 6.0, 0.0][p];
+        let half = |p: usize, z: f64| 0.5f64.powi(p as i32) * (0.5 * z).exp();
+        let u = move |p: usize, [z, y, x]: [f64; 3]| {
+            wave(p, z) * x.cos() * (2.0 * y).cos() + cube(p, z) + half(p, z) * y.cos()
+        };
+        // ∇² and ∇⁴: k² = 5, 0 and 1.
+        let laplace = move |x: [f64; 3]| {
+            u(2, x) - 5.0 * wave(0, x[0]) * x[2].cos() * (2.0 * x[1]).cos() - half(0, x[0]) * x[1].cos()
+        };
+        let biharmonic = move |x: [f64; 3]| {
+            u(4, x) + (25.0 * wave(0, x[0]) - 10.0 * wave(2, x[0])) * x[2].cos() * (2.0 * x[1]).cos()
+                + (half(0, x[0]) - 2.0 * half(2, x[0])) * x[1].cos()
+        };
+        let exact = project(&mut transform, |x| u(0, x));
+        let condition = |transform: &mut Reference<f64>, p: usize, upper: bool| {
+            let wall = if upper { 1.5 } else { -0.5 };
+            let all = project(transform, |[_, y, x]| u(p, [wall, y, x]));
+            Condition { derivative: p, upper, data: all[..geometry.columns()].to_vec() }
+        };
+        type Case<'a> = (Operator, &'a [(usize, bool)], &'a dyn Fn([f64; 3]) -> f64);
+        let helmholtz = |lambda: f64| move |x: [f64; 3]| laplace(x) - lambda * u(0, x);
+        let (positive, negative) = (helmholtz(7.0), helmholtz(-30.0));
+        let cases: [Case; 7] = [
+            (Operator::Poisson, &[(0, false), (0, true)], &laplace),
+            (Operator::Poisson, &[(1, false), (0, true)], &laplace),
+            (Operator::Helmholtz(7.0), &[(1, false), (1, true)], &positive),
+            (Operator::Helmholtz(-30.0), &[(0, false), (1, true)], &negative),
+            (Operator::Biharmonic, &[(0, false), (1, false), (0, true), (1, true)], &biharmonic),
+            (Operator::Biharmonic, &[(0, false), (2, false), (0, true), (2, true)], &biharmonic),
+            (Operator::Biharmonic, &[(0, false), (1, false), (1, true), (2, true)], &biharmonic),
+        ];
+        for (operator, walls, f) in cases {
+            let conditions: Vec<Condition> = walls.iter().map(|&(p, upper)| condition(&mut transform, p, upper)).collect();
+            let mut solution = project(&mut transform, f);
+            solve_walls(&geometry, operator, &conditions, &mut solution).unwrap();
+            let error = largest(&solution, &exact);
+            println!("{operator:?} {walls:?}: {error:e}");
+            assert!(error < 2e-12, "{operator:?} {walls:?}: {error:e}");
+        }
+        // Slopes at both walls: solvable up to a constant, if they balance.
+        let mut solution = project(&mut transform, laplace);
+        let slopes: Vec<Condition> = [false, true].map(|upper| condition(&mut transform, 1, upper)).to_vec();
+        solve_walls(&geometry, Operator::Poisson, &slopes, &mut solution).unwrap();
+        let columns = geometry.columns();
+        let shift = solution[0] - exact[0];
+        (0..1).for_each(|q| solution[q] -= shift);
+        assert!(largest(&solution, &exact) < 2e-12);
+        let average: C = (0..=geometry.degree).map(|j| (solution[j * columns] + if j == 0 { shift } else { ZERO }) * mean(j)).sum();
+        assert!(average.norm() < 1e-12, "no mean: {average}");
+        let mut wrong = project(&mut transform, |x| laplace(x) + 1.0);
+        let message = solve_walls(&geometry, Operator::Poisson, &slopes, &mut wrong).unwrap_err();
+        assert!(message.contains("do not balance"), "{message}");
+    }
+
+    #[test]
+    fn manufactured_solutions_on_periodic_boxes_come_back_to_rounding() {
+        let axis = |basis, length| Axis { basis, length, points: 16, highest: 7, ..Axis::trivial() };
+        let domain = Domain::new(vec![axis(Basis::Fourier, 2.0), axis(Basis::HalfFourier, 3.0)], false);
+        let mut transform = Reference::new(&domain);
+        let (a, b) = (std::f64::consts::TAU, std::f64::consts::TAU / 3.0);
+        let u = move |[_, y, x]: [f64; 3]| (0.5 * a * y).sin() * (2.0 * b * x).cos();
+        let square = 0.25 * a * a + 4.0 * b * b;
+        let exact = project(&mut transform, u);
+        for (operator, symbol) in [
+            (Operator::Poisson, -square),
+            (Operator::Helmholtz(3.0), -square - 3.0),
+            (Operator::Biharmonic, square * square),
+        ] {
+            let mut solution = project(&mut transform, |x| symbol * u(x));
+            solve_periodic(&domain, transform.modes(), operator, &mut solution).unwrap();
+            assert!(largest(&solution, &exact) < 1e-15, "{operator:?}");
+        }
+        let mut wrong = project(&mut transform, |x| 1.0 + u(x));
+        assert!(solve_periodic(&domain, transform.modes(), Operator::Poisson, &mut wrong).is_err());
+    }
+}
