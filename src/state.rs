@@ -84,6 +84,10 @@ data_from!(f64 => F64, f32 => F32, i64 => I64, u64 => U64, u8 => U8);
 pub trait Walk {
     /// The block `mine` of a global array of shape `global`; `data` holds `mine.len()` values, C order.
     fn block(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, data: Data<'_>) -> Result<()>;
+    /// A block that is only ever saved, such as what a run was given.
+    fn given(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, values: &[f64]) -> Result<()> {
+        self.block(name, global, mine, (&mut values.to_vec()).into())
+    }
     /// One value (or a short fixed-length list), equal on every rank.
     fn scalar(&mut self, name: &Name, x: Data<'_>) -> Result<()>;
     /// A list that grows with the run, one value per recorded step, equal on every rank; loading sets its length.

@@ -84,3 +84,31 @@ fn the_loop_and_the_observers_know_no_solver_by_name() {
     let found: Vec<String> = offenders(&["solvers::transport", "transport::"], &["solvers"]).into_iter().collect();
     assert_eq!(found, Vec::<String>::new());
 }
+
+/// The C library's elementary functions have other bits on other machines; `crate::math::elementary` and the kernels'
+/// own have the same everywhere.
+#[test]
+fn solvers_and_mathematics_call_no_elementary_function_of_the_c_library() {
+    let functions = [
+        "exp", "exp_m1", "ln", "ln_1p", "log", "log10", "powf", "cbrt", "hypot", "sin", "cos", "tan", "sin_cos",
+        "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+    ];
+    // These are also methods of the kernels' vectors.
+    let vectors = ["exp2", "log2"];
+    // As a method of a number, or by its path.
+    let calls = |name: &&str| vec![format!(".{name}("), format!("f64::{name}"), format!("f32::{name}")];
+    let found = |names: &[&str], allowed: &[&str]| -> Vec<String> {
+        let words: Vec<String> = names.iter().flat_map(calls).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let theirs = |o: &String| o.starts_with("solvers/") || o.starts_with("math/");
+        offenders(&words, allowed).into_iter().filter(theirs).collect()
+    };
+    // Exact answers and slow twins are there for tests; a figure is for the eye.
+    let room = "solvers/transport";
+    let tests = ["exact.rs", "exact", "plot.rs", "kernels/tests.rs", "grid/tests.rs"].map(|f| format!("{room}/{f}"));
+    let mut allowed: Vec<&str> = tests.iter().map(String::as_str).collect();
+    assert_eq!(found(&functions, &allowed), Vec::<String>::new());
+    let kernels = format!("{room}/kernels");
+    allowed.push(&kernels);
+    assert_eq!(found(&vectors, &allowed), Vec::<String>::new());
+}

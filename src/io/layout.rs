@@ -161,6 +161,10 @@ impl Walk for Measure {
         self.push(name, kind, global.to_vec(), None, false)
     }
 
+    fn given(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, _values: &[f64]) -> Result<()> {
+        self.block(name, global, mine, Data::F64(&mut []))
+    }
+
     fn scalar(&mut self, name: &Name, x: Data<'_>) -> Result<()> {
         let (kind, bytes) = h5::bytes_of(x);
         let n = bytes.len() / kind.size();

@@ -255,6 +255,21 @@ impl<'a> Save<'a> {
         })
     }
 
+    /// This rank's block of an item, with everyone's.
+    fn put(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, kind: Kind, bytes: &[u8]) -> Result<()> {
+        let item = self.expect(name)?;
+        let fits = check_block(item.kind, &item.shape, kind, global, mine, bytes.len());
+        let fits = fits.map_err(|e| Error::file(&self.path, format!("{}: {e}", item.path())));
+        self.team.agree(fits)?;
+        let slabs = all_slabs(mine, self.team);
+        let covered: usize = slabs.iter().map(Hyperslab::len).sum();
+        if covered != item.len() {
+            let message = format!("{}: the ranks hold {covered} of {} values", item.path(), item.len());
+            return Err(Error::file(&self.path, message));
+        }
+        self.write(item, mine, bytes, &slabs)
+    }
+
     fn complete(&self) -> Result<()> {
         match self.items.get(self.next) {
             None => Ok(()),
@@ -354,18 +369,12 @@ impl<'a> Save<'a> {
 
 impl Walk for Save<'_> {
     fn block(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, data: Data<'_>) -> Result<()> {
-        let item = self.expect(name)?;
         let (kind, bytes) = h5::bytes_of(data);
-        let fits = check_block(item.kind, &item.shape, kind, global, mine, bytes.len());
-        let fits = fits.map_err(|e| Error::file(&self.path, format!("{}: {e}", item.path())));
-        self.team.agree(fits)?;
-        let slabs = all_slabs(mine, self.team);
-        let covered: usize = slabs.iter().map(Hyperslab::len).sum();
-        if covered != item.len() {
-            let message = format!("{}: the ranks hold {covered} of {} values", item.path(), item.len());
-            return Err(Error::file(&self.path, message));
-        }
-        self.write(item, mine, bytes, &slabs)
+        self.put(name, global, mine, kind, bytes)
+    }
+
+    fn given(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, values: &[f64]) -> Result<()> {
+        self.put(name, global, mine, Kind::F64, bytemuck::cast_slice(values))
     }
 
     fn scalar(&mut self, name: &Name, _x: Data<'_>) -> Result<()> {

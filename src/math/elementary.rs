@@ -1,8 +1,17 @@
 //! Elementary functions with the same bits on every machine: the C library's differ between machines and instruction
-//! sets.
+//! sets. Square roots and roundings are exact by IEEE 754 and need none of this.
 
 pub fn exp(x: f64) -> f64 {
     libm::exp(x)
+}
+
+/// e^x − 1, accurate near 0.
+pub fn exp_m1(x: f64) -> f64 {
+    libm::expm1(x)
+}
+
+pub fn exp2(x: f64) -> f64 {
+    libm::exp2(x)
 }
 
 pub fn ln(x: f64) -> f64 {
@@ -47,4 +56,17 @@ pub fn pow(x: f64, y: f64) -> f64 {
 /// The angle of the point (x, y), in (−π, π].
 pub fn atan2(y: f64, x: f64) -> f64 {
     libm::atan2(y, x)
+}
+
+/// ln(1 + x), accurate near 0.
+pub fn ln_1p(x: f64) -> f64 {
+    libm::log1p(x)
+}
+
+pub fn log2(x: f64) -> f64 {
+    libm::log2(x)
+}
+
+pub fn cbrt(x: f64) -> f64 {
+    libm::cbrt(x)
 }

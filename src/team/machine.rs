@@ -112,6 +112,18 @@ pub fn hosts(team: &dyn Team) -> usize {
     per_rank(team, node().as_bytes()).into_iter().collect::<BTreeSet<_>>().len()
 }
 
+/// Makes large vectors go back to the system when they are freed, so that the memory a program takes is that of what
+/// lives. Left alone, the allocator of glibc keeps ever larger holes.
+pub fn return_freed_vectors() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: plain numbers, before other threads run.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        // Smaller ones come and go in each step: their pages stay.
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 16 << 20);
+    }
+}
+
 /// Largest resident memory of this process so far, in bytes; none where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
     // VmHWM is that of this program; ru_maxrss survives exec and may be that of what started it.

@@ -46,10 +46,17 @@ impl Backend {
     }
 
     /// What a step may change of the passes.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&mut self) -> Snapshot {
         match self {
             Backend::Points(data) => Snapshot::Points(data.snapshot()),
             Backend::Grid(_) => Snapshot::Grid { entries: self.entries() },
+        }
+    }
+
+    /// The step since the snapshot is done.
+    pub fn keep(&mut self) {
+        if let Backend::Points(data) = self {
+            data.keep();
         }
     }
 

@@ -17,7 +17,8 @@
 use super::dual::{Dual, Penalties, Residual};
 use super::passes::{Passes, Precision};
 use crate::error::Result;
-use crate::math::reduce::{SUM_ROUNDING, max_abs, sum, total};
+use crate::math::elementary::{exp, exp_m1, ln, ln_1p};
+use crate::math::reduce::{SUM_ROUNDING, fill, max_abs, sum, sums, total, update};
 
 const U: f64 = f64::EPSILON / 2.0;
 
@@ -71,33 +72,58 @@ pub struct Certificate {
     pub target_error: Residual,
 }
 
-/// Potentials with the logarithms of their plan's marginals: log(P1/a), log(Pᵀ1/b).
+/// What is certain, and the potentials it is certain about.
+pub struct Certified {
+    pub certificate: Certificate,
+    pub psi: Vec<f64>,
+    pub phi: Vec<f64>,
+    /// Of φ as given, with its exact ψ.
+    pub error: Residual,
+}
+
+/// Potentials with the logarithms of their plan's marginals.
 struct Pair {
     psi: Vec<f64>,
     phi: Vec<f64>,
+    /// log(P1/a) and log(Pᵀ1/b); empty where the potential is the exact update for its constraint: all 0.
     rows: Vec<f64>,
     cols: Vec<f64>,
+    /// (ψ + s, φ − s), the same plan, is the best translation.
+    s: f64,
+    error: Residual,
 }
 
 /// Certifies the potentials φ = g/ε (ψ follows) at the ε of `passes`. Leaves the precision of `passes` as it was.
 pub fn certify(passes: &mut dyn Passes, penalties: Penalties, phi: &[f64]) -> Result<Certificate> {
     let precision = passes.precision();
     passes.set_precision(Precision::F64);
-    let certificate = certify_f64(passes, penalties, phi);
+    let certified = certify_f64(passes, penalties, phi.to_vec(), false);
     passes.set_precision(precision);
-    certificate
+    certified.map(|c| c.certificate)
 }
 
-fn certify_f64(passes: &mut dyn Passes, penalties: Penalties, phi: &[f64]) -> Result<Certificate> {
-    let dual = Dual::new(penalties, passes.epsilon(), passes);
-    let (a, b) = (passes.a().to_vec(), passes.b().to_vec());
-    let pair = Pair::new(passes, &dual, &a, &b, phi)?;
-    let delta = 2.0 * (passes.rounding() + 4.0 * U * (max_abs(&pair.psi) + max_abs(&pair.phi) + dual.scale + 4.0));
-    let problem = Problem { a: &a, b: &b, dual, delta };
+/// The same for passes whose last work this is: what only further steps would need is given back on the way.
+pub fn conclude(passes: &mut dyn Passes, penalties: Penalties, phi: Vec<f64>) -> Result<Certified> {
+    passes.set_precision(Precision::F64);
+    let certified = certify_f64(passes, penalties, phi, true);
+    passes.rest();
+    certified
+}
 
+/// Vectors come and go so that few live at once: see [`most_vectors`].
+fn certify_f64(passes: &mut dyn Passes, penalties: Penalties, phi: Vec<f64>, last: bool) -> Result<Certified> {
+    let dual = Dual::new(penalties, passes.epsilon(), passes);
     let (low, _) = passes.cost_range();
-    let lower = problem.dual_value(&pair);
-    let lower0 = problem.unregularised_dual(passes, &pair.phi)?.max(problem.trivial(low));
+    let lower0 = unregularised_dual(passes, &dual, &phi)?.max(trivial(&dual, low));
+    let pair = Pair::new(passes, &dual, phi)?;
+    if last {
+        passes.forget_shifts();
+    }
+    let size = max_abs(&pair.psi) + max_abs(&pair.phi) + 2.0 * pair.s.abs();
+    let delta = 2.0 * (passes.rounding() + 4.0 * U * (size + dual.scale + 4.0));
+    let problem = Problem { dual, delta };
+
+    let lower = problem.dual_value(passes, &pair);
     let upper = if penalties.balanced() {
         problem.rounded_plan(passes, &pair)?
     } else {
@@ -108,48 +134,90 @@ fn certify_f64(passes: &mut dyn Passes, penalties: Penalties, phi: &[f64]) -> Re
     let below = dual.epsilon * lower.value - lower.widening;
     let mut regularised = Interval::new(below.max(lower0), above);
     let mut unregularised = Interval::new(lower0, above.min(upper.unregularised));
+    let (a, b) = (passes.a(), passes.b());
     if penalties.balanced() {
         // OT_ε ≤ OT_0 + ε max KL(P|abᵀ), the maximum over plans being at most the smaller entropy.
-        let most = dual.epsilon * problem.largest_information();
+        let most = dual.epsilon * problem.largest_information(a, b);
         unregularised = unregularised.meet(Interval::new(below - most, f64::INFINITY));
         regularised = regularised.meet(Interval::new(f64::NEG_INFINITY, upper.unregularised + most));
     }
-    let wanted = |side: super::dual::Side, u: f64| side.slope(u);
-    Ok(Certificate {
+    let certificate = Certificate {
         regularised,
         unregularised,
         dual: dual.epsilon * lower.value,
         primal: dual.epsilon * upper.value,
         transport_cost: upper.transport_cost,
-        mass: sum(a.len(), |i| a[i] * pair.rows[i].exp()),
-        source_error: Residual::of(a.len(), |i| upper.marginals.0[i], |i| a[i] * wanted(dual.source, pair.psi[i])),
-        target_error: Residual::of(b.len(), |j| upper.marginals.1[j], |j| b[j] * wanted(dual.target, pair.phi[j])),
-    })
+        mass: sum(a.len(), |i| pair.row_mass(a, i)),
+        source_error: Residual::of(a.len(), |i| pair.row_mass(a, i), |i| a[i] * dual.source.slope(pair.psi(i))),
+        target_error: Residual::of(b.len(), |j| pair.col_mass(b, j), |j| b[j] * dual.target.slope(pair.phi(j))),
+    };
+    Ok(Certified { certificate, psi: pair.psi, phi: pair.phi, error: pair.error })
+}
+
+/// Vectors that live at once at most: (over the sources, over the targets), besides what the passes hold. Potentials,
+/// the logarithm of the second marginal, two vectors of the plan; with penalties also that of the first. A pass itself
+/// works with one more, of either side.
+pub const fn most_vectors(balanced: bool) -> (u64, u64) {
+    if balanced { (2, 3) } else { (3, 3) }
 }
 
 impl Pair {
     /// ψ by its exact update; where only the target is constrained, φ by its own instead, so that the plan meets every
     /// constraint it can; then the best translation.
-    fn new(passes: &mut dyn Passes, dual: &Dual, a: &[f64], b: &[f64], phi: &[f64]) -> Result<Self> {
-        let mut t = vec![0.0; a.len()];
-        let mut x = vec![0.0; b.len()];
-        let mut phi = phi.to_vec();
-        passes.soft_rows(&phi, &mut t)?;
-        let mut psi: Vec<f64> = t.iter().map(|t| dual.source.damping() * t).collect();
-        passes.soft_cols(&psi, &mut x)?;
+    fn new(passes: &mut dyn Passes, dual: &Dual, mut phi: Vec<f64>) -> Result<Self> {
+        let mut rows = vec![0.0; passes.n()];
+        passes.soft_rows(&phi, &mut rows)?;
+        let damping = dual.source.damping();
+        let psi = if dual.source.hard() { std::mem::take(&mut rows) } else { scaled(&rows, damping) };
+        let mut cols = vec![0.0; passes.m()];
+        passes.soft_cols(&psi, &mut cols)?;
+        let b = passes.b();
+        let wanted = |j: usize| b[j] * dual.target.slope(phi[j]);
+        let error = Residual::of(b.len(), |j| b[j] * exp(phi[j] - cols[j]), wanted);
         if dual.target.hard() && !dual.source.hard() {
-            phi.copy_from_slice(&x);
-            passes.soft_rows(&phi, &mut t)?;
+            phi = std::mem::take(&mut cols);
+            passes.soft_rows(&phi, &mut rows)?;
         }
-        let rows = psi.iter().zip(&t).map(|(psi, t)| psi - t).collect();
-        let cols = phi.iter().zip(&x).map(|(phi, x)| phi - x).collect();
-        let s = dual.translation(a, &psi, b, |j| phi[j]);
-        if s.is_finite() && !(dual.source.hard() && dual.target.hard()) {
-            psi.iter_mut().for_each(|psi| *psi += s);
-            phi.iter_mut().for_each(|phi| *phi -= s);
+        update(&mut rows, |i, t| psi[i] - t);
+        update(&mut cols, |j, x| phi[j] - x);
+        let mut s = 0.0;
+        if !(dual.source.hard() && dual.target.hard()) {
+            s = dual.translation(passes.a(), &psi, passes.b(), |j| phi[j]);
         }
-        Ok(Pair { psi, phi, rows, cols })
+        Ok(Pair { psi, phi, rows, cols, s: if s.is_finite() { s } else { 0.0 }, error })
     }
+
+    fn psi(&self, i: usize) -> f64 {
+        self.psi[i] + self.s
+    }
+
+    fn phi(&self, j: usize) -> f64 {
+        self.phi[j] - self.s
+    }
+
+    fn row(&self, i: usize) -> f64 {
+        if self.rows.is_empty() { 0.0 } else { self.rows[i] }
+    }
+
+    fn col(&self, j: usize) -> f64 {
+        if self.cols.is_empty() { 0.0 } else { self.cols[j] }
+    }
+
+    /// (P1)_i.
+    fn row_mass(&self, a: &[f64], i: usize) -> f64 {
+        if self.rows.is_empty() { a[i] } else { a[i] * exp(self.rows[i]) }
+    }
+
+    /// (Pᵀ1)_j.
+    fn col_mass(&self, b: &[f64], j: usize) -> f64 {
+        b[j] * exp(self.col(j))
+    }
+}
+
+fn scaled(x: &[f64], factor: f64) -> Vec<f64> {
+    let mut out = vec![0.0; x.len()];
+    fill(&mut out, |i| factor * x[i]);
+    out
 }
 
 /// A value in units of ε, and what rounding may have done to ε times it, in units of the cost.
@@ -165,8 +233,6 @@ struct Upper {
     /// An upper bound of OT_0, widened, in units of the cost.
     unregularised: f64,
     transport_cost: f64,
-    /// P1, Pᵀ1.
-    marginals: (Vec<f64>, Vec<f64>),
 }
 
 /// Adds terms and their absolute values.
@@ -177,9 +243,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, n: usize, term: impl Fn(usize) -> f64) {
-        self.value += sum(n, &term);
-        self.absolute += sum(n, |i| term(i).abs());
+    fn add(&mut self, n: usize, term: impl Fn(usize) -> f64 + Sync) {
+        let [value, absolute] = sums(n, |i| {
+            let term = term(i);
+            [term, term.abs()]
+        });
+        self.value += value;
+        self.absolute += absolute;
     }
 
     fn rounding(&self) -> f64 {
@@ -188,149 +258,145 @@ impl Tally {
     }
 }
 
-struct Problem<'a> {
-    a: &'a [f64],
-    b: &'a [f64],
+/// The unregularised dual at c-transforms of g = εφ, widened, in units of the cost.
+fn unregularised_dual(passes: &mut dyn Passes, d: &Dual, phi: &[f64]) -> Result<f64> {
+    let mut f = vec![0.0; passes.n()];
+    // g, then its double transform.
+    let mut h = scaled(phi, d.epsilon);
+    passes.min_rows(&h, &mut f)?;
+    passes.min_cols(&f, &mut h)?;
+    let (a, b) = (passes.a(), passes.b());
+    // Taken off f, so that f + h ≤ C holds exactly.
+    let slack = 16.0 * U * (d.epsilon * d.scale + max_abs(&f) + max_abs(&h));
+    update(&mut f, |_, f| (f - slack) / d.epsilon);
+    update(&mut h, |_, h| h / d.epsilon);
+    if !(d.source.hard() && d.target.hard()) {
+        let s = d.translation(a, &f, b, |j| h[j]);
+        // A translation rounds too.
+        let slack = 4.0 * U * (max_abs(&f) + max_abs(&h) + s.abs());
+        update(&mut f, |_, f| f + (s - slack));
+        update(&mut h, |_, h| h - s);
+    }
+    let mut tally = Tally::default();
+    tally.add(a.len(), |i| a[i] * d.source.value(f[i]));
+    tally.add(b.len(), |j| b[j] * d.target.value(h[j]));
+    let value = d.epsilon * (tally.value - tally.rounding());
+    Ok(if value.is_nan() { f64::NEG_INFINITY } else { value })
+}
+
+/// The unregularised dual at constants: f + g = the smallest cost.
+fn trivial(d: &Dual, low: f64) -> f64 {
+    let u = low / d.epsilon / 2.0;
+    let value = d.mass.0 * d.source.value(u) + d.mass.1 * d.target.value(u);
+    let rounding = 4.0 * SUM_ROUNDING * (d.mass.0 * d.source.value(u).abs() + d.mass.1 * d.target.value(u).abs());
+    let value = d.epsilon * (value - rounding);
+    if value.is_nan() { f64::NEG_INFINITY } else { value }
+}
+
+struct Problem {
     dual: Dual,
     /// See the head of the file: 2δ there.
     delta: f64,
 }
 
-impl Problem<'_> {
+impl Problem {
     fn mass(&self) -> f64 {
         self.dual.mass.0.max(self.dual.mass.1)
     }
 
     /// D(ψ, φ).
-    fn dual_value(&self, pair: &Pair) -> Bound {
-        let (a, b, d) = (self.a, self.b, &self.dual);
+    fn dual_value(&self, passes: &dyn Passes, pair: &Pair) -> Bound {
+        let (a, b, d) = (passes.a(), passes.b(), &self.dual);
         let mut tally = Tally::default();
-        tally.add(a.len(), |i| a[i] * d.source.value(pair.psi[i]));
-        tally.add(b.len(), |j| b[j] * d.target.value(pair.phi[j]));
-        let mass = sum(a.len(), |i| a[i] * pair.rows[i].exp());
+        tally.add(a.len(), |i| a[i] * d.source.value(pair.psi(i)));
+        tally.add(b.len(), |j| b[j] * d.target.value(pair.phi(j)));
+        let mass = sum(a.len(), |i| pair.row_mass(a, i));
         tally.add(1, |_| -mass);
         tally.add(1, |_| d.mass.0 * d.mass.1);
         Bound { value: tally.value, widening: d.epsilon * (tally.rounding() + self.delta * mass) }
     }
 
-    /// The unregularised dual at c-transforms of g = εφ, widened, in units of the cost.
-    fn unregularised_dual(&self, passes: &mut dyn Passes, phi: &[f64]) -> Result<f64> {
-        let (a, b, d) = (self.a, self.b, &self.dual);
-        let g: Vec<f64> = phi.iter().map(|phi| d.epsilon * phi).collect();
-        let (mut f, mut h) = (vec![0.0; a.len()], vec![0.0; b.len()]);
-        passes.min_rows(&g, &mut f)?;
-        passes.min_cols(&f, &mut h)?;
-        // Taken off f, so that f + h ≤ C holds exactly.
-        let slack = 16.0 * U * (d.epsilon * d.scale + max_abs(&f) + max_abs(&h));
-        f.iter_mut().for_each(|f| *f = (*f - slack) / d.epsilon);
-        h.iter_mut().for_each(|h| *h /= d.epsilon);
-        if !(d.source.hard() && d.target.hard()) {
-            let s = d.translation(a, &f, b, |j| h[j]);
-            // A translation rounds too.
-            let slack = 4.0 * U * (max_abs(&f) + max_abs(&h) + s.abs());
-            f.iter_mut().for_each(|f| *f += s - slack);
-            h.iter_mut().for_each(|h| *h -= s);
-        }
-        let mut tally = Tally::default();
-        tally.add(a.len(), |i| a[i] * d.source.value(f[i]));
-        tally.add(b.len(), |j| b[j] * d.target.value(h[j]));
-        let value = d.epsilon * (tally.value - tally.rounding());
-        Ok(if value.is_nan() { f64::NEG_INFINITY } else { value })
-    }
-
-    /// The unregularised dual at constants: f + g = the smallest cost.
-    fn trivial(&self, low: f64) -> f64 {
-        let d = &self.dual;
-        let u = low / d.epsilon / 2.0;
-        let value = d.mass.0 * d.source.value(u) + d.mass.1 * d.target.value(u);
-        let rounding = 4.0 * SUM_ROUNDING * (d.mass.0 * d.source.value(u).abs() + d.mass.1 * d.target.value(u).abs());
-        let value = d.epsilon * (value - rounding);
-        if value.is_nan() { f64::NEG_INFINITY } else { value }
-    }
-
     /// max over plans of KL(P|abᵀ): M (min entropy of a/M, b/M) − M log M − M + M².
-    fn largest_information(&self) -> f64 {
+    fn largest_information(&self, a: &[f64], b: &[f64]) -> f64 {
         let mass = self.mass();
-        let entropy = |w: &[f64]| -sum(w.len(), |i| w[i] * (w[i] / mass).ln());
-        (entropy(self.a).min(entropy(self.b)) - mass * mass.ln() - mass + mass * mass) * (1.0 + 1e-9)
+        let entropy = |w: &[f64]| -sum(w.len(), |i| w[i] * ln(w[i] / mass));
+        (entropy(a).min(entropy(b)) - mass * ln(mass) - mass + mass * mass) * (1.0 + 1e-9)
     }
 
     /// Balanced: the bound of the value of X + e_a e_bᵀ/θ by convexity, and its cost.
     fn rounded_plan(&self, passes: &mut dyn Passes, pair: &Pair) -> Result<Upper> {
-        let (a, b, d, delta) = (self.a, self.b, &self.dual, self.delta);
-        let (n, m) = (a.len(), b.len());
-        let (psi, phi) = (&pair.psi, &pair.phi);
+        let (d, delta) = (&self.dual, self.delta);
+        let (n, m) = (passes.n(), passes.m());
         // log v = min(0, log(b/p)) from the log marginal: p may underflow, v never does.
-        let log_v: Vec<f64> = pair.cols.iter().map(|l| (-l).min(0.0)).collect();
-        let v: Vec<f64> = log_v.iter().map(|l| l.exp()).collect();
-        let payload: Vec<f64> = v.iter().flat_map(|v| [1.0, *v]).collect();
-        let mut sums = vec![0.0; 2 * n];
-        passes.plan_rows(psi, phi, &payload, 2, &mut sums)?;
-        let rows: Vec<f64> = sums.chunks(2).map(|s| s[0]).collect();
-        let r: Vec<f64> = sums.chunks(2).map(|s| s[1]).collect();
-        let p: Vec<f64> = (0..m).map(|j| b[j] * pair.cols[j].exp()).collect();
-        let c: Vec<f64> = (0..m).map(|j| b[j] * pair.cols[j].min(0.0).exp()).collect();
-        let mut x_cost = vec![0.0; n];
-        passes.plan_cost_rows(psi, phi, &v, &mut x_cost)?;
+        let log_v = |j: usize| (-pair.col(j)).min(0.0);
+        let mut v = vec![0.0; m];
+        fill(&mut v, |j| exp(log_v(j)));
+        let mut r = vec![0.0; n];
+        passes.plan_cost_rows(&pair.psi, &pair.phi, &v, &mut r)?;
+        let mut cost = total(&r);
+        passes.plan_rows(&pair.psi, &pair.phi, &v, 1, &mut r)?;
 
-        let mut e_b: Vec<f64> = (0..m).map(|j| -b[j] * pair.cols[j].min(0.0).exp_m1()).collect();
-        let mut e_a: Vec<f64> = (0..n).map(|i| (a[i] - r[i]).max(0.0)).collect();
+        let (a, b) = (passes.a(), passes.b());
+        let c = |j: usize| b[j] * exp(pair.col(j).min(0.0));
+        let e_b = |j: usize| -b[j] * exp_m1(pair.col(j).min(0.0));
         let mass = self.mass();
-        let theta = total(&e_b).min(mass);
+        let theta = sum(m, e_b).min(mass);
         let mut tally = Tally::default();
-        tally.add(n, |i| r[i] * psi[i]);
-        tally.add(m, |j| c[j] * phi[j]);
-        tally.add(m, |j| c[j] * log_v[j]);
+        tally.add(n, |i| r[i] * pair.psi(i));
+        tally.add(m, |j| c(j) * pair.phi(j));
+        tally.add(m, |j| c(j) * log_v(j));
         tally.add(1, |_| -mass);
         tally.add(1, |_| d.mass.0 * d.mass.1);
         let exponents = tally.absolute;
         let mut residual_cost = 0.0;
         if theta > 0.0 {
-            scale_to(&mut e_b, b, 1.0);
-            scale_to(&mut e_a, a, 1.0);
-            residual_cost = theta * passes.bilinear_cost(&e_a, &e_b)?;
+            fill(&mut v, e_b);
+            update(&mut r, |i, r| (a[i] - r).max(0.0));
+            scale_to(&mut v, b, 1.0);
+            scale_to(&mut r, a, 1.0);
+            residual_cost = theta * passes.bilinear_cost(&r, &v)?;
+            let (a, b) = (passes.a(), passes.b());
             // With e = θē: Σ e log(e/a) = θ (log θ + Σ ē log(ē/a)); the mixture costs −θ log(θ/M) − (M−θ) log(1−θ/M).
-            tally.add(n, |i| theta * x_log_ratio(e_a[i], a[i]));
-            tally.add(m, |j| theta * x_log_ratio(e_b[j], b[j]));
-            tally.add(1, |_| theta * mass.ln());
+            tally.add(n, |i| theta * x_log_ratio(r[i], a[i]));
+            tally.add(m, |j| theta * x_log_ratio(v[j], b[j]));
+            tally.add(1, |_| theta * ln(mass));
             if theta < mass {
-                tally.add(1, |_| -(mass - theta) * (-theta / mass).ln_1p());
+                tally.add(1, |_| -(mass - theta) * ln_1p(-theta / mass));
             }
         }
-        let cost = total(&x_cost) + residual_cost;
+        cost += residual_cost;
         let largest = d.epsilon * d.scale;
         let mismatch = (d.mass.0 - d.mass.1).abs();
         let lost = 16.0 * delta * mass;
         // What moving `lost` of the mass, and the mismatch of the two masses, may cost.
         let moved = (lost + mismatch) * largest * 2.0 + SUM_ROUNDING * cost.abs();
         let entropy = 2.0 * delta * exponents
-            + lost * (1.0 + (1.0 / delta).ln().max(0.0))
-            + mismatch * (max_abs(psi) + max_abs(phi) + 40.0);
+            + lost * (1.0 + ln(1.0 / delta).max(0.0))
+            + mismatch * (max_abs(&pair.psi) + max_abs(&pair.phi) + 2.0 * pair.s.abs() + 40.0);
         Ok(Upper {
             value: tally.value + residual_cost / d.epsilon,
             widening: d.epsilon * (tally.rounding() + entropy) + moved,
             unregularised: cost + moved,
             transport_cost: cost,
-            marginals: (rows, p),
         })
     }
 
     /// Penalised: the primal at P(ψ, φ), scaled by its best factor where no side is constrained.
     fn penalised_plan(&self, passes: &mut dyn Passes, pair: &Pair) -> Result<Upper> {
-        let (a, b, d, delta) = (self.a, self.b, &self.dual, self.delta);
-        let (n, m) = (a.len(), b.len());
-        let (psi, phi) = (&pair.psi, &pair.phi);
-        let r: Vec<f64> = (0..n).map(|i| a[i] * pair.rows[i].exp()).collect();
-        let c: Vec<f64> = (0..m).map(|j| b[j] * pair.cols[j].exp()).collect();
+        let (d, delta) = (&self.dual, self.delta);
+        let (n, m) = (passes.n(), passes.m());
         let mut costs = vec![0.0; n];
-        passes.plan_cost_rows(psi, phi, &vec![1.0; m], &mut costs)?;
+        passes.plan_cost_rows(&pair.psi, &pair.phi, &vec![1.0; m], &mut costs)?;
         let cost = total(&costs);
-        let mass = total(&r);
+        drop(costs);
+        let (a, b) = (passes.a(), passes.b());
+        let (r, c) = (|i: usize| pair.row_mass(a, i), |j: usize| pair.col_mass(b, j));
+        let mass = sum(n, r);
 
         let soft = |side: super::dual::Side| if side.hard() { 0.0 } else { side.r() };
         let (r1, r2) = (soft(d.source), soft(d.target));
-        let entropy = sum(n, |i| r[i] * psi[i]) + sum(m, |j| c[j] * phi[j]);
-        let penalty_slope = r1 * sum(n, |i| r[i] * pair.rows[i]) + r2 * sum(m, |j| c[j] * pair.cols[j]);
+        let entropy = sum(n, |i| r(i) * pair.psi(i)) + sum(m, |j| c(j) * pair.phi(j));
+        let penalty_slope = r1 * sum(n, |i| r(i) * pair.row(i)) + r2 * sum(m, |j| c(j) * pair.col(j));
         // Both sides free: d/dk of the primal at kP vanishes at this log k.
         let best = |slope: f64, total: f64| {
             let free = !d.source.hard() && !d.target.hard();
@@ -338,39 +404,35 @@ impl Problem<'_> {
             if free && log_k.is_finite() { log_k.clamp(-700.0, 700.0) } else { 0.0 }
         };
         let evaluate = |log_k: f64, entropic: bool| -> (f64, f64) {
-            let k = log_k.exp();
+            let k = exp(log_k);
             let mut tally = Tally::default();
             let mut error = 2.0 * delta * k * cost.abs() / d.epsilon + 8.0 * delta * k * mass * d.scale;
             if entropic {
-                tally.add(n, |i| k * r[i] * (psi[i] + log_k));
-                tally.add(m, |j| k * c[j] * phi[j]);
+                tally.add(n, |i| k * r(i) * (pair.psi(i) + log_k));
+                tally.add(m, |j| k * c(j) * pair.phi(j));
                 tally.add(1, |_| -k * mass);
                 tally.add(1, |_| d.mass.0 * d.mass.1);
                 error += 4.0 * delta * tally.absolute;
             } else {
                 tally.add(1, |_| k * cost / d.epsilon);
             }
-            for (rho, w, logs) in [(r1, a, &pair.rows), (r2, b, &pair.cols)] {
+            let mut penalise = |rho: f64, w: &[f64], log: &(dyn Fn(usize) -> f64 + Sync)| {
                 if rho > 0.0 {
-                    tally.add(w.len(), |i| rho * w[i] * relative_entropy(logs[i] + log_k));
+                    tally.add(w.len(), |i| rho * w[i] * relative_entropy(log(i) + log_k));
                     let derivative = sum(w.len(), |i| {
-                        let l = logs[i] + log_k;
-                        w[i] * (l.abs() + delta) * l.exp()
+                        let l = log(i) + log_k;
+                        w[i] * (l.abs() + delta) * exp(l)
                     });
                     error += 4.0 * delta * rho * derivative;
                 }
-            }
+            };
+            penalise(r1, a, &|i| pair.row(i));
+            penalise(r2, b, &|j| pair.col(j));
             (tally.value, d.epsilon * (error + tally.rounding()))
         };
         let (value, widening) = evaluate(best(entropy + penalty_slope, 1.0 + r1 + r2), true);
         let (value0, widening0) = evaluate(best(cost / d.epsilon + penalty_slope, r1 + r2), false);
-        Ok(Upper {
-            value,
-            widening,
-            unregularised: d.epsilon * value0 + widening0,
-            transport_cost: cost,
-            marginals: (r, c),
-        })
+        Ok(Upper { value, widening, unregularised: d.epsilon * value0 + widening0, transport_cost: cost })
     }
 }
 
@@ -387,7 +449,7 @@ fn scale_to(e: &mut [f64], fallback: &[f64], mass: f64) {
 
 /// x log(x/w), 0 at x = 0.
 fn x_log_ratio(x: f64, w: f64) -> f64 {
-    if x > 0.0 { x * (x / w).ln() } else { 0.0 }
+    if x > 0.0 { x * ln(x / w) } else { 0.0 }
 }
 
 /// KL of e^l against 1: l e^l − e^l + 1, accurate near l = 0.
@@ -398,6 +460,6 @@ pub(crate) fn relative_entropy(l: f64) -> f64 {
     } else if l < -700.0 {
         1.0
     } else {
-        l * l.exp() - l.exp_m1()
+        l * exp(l) - exp_m1(l)
     }
 }

@@ -1,32 +1,18 @@
 //! What `spanwise check` says: sizes, memory and messages, from headers and keys alone.
 
+use super::certificate;
 use super::geometry::Ring;
-use super::kernels::{COLUMN_TILE, LARGEST_DIFFERENCE_DIMENSION, Level, PointCloud, PointCost, Scratch};
+use super::kernels::{COLUMN_TILE, LARGEST_DIFFERENCE_DIMENSION, Level, PointCloud, PointCost, ROW_BLOCK, Scratch};
 use super::measures::{self, Outline};
-use super::methods::accelerated;
+use super::methods;
 use super::passes::Precision;
-use super::problem::{CostInput, Layout, MethodInput, MethodName, PrecisionInput, ProblemInput, Quantity};
+use super::problem::{CostInput, DerivedResult, Layout, MethodInput, PrecisionInput, ProblemInput, Quantity};
 use super::setup;
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
 use crate::solvers::Estimate;
 use crate::team::machine;
-
-/// Bytes of the history that an accelerated method keeps: differences in f32, the last point in f64.
-fn history_bytes(method: &MethodInput, m: u64) -> u64 {
-    let window = match method.name {
-        MethodName::Anderson => method.memory,
-        MethodName::Accelerated | MethodName::Newton => accelerated::window(m as usize),
-        _ => return 0,
-    };
-    8 * m * window as u64 + 16 * m
-}
-
-/// Vectors of length n + m that live during the steps: two evaluations of a method, shifts, and a pass under way.
-const STEP_VECTORS: f64 = 7.5;
-/// Vectors of length n + m that certificates, results and output add at the end, counted from measured peaks.
-const END_VECTORS: f64 = 14.5;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
@@ -43,58 +29,10 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
 
     let mut estimate =
         Estimate { problem: describe(&problem, &method, &source, &target, grid, layout), ..Estimate::default() };
-    let mut item = |what: &str, bytes: u64| {
-        if bytes > 0 {
-            estimate.memory.push((what.to_string(), bytes));
-        }
-    };
     let matrix = matches!(problem.cost, CostInput::Matrix { .. });
-    let (own_n, own_m) = (size.n.div_ceil(size.ranks), size.m.div_ceil(size.ranks));
-    let sweeps = !grid && (matrix || layout != Layout::Ring) && size.m <= sweep::most_columns(Precision::F64) as u64;
-    if grid {
-        item(
-            "grid axes and their kernels",
-            16 * source
-                .shape
-                .iter()
-                .flatten()
-                .zip(target.shape.iter().flatten())
-                .map(|(a, b)| (a * b) as u64)
-                .sum::<u64>(),
-        );
-    } else if matrix {
-        item("cost matrix: own rows and own columns", 8 * (own_n * size.m + own_m * size.n));
-    } else {
-        let (points, scaled) = match layout {
-            Layout::Ring => {
-                let block = |len: u64| Ring::owned_points(len as usize, 0, ranks).len() as u64;
-                let (x, y) = (block(size.n), block(size.m));
-                (8 * size.d * (x + y), 3 * 8 * size.d * x.max(y) + 8 * size.d * (x + y))
-            }
-            _ => {
-                let original = if ranks > 1 { own_n + own_m } else { 0 };
-                (8 * size.d * (size.n + size.m + original), scaled_bytes(&size))
-            }
-        };
-        item(if layout == Layout::Ring { "points: own" } else { "points: all, replicated" }, points);
-        item(
-            if layout == Layout::Ring { "points: blocks under way and scaled copies" } else { "points: scaled copy" },
-            copies * scaled,
-        );
-    }
-    let vectors = |count: f64| (count * 8.0 * (size.n + size.m) as f64) as u64;
-    item("weights", vectors(1.0));
-    item("potentials and buffers of the steps", copies * vectors(STEP_VECTORS));
-    item("history of the method", history_bytes(&method, size.m));
-    item("certificates, results and output at the end", copies * vectors(END_VECTORS));
-    if sweeps {
-        item("block partials of the one-sweep iteration", sweep::partial_bytes(source.n, target.n, threads, ranks));
-        let precision = if method.precision == PrecisionInput::F64 { Precision::F64 } else { Precision::F32 };
-        let stored = sweep::stored_bytes(source.n, target.n, precision);
-        if stored <= method.stored_kernel_mib << 20 {
-            item("stored kernel: own rows", copies * stored.div_ceil(size.ranks));
-        }
-    }
+    let plan = Plan { problem: &problem, method: &method, size, layout, grid, matrix, threads: threads as u64 };
+    let sweeps = plan.sweeps(Precision::F64);
+    estimate.memory = plan.largest_moment(&source, &target);
 
     // Potentials are gathered: everyone's rows to everyone.
     estimate.bytes_per_step =
@@ -109,12 +47,18 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         let entries = size.n as f64 * size.m as f64 * if sweeps { 1.0 } else { 2.0 } / (ranks * threads) as f64;
         estimate.seconds_per_step = Some(copies as f64 * entries * seconds_per_entry(&problem, source.dimension));
     }
-    let state = copies * vectors(5.0) + history_bytes(&method, size.m) + (1 << 16);
-    estimate.output_bytes = state + vectors(2.0) + 8 * size.d * (size.n + size.m);
+    let held = methods::memory(&method, source.n, target.n);
+    let vectors = 8 * (size.n + size.m);
+    // The method, the shifts of the passes, absorbed potentials; the symmetric problems of a divergence.
+    let stored = if plan.stored_kernel() > 0 { copies * vectors } else { 0 };
+    let state = held.state + held.history + (2 * copies - 1) * vectors + stored + (1 << 16);
     estimate.checkpoint_bytes = state;
+    // Potentials, weights and points, but no shifts.
+    estimate.output_bytes = held.state + held.history + 3 * vectors + 8 * size.d * (size.n + size.m) + (1 << 16);
     Ok(estimate)
 }
 
+#[derive(Clone, Copy)]
 struct Size {
     n: u64,
     m: u64,
@@ -122,10 +66,225 @@ struct Size {
     ranks: u64,
 }
 
-/// Scaled points in f64, which certificates use whatever the precision of the steps.
-fn scaled_bytes(size: &Size) -> u64 {
-    let norms = u64::from(size.d as usize > LARGEST_DIFFERENCE_DIMENSION);
-    8 * (size.d + norms) * (size.n + size.m)
+/// (what, bytes).
+type Items = Vec<(String, u64)>;
+
+/// What decides how much memory a run takes.
+struct Plan<'p> {
+    problem: &'p ProblemInput,
+    method: &'p MethodInput,
+    size: Size,
+    layout: Layout,
+    grid: bool,
+    matrix: bool,
+    threads: u64,
+}
+
+impl Plan<'_> {
+    /// Items that live at the moment when most does: what lives throughout, and that of the largest phase. Each item is
+    /// the size of a structure that is allocated then; n and m stand for vectors over sources and targets.
+    fn largest_moment(&self, source: &Outline, target: &Outline) -> Items {
+        let mut items = self.throughout(source, target);
+        let phases = [self.steps(Precision::F32), self.steps(Precision::F64)];
+        let phases = phases.into_iter().chain(self.certificates()).chain([self.results()]);
+        let total = |items: &Items| items.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        items.extend(phases.max_by_key(total).expect("there are phases"));
+        items.retain(|(_, bytes)| *bytes > 0);
+        items
+    }
+
+    fn vectors(&self, n: u64, m: u64) -> u64 {
+        8 * (n * self.size.n + m * self.size.m)
+    }
+
+    fn divergence(&self) -> bool {
+        self.problem.quantity == Quantity::Divergence
+    }
+
+    fn own(&self) -> (u64, u64) {
+        (self.size.n.div_ceil(self.size.ranks), self.size.m.div_ceil(self.size.ranks))
+    }
+
+    fn throughout(&self, source: &Outline, target: &Outline) -> Items {
+        let Size { n, m, d, ranks } = self.size;
+        let (own_n, own_m) = self.own();
+        let held = methods::memory(self.method, source.n, target.n);
+        let mut items = Items::new();
+        let mut item = |what: &str, bytes: u64| items.push((what.to_string(), bytes));
+        if self.layout == Layout::Ring && !self.grid && !self.matrix {
+            let block = |len: u64| Ring::owned_points(len as usize, 0, ranks as usize).len() as u64;
+            item("points: own", 8 * d * (own_n + own_m));
+            item("points: own, in whole tiles", 8 * d * (block(n) + block(m)));
+        } else if self.grid || self.matrix || ranks > 1 {
+            item("points: own", 8 * d * (own_n + own_m));
+        }
+        if self.matrix {
+            item("cost matrix: own rows and own columns", 8 * (own_n * m + own_m * n));
+        } else if !self.grid && self.layout != Layout::Ring {
+            item("points: all, replicated", 8 * d * (n + m));
+        }
+        item("weights", self.vectors(1, 1));
+        if self.grid {
+            let (x, y) = (source.shape.iter().flatten(), target.shape.iter().flatten());
+            let axes: u64 = x.zip(y).map(|(a, b)| (a * b) as u64).sum();
+            item("grid axes, their costs and kernels", 8 * 6 * axes);
+            item("weights and their logarithms for the passes", self.vectors(2, 2) * self.copies());
+        }
+        // One f64 and (1 + ROW_BLOCK) elements a column.
+        let buffer = |precision, word: u64| if self.sweeps(precision) { 8 + (1 + ROW_BLOCK as u64) * word } else { 0 };
+        let per_column = buffer(Precision::F64, 8).max(buffer(Precision::F32, 4));
+        item("row buffers of the one-sweep iteration", self.threads * per_column * m);
+        item("method: potentials and their transforms", held.state);
+        item("method: history", held.history);
+        if self.divergence() {
+            item("symmetric problems: potentials and their transforms", self.vectors(2, 2));
+        }
+        items
+    }
+
+    /// Whether an iteration in `precision` sweeps once.
+    fn sweeps(&self, precision: Precision) -> bool {
+        let whole_rows = self.matrix || self.layout != Layout::Ring;
+        let allowed = precision == Precision::F64 || self.method.precision != PrecisionInput::F64;
+        !self.grid && whole_rows && allowed && self.size.m <= sweep::most_columns(precision) as u64
+    }
+
+    fn copies(&self) -> u64 {
+        if self.divergence() { 2 } else { 1 }
+    }
+
+    /// Scaled points of both sides; the symmetric problems have theirs.
+    fn scaled(&self, precision: Precision) -> u64 {
+        let Size { n, m, d, ranks } = self.size;
+        if self.grid || self.matrix {
+            return 0;
+        }
+        let (word, largest) = match precision {
+            Precision::F64 => (8, 4),
+            Precision::F32 => (4, LARGEST_DIFFERENCE_DIMENSION as u64),
+        };
+        let per_point = word * (d + u64::from(d > largest));
+        if self.layout == Layout::Ring {
+            // Own points and the block at hand; the block, its copy and the next one under way.
+            let block = |len: u64| Ring::owned_points(len as usize, 0, ranks as usize).len() as u64;
+            let (x, y) = (block(n), block(m));
+            return 3 * 8 * d * x.max(y) + per_point * (x + y);
+        }
+        self.copies() * per_point * (n + m)
+    }
+
+    /// Bytes of a kernel that is stored here, in the larger precision.
+    fn stored_kernel(&self) -> u64 {
+        let fits = |precision| {
+            let bytes = sweep::stored_bytes(self.size.n as usize, self.size.m as usize, precision);
+            if self.sweeps(precision) && bytes <= self.method.stored_kernel_mib << 20 { bytes } else { 0 }
+        };
+        match self.method.precision {
+            PrecisionInput::F32 => fits(Precision::F32),
+            PrecisionInput::F64 => fits(Precision::F64),
+            PrecisionInput::Mixed => fits(Precision::F32).max(fits(Precision::F64)),
+        }
+    }
+
+    /// What a pass works with: terms of the columns, and its own outputs while they are gathered.
+    fn pass(&self) -> u64 {
+        let (own_n, own_m) = self.own();
+        let sent = if self.size.ranks > 1 { 8 * own_n.max(own_m) } else { 0 };
+        8 * self.size.n.max(self.size.m) + sent
+    }
+
+    /// A step in `precision`; f32 ends with one step in f64 that checks it.
+    fn steps(&self, precision: Precision) -> Items {
+        if precision == Precision::F32 && self.method.precision == PrecisionInput::F64 {
+            return Items::new();
+        }
+        let held = methods::memory(self.method, self.size.n as usize, self.size.m as usize);
+        let mut items = Items::new();
+        let mut item = |what: &str, bytes: u64| items.push((what.to_string(), bytes));
+        item("steps: points scaled for the kernels", self.scaled(precision));
+        item("steps: the method's second point and its work", held.steps);
+        if self.divergence() {
+            item("steps: second points of the symmetric problems", self.vectors(2, 2));
+        }
+        if self.grid {
+            item("steps: values between the axes", self.vectors(1, 1) * self.copies());
+            return items;
+        }
+        // Old ones are kept until the step is done.
+        item("steps: shifts of the passes", self.vectors(1, 1) * self.copies());
+        if self.sweeps(precision) {
+            let Size { n, m, ranks, .. } = self.size;
+            item("steps: terms of the columns", self.vectors(0, 1));
+            let partials = sweep::partial_bytes(n as usize, m as usize, self.threads as usize, ranks as usize);
+            item("steps: block partials of the one-sweep iteration", partials);
+            let kernel = self.stored_kernel();
+            if kernel > 0 {
+                item("steps: stored kernel, own rows", self.copies() * kernel.div_ceil(ranks));
+                item("steps: potentials absorbed by it, twice", 2 * self.copies() * self.vectors(1, 1));
+            }
+        } else {
+            item("steps: transform of the rows", self.vectors(1, 0));
+            item("steps: a pass under way", self.pass());
+        }
+        items
+    }
+
+    /// The three phases of the certificates: c-transforms, the pair of potentials, the plan.
+    fn certificates(&self) -> [Items; 3] {
+        let balanced = self.problem.source_penalty.is_none() && self.problem.target_penalty.is_none();
+        let soft = u64::from(self.problem.source_penalty.is_some());
+        let shifts = if self.grid { 0 } else { self.vectors(1, 1) };
+        let phase = |shifts: u64, vectors: u64, pass: u64| {
+            let mut items = vec![
+                ("certificate: points scaled for the kernels".to_string(), self.scaled(Precision::F64)),
+                ("certificate: shifts of the passes".to_string(), shifts),
+                ("certificate: potentials, marginals, plan".to_string(), vectors),
+                ("certificate: a pass under way".to_string(), if self.grid { self.vectors(1, 1) } else { pass }),
+            ];
+            if self.divergence() {
+                let waiting = self.vectors(2, 2) + shifts;
+                items.push(("certificate: the symmetric problems meanwhile".to_string(), waiting));
+            }
+            items
+        };
+        let (n, m) = certificate::most_vectors(balanced);
+        let sent = self.pass() - 8 * self.size.n.max(self.size.m);
+        [
+            phase(shifts, self.vectors(1, 2), sent),
+            phase(shifts, self.vectors(1 + soft, 2), self.pass()),
+            phase(0, self.vectors(n, m), self.pass()),
+        ]
+    }
+
+    /// The derived results asked for, made from potentials one after the other.
+    fn results(&self) -> Items {
+        let Size { d, .. } = self.size;
+        let w = d.min(3);
+        let wants = |result| self.problem.results.contains(&result);
+        let mut held = self.vectors(1, 1);
+        let mut work = 0;
+        if wants(DerivedResult::BarycentricMap) {
+            // Coordinates, their payload and sums; the map of the atoms with mass, then of all.
+            work = work.max(self.vectors(2 * w + 1 + d, d + w + 1));
+            held += self.vectors(d, 0);
+        }
+        if wants(DerivedResult::PlanEntries) {
+            work = work.max(self.vectors(1, 1) + (self.threads + 2) * 24 * self.problem.plan_entries as u64);
+            held += 24 * self.problem.plan_entries as u64;
+        }
+        if wants(DerivedResult::Gradients) {
+            work = work.max(self.vectors(2 * d + w + 1, w + 2).max(self.vectors(d + 4, 3)));
+            held += self.vectors(d + 1, 1);
+        }
+        if work == 0 {
+            return Items::new();
+        }
+        vec![
+            ("results: points scaled for the kernels".to_string(), self.scaled(Precision::F64)),
+            ("results: potentials and what was made of them".to_string(), held),
+            ("results: the one being made".to_string(), work + self.pass()),
+        ]
+    }
 }
 
 fn describe(

@@ -10,6 +10,7 @@
 //! IEC 61966-2-1 [IEC61966].
 
 use super::problem::ColourSpace;
+use crate::math::elementary::{cbrt, pow};
 
 /// Linear sRGB to XYZ relative to the white point: the rows sum to 1, so that white is exactly (1, 1, 1).
 const TO_XYZ: [[f64; 3]; 3] = [
@@ -24,11 +25,11 @@ const WHITE_Z: f64 = 0.0193339 + 0.1191920 + 0.9503041;
 const DELTA: f64 = 6.0 / 29.0;
 
 fn linear(v: f64) -> f64 {
-    if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+    if v <= 0.04045 { v / 12.92 } else { pow((v + 0.055) / 1.055, 2.4) }
 }
 
 fn companded(v: f64) -> f64 {
-    if v <= 0.0031308 { 12.92 * v } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 }
+    if v <= 0.0031308 { 12.92 * v } else { 1.055 * pow(v, 1.0 / 2.4) - 0.055 }
 }
 
 fn times(m: &[[f64; 3]; 3], v: [f64; 3]) -> [f64; 3] {
@@ -49,7 +50,7 @@ fn inverse(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
 /// L*, a*, b* divided by 100, from sRGB in [0, 1].
 pub fn cielab(srgb: [f64; 3]) -> [f64; 3] {
     let [x, y, z] = times(&TO_XYZ, srgb.map(linear))
-        .map(|t| if t > DELTA * DELTA * DELTA { t.cbrt() } else { t / (3.0 * DELTA * DELTA) + 4.0 / 29.0 });
+        .map(|t| if t > DELTA * DELTA * DELTA { cbrt(t) } else { t / (3.0 * DELTA * DELTA) + 4.0 / 29.0 });
     [1.16 * y - 0.16, 5.0 * (x - y), 2.0 * (y - z)]
 }
 

@@ -14,6 +14,7 @@ use super::sweep::{self, Stored};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::ln;
+use crate::math::reduce::{fill, update};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -22,6 +23,8 @@ pub const SAFE: Range<f64> = 8.673617379884035e-19..1.152921504606847e18;
 
 /// Rows handed to a thread at a time; a multiple of every kernel's register block.
 const ROWS_PER_TASK: usize = 64;
+/// Rows without a safe shift that are redone at a time, where the columns are at hand.
+const UNSAFE_AT_ONCE: usize = 1 << 16;
 
 /// What the passes keep between calls.
 pub struct PassData {
@@ -37,6 +40,8 @@ pub struct PassData {
     /// Results of the last row and column pass at this ε: the shifts of the next; empty before the first.
     last_psi: Vec<f64>,
     last_x: Vec<f64>,
+    /// What the shifts were at the last snapshot, once they have changed.
+    before: Option<[Option<Vec<f64>>; 2]>,
     stored: Option<Stored>,
     /// Sweeps since ε or the precision changed.
     sweeps: f64,
@@ -70,6 +75,7 @@ impl PassData {
             stored_limit,
             last_psi: Vec::new(),
             last_x: Vec::new(),
+            before: None,
             stored: None,
             sweeps: 0.0,
             entries: 0.0,
@@ -89,29 +95,54 @@ impl PassData {
     }
 }
 
-/// What a step may change of [`PassData`].
+/// What a step may change of [`PassData`], besides the shifts: those are kept from now on, where they are replaced.
 pub struct Snapshot {
-    last_psi: Vec<f64>,
-    last_x: Vec<f64>,
     absorbed: Option<Stored>,
     counters: [f64; 3],
 }
 
 impl PassData {
-    pub fn snapshot(&self) -> Snapshot {
+    /// To be ended by [`PassData::keep`] or [`PassData::restore`].
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.before = Some([None, None]);
         Snapshot {
-            last_psi: self.last_psi.clone(),
-            last_x: self.last_x.clone(),
             absorbed: self.stored.as_ref().map(Stored::without_kernel),
             counters: [self.sweeps, self.entries, self.largest_potential],
         }
     }
 
+    /// The step is done.
+    pub fn keep(&mut self) {
+        self.before = None;
+    }
+
+    /// The shift of the next pass over the rows (side 0) or the columns (1).
+    fn replace_shift(&mut self, side: usize, shift: Vec<f64>) {
+        let held = if side == 0 { &mut self.last_psi } else { &mut self.last_x };
+        let old = std::mem::replace(held, shift);
+        if let Some(before) = &mut self.before
+            && before[side].is_none()
+        {
+            before[side] = Some(old);
+        }
+    }
+
+    /// The same, copied; the old vector is used again where no snapshot wants it.
+    fn copy_shift(&mut self, side: usize, shift: &[f64]) {
+        if self.before.as_ref().is_some_and(|before| before[side].is_none()) {
+            return self.replace_shift(side, shift.to_vec());
+        }
+        let held = if side == 0 { &mut self.last_psi } else { &mut self.last_x };
+        held.clear();
+        held.extend_from_slice(shift);
+    }
+
     /// Back to the snapshot: an abandoned step of several passes leaves no trace. A kernel is kept where it is that of
     /// the snapshot, else rebuilt when it is next needed.
     pub fn restore(&mut self, before: Snapshot) {
-        self.last_psi = before.last_psi;
-        self.last_x = before.last_x;
+        let [psi, x] = self.before.take().expect("there is a snapshot");
+        self.last_psi = psi.unwrap_or(std::mem::take(&mut self.last_psi));
+        self.last_x = x.unwrap_or(std::mem::take(&mut self.last_x));
         [self.sweeps, self.entries, self.largest_potential] = before.counters;
         let same = match (&self.stored, &before.absorbed) {
             (Some(held), Some(then)) => held.same_potentials(then),
@@ -184,6 +215,16 @@ fn column_terms(potential: &[f64], weight: &[f64]) -> Vec<f64> {
     potential.par_iter().zip(weight.par_iter()).with_min_len(1024).map(|(p, w)| p + ln(*w)).collect()
 }
 
+/// Fills in the other ranks' parts of `all`, of which this rank made `mine`.
+pub fn gather_owned(team: &dyn Team, mine: Range<usize>, all: &mut [f64]) {
+    if team.size() > 1 {
+        let counts: Vec<u64> = team.gather(&[mine.len() as u64]);
+        let counts: Vec<usize> = counts.into_iter().map(|n| n as usize * size_of::<f64>()).collect();
+        let mine = all[mine].to_vec();
+        team.gather_bytes_into(bytemuck::cast_slice(&mine), &counts, bytemuck::cast_slice_mut(all));
+    }
+}
+
 /// Hands `work` blocks of consecutive owned outputs (`width` values each) on all threads; nothing once interrupted.
 fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range<usize>, &mut [f64]) + Sync) {
     out.par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(k, chunk)| {
@@ -195,14 +236,10 @@ fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range
 }
 
 impl TeamPasses<'_> {
-    /// Gathers owned outputs into `out`. A rank that was interrupted says so with +∞, which no output can be.
-    fn gather(&self, mut mine: Vec<f64>, out: &mut [f64]) -> Result<()> {
-        if interrupt::requested() {
-            mine.fill(f64::INFINITY);
-        }
-        // An interrupted rank without outputs must be heard too.
+    /// Gathers the outputs, of which this rank made `owned` (of `width` values each).
+    fn gather(&self, owned: Range<usize>, width: usize, out: &mut [f64]) -> Result<()> {
         let stop = self.team.any(interrupt::requested());
-        out.copy_from_slice(&self.team.gather(&mine));
+        gather_owned(self.team, owned.start * width..owned.end * width, out);
         if stop { Err(Error::Interrupted) } else { Ok(()) }
     }
 
@@ -235,40 +272,48 @@ impl TeamPasses<'_> {
         };
         let h = column_terms(potential, weight);
         let owned = data.geometry.owned(side, self.team);
-        let mut mine = vec![0.0; owned.len()];
+        let mine = &mut out[owned.clone()];
         if !shift.is_empty() {
+            mine.fill(0.0);
             data.geometry.blocks(side, data.scale, self.team, &mut |block| {
-                share(owned.clone(), 1, &mut mine, |rows, sums| {
+                share(owned.clone(), 1, mine, |rows, sums| {
                     block.rows.shifted_sum(block.local(&rows), &h[block.columns.clone()], &shift[rows], sums);
                 });
             });
-            for (value, s) in mine.iter_mut().zip(&shift[owned.clone()]) {
-                *value = if SAFE.contains(value) { s - ln(*value) } else { f64::NAN };
-            }
+            update(mine, |i, sum| if SAFE.contains(&sum) { shift[owned.start + i] - ln(sum) } else { f64::NAN });
         } else {
             mine.fill(f64::NAN);
         }
-        let unsafe_rows: Vec<usize> = (0..mine.len()).filter(|&i| mine[i].is_nan()).collect();
-        if self.team.any(!unsafe_rows.is_empty()) {
-            let mut sums = vec![MaxSum::EMPTY; unsafe_rows.len()];
-            data.geometry.blocks(side, data.scale, self.team, &mut |block| {
-                let h = &h[block.columns.clone()];
-                sums.par_chunks_mut(ROWS_PER_TASK).zip(unsafe_rows.par_chunks(ROWS_PER_TASK)).for_each(
-                    |(sums, rows)| {
-                        if !interrupt::requested() {
-                            for (from, len) in runs(rows) {
-                                let start = owned.start + rows[from] - block.base;
-                                block.rows.max_sum(start..start + len, h, &mut sums[from..from + len]);
+        if self.team.any(mine.iter().any(|value| value.is_nan())) {
+            // Where blocks of columns travel, all rows must be ready for each.
+            let at_once = if data.geometry.sweeps() { UNSAFE_AT_ONCE } else { mine.len().max(1) };
+            let mut next = 0;
+            loop {
+                let unsafe_rows: Vec<usize> = (next..mine.len()).filter(|&i| mine[i].is_nan()).take(at_once).collect();
+                let mut sums = vec![MaxSum::EMPTY; unsafe_rows.len()];
+                data.geometry.blocks(side, data.scale, self.team, &mut |block| {
+                    let h = &h[block.columns.clone()];
+                    sums.par_chunks_mut(ROWS_PER_TASK).zip(unsafe_rows.par_chunks(ROWS_PER_TASK)).for_each(
+                        |(sums, rows)| {
+                            if !interrupt::requested() {
+                                for (from, len) in runs(rows) {
+                                    let start = owned.start + rows[from] - block.base;
+                                    block.rows.max_sum(start..start + len, h, &mut sums[from..from + len]);
+                                }
                             }
-                        }
-                    },
-                );
-            });
-            for (&i, s) in unsafe_rows.iter().zip(&sums) {
-                mine[i] = -(s.max + ln(s.sum));
+                        },
+                    );
+                });
+                for (&i, s) in unsafe_rows.iter().zip(&sums) {
+                    mine[i] = -(s.max + ln(s.sum));
+                }
+                next = unsafe_rows.last().map_or(mine.len(), |last| last + 1);
+                if unsafe_rows.len() < at_once || next == mine.len() {
+                    break;
+                }
             }
         }
-        self.gather(mine, out)?;
+        self.gather(owned, 1, out)?;
         self.count(side);
         self.meet(potential);
         self.meet(out);
@@ -294,18 +339,24 @@ impl TeamPasses<'_> {
             Side::Target => (&data.b, &data.a),
             Side::TargetTarget => unreachable!("the plan has no target-target block"),
         };
-        let (h, shift) = (column_terms(other, other_weight), column_terms(own, own_weight));
+        let h = column_terms(other, other_weight);
         let owned = data.geometry.owned(side, self.team);
-        let mut mine = vec![0.0; owned.len() * width];
+        let mine = &mut out[owned.start * width..owned.end * width];
+        mine.fill(0.0);
         // Certificates and derived results: always f64.
         let scale = Scale { precision: Precision::F64, ..data.scale };
         data.geometry.blocks(side, scale, self.team, &mut |block| {
-            share(owned.clone(), width, &mut mine, |rows, out| {
+            share(owned.clone(), width, mine, |rows, out| {
                 let h = &h[block.columns.clone()];
-                kernel(block.rows, block.local(&rows), h, &shift[rows], block.columns.clone(), out);
+                let mut shift = [0.0; ROWS_PER_TASK];
+                let shift = &mut shift[..rows.len()];
+                for (s, i) in shift.iter_mut().zip(rows.clone()) {
+                    *s = own[i] + ln(own_weight[i]);
+                }
+                kernel(block.rows, block.local(&rows), h, shift, block.columns.clone(), out);
             });
         });
-        self.gather(mine, out)?;
+        self.gather(owned, width, out)?;
         self.count(side);
         Ok(())
     }
@@ -313,14 +364,15 @@ impl TeamPasses<'_> {
     fn min_plus(&mut self, side: Side, potential: &[f64], out: &mut [f64]) -> Result<()> {
         let data = &mut *self.data;
         let owned = data.geometry.owned(side, self.team);
-        let mut mine = vec![f64::INFINITY; owned.len()];
+        let mine = &mut out[owned.clone()];
+        mine.fill(f64::INFINITY);
         let scale = Scale { precision: Precision::F64, ..data.scale };
         data.geometry.blocks(side, scale, self.team, &mut |block| {
-            share(owned.clone(), 1, &mut mine, |rows, out| {
+            share(owned.clone(), 1, mine, |rows, out| {
                 block.rows.min_plus(block.local(&rows), &potential[block.columns.clone()], out);
             });
         });
-        self.gather(mine, out)?;
+        self.gather(owned, 1, out)?;
         self.count(side);
         Ok(())
     }
@@ -388,15 +440,13 @@ impl Passes for TeamPasses<'_> {
 
     fn soft_rows(&mut self, phi: &[f64], out: &mut [f64]) -> Result<()> {
         self.soft_min(Side::Source, phi, out)?;
-        self.data.last_psi.clear();
-        self.data.last_psi.extend_from_slice(out);
+        self.data.copy_shift(0, out);
         Ok(())
     }
 
     fn soft_cols(&mut self, psi: &[f64], out: &mut [f64]) -> Result<()> {
         self.soft_min(Side::Target, psi, out)?;
-        self.data.last_x.clear();
-        self.data.last_x.extend_from_slice(out);
+        self.data.copy_shift(1, out);
         Ok(())
     }
 
@@ -428,19 +478,17 @@ impl Passes for TeamPasses<'_> {
             data.sweeps = sweeps;
             data.entries += data.geometry.n() as f64 * data.geometry.m() as f64;
             if done {
-                data.last_psi.copy_from_slice(psi);
-                data.last_x.clear();
-                data.last_x.extend_from_slice(x);
+                data.copy_shift(0, psi);
+                data.copy_shift(1, x);
                 return Ok(());
             }
         }
         let mut t = vec![0.0; psi.len()];
         self.soft_min(Side::Source, phi, &mut t)?;
-        psi.par_iter_mut().with_min_len(4096).enumerate().for_each(|(i, p)| *p = rule(i, t[i]));
+        fill(psi, |i| rule(i, t[i]));
         self.soft_min(Side::Target, psi, x)?;
-        self.data.last_psi = t;
-        self.data.last_x.clear();
-        self.data.last_x.extend_from_slice(x);
+        self.data.replace_shift(0, t);
+        self.data.copy_shift(1, x);
         Ok(())
     }
 
@@ -465,15 +513,15 @@ impl Passes for TeamPasses<'_> {
     fn bilinear_cost(&mut self, u: &[f64], v: &[f64]) -> Result<f64> {
         let data = &mut *self.data;
         let owned = data.geometry.owned(Side::Source, self.team);
-        let mut mine = vec![0.0; owned.len()];
+        let mut whole = vec![0.0; data.geometry.n()];
+        let mine = &mut whole[owned.clone()];
         let scale = Scale { precision: Precision::F64, ..data.scale };
         data.geometry.blocks(Side::Source, scale, self.team, &mut |block| {
-            share(owned.clone(), 1, &mut mine, |rows, out| {
+            share(owned.clone(), 1, mine, |rows, out| {
                 block.rows.cost_sum(block.local(&rows), &v[block.columns.clone()], out);
             });
         });
-        let mut whole = vec![0.0; data.geometry.n()];
-        self.gather(mine, &mut whole)?;
+        self.gather(owned, 1, &mut whole)?;
         self.count(Side::Source);
         Ok(crate::math::sum::tree_sum(whole.len(), |i| u[i] * whole[i]))
     }
@@ -496,15 +544,16 @@ impl Passes for TeamPasses<'_> {
         let m = data.geometry.m();
         let zero = vec![0.0; m];
         let owned = data.geometry.owned(Side::TargetTarget, self.team);
-        let mut mine = vec![0.0; owned.len()];
+        let mine = &mut out[owned.clone()];
+        mine.fill(0.0);
         let scale = Scale { epsilon: data.bandwidth, precision: Precision::F64 };
         data.geometry.blocks(Side::TargetTarget, scale, self.team, &mut |block| {
-            share(owned.clone(), 1, &mut mine, |rows, out| {
+            share(owned.clone(), 1, mine, |rows, out| {
                 let columns = block.columns.clone();
                 block.rows.weighted_sum(block.local(&rows), &zero[columns.clone()], &zero[rows], &w[columns], 1, out);
             });
         });
-        self.gather(mine, out)?;
+        self.gather(owned, 1, out)?;
         self.count(Side::TargetTarget);
         Ok(())
     }
@@ -548,5 +597,16 @@ impl Passes for TeamPasses<'_> {
         walk.replicated(&names.last_psi, &mut data.last_psi)?;
         walk.replicated(&names.last_x, &mut data.last_x)?;
         Stored::state(&mut data.stored, names, walk)
+    }
+
+    fn forget_shifts(&mut self) {
+        self.data.last_psi = Vec::new();
+        self.data.last_x = Vec::new();
+    }
+
+    fn rest(&mut self) {
+        self.forget_shifts();
+        self.data.stored = None;
+        self.data.geometry.rest();
     }
 }

@@ -5,12 +5,13 @@
 //! which halves the error at least. The value is summed from differences of potentials, so that it does not cancel;
 //! its bounds come from the certificates of the three problems.
 
-use super::certificate::{Certificate, Interval, certify};
+use super::certificate::{Certificate, Certified, Interval, conclude};
 use super::dual::{Dual, Penalties, Residual, whole};
 use super::passes::{Passes, Precision};
 use super::problem::{MethodInput, PrecisionInput};
 use super::solve::{Finished, Progress, Solve, StepOutcome};
 use crate::error::{Error, Result};
+use crate::math::elementary::exp;
 use crate::math::reduce::sum;
 use crate::state::{Name, Walk};
 
@@ -236,6 +237,8 @@ impl Symmetric {
             return Ok(());
         }
         let damping = self.dual.source.damping();
+        self.trial.resize(self.f.len(), 0.0);
+        self.trial_t.resize(self.f.len(), 0.0);
         // After a change of precision the same f is looked at again.
         let fresh = self.error == Residual::UNKNOWN;
         for (i, trial) in self.trial.iter_mut().enumerate() {
@@ -245,7 +248,7 @@ impl Symmetric {
         std::mem::swap(&mut self.f, &mut self.trial);
         std::mem::swap(&mut self.t, &mut self.trial_t);
         let (a, f, t, side) = (passes.a(), &self.f, &self.t, self.dual.source);
-        let half = Residual::of(a.len(), |i| a[i] * (f[i] - t[i]).exp(), |i| a[i] * side.slope(f[i]));
+        let half = Residual::of(a.len(), |i| a[i] * exp(f[i] - t[i]), |i| a[i] * side.slope(f[i]));
         // Both marginals are the same.
         self.error = half.plus(half);
         self.steps += 1;
@@ -275,14 +278,11 @@ impl Symmetric {
     }
 
     fn finish(&mut self, passes: &mut dyn Passes) -> Result<SelfFinished> {
-        passes.set_precision(Precision::F64);
-        let mut psi = vec![0.0; self.f.len()];
-        let result = passes.soft_rows(&self.f, &mut psi).and_then(|()| certify(passes, self.penalties, &self.f));
+        (self.trial, self.trial_t) = (Vec::new(), Vec::new());
+        let certified = conclude(passes, self.penalties, self.f.clone());
         self.prepare(passes);
-        let certificate = result?;
-        let damping = self.dual.source.damping();
-        psi.iter_mut().for_each(|psi| *psi *= damping);
-        Ok(SelfFinished { psi, phi: self.f.clone(), certificate })
+        let Certified { certificate, psi, phi, .. } = certified?;
+        Ok(SelfFinished { psi, phi, certificate })
     }
 
     fn state(&mut self, passes: &mut dyn Passes, walk: &mut dyn Walk) -> Result<()> {

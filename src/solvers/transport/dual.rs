@@ -11,7 +11,8 @@
 
 use super::passes::{Passes, Precision};
 use crate::error::Result;
-use crate::math::reduce::{dot, sum, sums, total};
+use crate::math::elementary::{exp, exp_m1, ln};
+use crate::math::reduce::{dot, fill, sum, sums_and_largest, total};
 use crate::state::{Name, Walk};
 
 /// ρ₁ on KL(P1|a) and ρ₂ on KL(Pᵀ1|b); none: that marginal is a constraint.
@@ -49,17 +50,17 @@ impl Side {
 
     /// F(u) = r (1 − e^{−u/r}).
     pub fn value(&self, u: f64) -> f64 {
-        if self.hard() { u } else { -self.r * (-u / self.r).exp_m1() }
+        if self.hard() { u } else { -self.r * exp_m1(-u / self.r) }
     }
 
     /// F(v) − F(u), without cancellation for v close to u.
     pub fn rise(&self, u: f64, v: f64) -> f64 {
-        if self.hard() { v - u } else { -self.r * (-u / self.r).exp() * ((u - v) / self.r).exp_m1() }
+        if self.hard() { v - u } else { -self.r * exp(-u / self.r) * exp_m1((u - v) / self.r) }
     }
 
     /// F'(u) = e^{−u/r}: the marginal per weight that the penalty wants at potential u.
     pub fn slope(&self, u: f64) -> f64 {
-        if self.hard() { 1.0 } else { (-u / self.r).exp() }
+        if self.hard() { 1.0 } else { exp(-u / self.r) }
     }
 
     pub fn r(&self) -> f64 {
@@ -105,17 +106,17 @@ impl Dual {
 
     /// s so that (ψ + s, φ − s) maximises D along the translation that leaves P as it is [Sejourne2022]; for two hard
     /// sides D does not depend on s, and s fixes the gauge b·φ = 0.
-    pub fn translation(&self, a: &[f64], psi: &[f64], b: &[f64], phi: impl Fn(usize) -> f64) -> f64 {
+    pub fn translation(&self, a: &[f64], psi: &[f64], b: &[f64], phi: impl Fn(usize) -> f64 + Sync) -> f64 {
         if self.source.hard() && self.target.hard() {
             return sum(b.len(), |j| b[j] * phi(j)) / self.mass.1;
         }
         // log Σ a e^{−ψ/r}, shifted by its largest exponent so that it neither over- nor underflows.
-        let log_slopes = |r: f64, w: &[f64], u: &dyn Fn(usize) -> f64| {
+        let log_slopes = |r: f64, w: &[f64], u: &(dyn Fn(usize) -> f64 + Sync)| {
             if r.is_infinite() {
-                return total(w).ln();
+                return ln(total(w));
             }
             let top = (0..w.len()).fold(f64::NEG_INFINITY, |m, i| m.max(-u(i) / r));
-            top + sum(w.len(), |i| w[i] * (-u(i) / r - top).exp()).ln()
+            top + ln(sum(w.len(), |i| w[i] * exp(-u(i) / r - top)))
         };
         let log_a = log_slopes(self.source.r, a, &|i| psi[i]);
         let log_b = log_slopes(self.target.r, b, &phi);
@@ -146,12 +147,11 @@ impl Residual {
     pub const UNKNOWN: Residual = Residual { l1: f64::INFINITY, linf: f64::INFINITY };
 
     /// Of marginals `p` against what is wanted; ∞ where it is not a number.
-    pub fn of(n: usize, p: impl Fn(usize) -> f64, wanted: impl Fn(usize) -> f64) -> Self {
-        let [reached, wished, off] = sums(n, |j| {
+    pub fn of(n: usize, p: impl Fn(usize) -> f64 + Sync, wanted: impl Fn(usize) -> f64 + Sync) -> Self {
+        let ([reached, wished, off], largest) = sums_and_largest(n, |j| {
             let (p, wanted) = (p(j), wanted(j));
-            [p, wanted, (p - wanted).abs()]
+            ([p, wanted, (p - wanted).abs()], (p - wanted).abs())
         });
-        let largest = (0..n).fold(0.0f64, |m, j| m.max((p(j) - wanted(j)).abs()));
         Residual::new(off, largest, reached.max(wished))
     }
 
@@ -173,8 +173,6 @@ pub struct Point {
     pub psi: Vec<f64>,
     /// soft_cols(ψ).
     pub x: Vec<f64>,
-    /// p = Pᵀ1.
-    pub p: Vec<f64>,
     /// J(φ), in units of ε.
     pub value: f64,
     /// D(ψ, λ₂x) − D(ψ, φ) ≥ 0: what one Sinkhorn step gains at least.
@@ -192,13 +190,29 @@ impl Point {
             phi: vec![0.0; m],
             psi: vec![0.0; n],
             x: vec![0.0; m],
-            p: vec![0.0; m],
             value: f64::NEG_INFINITY,
             gain: 0.0,
             shift: 0.0,
             error: Residual::UNKNOWN,
             coarse: false,
         }
+    }
+
+    /// What it holds.
+    pub fn bytes(n: usize, m: usize) -> u64 {
+        8 * (n + 2 * m) as u64
+    }
+
+    /// Gives its memory back; [`Point::fit`] takes it again.
+    pub fn empty(&mut self) {
+        *self = Point::new(0, 0);
+    }
+
+    /// Room for n sources and m targets; nothing to do for a point that has it.
+    pub fn fit(&mut self, n: usize, m: usize) {
+        self.psi.resize(n, 0.0);
+        self.phi.resize(m, 0.0);
+        self.x.resize(m, 0.0);
     }
 
     /// Fills everything from `self.phi`. After an error only `phi` is meaningful.
@@ -217,29 +231,29 @@ impl Point {
     /// The scalars, from φ, ψ and x.
     fn close(&mut self, dual: &Dual, a: &[f64], b: &[f64]) {
         let (source, target) = (dual.source, dual.target);
-        let (phi, psi, x, p) = (&self.phi, &self.psi, &self.x, &mut self.p);
-        for (j, p) in p.iter_mut().enumerate() {
-            *p = b[j] * (phi[j] - x[j]).exp();
-        }
+        let (phi, psi, x) = (&self.phi, &self.psi, &self.x);
+        let p = |j: usize| b[j] * exp(phi[j] - x[j]);
         let mass = if source.hard() { dual.mass.0 } else { sum(a.len(), |i| a[i] * source.slope(psi[i])) };
         let rows = if source.hard() { dot(a, psi) } else { sum(a.len(), |i| a[i] * source.value(psi[i])) };
         if target.hard() {
-            let [columns, after, reached, off] =
-                sums(b.len(), |j| [b[j] * phi[j], b[j] * x[j], p[j], (p[j] - b[j]).abs()]);
+            let ([columns, after, reached, off, risen], largest) = sums_and_largest(b.len(), |j| {
+                let p = p(j);
+                let off = (p - b[j]).abs();
+                ([b[j] * phi[j], b[j] * x[j], p, off, b[j] * (x[j] - phi[j])], off)
+            });
             self.value = rows + columns - mass + dual.mass.0 * dual.mass.1;
-            self.gain = sum(b.len(), |j| b[j] * (x[j] - phi[j])) - (dual.mass.1 - reached);
+            self.gain = risen - (dual.mass.1 - reached);
             self.shift = if source.hard() { after / dual.mass.1 } else { dual.translation(a, psi, b, |j| x[j]) };
-            let largest = (0..b.len()).fold(0.0f64, |m, j| m.max((p[j] - b[j]).abs()));
             self.error = Residual::new(off, largest, reached.max(dual.mass.1));
         } else {
             let damping = target.damping();
             self.value = rows + sum(b.len(), |j| b[j] * target.value(phi[j])) - mass + dual.mass.0 * dual.mass.1;
             self.gain = sum(b.len(), |j| {
                 let after = damping * x[j];
-                b[j] * (target.rise(phi[j], after) - (after - x[j]).exp()) + p[j]
+                b[j] * (target.rise(phi[j], after) - exp(after - x[j])) + p(j)
             });
             self.shift = dual.translation(a, psi, b, |j| damping * x[j]);
-            self.error = Residual::of(b.len(), |j| p[j], |j| b[j] * target.slope(phi[j]));
+            self.error = Residual::of(b.len(), p, |j| b[j] * target.slope(phi[j]));
         }
         if !(self.value.is_finite() && self.shift.is_finite() && self.gain.is_finite()) {
             self.error = Residual::UNKNOWN;
@@ -251,6 +265,11 @@ impl Point {
         self.error.l1.is_finite()
     }
 
+    /// Entry j of Pᵀ1.
+    pub fn marginal(&self, b: &[f64], j: usize) -> f64 {
+        b[j] * exp(self.phi[j] - self.x[j])
+    }
+
     /// Entry j of the Sinkhorn step S(φ).
     pub fn successor(&self, damping: f64, j: usize) -> f64 {
         damping * self.x[j] - self.shift
@@ -259,9 +278,7 @@ impl Point {
     /// out = S(φ).
     pub fn sinkhorn(&self, dual: &Dual, out: &mut [f64]) {
         let damping = dual.target.damping();
-        for (j, out) in out.iter_mut().enumerate() {
-            *out = self.successor(damping, j);
-        }
+        fill(out, |j| self.successor(damping, j));
     }
 
     /// J(to) − J(self), term by term: no cancellation of the large values.
@@ -297,7 +314,6 @@ impl Point {
         whole(walk, &names.phi, &mut self.phi)?;
         whole(walk, &names.psi, &mut self.psi)?;
         whole(walk, &names.x, &mut self.x)?;
-        whole(walk, &names.p, &mut self.p)?;
         let mut coarse = u64::from(self.coarse);
         let mut scalars = [self.value, self.gain, self.shift, self.error.l1, self.error.linf];
         walk.scalar(&names.scalars, scalars.as_mut_slice().into())?;
@@ -313,14 +329,13 @@ pub struct PointNames {
     phi: Name,
     psi: Name,
     x: Name,
-    p: Name,
     scalars: Name,
     coarse: Name,
 }
 
 impl PointNames {
-    pub const fn new(names: [&'static str; 6]) -> Self {
-        let [phi, psi, x, p, scalars, coarse] = names;
+    pub const fn new(names: [&'static str; 5]) -> Self {
+        let [phi, psi, x, scalars, coarse] = names;
         const fn name(name: &'static str, meaning: &'static str, axes: &'static [&'static str]) -> Name {
             Name { name, units: "1", meaning, axes }
         }
@@ -328,7 +343,6 @@ impl PointNames {
             phi: name(phi, "scaled target potential g/epsilon of an evaluation", &["kept_target"]),
             psi: name(psi, "scaled source potential f/epsilon of an evaluation", &["kept_source"]),
             x: name(x, "soft c-transform of psi over the source", &["kept_target"]),
-            p: name(p, "second marginal of the plan", &["kept_target"]),
             scalars: name(
                 scalars,
                 "dual value / epsilon, gain of a Sinkhorn step, translation, L1 and Linf residual",
@@ -339,8 +353,7 @@ impl PointNames {
     }
 }
 
-const POINT: PointNames =
-    PointNames::new(["phi", "psi", "phi_transform", "column_marginal", "evaluation", "evaluation_single_precision"]);
+const POINT: PointNames = PointNames::new(["phi", "psi", "phi_transform", "evaluation", "evaluation_single_precision"]);
 
 /// A vector that is whole and equal on every rank.
 pub fn whole(walk: &mut dyn Walk, name: &Name, x: &mut Vec<f64>) -> Result<()> {

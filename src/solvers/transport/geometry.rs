@@ -68,6 +68,8 @@ pub trait Geometry {
     fn level(&self) -> Level;
     /// The cost of points; none for a matrix.
     fn point_cost(&self) -> Option<PointCost>;
+    /// Gives back what the next block would make again.
+    fn rest(&mut self) {}
 }
 
 /// The kernels of both orientations at the scale last used.
@@ -172,6 +174,11 @@ impl Geometry for Replicated {
 
     fn level(&self) -> Level {
         self.cost.level
+    }
+
+    fn rest(&mut self) {
+        self.cache = Cache::default();
+        self.reproducing = None;
     }
 
     fn point_cost(&self) -> Option<PointCost> {

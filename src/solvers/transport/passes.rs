@@ -79,4 +79,9 @@ pub trait Passes {
     fn entries(&self) -> f64;
     /// Shifts and precision: what a restart with the same bits needs.
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
+
+    /// Gives back the shifts of the previous passes; the next ones do without.
+    fn forget_shifts(&mut self) {}
+    /// Gives back all memory that only further passes need: they would make it again.
+    fn rest(&mut self) {}
 }

@@ -14,6 +14,7 @@ use super::problem::{CostInput, EpsilonUnit, Layout, MethodInput, ProblemInput, 
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
+use crate::math::elementary::pow;
 use crate::math::sum::tree_sum;
 use crate::team::{Partition, Team};
 
@@ -371,7 +372,7 @@ fn cost_bounds(cost: PointCost, x: &[(f64, f64)], y: &[(f64, f64)]) -> (f64, f64
         PointCost::Squared => (near, far),
         PointCost::SquaredTorus(period) => (0.0, far.min(x.len() as f64 * 0.25 * period * period)),
         PointCost::Euclidean => (near.sqrt(), far.sqrt()),
-        PointCost::Power(p) => (near.powf(0.5 * p), far.powf(0.5 * p)),
+        PointCost::Power(p) => (pow(near, 0.5 * p), pow(far, 0.5 * p)),
         PointCost::Cosine => (0.0, 2.0),
     }
 }

@@ -6,12 +6,13 @@
 //! | single  | f32 (mixed)   | error ≤ tolerance or at the floor of f32: same potentials, now in f64  |
 //! | double  | f64           | error ≤ tolerance: converged; no progress at the floor of f64: stalled |
 
-use super::certificate::{Certificate, certify};
-use super::dual::{Dual, Penalties, Point, Residual};
+use super::certificate::{Certificate, Certified, certify, conclude};
+use super::dual::{Dual, Penalties, Residual};
 use super::methods::{self, Method, Move};
 use super::passes::{Passes, Precision};
 use super::problem::{MethodInput, PrecisionInput, Switch};
 use crate::error::{Error, Result};
+use crate::math::elementary::{ln, pow};
 use crate::state::{Name, Walk};
 
 /// "auto" ε-scaling starts above this ratio of the largest cost to ε. Measured over ten problems: below, the levels
@@ -73,7 +74,6 @@ pub struct Solve {
     /// The dual at the ε asked for; that of every level follows from it.
     base: Dual,
     dual: Dual,
-    scratch: Vec<f64>,
     state: State,
 }
 
@@ -167,7 +167,6 @@ impl Solve {
             levels,
             base: dual,
             dual,
-            scratch: phi,
             state,
         };
         solve.prepare(passes);
@@ -236,10 +235,11 @@ impl Solve {
         if s.error.l1 > self.level_tolerance && s.idle < PATIENCE_LEVEL && !(s.single == 1 && self.at_floor()) {
             return;
         }
-        self.method.carry(&self.dual, &mut self.scratch);
+        let mut phi = vec![0.0; self.method.potentials().1.len()];
+        self.method.carry(&self.dual, &mut phi);
         let ratio = self.levels[s.level as usize] / self.levels[s.level as usize + 1];
-        self.scratch.iter_mut().for_each(|phi| *phi *= ratio);
-        self.method.start(&self.scratch);
+        phi.iter_mut().for_each(|phi| *phi *= ratio);
+        self.method.start(&phi);
         self.state.level += 1;
         self.enter();
     }
@@ -337,22 +337,20 @@ impl Solve {
         self.method.potentials()
     }
 
-    /// One more evaluation in f64 at the ε asked for, and the certificate. The state stays as it is; the passes are
-    /// brought back to its ε and precision, but may have forgotten their shifts: save a checkpoint before.
+    /// The certificate at the ε asked for, with the potentials it is about. The state stays as it is; the passes are
+    /// brought back to its ε and precision, but have forgotten their shifts: save a checkpoint before.
     pub fn finish(&mut self, passes: &mut dyn Passes) -> Result<Finished> {
         let epsilon = *self.levels.last().expect("there is always a last level");
         let ratio = self.dual.epsilon / epsilon;
-        let mut point = Point::new(passes.n(), passes.m());
-        point.phi.copy_from_slice(self.method.potentials().1);
-        point.phi.iter_mut().for_each(|phi| *phi *= ratio);
+        self.method.rest();
+        let phi = self.method.potentials().1.iter().map(|phi| ratio * phi).collect();
         if passes.epsilon() != epsilon {
             passes.set_epsilon(epsilon);
         }
-        passes.set_precision(Precision::F64);
-        let result = point.evaluate(&self.base, passes).and_then(|()| certify(passes, self.penalties, &point.phi));
+        let certified = conclude(passes, self.penalties, phi);
         self.prepare(passes);
-        let certificate = result?;
-        Ok(Finished { psi: point.psi, phi: point.phi, error: point.error, certificate })
+        let Certified { certificate, psi, phi, error } = certified?;
+        Ok(Finished { psi, phi, error, certificate })
     }
 
     /// The whole state, that of the passes included: loading brings the passes to the right ε first.
@@ -395,8 +393,8 @@ fn levels(start: f64, epsilon: f64, factor: f64) -> Vec<f64> {
     if start <= epsilon {
         return vec![epsilon];
     }
-    let count = ((epsilon / start).ln() / factor.ln()).ceil().max(1.0) as usize;
-    let mut levels: Vec<f64> = (0..count).map(|l| start * (epsilon / start).powf(l as f64 / count as f64)).collect();
+    let count = (ln(epsilon / start) / ln(factor)).ceil().max(1.0) as usize;
+    let mut levels: Vec<f64> = (0..count).map(|l| start * pow(epsilon / start, l as f64 / count as f64)).collect();
     levels.push(epsilon);
     levels
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::backend::Backend;
-use super::certificate::Interval;
+use super::certificate::{Certificate, Interval};
 use super::colour::Palette;
 use super::derived::{gradients, plan_entries};
 use super::divergence::{Divergence, Three};
-use super::dual::Penalties;
+use super::dual::{Penalties, Residual};
 use super::kernels::Level;
 use super::measures::{self, Measure};
 use super::names::*;
@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::io::Image;
 use crate::io::read::Reader;
+use crate::math::elementary::ln;
+use crate::math::reduce::update;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
 use crate::team::{Solo, Team, machine};
@@ -74,7 +76,8 @@ fn with_three<R>(pairs: &mut [Backend; 3], team: &dyn Team, act: impl FnOnce(&mu
 
 /// What `finish` makes.
 struct Done {
-    finished: Finished,
+    certificate: Certificate,
+    error: Residual,
     divergence: Option<DivergenceNumbers>,
     /// f and g of all atoms, in units of the cost.
     source_potential: Vec<f64>,
@@ -225,16 +228,19 @@ fn read_warm_start(input: &Input, file: &Path, target: &Marginal) -> Result<Vec<
 
 impl Transport {
     /// Values at the kept atoms and at the dropped ones, in the order of the measure.
-    fn whole(marginal: &Marginal, kept: &[f64], dropped: &[f64]) -> Vec<f64> {
+    fn whole(marginal: &Marginal, kept: Vec<f64>, dropped: &[f64]) -> Vec<f64> {
+        if let setup::Subset::All(_) = marginal.kept {
+            return kept;
+        }
         let mut all = vec![0.0; marginal.measure.n];
-        marginal.kept.iter().zip(kept).chain(marginal.dropped.iter().zip(dropped)).for_each(|(i, v)| all[i] = *v);
+        marginal.kept.iter().zip(&kept).chain(marginal.dropped.iter().zip(dropped)).for_each(|(i, v)| all[i] = *v);
         all
     }
 
     /// An interval for the problem as asked, from one at unit mass: OT_ε(Ma, Mb) = M OT_ε(a, b) + ε (M² − M − M ln M).
     fn scaled(&self, value: f64, epsilon: f64) -> f64 {
         let m = self.mass;
-        if m == 1.0 { value } else { m * value + epsilon * (m * m - m - m * m.ln()) }
+        if m == 1.0 { value } else { m * value + epsilon * (m * m - m - m * ln(m)) }
     }
 
     /// The same with the rounding of that map.
@@ -246,7 +252,7 @@ impl Transport {
         let m = self.mass;
         let room = 8.0
             * f64::EPSILON
-            * (m * interval.lower.abs().max(interval.upper.abs()) + epsilon * (m * m + m + (m * m.ln()).abs()));
+            * (m * interval.lower.abs().max(interval.upper.abs()) + epsilon * (m * m + m + (m * ln(m)).abs()));
         ErrorBar::Interval(low - room, high + room)
     }
 
@@ -278,14 +284,22 @@ impl Solver for Transport {
             Work::Transport { pair, solve } => {
                 let before = pair.snapshot();
                 let outcome = pair.run(team, |passes| solve.step(passes));
-                outcome.inspect_err(|_| pair.restore(before))?
+                match outcome {
+                    Ok(_) => pair.keep(),
+                    Err(_) => pair.restore(before),
+                }
+                outcome?
             }
             Work::Divergence { pairs, solve } => {
-                let mut before = pairs.each_ref().map(|pair| Some(pair.snapshot()));
+                let mut before = pairs.each_mut().map(|pair| Some(pair.snapshot()));
                 let outcome = with_three(pairs, team, |three| solve.step(three));
                 // The problems that made their step keep it.
                 let at = solve.under_way();
-                outcome.inspect_err(|_| pairs[at].restore(before[at].take().expect("taken once")))?
+                if outcome.is_err() {
+                    pairs[at].restore(before[at].take().expect("taken once"));
+                }
+                pairs.iter_mut().for_each(Backend::keep);
+                outcome?
             }
         };
         self.steps += 1;
@@ -321,11 +335,17 @@ impl Solver for Transport {
             if measure.dimension > 0 {
                 let global = [measure.n, measure.dimension];
                 let mine = Hyperslab::rows(measure.rows.clone(), &global[1..]);
-                walk.block(points, &global, &mine, (&mut measure.points.to_vec()).into())?;
+                walk.given(points, &global, &mine, &measure.points)?;
             }
-            // Balanced problems are solved at unit mass; a reader gets the weights of the problem as asked.
-            let mut whole: Vec<f64> = measure.weights.iter().map(|w| self.mass * w).collect();
-            walk_rows(walk, weights, measure, &[], &mut whole)?;
+            let rows = measure.rows.clone();
+            let (mine, own) = (Hyperslab::rows(rows.clone(), &[]), &measure.weights[rows]);
+            if self.mass == 1.0 {
+                walk.given(weights, &[measure.n], &mine, own)?;
+            } else {
+                // Balanced problems are solved at unit mass; a reader gets the weights of the problem as asked.
+                let asked: Vec<f64> = own.iter().map(|w| self.mass * w).collect();
+                walk.given(weights, &[measure.n], &mine, &asked)?;
+            }
             if let Some(axes) = &measure.axes {
                 let mut lengths: Vec<u64> = axes.iter().map(|axis| axis.len() as u64).collect();
                 walk.scalar(shape, (&mut lengths).into())?;
@@ -366,17 +386,19 @@ impl Solver for Transport {
             dropped.1 = vec![0.0; self.target.dropped.len()];
             passes.run(team, |passes| passes.soft_cols(&finished.psi, &mut dropped.1))?;
         }
+        let derived = self.derive(&finished, &dropped.0, team)?;
+        self.work.pair().run(team, |passes| passes.rest());
         // Unit mass to the mass asked for: f + g lowers by ε ln M, split evenly.
-        let shift = 0.5 * self.epsilon * self.mass.ln();
-        let potential = |marginal: &Marginal, kept: &[f64], dropped: &[f64]| {
+        let (epsilon, shift) = (self.epsilon, 0.5 * self.epsilon * ln(self.mass));
+        let potential = |marginal: &Marginal, kept: Vec<f64>, dropped: &[f64]| {
             let mut whole = Transport::whole(marginal, kept, dropped);
-            whole.iter_mut().for_each(|v| *v = self.epsilon * *v - shift);
+            update(&mut whole, |_, v| epsilon * v - shift);
             whole
         };
-        let source_potential = potential(&self.source, &finished.psi, &dropped.0);
-        let target_potential = potential(&self.target, &finished.phi, &dropped.1);
-        let derived = self.derive(&finished, &dropped.0, team)?;
-        self.done = Some(Done { finished, divergence, source_potential, target_potential, derived });
+        let Finished { psi, phi, error, certificate } = finished;
+        let source_potential = potential(&self.source, psi, &dropped.0);
+        let target_potential = potential(&self.target, phi, &dropped.1);
+        self.done = Some(Done { certificate, error, divergence, source_potential, target_potential, derived });
         Ok(())
     }
 
@@ -414,7 +436,7 @@ impl Solver for Transport {
         let number = |name, unit, meaning, value, error| Number { name, unit, meaning, value, error };
         let progress = self.work.progress();
         let mut numbers = Vec::new();
-        if let Some(Done { finished: Finished { certificate: c, error, .. }, divergence, .. }) = &self.done {
+        if let Some(Done { certificate: c, error, divergence, .. }) = &self.done {
             if let Some(d) = divergence {
                 // The terms in M alone cancel: S_ε(Ma, Mb) = M S_ε(a, b).
                 numbers.extend([

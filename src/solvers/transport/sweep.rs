@@ -5,16 +5,18 @@
 //! owners of the columns: the same bits on any number of ranks and threads.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::distributed::{SAFE, StateNames};
+use super::distributed::{SAFE, StateNames, gather_owned};
 use super::geometry::{Geometry, Scale, Side};
 use super::kernels::{Rows, Scratch, StoredKernel};
 use super::passes::Precision;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::{exp, ln};
+use crate::math::reduce::update;
 use crate::state::Walk;
 use crate::team::{Partition, Team};
 
@@ -159,7 +161,11 @@ pub fn row_then_col(
             return Ok(true);
         }
     }
-    // Absorb the potentials at hand and try once more; an interrupted try leaves the old kernel in place.
+    // Absorb the potentials at hand and try once more. The old kernel's memory goes first; an interrupted try leaves
+    // its potentials in place, from which it is made again.
+    if let Some(held) = stored {
+        held.pieces = Vec::new();
+    }
     let mut fresh = Stored { psi: it.last_psi.to_vec(), phi: it.phi.to_vec(), pieces: Vec::new() };
     let done = sweep(&mut it, Some(&mut fresh), psi, x)?;
     *stored = done.then_some(fresh);
@@ -179,7 +185,9 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
     let owned = ownership.mine();
     let (a, rule, last_psi, phi, scale) = (it.a, it.rule, it.last_psi, it.phi, it.scale);
 
-    let mut my_psi = vec![0.0; owned_rows(n, team.rank(), team.size()).len()];
+    let spare = Mutex::new(Vec::new());
+    let my_rows = owned_rows(n, team.rank(), team.size());
+    let my_psi = &mut psi[my_rows.clone()];
     let mut partials = Vec::new();
     let mut scaling = Vec::new();
     let shift: &[f64];
@@ -189,7 +197,7 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
             let h: Vec<f64> = phi.par_iter().zip(it.b).with_min_len(1024).map(|(p, b)| p + ln(*b)).collect();
             it.geometry.blocks(Side::Source, scale, team, &mut |block| {
                 let entries = Entries::OnTheFly { rows: block.rows, base: block.base, h: &h };
-                partials = tree(&entries, Closing { a, rule, shift, n, m, blocks }, &owned, &mut my_psi);
+                partials = tree(&entries, Closing { a, rule, shift, n, m, blocks, spare: &spare }, &owned, my_psi);
             });
         }
         Some(stored) => {
@@ -213,7 +221,7 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
                 return Ok(false);
             }
             let entries = Entries::Stored { pieces: &stored.pieces, first: owned.start, v: &scaling };
-            partials = tree(&entries, Closing { a, rule, shift, n, m, blocks }, &owned, &mut my_psi);
+            partials = tree(&entries, Closing { a, rule, shift, n, m, blocks, spare: &spare }, &owned, my_psi);
         }
     }
 
@@ -235,19 +243,16 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
         }
         if mine.is_empty() { Vec::new() } else { merge(0..blocks, &mut held.into_iter()) }
     };
-    let my_x: Vec<f64> = mine
-        .clone()
-        .zip(&sums)
-        .map(|(j, &sum)| {
-            let sum = if scaling.is_empty() { sum } else { sum * scaling[j] };
-            let ratio = sum / it.b[j];
-            if SAFE.contains(&ratio) { phi[j] - ln(ratio) } else { f64::NAN }
-        })
-        .collect();
+    update(&mut x[mine.clone()], |k, _| {
+        let j = mine.start + k;
+        let sum = if scaling.is_empty() { sums[k] } else { sums[k] * scaling[j] };
+        let ratio = sum / it.b[j];
+        if SAFE.contains(&ratio) { phi[j] - ln(ratio) } else { f64::NAN }
+    });
 
     let stop = team.any(interrupt::requested());
-    psi.copy_from_slice(&team.gather(&my_psi));
-    x.copy_from_slice(&team.gather(&my_x));
+    gather_owned(team, my_rows, psi);
+    gather_owned(team, mine, x);
     if stop {
         return Err(Error::Interrupted);
     }
@@ -293,6 +298,22 @@ struct Closing<'c> {
     n: usize,
     m: usize,
     blocks: usize,
+    /// Partials that were added to others, to be used again.
+    spare: &'c Mutex<Vec<Vec<f64>>>,
+}
+
+impl Closing<'_> {
+    /// A partial of zeros.
+    fn partial(&self) -> Vec<f64> {
+        let spare = self.spare.lock().expect("no thread panics with it").pop();
+        match spare {
+            Some(mut columns) => {
+                columns.fill(0.0);
+                columns
+            }
+            None => vec![0.0; self.m],
+        }
+    }
 }
 
 /// The complete subtree roots of the owned blocks, in order; `psi` takes the owned rows' new potentials.
@@ -324,6 +345,7 @@ fn subtree(entries: &Entries<'_>, closing: Closing<'_>, node: Range<usize>, psi:
         || subtree(entries, closing, middle..node.end, right_psi),
     );
     add(&mut left, &right);
+    closing.spare.lock().expect("no thread panics with it").push(right);
     left
 }
 
@@ -336,7 +358,7 @@ thread_local! {
 }
 
 fn leaf(entries: &Entries<'_>, closing: Closing<'_>, k: usize, psi: &mut [f64]) -> Vec<f64> {
-    let mut columns = vec![0.0; closing.m];
+    let mut columns = closing.partial();
     if interrupt::requested() {
         return columns;
     }

@@ -64,7 +64,7 @@ impl NaivePasses {
     }
 
     /// −log Σ_k w_k exp(h_k − C_k/ε).
-    fn soft(&self, w: &[f64], h: &[f64], c: impl Fn(usize) -> f64) -> f64 {
+    fn soft(&self, w: &[f64], h: &[f64], c: impl Fn(usize) -> f64 + Sync) -> f64 {
         if self.precision == Precision::F32 {
             // Exponents formed in f64 and rounded to f32 relative to the largest, as a good f32 kernel does.
             let unit = self.epsilon as f32;

@@ -27,6 +27,7 @@ use super::isa::{Avx2, Avx512};
 use super::isa::{Level, Portable};
 use super::panel::{Scratch, panels};
 use super::real::Real;
+use crate::math::elementary;
 
 /// Inputs that share a block exponent: the most that keeps sums within range (see [`Packed::new`]).
 const BLOCKS: [usize; 4] = [64, 32, 16, 8];
@@ -157,7 +158,8 @@ impl<F: Real> Packed<F> {
             return None;
         }
         let candidates = BLOCKS.into_iter().filter_map(|block| {
-            let depth = F::GUARD as f64 + 3.0 + (inputs as f64).log2() + usual_variation(outputs, inputs, log2, block);
+            let depth =
+                F::GUARD as f64 + 3.0 + elementary::log2(inputs as f64) + usual_variation(outputs, inputs, log2, block);
             let packed = (depth <= F::DEPTH as f64)
                 .then(|| Self::with_block(outputs, inputs, log2, block, depth.ceil() as i32))?;
             Some((packed.cost(inputs), packed))
@@ -218,7 +220,7 @@ impl AxisKernel {
 
     /// Bounds of the finite z that a pass makes from inputs within `bounds`.
     pub fn bounds(&self, (low, high): (f64, f64)) -> (f64, f64) {
-        (low + self.extent.0, high + self.extent.1 + (self.inputs as f64).log2())
+        (low + self.extent.0, high + self.extent.1 + elementary::log2(self.inputs as f64))
     }
 
     /// Row i of L.

@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::axis::{AxisKernel, Input, MAX_LANES, NONE, Output, Packed, TILE, tile};
 use super::isa::{Isa, Vector, Wide};
 use super::real::{Real, fma64, integer_bits};
+use crate::math::elementary::exp2;
 
 /// In a plain log-sum-exp, terms below 2^−70 of the largest count as zero, so that whole blocks can be passed over.
 const DIRECT_DEPTH: f64 = -70.0;
@@ -317,7 +318,7 @@ impl<F: Real> Tile<'_, F> {
     ) -> bool {
         // At most 3·terms·2^−depth of the largest possible term is lost: inputs and factors below 2^−DEPTH, blocks
         // below 2^−depth.
-        let least = self.terms as f64 * ((F::GUARD + 3 - depth + 3 * F::BIAS) as f64).exp2();
+        let least = self.terms as f64 * exp2((F::GUARD + 3 - depth + 3 * F::BIAS) as f64);
         // SAFETY: of the caller.
         unsafe {
             let best = products::<F, I>(self, x, exponents, depth, sums);

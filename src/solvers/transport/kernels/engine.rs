@@ -327,6 +327,26 @@ impl<V: Lanes> Rows for Engine<V> {
         moments
     }
 
+    fn cost_sum(&self, rows: Range<usize>, v: &[f64], out: &mut [f64]) {
+        self.check(&rows, out.len());
+        assert_eq!(v.len(), self.cols);
+        let mut costs = self.buffer();
+        let mut weights = vec![0.0; COLUMN_TILE.min(self.cols.next_multiple_of(2 * V::N))];
+        for start in (0..self.cols).step_by(COLUMN_TILE) {
+            let range = start..(start + COLUMN_TILE).min(self.cols);
+            weights.fill(0.0);
+            weights[..range.len()].copy_from_slice(&v[range.clone()]);
+            let tile = Columns { range, centre: 0.0, low: 0.0, h: std::ptr::null() };
+            for block in Block::of(rows.clone()) {
+                self.tiles.costs(self.place(&block, &tile), costs.as_mut_slice().as_mut_ptr());
+                let dots = self.dot(&costs, None, &weights, tile.range.len());
+                for i in block.live.clone() {
+                    out[i - rows.start] += dots[i - block.base] * (self.epsilon / LOG2_E);
+                }
+            }
+        }
+    }
+
     fn cost(&self, i: usize, j: usize) -> f64 {
         self.tiles.plain(i, j)
     }

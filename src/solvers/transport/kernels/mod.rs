@@ -86,11 +86,7 @@ pub trait Rows: Send + Sync {
     /// (min, max, Σ, Σ²) of C over `rows` and the columns.
     fn cost_moments(&self, rows: Range<usize>) -> [f64; 4];
     /// out_i += Σ_j C_ij v_j, C in its own units.
-    fn cost_sum(&self, rows: Range<usize>, v: &[f64], out: &mut [f64]) {
-        for (out, i) in out.iter_mut().zip(rows) {
-            *out += (0..self.cols()).map(|j| self.cost(i, j) * v[j]).sum::<f64>();
-        }
-    }
+    fn cost_sum(&self, rows: Range<usize>, v: &[f64], out: &mut [f64]);
     /// The cost of one entry, plainly: C_ij.
     fn cost(&self, i: usize, j: usize) -> f64;
 }

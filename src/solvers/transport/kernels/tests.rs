@@ -134,6 +134,8 @@ fn check_all(case: &Case, rows: &dyn Rows, precision: Precision) {
     rows.weighted_sum(0..n, &case.h, &case.shift, &v, width, &mut weighted);
     let mut costs = vec![0.0; n];
     rows.weighted_cost(0..n, &case.h, &case.shift, &v[..m], &mut costs);
+    let mut moved = vec![0.0; n];
+    rows.cost_sum(0..n, &v[..m], &mut moved);
     let mut all = vec![0.0; n * m];
     rows.exponentials(0..n, &case.h, &case.shift, &mut all);
     let g: Vec<f64> = case.h.iter().map(|h| h * case.epsilon).collect();
@@ -155,6 +157,9 @@ fn check_all(case: &Case, rows: &dyn Rows, precision: Precision) {
         let mut from_zero = [0.0];
         rows.shifted_sum(i..i + 1, &case.h, &case.shift[i..i + 1], &mut from_zero);
         assert_eq!(from_zero[0].to_bits(), seen[i].to_bits(), "the sweep's S_{i} is that of shifted_sum");
+        let c = &case.c[i * m..(i + 1) * m];
+        let (sum, size) = (0..m).fold((0.0, 0.0), |(s, t), j| (s + c[j] * v[j], t + costliest * v[j]));
+        assert!((moved[i] - sum).abs() <= tolerance * size, "cost_sum: {} for {sum}", moved[i]);
         let log = s.ln() - case.shift[i];
         assert!((maxima[i].log() - log).abs() <= 2.0 * tolerance, "max_sum: {} for {log}", maxima[i].log());
         for k in 0..width {
@@ -227,6 +232,7 @@ fn bits(rows: &dyn Rows, case: &Case, cuts: &[Range<usize>]) -> Vec<u64> {
     let mut weighted = vec![0.0; 2 * n];
     let mut costs = vec![0.0; n];
     let mut least = vec![f64::INFINITY; n];
+    let mut moved = vec![0.0; n];
     let mut columns = vec![0.0; m];
     let v: Vec<f64> = (0..2 * m).map(|j| (j as f64).sin()).collect();
     let mut scratch = Scratch::default();
@@ -237,10 +243,11 @@ fn bits(rows: &dyn Rows, case: &Case, cuts: &[Range<usize>]) -> Vec<u64> {
         rows.weighted_sum(r.clone(), &case.h, shift, &v, 2, &mut weighted[2 * r.start..2 * r.end]);
         rows.weighted_cost(r.clone(), &case.h, shift, &v[..m], &mut costs[r.clone()]);
         rows.min_plus(r.clone(), &case.h, &mut least[r.clone()]);
+        rows.cost_sum(r.clone(), &v[..m], &mut moved[r.clone()]);
         rows.sweep(r.clone(), &case.h, shift, &mut |_, s| 1.0 / s, &mut columns, &mut scratch);
     }
     let maxima = maxima.iter().flat_map(|x| [x.max, x.sum]);
-    let all = sums.into_iter().chain(maxima).chain(weighted).chain(costs).chain(least).chain(columns);
+    let all = sums.into_iter().chain(maxima).chain(weighted).chain(costs).chain(least).chain(moved).chain(columns);
     all.map(f64::to_bits).collect()
 }
 
@@ -276,6 +283,7 @@ fn blocks_of_columns_cut_at_tiles_continue_the_sums_with_the_same_bits() {
                 let run = |blocks: &[Range<usize>]| {
                     let (mut sums, mut costs) = (vec![0.0; n], vec![0.0; n]);
                     let (mut weighted, mut least) = (vec![0.0; n], vec![f64::INFINITY; n]);
+                    let mut moved = vec![0.0; n];
                     let mut maxima = vec![MaxSum::EMPTY; n];
                     for b in blocks.iter().cloned() {
                         let rows = within(&y[b.start * d..b.end * d]).rows(0.02, precision, level);
@@ -285,9 +293,10 @@ fn blocks_of_columns_cut_at_tiles_continue_the_sums_with_the_same_bits() {
                         rows.weighted_sum(0..n, h, &case.shift, v, 1, &mut weighted);
                         rows.weighted_cost(0..n, h, &case.shift, v, &mut costs);
                         rows.min_plus(0..n, h, &mut least);
+                        rows.cost_sum(0..n, v, &mut moved);
                     }
                     let maxima = maxima.iter().flat_map(|x| [x.max, x.sum]);
-                    let all = sums.iter().copied().chain(maxima).chain(weighted).chain(costs).chain(least);
+                    let all = sums.iter().copied().chain(maxima).chain(weighted).chain(costs).chain(least).chain(moved);
                     all.map(f64::to_bits).collect::<Vec<_>>()
                 };
                 let tiles: Vec<_> = (0..m).step_by(COLUMN_TILE).map(|s| s..(s + COLUMN_TILE).min(m)).collect();

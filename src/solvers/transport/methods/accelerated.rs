@@ -11,7 +11,7 @@
 //! z = x + ((t−1)/t′)(x − x_old), with t ← 1 whenever the step opposes the gradient [ODonoghueCandes2015].
 
 use super::anderson::History;
-use super::{Method, Move, Step};
+use super::{Memory, Method, Move, Step};
 use crate::error::Result;
 use crate::math::reduce::sum;
 use crate::solvers::transport::dual::{Dual, Point, Residual, whole};
@@ -25,13 +25,18 @@ const WINDOW: usize = 20;
 const WINDOW_BYTES: usize = 64 << 20;
 
 /// Steps of the window for m targets, within [`WINDOW_BYTES`].
-pub fn window(m: usize) -> usize {
+fn window(m: usize) -> usize {
     WINDOW.min(WINDOW_BYTES / (8 * m.max(1)))
 }
 
 pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     let window = window(m);
     Box::new(Accelerated::new(n, m, if window < 2 { 0 } else { window }))
+}
+
+pub fn memory(_: &MethodInput, n: usize, m: usize) -> Memory {
+    let window = window(m);
+    Accelerated::memory(n, m, if window < 2 { 0 } else { window })
 }
 
 pub(super) struct Accelerated {
@@ -66,6 +71,12 @@ impl Accelerated {
         }
     }
 
+    pub fn memory(n: usize, m: usize, window: usize) -> Memory {
+        let momentum = if window > 0 { 0 } else { 8 * m as u64 };
+        let history = if window > 0 { History::bytes(window, m) } else { 0 };
+        Memory { state: Point::bytes(n, m) + momentum, history, steps: Point::bytes(n, m) }
+    }
+
     pub fn point(&self) -> &Point {
         &self.point
     }
@@ -74,7 +85,8 @@ impl Accelerated {
     fn momentum(&mut self, dual: &Dual, b: &[f64]) -> f64 {
         let (damping, point, previous) = (dual.target.damping(), &self.point, &self.previous);
         let along = sum(b.len(), |j| {
-            (b[j] * dual.target.slope(point.phi[j]) - point.p[j]) * (point.successor(damping, j) - previous[j])
+            (b[j] * dual.target.slope(point.phi[j]) - point.marginal(b, j))
+                * (point.successor(damping, j) - previous[j])
         });
         let t = if along < 0.0 { 1.0 } else { self.t };
         let next = (1.0 + (1.0 + 4.0 * t * t).sqrt()) / 2.0;
@@ -95,6 +107,7 @@ impl Method for Accelerated {
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        self.trial.fit(passes.n(), passes.m());
         let mut t = self.t;
         match (self.stage, &mut self.history) {
             (FRESH, _) => self.trial.phi.copy_from_slice(&self.point.phi),
@@ -140,6 +153,10 @@ impl Method for Accelerated {
 
     fn carry(&self, dual: &Dual, out: &mut [f64]) {
         self.point.sinkhorn(dual, out);
+    }
+
+    fn rest(&mut self) {
+        self.trial.empty();
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

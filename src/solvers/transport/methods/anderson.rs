@@ -4,8 +4,8 @@
 //! minimises ‖r − Σ γ_i Δr^i‖ in L²(b) [Anderson1965], [WalkerNi2011]. Near the solution S is affine and self-adjoint
 //! in that inner product, so this is a Krylov method. The guard is that of [`super::accelerated`].
 
-use super::Method;
 use super::accelerated::Accelerated;
+use super::{Memory, Method};
 use crate::error::Result;
 use crate::math::reduce::sum;
 use crate::solvers::transport::dual::{Dual, Point, whole};
@@ -14,6 +14,10 @@ use crate::state::{Name, Walk};
 
 pub fn build(input: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     Box::new(Accelerated::new(n, m, input.memory))
+}
+
+pub fn memory(input: &MethodInput, n: usize, m: usize) -> Memory {
+    Accelerated::memory(n, m, input.memory)
 }
 
 /// The last steps of a fixed-point iteration, as differences of consecutive points, and the Gram matrix of them.
@@ -59,6 +63,11 @@ impl History {
             factor: vec![0.0; memory * memory],
             slots: vec![0; memory],
         }
+    }
+
+    /// What it holds: dx and dr, x and r, three small matrices.
+    pub fn bytes(memory: usize, m: usize) -> u64 {
+        8 * (memory * m + 2 * m + 2 * memory * memory) as u64
     }
 
     pub fn clear(&mut self) {

@@ -4,7 +4,7 @@
 //! as a rule one `row_then_col`, and an error leaves the method as it was: passes write into a trial point that is
 //! swapped in only after the last of them succeeded.
 
-pub mod accelerated;
+mod accelerated;
 mod anderson;
 mod newton;
 mod overrelaxed;
@@ -55,8 +55,21 @@ pub trait Method {
     fn potentials(&self) -> (&[f64], &[f64]);
     /// The φ to carry to another ε: one Sinkhorn step further, at no cost.
     fn carry(&self, dual: &Dual, out: &mut [f64]);
+    /// Gives back the memory that only further steps need: they take it again.
+    fn rest(&mut self);
     /// Everything a restart with the same bits needs.
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
+}
+
+/// Bytes that a method holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Until the output is written.
+    pub state: u64,
+    /// The same, of the steps so far.
+    pub history: u64,
+    /// While it steps.
+    pub steps: u64,
 }
 
 /// A row of the registry.
@@ -68,6 +81,7 @@ pub struct Entry {
     /// Also solves problems with penalised marginals.
     pub unbalanced: bool,
     build: fn(&MethodInput, usize, usize) -> Box<dyn Method>,
+    memory: fn(&MethodInput, usize, usize) -> Memory,
 }
 
 /// One row per method.
@@ -80,6 +94,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "alternating soft c-transforms (unbalanced: damped and translation-invariant)",
             unbalanced: true,
             build: sinkhorn::build,
+            memory: sinkhorn::memory,
         },
         Entry {
             name: Overrelaxed,
@@ -87,6 +102,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "Sinkhorn with over-relaxed potentials, guarded by the dual; omega adapted when not given",
             unbalanced: true,
             build: overrelaxed::build,
+            memory: overrelaxed::memory,
         },
         Entry {
             name: Accelerated,
@@ -94,6 +110,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "safeguarded extrapolation of the Sinkhorn map (Anderson, or momentum where memory is short); the default",
             unbalanced: true,
             build: accelerated::build,
+            memory: accelerated::memory,
         },
         Entry {
             name: Anderson,
@@ -101,6 +118,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "guarded Anderson acceleration of the Sinkhorn map",
             unbalanced: true,
             build: anderson::build,
+            memory: anderson::memory,
         },
         Entry {
             name: Newton,
@@ -108,6 +126,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "damped Newton on the semi-dual by conjugate gradients, started and rescued by `accelerated`",
             unbalanced: true,
             build: newton::build,
+            memory: newton::memory,
         },
         Entry {
             name: SemidualSigned,
@@ -115,6 +134,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "steepest ascent of the semi-dual in the sup norm, no constants",
             unbalanced: false,
             build: semidual_signed::build,
+            memory: semidual_signed::memory,
         },
         Entry {
             name: SemidualRkhs,
@@ -122,6 +142,7 @@ pub fn registry() -> &'static [Entry] {
             summary: "gradient ascent of the semi-dual in a reproducing-kernel Hilbert space",
             unbalanced: false,
             build: semidual_rkhs::build,
+            memory: semidual_rkhs::memory,
         },
         Entry {
             name: SemidualRkhsAccelerated,
@@ -129,14 +150,24 @@ pub fn registry() -> &'static [Entry] {
             summary: "the same with Nesterov momentum and restart",
             unbalanced: false,
             build: semidual_rkhs_accelerated::build,
+            memory: semidual_rkhs_accelerated::memory,
         },
     ];
     ENTRIES
 }
 
+/// What the method asked for holds for n sources and m targets.
+pub fn memory(input: &MethodInput, n: usize, m: usize) -> Memory {
+    (entry(input).memory)(input, n, m)
+}
+
+fn entry(input: &MethodInput) -> &'static Entry {
+    registry().iter().find(|e| e.name == input.name).expect("every MethodName has a row in the registry")
+}
+
 /// The method asked for, sized for the passes' problem; refuses a balanced-only method for an unbalanced problem.
 pub fn build(input: &MethodInput, penalties: Penalties, n: usize, m: usize) -> Result<Box<dyn Method>> {
-    let entry = registry().iter().find(|e| e.name == input.name).expect("every MethodName has a row in the registry");
+    let entry = entry(input);
     if !entry.unbalanced && !penalties.balanced() {
         let allowed: Vec<_> = registry().iter().filter(|e| e.unbalanced).map(|e| e.word).collect();
         return Err(Error::Usage(format!(

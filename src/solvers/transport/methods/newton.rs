@@ -8,9 +8,9 @@
 //! One step is one evaluation, or one conjugate-gradient iteration (two passes).
 
 use super::accelerated::Accelerated;
-use super::{Method, Move, Step};
+use super::{Memory, Method, Move, Step};
 use crate::error::Result;
-use crate::math::reduce::{dot, sum};
+use crate::math::reduce::{dot, fill, sum};
 use crate::solvers::transport::dual::{Dual, Point, PointNames, Residual, whole};
 use crate::solvers::transport::passes::{Passes, Precision};
 use crate::solvers::transport::problem::MethodInput;
@@ -32,6 +32,7 @@ pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
         inner: Accelerated::new(n, m, WINDOW),
         point: Point::new(n, m),
         trial: Point::new(n, m),
+        marginal: vector(),
         s: vector(),
         residual: vector(),
         direction: vector(),
@@ -43,10 +44,21 @@ pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     })
 }
 
+pub fn memory(_: &MethodInput, n: usize, m: usize) -> Memory {
+    let (inner, point) = (Accelerated::memory(n, m, WINDOW), Point::bytes(n, m));
+    Memory {
+        state: inner.state + point + 32 * m as u64,
+        history: inner.history,
+        steps: inner.steps + point + 8 * (n + m) as u64,
+    }
+}
+
 struct Newton {
     inner: Accelerated,
     point: Point,
     trial: Point,
+    /// Pᵀ1 at the point.
+    marginal: Vec<f64>,
     /// Conjugate gradients: solution, residual, direction.
     s: Vec<f64>,
     residual: Vec<f64>,
@@ -80,14 +92,15 @@ impl Newton {
     /// Diagonal of H before the plan's part, with the Levenberg term: the preconditioner, > 0.
     fn diagonal(&self, dual: &Dual, b: &[f64], j: usize) -> f64 {
         let penalty = if dual.target.hard() { 0.0 } else { dual.target.slope(self.point.phi[j]) / dual.target.r() };
-        self.point.p[j] + b[j] * (penalty + self.scalars.lambda)
+        self.marginal[j] + b[j] * (penalty + self.scalars.lambda)
     }
 
     /// Sets up the linear system at the point.
     fn begin(&mut self, dual: &Dual, b: &[f64]) {
         self.s.fill(0.0);
+        fill(&mut self.marginal, |j| self.point.marginal(b, j));
         for j in 0..b.len() {
-            self.residual[j] = b[j] * dual.target.slope(self.point.phi[j]) - self.point.p[j];
+            self.residual[j] = b[j] * dual.target.slope(self.point.phi[j]) - self.marginal[j];
             self.direction[j] = self.residual[j] / self.diagonal(dual, b, j);
         }
         self.scalars.rz = dot(&self.residual, &self.direction);
@@ -169,7 +182,7 @@ impl Newton {
         }
         self.trial.evaluate(dual, passes)?;
         let (a, b) = (passes.a(), passes.b());
-        let slope = sum(b.len(), |j| (b[j] * dual.target.slope(self.point.phi[j]) - self.point.p[j]) * self.s[j]);
+        let slope = sum(b.len(), |j| (b[j] * dual.target.slope(self.point.phi[j]) - self.marginal[j]) * self.s[j]);
         let coarse = self.point.coarse || self.trial.coarse;
         let noise = dual.noise(if coarse { Precision::F32 } else { Precision::F64 });
         let wanted = 1e-4 * self.scalars.alpha * slope;
@@ -203,6 +216,9 @@ impl Method for Newton {
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        self.trial.fit(passes.n(), passes.m());
+        self.product.resize(passes.m(), 0.0);
+        self.image.resize(passes.n(), 0.0);
         if self.stage != INNER && self.point.coarse && passes.precision() == Precision::F64 {
             // The passes went over to f64: a system set up in f32 is not worth finishing.
             self.trial.phi.copy_from_slice(&self.point.phi);
@@ -235,9 +251,16 @@ impl Method for Newton {
         self.current().sinkhorn(dual, out);
     }
 
+    fn rest(&mut self) {
+        self.inner.rest();
+        self.trial.empty();
+        (self.product, self.image) = (Vec::new(), Vec::new());
+    }
+
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         self.inner.state(walk)?;
         self.point.state_as(walk, &POINT)?;
+        whole(walk, &MARGINAL, &mut self.marginal)?;
         whole(walk, &S, &mut self.s)?;
         whole(walk, &RESIDUAL, &mut self.residual)?;
         whole(walk, &DIRECTION, &mut self.direction)?;
@@ -257,10 +280,11 @@ const POINT: PointNames = PointNames::new([
     "newton_phi",
     "newton_psi",
     "newton_phi_transform",
-    "newton_column_marginal",
     "newton_evaluation",
     "newton_evaluation_single_precision",
 ]);
+const MARGINAL: Name =
+    Name { name: "newton_column_marginal", units: "1", meaning: "second marginal of the plan", axes: &["kept_target"] };
 const S: Name =
     Name { name: "newton_solution", units: "1", meaning: "Newton direction so far", axes: &["kept_target"] };
 const RESIDUAL: Name =

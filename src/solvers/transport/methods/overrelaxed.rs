@@ -10,8 +10,9 @@
 //! (that fraction is exact for a quadratic), else the next step is exact; the columns' rise is known before the move,
 //! which falls back to ω = 1 by itself. So the dual never decreases.
 
-use super::{Method, Move, Step};
+use super::{Memory, Method, Move, Step};
 use crate::error::Result;
+use crate::math::elementary::exp;
 use crate::math::reduce::sum;
 use crate::solvers::transport::dual::{Dual, Residual, whole};
 use crate::solvers::transport::passes::{Passes, Precision};
@@ -19,23 +20,20 @@ use crate::solvers::transport::problem::MethodInput;
 use crate::state::{Name, Walk};
 
 pub fn build(input: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
-    let pair = || Pair {
-        psi: vec![0.0; n],
-        phi: vec![0.0; m],
-        x: vec![0.0; m],
-        error: Residual::UNKNOWN,
-        value: f64::NEG_INFINITY,
-        coarse: false,
-    };
     Box::new(Overrelaxed {
         given: input.relaxation,
-        pair: pair(),
-        trial: pair(),
+        pair: Pair::new(n, m),
+        trial: Pair::new(n, m),
         omega: 1.0,
         stage: FRESH,
         here: 0,
         errors: [f64::INFINITY; 3],
     })
+}
+
+pub fn memory(_: &MethodInput, n: usize, m: usize) -> Memory {
+    let pair = 8 * (n + 2 * m) as u64;
+    Memory { state: pair, history: 0, steps: pair }
 }
 
 /// ψ and φ with x = soft_cols(ψ).
@@ -50,6 +48,17 @@ struct Pair {
 }
 
 impl Pair {
+    fn new(n: usize, m: usize) -> Self {
+        Pair {
+            psi: vec![0.0; n],
+            phi: vec![0.0; m],
+            x: vec![0.0; m],
+            error: Residual::UNKNOWN,
+            value: f64::NEG_INFINITY,
+            coarse: false,
+        }
+    }
+
     fn step(&self, progress: Move) -> Step {
         Step { error: self.error, value: self.value, progress, coarse: self.coarse }
     }
@@ -111,6 +120,9 @@ impl Method for Overrelaxed {
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        if self.trial.psi.is_empty() {
+            self.trial = Pair::new(passes.n(), passes.m());
+        }
         let (source, target) = (dual.source, dual.target);
         let (l1, l2) = (source.damping(), target.damping());
         let fresh = self.stage == FRESH;
@@ -128,7 +140,7 @@ impl Method for Overrelaxed {
             let rise = |omega: f64| {
                 sum(b.len(), |j| {
                     let to = old.phi[j] + omega * (l2 * old.x[j] - old.phi[j]);
-                    b[j] * (target.rise(old.phi[j], to) - (to - old.x[j]).exp() + (old.phi[j] - old.x[j]).exp())
+                    b[j] * (target.rise(old.phi[j], to) - exp(to - old.x[j]) + exp(old.phi[j] - old.x[j]))
                 })
             };
             let wanted = 0.5 * omega * (2.0 - omega) * rise(1.0);
@@ -151,10 +163,10 @@ impl Method for Overrelaxed {
         // The exact row transform, recovered from the relaxed one.
         let t = |i: usize| if omega == 1.0 { new.psi[i] / l1 } else { (from(i) + (new.psi[i] - from(i)) / omega) / l1 };
         if omega != 1.0 {
-            let rise = |to: &dyn Fn(usize) -> f64| {
+            let rise = |to: &(dyn Fn(usize) -> f64 + Sync)| {
                 sum(a.len(), |i| {
                     let t = t(i);
-                    a[i] * (source.rise(from(i), to(i)) - (to(i) - t).exp() + (from(i) - t).exp())
+                    a[i] * (source.rise(from(i), to(i)) - exp(to(i) - t) + exp(from(i) - t))
                 })
             };
             let risen = rise(&|i| new.psi[i]);
@@ -169,8 +181,8 @@ impl Method for Overrelaxed {
                 return Ok(self.pair.step(Move::Rejected));
             }
         }
-        let r = |i: usize| a[i] * (new.psi[i] - t(i)).exp();
-        let p = |j: usize| b[j] * (new.phi[j] - new.x[j]).exp();
+        let r = |i: usize| a[i] * exp(new.psi[i] - t(i));
+        let p = |j: usize| b[j] * exp(new.phi[j] - new.x[j]);
         let columns = Residual::of(b.len(), p, |j| b[j] * target.slope(new.phi[j]));
         let rows = Residual::of(a.len(), r, |i| a[i] * source.slope(new.psi[i]));
         new.error = columns.plus(rows);
@@ -198,6 +210,10 @@ impl Method for Overrelaxed {
     fn carry(&self, dual: &Dual, out: &mut [f64]) {
         let damping = dual.target.damping();
         out.iter_mut().zip(&self.pair.x).for_each(|(out, x)| *out = damping * x);
+    }
+
+    fn rest(&mut self) {
+        self.trial = Pair::new(0, 0);
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

@@ -6,9 +6,9 @@
 //! k(y, y) = 1 and k ≥ 0, whatever the cost and ε; equivalently, mirror descent of ½MMD² over couplings. Worst cases:
 //! gap ≤ L‖φ* − φ⁰‖²_H/(2k), with momentum 2L‖φ* − φ⁰‖²_H/(k + 1)² (methods page §1.3–1.5) [Nesterov1983].
 
-use super::{Method, Move, Step};
+use super::{Memory, Method, Move, Step};
 use crate::error::Result;
-use crate::math::reduce::sum;
+use crate::math::reduce::{fill, sum};
 use crate::solvers::transport::dual::{Dual, Point, whole};
 use crate::solvers::transport::passes::Passes;
 use crate::solvers::transport::problem::MethodInput;
@@ -16,6 +16,11 @@ use crate::state::{Name, Walk};
 
 pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     Box::new(Rkhs::new(n, m, false))
+}
+
+pub fn memory(_: &MethodInput, n: usize, m: usize) -> Memory {
+    let point = Point::bytes(n, m);
+    Memory { state: point + 8 * m as u64, history: 0, steps: point + 16 * m as u64 }
 }
 
 pub(super) struct Rkhs {
@@ -59,6 +64,9 @@ impl Method for Rkhs {
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        self.trial.fit(passes.n(), passes.m());
+        self.next.resize(passes.m(), 0.0);
+        self.gradient.resize(passes.m(), 0.0);
         if self.fresh == 1 {
             self.trial.phi.copy_from_slice(&self.point.phi);
             self.trial.evaluate(dual, passes)?;
@@ -67,9 +75,7 @@ impl Method for Rkhs {
             return Ok(Step::at(&self.point, Move::Accepted));
         }
         let b = passes.b();
-        for (j, g) in self.gradient.iter_mut().enumerate() {
-            *g = b[j] - self.point.p[j];
-        }
+        fill(&mut self.gradient, |j| b[j] - self.point.marginal(b, j));
         passes.reproducing_kernel(&self.gradient, &mut self.next)?;
         let step = 1.0 / (SMOOTHNESS * dual.mass.1);
         for (next, y) in self.next.iter_mut().zip(&self.point.phi) {
@@ -103,6 +109,11 @@ impl Method for Rkhs {
 
     fn carry(&self, dual: &Dual, out: &mut [f64]) {
         self.point.sinkhorn(dual, out);
+    }
+
+    fn rest(&mut self) {
+        self.trial.empty();
+        (self.next, self.gradient) = (Vec::new(), Vec::new());
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

@@ -3,6 +3,7 @@
 
 use super::Method;
 use super::semidual_rkhs::Rkhs;
+pub use super::semidual_rkhs::memory;
 use crate::solvers::transport::problem::MethodInput;
 
 pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {

@@ -3,9 +3,9 @@
 //! −J is 1-smooth in ‖·‖_∞ whatever the cost, the weights and ε (Hoeffding's lemma), so each step gains at least
 //! ½‖b − p‖₁² and min_k ‖b − p‖₁ ≤ √(2 gap₀/k) (methods page §1.3). Of theoretical interest: Sinkhorn is far faster.
 
-use super::{Method, Move, Step};
+use super::{Memory, Method, Move, Step};
 use crate::error::Result;
-use crate::math::reduce::sum;
+use crate::math::reduce::{sum, update};
 use crate::solvers::transport::dual::{Dual, Point};
 use crate::solvers::transport::passes::Passes;
 use crate::solvers::transport::problem::MethodInput;
@@ -13,6 +13,10 @@ use crate::state::{Name, Walk};
 
 pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     Box::new(Signed { point: Point::new(n, m), trial: Point::new(n, m), fresh: 1 })
+}
+
+pub fn memory(_: &MethodInput, n: usize, m: usize) -> Memory {
+    Memory { state: Point::bytes(n, m), history: 0, steps: Point::bytes(n, m) }
 }
 
 struct Signed {
@@ -29,20 +33,15 @@ impl Method for Signed {
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        self.trial.fit(passes.n(), passes.m());
         self.trial.phi.copy_from_slice(&self.point.phi);
         if self.fresh == 0 {
-            let (b, p) = (passes.b(), &self.point.p);
-            let length = sum(b.len(), |j| (b[j] - p[j]).abs()) / dual.mass.1;
-            for (j, phi) in self.trial.phi.iter_mut().enumerate() {
-                // f64::signum(0) is 1; here it is 0.
-                *phi += if b[j] > p[j] {
-                    length
-                } else if b[j] < p[j] {
-                    -length
-                } else {
-                    0.0
-                };
-            }
+            let (b, point) = (passes.b(), &self.point);
+            let missing = |j: usize| b[j] - point.marginal(b, j);
+            let length = sum(b.len(), |j| missing(j).abs()) / dual.mass.1;
+            // f64::signum(0) is 1; here it is 0.
+            let sign = |x: f64| if x == 0.0 { 0.0 } else { x.signum() };
+            update(&mut self.trial.phi, |j, phi| phi + length * sign(missing(j)));
         }
         self.trial.evaluate(dual, passes)?;
         std::mem::swap(&mut self.point, &mut self.trial);
@@ -56,6 +55,10 @@ impl Method for Signed {
 
     fn carry(&self, dual: &Dual, out: &mut [f64]) {
         self.point.sinkhorn(dual, out);
+    }
+
+    fn rest(&mut self) {
+        self.trial.empty();
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

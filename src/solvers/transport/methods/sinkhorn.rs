@@ -4,7 +4,7 @@
 //! KL(p(φ^k)|b) ≤ KL(P*|P⁰)/k with no further assumption [Leger2021], [AubinFrankowski2022]. Unbalanced: the damped
 //! updates λ₁t, λ₂x followed by the best translation [Sejourne2022].
 
-use super::{Method, Move, Step};
+use super::{Memory, Method, Move, Step};
 use crate::error::Result;
 use crate::solvers::transport::dual::{Dual, Point};
 use crate::solvers::transport::passes::Passes;
@@ -13,6 +13,10 @@ use crate::state::{Name, Walk};
 
 pub fn build(_: &MethodInput, n: usize, m: usize) -> Box<dyn Method> {
     Box::new(Sinkhorn { point: Point::new(n, m), trial: Point::new(n, m), fresh: 1 })
+}
+
+pub fn memory(_: &MethodInput, n: usize, m: usize) -> Memory {
+    Memory { state: Point::bytes(n, m), history: 0, steps: Point::bytes(n, m) }
 }
 
 struct Sinkhorn {
@@ -29,6 +33,7 @@ impl Method for Sinkhorn {
     }
 
     fn step(&mut self, dual: &Dual, passes: &mut dyn Passes) -> Result<Step> {
+        self.trial.fit(passes.n(), passes.m());
         if self.fresh == 1 {
             self.trial.phi.copy_from_slice(&self.point.phi);
         } else {
@@ -46,6 +51,10 @@ impl Method for Sinkhorn {
 
     fn carry(&self, dual: &Dual, out: &mut [f64]) {
         self.point.sinkhorn(dual, out);
+    }
+
+    fn rest(&mut self) {
+        self.trial.empty();
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

@@ -1,0 +1,64 @@
+//! What `check` promises of memory is what a run takes. Seen on lopsided problems, whose passes are short while the
+//! vectors of one side are long: every item is a sum of lengths of the two sides.
+
+#[allow(dead_code)]
+mod program;
+
+use std::path::Path;
+use std::time::Duration;
+
+fn input(n: usize, m: usize, problem: &str, method: &str) -> String {
+    format!(
+        "solver = \"transport\"\n[run]\nmax_steps = 3\n[problem]\n\
+         source = {{ kind = \"uniform_samples\", points = {n}, dimension = 3 }}\n\
+         target = {{ kind = \"uniform_samples\", points = {m}, dimension = 3 }}\n\
+         epsilon = 0.1\n{problem}\n[method]\nstored_kernel_mib = 0\ntolerance = 1e-14\n\
+         epsilon_scaling = {{ enabled = \"off\" }}\n{method}\n"
+    )
+}
+
+/// Peak of a run in MB.
+fn peak(directory: &Path, text: &str) -> f64 {
+    std::fs::write(directory.join("a.toml"), text).unwrap();
+    let mut command = program::command(1, &["run", "a.toml", "--output", "out", "--force", "--quiet"], directory);
+    command.env("RAYON_NUM_THREADS", "2");
+    let ended = program::finish(command, 1, Duration::from_secs(120));
+    assert!([0, 3].contains(&ended.code()), "{ended:?}");
+    let report = std::fs::read_to_string(directory.join("out/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    report["memory"]["peak_bytes_of_largest_rank"].as_f64().unwrap() / 1e6
+}
+
+/// The total of `check` in MB.
+fn promised(directory: &Path) -> f64 {
+    let mut command = program::command(1, &["check", "a.toml"], directory);
+    command.env("RAYON_NUM_THREADS", "2");
+    let page = program::finish(command, 1, Duration::from_secs(60)).stdout;
+    let line = page.lines().find_map(|l| l.trim().strip_prefix("total")).expect("a total");
+    line.trim().trim_end_matches(" MB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_peak_of_a_run_is_within_a_tenth_of_what_check_promises() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    // The program itself, with its libraries and threads.
+    let base = peak(directory, &input(10, 10, "", ""));
+    for (n, m, problem, method) in [
+        (1000, 600_000, "", "name = \"sinkhorn\"\nprecision = \"f32\""),
+        (600_000, 1000, "", "name = \"sinkhorn\"\nprecision = \"f32\""),
+        (1000, 600_000, "", "name = \"sinkhorn\"\nprecision = \"f64\""),
+        (600_000, 1000, "", "name = \"overrelaxed\""),
+        (1000, 600_000, "source_penalty = 1.0\ntarget_penalty = 1.0", "name = \"sinkhorn\""),
+        (600_000, 1000, "source_penalty = 1.0", "name = \"sinkhorn\""),
+        // A history of two, which three steps fill.
+        (1000, 600_000, "", "name = \"anderson\"\nmemory = 2\nprecision = \"f64\""),
+    ] {
+        let measured = peak(directory, &input(n, m, problem, method)) - base;
+        let promised = promised(directory);
+        let ratio = measured / promised;
+        assert!((0.9..1.1).contains(&ratio), "{n} × {m}, {problem} {method}: {measured:.1} of {promised:.1} MB");
+        println!("{n} × {m} {problem} {method:?}: measured {measured:.1} MB, promised {promised:.1} MB");
+    }
+}
