@@ -3,6 +3,8 @@
 // Each test file is a program of its own and uses a part.
 #![allow(dead_code)]
 
+mod spectral;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -218,5 +220,6 @@ pub fn problems() -> Vec<(String, String)> {
             &format!("name = \"{method}\"\ntolerance = 1e-3"),
         ));
     }
+    all.extend(spectral::problems());
     all
 }

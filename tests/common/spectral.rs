@@ -1,0 +1,49 @@
+//! Spectral problems of every kind, small and awkward.
+
+/// (name, input) of each.
+pub fn problems() -> Vec<(String, String)> {
+    let case = |name: &str, problem: &str, method: &str| {
+        (name.to_string(), format!("solver = \"spectral\"\n[problem]\n{problem}\n[method]\n{method}\n"))
+    };
+    let ks = "equation = { kind = \"kuramoto_sivashinsky\" }\nlengths = [22]\n\
+              initial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 1.0 } }";
+    let vorticity = "equation = { kind = \"vorticity_2d\", viscosity = 0.01 }\n\
+                     initial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 4.0 } }";
+    let flow = "equation = { kind = \"navier_stokes_3d\", viscosity = 0.05 }\n\
+                initial = { kind = \"random\", spectrum = { kind = \"von_karman\", peak = 2.0 } }";
+    vec![
+        case("KS, ETDRK4", &format!("points = [64]\nend_time = 1.5\n{ks}"), "scheme = \"etdrk4\"\ntime_step = 0.1"),
+        case("KS, SBDF3", &format!("points = [45]\nend_time = 1.5\n{ks}"), "scheme = \"sbdf3\"\ntime_step = 0.05"),
+        case(
+            "vorticity, CFL",
+            &format!("points = [37, 53]\nend_time = 0.5\n{vorticity}\noutput = {{ probes = [[1.0, 2.0]] }}"),
+            "scheme = \"if_rk4\"\nstep_control = \"cfl\"\nmax_step = 0.05",
+        ),
+        case(
+            "vorticity, padded, error control",
+            &format!("points = [32, 20]\nend_time = 0.5\ndealiasing = \"padding\"\n{vorticity}"),
+            "step_control = \"error\"\ntime_step = 0.02\ntolerance = 1e-5",
+        ),
+        case(
+            "vorticity, f32",
+            &format!("points = [48, 48]\nend_time = 0.5\nprecision = \"f32\"\n{vorticity}"),
+            "scheme = \"ars443\"\ntime_step = 0.05",
+        ),
+        case(
+            "flow",
+            &format!("points = [24, 20, 18]\nend_time = 0.3\n{flow}\noutput = {{ statistics = {{ every = 2 }} }}"),
+            "scheme = \"if_rk4\"\ntime_step = 0.03",
+        ),
+        case(
+            "flow, SBDF2, pencils",
+            &format!("points = [16, 18, 20]\nend_time = 0.3\ndealiasing = \"padding\"\n{flow}"),
+            "scheme = \"sbdf2\"\ntime_step = 0.03",
+        ),
+        case(
+            "Schrödinger",
+            "points = [128]\nlengths = [40]\norigin = [-20]\nend_time = 0.4\n\
+             equation = { kind = \"nonlinear_schroedinger\" }",
+            "scheme = \"cnab2\"\ntime_step = 0.02",
+        ),
+    ]
+}
