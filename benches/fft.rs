@@ -10,9 +10,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use num_complex::Complex;
 use rayon::prelude::*;
 use spanwise::solvers::spectral::domain::{Axis, Basis, Domain};
+use spanwise::solvers::spectral::fields::Fields;
 use spanwise::solvers::spectral::transform::{Distributed, Level, Settings, Transform};
 use spanwise::team::{self, Team, machine};
 
@@ -60,12 +60,11 @@ fn cube(n: usize, pruned: bool) -> Domain {
 
 /// Median over pairs of (backward + forward) on the slowest rank, and the largest error of a round trip.
 fn pairs(team: &dyn Team, domain: &Domain, options: &Options) -> (f64, f64, [usize; 2]) {
-    let settings =
-        Settings { process_grid: options.grid, level: Level::detect(), ranks_per_node: team.size() };
+    let settings = Settings { process_grid: options.grid, level: Level::detect(), ranks_per_node: team.size() };
     let mut transform = Distributed::<f64>::new(domain, team, settings).expect("a grid for these ranks");
     let mut values: Vec<f64> =
         (0..transform.points().len()).map(|i| (0.37 * (i % 1009) as f64).sin() + 0.1 * team.rank() as f64).collect();
-    let mut modes = vec![Complex::new(0.0, 0.0); transform.modes().len()];
+    let mut modes = Fields::zeros(1, transform.modes().len()).arrays.remove(0);
     // Twice, so that what is compared lies in the kept modes.
     for _ in 0..2 {
         transform.forward(team, &[&values], &mut [&mut modes]);

@@ -12,7 +12,13 @@ pub struct Fields<T> {
 
 impl<T: Real> Fields<T> {
     pub fn zeros(fields: usize, modes: usize) -> Self {
-        Fields { arrays: vec![vec![Complex::new(T::zero(), T::zero()); modes]; fields] }
+        // Each from the allocator, not a copy of the first: pages of zeros are not touched before they are used.
+        let array = |_| {
+            let zeros = vec![Complex::new(T::zero(), T::zero()); modes];
+            super::transform::prefer_large_pages(&zeros);
+            zeros
+        };
+        Fields { arrays: (0..fields).map(array).collect() }
     }
 
     /// Number of fields.

@@ -13,11 +13,12 @@ use rayon::prelude::*;
 
 use super::layout::{self, Layout, Network, ProcessGrid};
 use super::lines::{Buffers, Contiguous, LinesBackward, LinesForward, Run, Strided, StridedJob};
+use super::single::Single;
 use super::vector::{Level, enter};
 use super::{Pointwise, Scales, Transform};
 use crate::error::Result;
 use crate::math::real::Real;
-use crate::solvers::spectral::domain::{Basis, Block, Domain};
+use crate::solvers::spectral::domain::{Basis, Block, Domain, Tile};
 use crate::team::{Flight, Team};
 
 /// Columns of a task of a strided pass.
@@ -48,6 +49,8 @@ type Parts = Vec<(usize, Range<usize>)>;
 pub struct Distributed<T: Real> {
     core: Core<T>,
     layout: Layout,
+    /// Domains of one dimension, on the rank that holds the line.
+    single: Option<Single<T>>,
     /// Arrays of one field between the first two axes: [b0][m1][a2], in regions by the ranks that hold m1 in spectral
     /// space.
     mid: Vec<Vec<Complex<T>>>,
@@ -143,6 +146,27 @@ fn each(n: usize, act: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// Calls `pointwise` with the first so many slices of each kind, listed without an allocation if they are few.
+pub(super) fn call<'a, T: Real>(
+    pointwise: &Pointwise<T>,
+    tile: &Tile,
+    mut values: impl Iterator<Item = &'a [T]>,
+    inputs: usize,
+    mut products: impl Iterator<Item = &'a mut [T]>,
+    outputs: usize,
+) {
+    if inputs.max(outputs) <= LISTED {
+        let ins: [&[T]; LISTED] = std::array::from_fn(|f| if f < inputs { values.next() } else { None }.unwrap_or(&[]));
+        let mut outs: [&mut [T]; LISTED] =
+            std::array::from_fn(|f| if f < outputs { products.next() } else { None }.unwrap_or_default());
+        pointwise(tile, &ins[..inputs], &mut outs[..outputs]);
+    } else {
+        let ins: Vec<&[T]> = values.take(inputs).collect();
+        let mut outs: Vec<&mut [T]> = products.take(outputs).collect();
+        pointwise(tile, &ins, &mut outs);
+    }
+}
+
 /// What happens on the grid.
 enum Work<'a, T> {
     /// Values are kept.
@@ -194,8 +218,19 @@ impl<T: Real> Distributed<T> {
             tile_rows: level.lanes::<T>().max(8),
             scratch: Mutex::new(Vec::new()),
         };
-        let parts = parts(domain, &layout);
-        Ok(Distributed { core, layout, mid: Vec::new(), wide: Vec::new(), flat: Vec::new(), tall: Vec::new(), parts })
+        let parts = parts(&layout);
+        let single =
+            (domain.dimension == 1 && layout.at.is_some()).then(|| Single::new(&domain.axes[2], domain.complex, level));
+        Ok(Distributed {
+            core,
+            layout,
+            single,
+            mid: Vec::new(),
+            wide: Vec::new(),
+            flat: Vec::new(),
+            tall: Vec::new(),
+            parts,
+        })
     }
 
     pub fn process_grid(&self) -> ProcessGrid {
@@ -213,7 +248,11 @@ impl<T: Real> Distributed<T> {
     fn reserve(&mut self, fields: usize) {
         let [mid, wide, flat, tall] = self.sizes();
         let [p1, p2] = self.layout.grid;
-        let zeros = |n: usize| vec![Complex::new(T::zero(), T::zero()); n];
+        let zeros = |n: usize| {
+            let zeros = vec![Complex::new(T::zero(), T::zero()); n];
+            super::memory::prefer_large_pages(&zeros);
+            zeros
+        };
         let fill = |list: &mut Vec<Vec<Complex<T>>>, count: usize, size: usize| {
             while list.len() < count {
                 list.push(zeros(size));
@@ -383,6 +422,12 @@ impl<T: Real> Transform<T> for Distributed<T> {
     fn backward(&mut self, team: &dyn Team, coefficients: &[&[Complex<T>]], values: &mut [&mut [T]]) {
         assert_eq!(coefficients.len(), values.len(), "as many fields of values as of coefficients");
         self.check(coefficients.iter().map(|c| c.len()), values.iter().map(|v| v.len()));
+        if self.core.domain.dimension == 1 {
+            if let Some(single) = &mut self.single {
+                coefficients.iter().zip(values).for_each(|(c, v)| single.backward(c, v));
+            }
+            return;
+        }
         self.reserve(values.len());
         self.descend(team, coefficients);
         let values: Vec<_> = values.iter_mut().map(|v| Shared(v.as_mut_ptr())).collect();
@@ -392,6 +437,12 @@ impl<T: Real> Transform<T> for Distributed<T> {
     fn forward(&mut self, team: &dyn Team, values: &[&[T]], coefficients: &mut [&mut [Complex<T>]]) {
         assert_eq!(coefficients.len(), values.len(), "as many fields of values as of coefficients");
         self.check(coefficients.iter().map(|c| c.len()), values.iter().map(|v| v.len()));
+        if self.core.domain.dimension == 1 {
+            if let Some(single) = &mut self.single {
+                values.iter().zip(coefficients).for_each(|(v, c)| single.forward(v, c));
+            }
+            return;
+        }
         self.reserve(values.len());
         let values: Vec<_> = values.iter().map(|v| Shared(v.as_ptr())).collect();
         self.on_grid(0, values.len(), &Work::Given(&values));
@@ -406,6 +457,12 @@ impl<T: Real> Transform<T> for Distributed<T> {
         outputs: &mut [&mut [Complex<T>]],
     ) {
         self.check(inputs.iter().map(|c| c.len()).chain(outputs.iter().map(|c| c.len())), std::iter::empty());
+        if self.core.domain.dimension == 1 {
+            if let Some(single) = &mut self.single {
+                single.through(inputs, pointwise, outputs);
+            }
+            return;
+        }
         self.reserve(inputs.len().max(outputs.len()));
         self.descend(team, inputs);
         self.on_grid(inputs.len(), outputs.len(), &Work::Tiles(pointwise));
@@ -593,16 +650,7 @@ impl<T: Real> Core<T> {
             // SAFETY: disjoint parts of this thread's room.
             let input = |f: usize| unsafe { std::slice::from_raw_parts(values.add(f * size), size) };
             let output = |f: usize| unsafe { std::slice::from_raw_parts_mut(products.add(f * size), size) };
-            if inputs.max(outputs) <= LISTED {
-                let ins: [&[T]; LISTED] = std::array::from_fn(|f| if f < inputs { input(f) } else { &[] });
-                let mut outs: [&mut [T]; LISTED] =
-                    std::array::from_fn(|f| if f < outputs { output(f) } else { Default::default() });
-                pointwise(&tile, &ins[..inputs], &mut outs[..outputs]);
-            } else {
-                let ins: Vec<&[T]> = (0..inputs).map(input).collect();
-                let mut outs: Vec<&mut [T]> = (0..outputs).map(output).collect();
-                pointwise(&tile, &ins, &mut outs);
-            }
+            call(pointwise, &tile, (0..inputs).map(input), inputs, (0..outputs).map(output), outputs);
         }
         for f in 0..outputs {
             let values = match work {
@@ -716,9 +764,8 @@ fn tables(domain: &Domain, layout: &Layout, pitch: Option<usize>) -> ([Vec<Place
 }
 
 /// The parts of `wide`, `mid`, `tall` and `flat` that belong to other ranks, by rank.
-fn parts(domain: &Domain, layout: &Layout) -> [Parts; 4] {
+fn parts(layout: &Layout) -> [Parts; 4] {
     let Some([r1, r2]) = layout.at else { return Default::default() };
-    let _ = domain;
     let (a1, a2) = (layout.modes1.of(r1).len(), layout.modes2.of(r2).len());
     let (b0, b1) = (layout.points0.of(r1).len(), layout.points1.of(r2).len());
     let column = |ranges: &mut dyn Iterator<Item = Range<usize>>, width: usize| -> Parts {

@@ -4,7 +4,7 @@
 use num_complex::Complex;
 
 use super::fft::{Fft, root};
-use super::vector::{Job, Level, Vector};
+use super::vector::{Job, Level, Vector, prefetch};
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Axis, Basis};
 
@@ -15,6 +15,8 @@ pub struct Strided<T: Real> {
     modes: usize,
     /// Where element i of a line (mode for Fourier, point for Chebyshev) is in the complex transform.
     place: Vec<usize>,
+    /// Elements between the kept modes of both signs.
+    gap: std::ops::Range<usize>,
     /// Chebyshev: ω_k / 2 and the factors of the forward transform.
     chebyshev: Option<Vec<(Complex<T>, T)>>,
 }
@@ -36,7 +38,8 @@ impl<T: Real> Strided<T> {
         } else {
             (places(axis), None)
         };
-        Strided { fft: Fft::new(n, level), modes: axis.modes(), place, chebyshev }
+        let gap = gap(&place, n);
+        Strided { fft: Fft::new(n, level), modes: axis.modes(), place, gap, chebyshev }
     }
 
     /// Elements of a buffer.
@@ -98,6 +101,15 @@ impl<T> Buffers<'_, T> {
     #[allow(clippy::mut_from_ref)]
     unsafe fn line_again(&self) -> &mut [Complex<T>] {
         unsafe { std::slice::from_raw_parts_mut(self.line.as_ptr().cast_mut(), self.line.len()) }
+    }
+}
+
+/// Asks for the cache lines of a group of columns, which are to be read or written soon.
+#[inline(always)]
+fn fetch<T: Real, V: Vector<T>>(row: *const Complex<T>, column: usize) {
+    let first: *const u8 = row.wrapping_add(column).cast();
+    for at in (0..V::LANES * size_of::<Complex<T>>()).step_by(64) {
+        prefetch(first.wrapping_add(at));
     }
 }
 
@@ -175,14 +187,15 @@ unsafe fn fourier<T: Real, V: Vector<T>, const BACKWARD: bool>(
     buffers: &Buffers<T>,
     line: &mut [Complex<T>],
 ) {
-    let n = plan.fft.len();
     unsafe {
         if BACKWARD {
             // The inverse transform is the forward one of the numbers with their parts exchanged.
             for (row, &at) in from.iter().zip(&plan.place) {
                 set(buffers.a, at, true, load::<T, V>(*row, column, count));
+                fetch::<T, V>(*row, column + V::LANES);
             }
-            clear::<T, V>(buffers.a, gap(&plan.place, n));
+            to.iter().for_each(|row| fetch::<T, V>(*row, column));
+            clear::<T, V>(buffers.a, plan.gap.clone());
             let result = plan.fft.run::<V>(buffers.a, buffers.b, line);
             for (i, row) in to.iter().enumerate() {
                 let (re, im) = element::<T, V>(result, i, true);
@@ -191,7 +204,9 @@ unsafe fn fourier<T: Real, V: Vector<T>, const BACKWARD: bool>(
         } else {
             for (i, row) in from.iter().enumerate() {
                 set(buffers.a, i, false, load::<T, V>(*row, column, count));
+                fetch::<T, V>(*row, column + V::LANES);
             }
+            to.iter().for_each(|row| fetch::<T, V>(*row, column));
             let result = plan.fft.run::<V>(buffers.a, buffers.b, line);
             for (row, &at) in to.iter().zip(&plan.place) {
                 let (re, im) = element::<T, V>(result, at, false);
@@ -355,10 +370,13 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
                     // Lanes without a line repeat the last one.
                     let line: [*const T; 16] =
                         std::array::from_fn(|l| modes.add(run.base + (first + l.min(count - 1)) * run.pitch).cast());
-                    load_lines::<T, V>(&line, 2 * run.modes, buffers.c.add(2 * at * V::LANES));
+                    load_lines::<T, V>(&line, 0, 2 * run.modes, buffers.c.add(2 * at * V::LANES));
                     at += run.modes;
                 }
                 let to: [*mut T; 16] = std::array::from_fn(|l| values.add(l.min(count - 1) * plan.reals()));
+                // The lines follow each other: what will be written is one piece.
+                let bytes: *const u8 = values.cast_const().cast();
+                (0..count * plan.reals() * size_of::<T>()).step_by(64).for_each(|at| prefetch(bytes.wrapping_add(at)));
                 let (result, swap) = lines_backward::<T, V>(plan, &buffers);
                 store_lines::<T, V>(result, swap, plan.reals(), &to, count);
             }
@@ -367,13 +385,16 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
     }
 }
 
-/// The numbers 0..n of each lane's line, as vectors.
+/// The numbers 0..n of each lane's line, as vectors. Asks for the lines that lie `ahead` numbers further, if any.
 #[inline(always)]
-unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], n: usize, to: *mut T) {
+unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], ahead: usize, n: usize, to: *mut T) {
     let whole = n - n % V::LANES;
     unsafe {
         for i in (0..whole).step_by(V::LANES) {
             V::load_transposed(lines, i, to.add(i * V::LANES));
+            if ahead > 0 {
+                lines.iter().take(V::LANES).for_each(|line| prefetch(line.wrapping_add(i + ahead).cast()));
+            }
         }
         for i in whole..n {
             for (l, line) in lines.iter().take(V::LANES).enumerate() {
@@ -495,7 +516,7 @@ unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*co
         match plan.kind {
             Kind::Even => {
                 let h = plan.n / 2;
-                load_lines::<T, V>(from, plan.n, a);
+                load_lines::<T, V>(from, V::LANES * plan.n, plan.n, a);
                 let result = plan.fft.run::<V>(a, b, buffers.line_again());
                 for (k, w) in plan.roots.iter().enumerate().take(plan.modes) {
                     let x = element::<T, V>(result, if k == h { 0 } else { k }, false);
@@ -508,7 +529,7 @@ unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*co
                 }
             }
             Kind::Odd => {
-                load_lines::<T, V>(from, plan.n, c);
+                load_lines::<T, V>(from, V::LANES * plan.n, plan.n, c);
                 for i in 0..plan.n {
                     set(a, i, false, (V::load(c.add(i * V::LANES)), zero));
                 }
@@ -519,7 +540,7 @@ unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*co
                 }
             }
             Kind::Complex => {
-                load_lines::<T, V>(from, 2 * plan.n, a);
+                load_lines::<T, V>(from, 2 * V::LANES * plan.n, 2 * plan.n, a);
                 let result = plan.fft.run::<V>(a, b, buffers.line_again());
                 for (i, &at) in plan.place.iter().enumerate() {
                     let (re, im) = element::<T, V>(result, at, false);

@@ -6,11 +6,14 @@ mod distributed;
 mod fft;
 pub mod layout;
 mod lines;
+mod memory;
 mod reference;
+mod single;
 mod vector;
 
 pub use distributed::{Distributed, Settings};
 pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, traffic};
+pub use memory::prefer_large_pages;
 pub use reference::Reference;
 pub use vector::Level;
 

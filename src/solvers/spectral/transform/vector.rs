@@ -146,6 +146,18 @@ pub unsafe fn enter<T: Real, J: Job<T>>(level: Level, job: J) {
     }
 }
 
+/// Asks for the cache line of an address, which need not be valid.
+#[inline(always)]
+pub fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it reads nothing the program could see and faults nowhere.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Four lanes of plain Rust.
 #[derive(Clone, Copy)]
 pub struct Plain<T>([T; 4]);
