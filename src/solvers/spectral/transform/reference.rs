@@ -162,7 +162,7 @@ mod tests {
         let x = Axis { basis: Basis::HalfFourier, points: 8, highest: 2, ..Axis::trivial() };
         let domain = Domain::new(vec![wall, x], false);
         let mut transform: Reference<f64> = Reference::new(&domain);
-        let team = Solo::start();
+        let team = Solo;
         let scales = Scales::coordinates(&domain, transform.points());
         let mut values = vec![0.0; transform.points().len()];
         for (tile, at) in scales.tiles(4096) {

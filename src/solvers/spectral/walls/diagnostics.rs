@@ -7,6 +7,7 @@ use super::geometry::Geometry;
 use super::helmholtz::{LANES, Lanes, Pair, differentiate, groups, load};
 use super::ultraspherical::{at_wall, mean_of_product};
 use crate::math::sum::tree_sum;
+use crate::solvers::spectral::domain::{Block, Domain};
 use crate::solvers::spectral::fields::Fields;
 use crate::team::Team;
 
@@ -168,22 +169,24 @@ pub fn column_mean(column: &[Complex<f64>]) -> Complex<f64> {
 }
 
 /// What the last eighth of the degrees and of the wavenumbers holds: the largest coefficient there over the largest of
-/// all, for one field; collective. About the relative error of truncation where coefficients decay.
-pub fn last_eighth(geometry: &Geometry, field: &[Complex<f64>], team: &dyn Team) -> f64 {
-    let columns = geometry.columns().max(1);
-    let highest = [0, 1, 2].map(|a| geometry.domain.axes[a].highest);
-    let beyond = |a: usize, k: usize| highest[a] > 0 && 8 * k > 7 * highest[a];
-    let [_, _, width] = geometry.block.count;
+/// all, for one field on the modes `block` of `domain`; collective. About the relative error of truncation where
+/// coefficients decay.
+pub fn last_eighth(domain: &Domain, block: Block, field: &[Complex<f64>], team: &dyn Team) -> f64 {
+    let beyond: [Vec<bool>; 3] = std::array::from_fn(|a| {
+        let axis = &domain.axes[a];
+        let last = |i: usize| axis.highest > 0 && 8 * axis.number(i).unsigned_abs() as usize > 7 * axis.highest;
+        (block.start[a]..block.start[a] + block.count[a]).map(last).collect()
+    });
     let (mut tail, mut all) = (0.0f64, 0.0f64);
-    for (at, c) in field.iter().enumerate() {
-        let (j, q) = (at / columns, at % columns);
-        let number = |axis: usize, i: usize| {
-            geometry.domain.axes[axis].number(geometry.block.start[axis] + i).unsigned_abs() as usize
-        };
-        let size = c.norm();
-        all = all.max(size);
-        if beyond(0, j) || beyond(1, number(1, q / width)) || beyond(2, number(2, q % width)) {
-            tail = tail.max(size);
+    let mut values = field.iter();
+    for &first in &beyond[0] {
+        for &second in &beyond[1] {
+            for (&third, c) in beyond[2].iter().zip(&mut values) {
+                all = all.max(c.norm());
+                if first || second || third {
+                    tail = tail.max(c.norm());
+                }
+            }
         }
     }
     let (tail, all) = (team.max(tail), team.max(all));

@@ -271,7 +271,7 @@ mod tests {
             tile.for_each(|i, x| part[i] = f(x));
         }
         let mut out = vec![ZERO; transform.modes().len()];
-        transform.forward(&Solo::start(), &[&values], &mut [&mut out]);
+        transform.forward(&Solo, &[&values], &mut [&mut out]);
         out
     }
 
@@ -297,7 +297,8 @@ mod tests {
             u(2, x) - 5.0 * wave(0, x[0]) * x[2].cos() * (2.0 * x[1]).cos() - half(0, x[0]) * x[1].cos()
         };
         let biharmonic = move |x: [f64; 3]| {
-            u(4, x) + (25.0 * wave(0, x[0]) - 10.0 * wave(2, x[0])) * x[2].cos() * (2.0 * x[1]).cos()
+            u(4, x)
+                + (25.0 * wave(0, x[0]) - 10.0 * wave(2, x[0])) * x[2].cos() * (2.0 * x[1]).cos()
                 + (half(0, x[0]) - 2.0 * half(2, x[0])) * x[1].cos()
         };
         let exact = project(&mut transform, |x| u(0, x));
@@ -319,7 +320,8 @@ mod tests {
             (Operator::Biharmonic, &[(0, false), (1, false), (1, true), (2, true)], &biharmonic),
         ];
         for (operator, walls, f) in cases {
-            let conditions: Vec<Condition> = walls.iter().map(|&(p, upper)| condition(&mut transform, p, upper)).collect();
+            let conditions: Vec<Condition> =
+                walls.iter().map(|&(p, upper)| condition(&mut transform, p, upper)).collect();
             let mut solution = project(&mut transform, f);
             solve_walls(&geometry, operator, &conditions, &mut solution).unwrap();
             let error = largest(&solution, &exact);
@@ -334,7 +336,8 @@ mod tests {
         let shift = solution[0] - exact[0];
         (0..1).for_each(|q| solution[q] -= shift);
         assert!(largest(&solution, &exact) < 2e-12);
-        let average: C = (0..=geometry.degree).map(|j| (solution[j * columns] + if j == 0 { shift } else { ZERO }) * mean(j)).sum();
+        let average: C =
+            (0..=geometry.degree).map(|j| (solution[j * columns] + if j == 0 { shift } else { ZERO }) * mean(j)).sum();
         assert!(average.norm() < 1e-12, "no mean: {average}");
         let mut wrong = project(&mut transform, |x| laplace(x) + 1.0);
         let message = solve_walls(&geometry, Operator::Poisson, &slopes, &mut wrong).unwrap_err();

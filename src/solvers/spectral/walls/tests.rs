@@ -9,12 +9,17 @@ use super::advection::{Advection, Physics};
 use super::diagnostics::{Means, column_mean, mean_column, means, wall_slopes};
 use super::diffusion::{Diffusion, unknowns};
 use super::geometry::{Geometry, domain, zeros};
+use super::input::{ChannelInput, RayleighBenardInput};
+use super::solver::{Fixed, Start, WallFlow};
+use super::stability::OrrSommerfeld;
 use crate::error::Result;
 use crate::solvers::spectral::domain::Domain;
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
 use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Stepper};
 use crate::solvers::spectral::transform::{Reference, Scales, Transform};
+use crate::solvers::{Solver, Status};
+use crate::state::{Data, Hyperslab, Name, Walk};
 use crate::team::Solo;
 
 /// ARS(2,2,2) (Ascher, Ruuth, Spiteri 1997), written out.
@@ -109,7 +114,7 @@ impl Flow {
             tile.for_each(|i, x| part[i] = f(x));
         }
         let mut out = zeros(&self.geometry, 1);
-        self.transform.forward(&Solo::start(), &[&values], &mut [&mut out.arrays[0]]);
+        self.transform.forward(&Solo, &[&values], &mut [&mut out.arrays[0]]);
         out.arrays.remove(0)
     }
 
@@ -125,7 +130,7 @@ impl Flow {
     }
 
     fn step(&mut self, step: f64) {
-        let team = Solo::start();
+        let team = Solo;
         let mut nonlinear = self.advection.bind(&mut self.transform, &team, None);
         let mut linear = LinearPart::Implicit(&mut self.diffusion);
         self.stepper.step(&mut nonlinear, &mut linear, self.time, step, &mut self.state).unwrap();
@@ -138,12 +143,12 @@ impl Flow {
 
     fn means(&mut self) -> Means {
         let velocity = self.advection.velocities(&self.state).clone();
-        means(&self.geometry, &velocity, self.theta(), &Solo::start())
+        means(&self.geometry, &velocity, self.theta(), &Solo)
     }
 
     /// Nusselt numbers at the lower and the upper wall, for unit height and temperature difference.
     fn nusselt(&self) -> [f64; 2] {
-        let mean = mean_column(&self.geometry, self.theta().unwrap(), &Solo::start());
+        let mean = mean_column(&self.geometry, self.theta().unwrap(), &Solo);
         wall_slopes(&self.geometry, &mean).map(|slope| 1.0 - slope.re)
     }
 }
@@ -220,7 +225,7 @@ fn laminar_channels_come_to_the_parabola_with_either_drive() {
     for physics in [channel(nu, force, None), channel(nu, 0.0, Some(bulk))] {
         let mut flow = Flow::new(domain(&[17, 4], &[2.0, TAU], &[-1.0, 0.0]), physics);
         (0..400).for_each(|_| flow.step(0.1));
-        let mean = mean_column(&flow.geometry, &flow.state.arrays[0], &Solo::start());
+        let mean = mean_column(&flow.geometry, &flow.state.arrays[0], &Solo);
         assert!((column_mean(&mean).re - bulk).abs() < 1e-13, "{}", column_mean(&mean));
         assert!((mean[0].re - 0.75 * bulk).abs() < 1e-13 && (mean[2].re + 0.75 * bulk).abs() < 1e-13, "{mean:?}");
         let [low, high] = wall_slopes(&flow.geometry, &mean);
@@ -230,7 +235,15 @@ fn laminar_channels_come_to_the_parabola_with_either_drive() {
 
 #[test]
 fn steady_rolls_at_rayleigh_10000_carry_a_nusselt_number_of_2_652502() {
-    let mut flow = rolls(1e4, 0.71, 3.117, [40, 48], 2e-3, 2000);
+    let coarse = rolls(1e4, 0.71, 3.117, [25, 25], 1.5e-3, 1400);
+    let mut flow = Flow::new(domain(&[42, 50], &[1.0, TAU / 3.117], &[0.0, 0.0]), convection(1e4, 0.71));
+    for (fine, coarse_field) in flow.state.arrays.iter_mut().zip(&coarse.state.arrays) {
+        let (to, from) = (flow.geometry.columns(), coarse.geometry.columns());
+        for (row, values) in coarse_field.chunks(from).enumerate() {
+            fine[row * to..row * to + from].copy_from_slice(values);
+        }
+    }
+    (0..3000).for_each(|_| flow.step(5e-4));
     let [low, high] = flow.nusselt();
     let means = flow.means();
     let identity = 1.0 + means.gradient / 1e4;
@@ -286,7 +299,7 @@ fn advection_in_three_dimensions_neither_makes_nor_loses_energy() {
         flow.state.arrays[0][j * columns + mean] = c;
     }
     flow.state.arrays[0][3 * columns + mean] = Complex::new(0.0, -0.125);
-    let team = Solo::start();
+    let team = Solo;
     let mut rate = flow.state.clone();
     flow.advection.bind(&mut flow.transform, &team, None).evaluate(0.0, &flow.state, &mut rate).unwrap();
     flow.diffusion.prepare(&[0.0]);
@@ -302,4 +315,168 @@ fn advection_in_three_dimensions_neither_makes_nor_loses_energy() {
     let derivative = 0.5 * (gain[0] + gain[1]);
     println!("energy {energy}, relative rate {derivative:e}, curvature {:e}", gain[0] - gain[1]);
     assert!(derivative.abs() < 1e-9 && (gain[0] - gain[1]).abs() > 1e-6);
+}
+
+#[test]
+fn a_wave_on_poiseuille_flow_grows_as_its_eigenvalue_says() {
+    // Re = 10⁴, α = 1: c = 0.2375264888 + 0.0037396706 i, and the channel is driven to stay laminar.
+    let nu = 1e-4;
+    let problem = OrrSommerfeld { profile: vec![1.0, 0.0, -1.0], reynolds: 1.0 / nu, wavenumber: 1.0 };
+    let mode = problem.leading(97).unwrap();
+    let mut flow = Flow::new(domain(&[97, 4], &[2.0, TAU], &[-1.0, 0.0]), channel(nu, 2.0 * nu, None));
+    let columns = flow.geometry.columns();
+    let mut w = zeros(&flow.geometry, 1).arrays.remove(0);
+    let largest = mode.coefficients.iter().map(|c| c.norm()).fold(0.0, f64::max);
+    for (j, c) in mode.coefficients.iter().enumerate() {
+        w[j * columns + 1] = c * (1e-7 / largest);
+    }
+    flow.state.arrays[0] = flow.geometry.laplacian(&w);
+    flow.state.arrays[0][0] = Complex::new(0.5, 0.0);
+    flow.state.arrays[0][2 * columns] = Complex::new(-0.5, 0.0);
+    let rate = Complex::new(0.0, -1.0) * mode.value;
+
+    // At once: M⁻¹(N + L φ) = −iαc φ.
+    let (mut change, mut diffused) = (flow.state.clone(), flow.state.clone());
+    let start = flow.state.clone();
+    flow.advection.bind(&mut flow.transform, &Solo, None).evaluate(0.0, &start, &mut change).unwrap();
+    flow.diffusion.apply(&start, &mut diffused);
+    add(&mut change, 1.0, &diffused);
+    flow.diffusion.prepare(&[0.0]);
+    flow.diffusion.solve(0, &mut change);
+    let velocity = flow.advection.velocities(&change).arrays[0].clone();
+    let error = (0..=96).map(|j| (velocity[j * columns + 1] - w[j * columns + 1] * rate).norm()).fold(0.0, f64::max);
+    println!("rate of change against the eigenvalue: {:e}", error / 1e-7);
+    assert!(error < 1e-9 * 1e-7, "{:e}", error / 1e-7);
+
+    // In time: second order in Δt.
+    let mut errors = Vec::new();
+    for steps in [50, 100] {
+        flow.state.copy_from(&start);
+        (0..steps).for_each(|_| flow.step(1.0 / steps as f64));
+        let now = flow.advection.velocities(&flow.state).arrays[0].clone();
+        let project = |x: &[Complex<f64>]| -> Complex<f64> {
+            (0..=96).map(|j| x[j * columns + 1] * w[j * columns + 1].conj()).sum()
+        };
+        let measured = (project(&now) / project(&w)).ln();
+        println!("{steps} steps: {measured}, wanted {rate}");
+        errors.push((measured - rate).norm());
+    }
+    let extrapolated = errors[0] / errors[1];
+    assert!(errors[1] < 2e-5 && (3.5..4.5).contains(&extrapolated), "{errors:?}");
+}
+
+/// Keeps what is walked, or gives it back.
+#[derive(Default)]
+struct Memory {
+    kept: Vec<(String, Vec<f64>)>,
+    at: Option<usize>,
+}
+
+impl Memory {
+    fn visit(&mut self, name: &Name, data: &mut [f64]) {
+        match &mut self.at {
+            Some(at) => {
+                assert_eq!(self.kept[*at].0, name.name);
+                data.copy_from_slice(&self.kept[*at].1);
+                *at += 1;
+            }
+            None => self.kept.push((name.name.into(), data.to_vec())),
+        }
+    }
+}
+
+impl Walk for Memory {
+    fn block(&mut self, name: &Name, global: &[usize], mine: &Hyperslab, data: Data<'_>) -> Result<()> {
+        let Data::F64(data) = data else { panic!("walls are in f64") };
+        assert_eq!((global.len(), mine.len()), (name.axes.len(), data.len()), "{}", name.name);
+        self.visit(name, data);
+        Ok(())
+    }
+
+    fn scalar(&mut self, name: &Name, x: Data<'_>) -> Result<()> {
+        let Data::F64(x) = x else { panic!("walls are in f64") };
+        self.visit(name, x);
+        Ok(())
+    }
+
+    fn series(&mut self, _: &Name, _: &mut Vec<f64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn replicated(&mut self, name: &Name, values: &mut Vec<f64>) -> Result<()> {
+        self.visit(name, values);
+        Ok(())
+    }
+
+    fn replicated_f32(&mut self, _: &Name, _: &mut Vec<f32>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The door, with the stepper and the transform of these tests.
+fn open(input: &str, points: &[usize], lengths: &[f64], steps: f64) -> WallFlow {
+    let domain = domain(points, lengths, &vec![0.0; points.len()]);
+    let (physics, start) = match toml::from_str::<RayleighBenardInput>(input) {
+        Ok(input) => {
+            let start = Start { disturbance: input.disturbance, ..Start::default() };
+            (input.physics(lengths).unwrap(), start)
+        }
+        Err(_) => {
+            let input: ChannelInput = toml::from_str(input).unwrap();
+            let (physics, laminar) = input.physics(lengths[0]).unwrap();
+            (physics, Start { disturbance: input.disturbance, laminar, ..Start::default() })
+        }
+    };
+    let transform = Box::new(Reference::new(&domain));
+    let geometry = Geometry::new(&domain, Transform::<f64>::modes(transform.as_ref()));
+    let make = |fields: usize, _: usize| -> Box<dyn Stepper<f64>> { Box::new(Ars222::new(&geometry, fields)) };
+    let pace = Box::new(Fixed { step: 0.01, end: 0.01 * steps });
+    WallFlow::new(physics, transform, &make, pace, start, 1, &Solo).unwrap()
+}
+
+fn run(flow: &mut WallFlow, from: u64) -> u64 {
+    let mut step = from;
+    loop {
+        step += 1;
+        if flow.step(step, &Solo).unwrap() != Status::Running {
+            flow.finish(&Solo).unwrap();
+            return step;
+        }
+    }
+}
+
+#[test]
+fn flows_go_on_from_a_walked_state_with_the_same_bits() {
+    let convection = "rayleigh = 5000.0\nprandtl = 0.7\nunits = \"free_fall\"\ndisturbance = 0.1";
+    let channel = "viscosity = 0.001\ndrive = { kind = \"flux\", bulk_velocity = 0.7 }\ndisturbance = 0.2";
+    for (input, points) in [(convection, &[17, 12][..]), (convection, &[13, 6, 8]), (channel, &[17, 8, 8])] {
+        let lengths = [1.0, 2.0, 3.0];
+        let lengths = &lengths[..points.len()];
+        let mut whole = open(input, points, lengths, 20.0);
+        assert_eq!(run(&mut whole, 0), 20);
+        let mut first = open(input, points, lengths, 20.0);
+        (1..=8).for_each(|step| assert_eq!(first.step(step, &Solo).unwrap(), Status::Running));
+        let mut memory = Memory::default();
+        first.state(&mut memory).unwrap();
+        let mut second = open(input, points, lengths, 20.0);
+        memory.at = Some(0);
+        second.state(&mut memory).unwrap();
+        assert_eq!(run(&mut second, 8), 20);
+        assert!(second.fields() == whole.fields(), "{points:?}: the states differ");
+        assert_eq!(second.report(), whole.report());
+        let value = |name: &str| whole.report().iter().find(|n| n.name == name).unwrap().value;
+        assert!(value("divergence") < 1e-13, "{:e}", value("divergence"));
+        assert!(value("kinetic_energy") > 1e-6);
+        if input == channel {
+            assert!((value("bulk_velocity") - 0.7).abs() < 1e-14, "{}", value("bulk_velocity"));
+        }
+    }
+}
+
+#[test]
+fn a_flow_that_diverges_says_so_with_its_step() {
+    let input = "rayleigh = 1e9\nprandtl = 1.0\ndisturbance = 10.0";
+    let mut flow = open(input, &[17, 16], &[1.0, 2.0], 1000.0);
+    let error = (1..).find_map(|step| flow.step(step, &Solo).err()).unwrap().to_string();
+    assert!(error.contains("diverged at step") && error.contains("reduce method.time_step"), "{error}");
 }

@@ -1,0 +1,432 @@
+//! The doors of problems that are solved in one step: steady ones and those of linear stability.
+
+use std::path::Path;
+
+use num_complex::Complex;
+
+use super::diagnostics::last_eighth;
+use super::geometry::Geometry;
+use super::solver::Profile;
+use super::stability::{Onset, OrrSommerfeld};
+use super::steady::{Condition, Operator, solve_periodic, solve_walls};
+use super::walked::{kept, walk_coefficients};
+use crate::error::{Error, Result};
+use crate::solvers::spectral::domain::Tile;
+use crate::solvers::spectral::transform::Transform;
+use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::state::{Data, Hyperslab, Name, Walk};
+use crate::team::Team;
+
+type C = Complex<f64>;
+
+fn number(name: &'static str, meaning: &'static str, value: f64) -> Number {
+    Number { name, unit: "1", meaning, value, error: ErrorBar::None }
+}
+
+const SIZE: Name = Name { name: "largest", units: "1", meaning: "largest |u| at a grid point", axes: &[] };
+const TAIL: Name = Name {
+    name: "last_eighth",
+    units: "1",
+    meaning: "estimate of the space error: the largest coefficient in the last eighth over the largest of all",
+    axes: &[],
+};
+
+/// A condition at a wall: order of the derivative, upper wall or not, what it is there.
+pub type WallData = (usize, bool, Profile);
+
+/// A steady linear problem.
+pub struct Steady {
+    operator: Operator,
+    conditions: Vec<(usize, bool, Vec<C>)>,
+    transform: Box<dyn Transform<f64>>,
+    /// The right-hand side, then the solution.
+    u: Vec<C>,
+    size: f64,
+    tail: f64,
+    name: Name,
+    values: Name,
+    coordinates: Vec<Name>,
+}
+
+impl Steady {
+    /// Takes the right-hand side and the data at the walls to coefficients; collective. Between walls (`conditions` is
+    /// not empty) axis 0 of the transform's domain is Chebyshev.
+    pub fn new(
+        operator: Operator,
+        right_hand_side: &Profile,
+        conditions: &[WallData],
+        mut transform: Box<dyn Transform<f64>>,
+        team: &dyn Team,
+    ) -> Steady {
+        let modes = transform.modes();
+        let walls = transform.domain().axes[0].clone();
+        let mut project = |profile: &Profile, wall: Option<f64>| {
+            let mut out = vec![C::new(0.0, 0.0); modes.len()];
+            let make = |tile: &Tile, _: &[&[f64]], out: &mut [&mut [f64]]| {
+                let tile = Tile { plane: wall.unwrap_or(tile.plane), ..*tile };
+                profile(&tile, out[0]);
+            };
+            transform.through(team, &[], &make, &mut [&mut out]);
+            out
+        };
+        let u = project(right_hand_side, None);
+        let columns = modes.count[1] * modes.count[2];
+        let conditions = conditions
+            .iter()
+            .map(|(derivative, upper, profile)| {
+                // Data are extended along z, so that they are the coefficients of degree 0.
+                let wall = if *upper { walls.low + walls.length } else { walls.low };
+                let mut data = project(profile, Some(wall));
+                data.truncate(columns);
+                (*derivative, *upper, data)
+            })
+            .collect();
+        let domain = transform.domain();
+        let names: Vec<&str> = domain.own().iter().map(|a| a.name).collect();
+        let waves: Vec<String> = names.iter().map(|n| format!("k{n}")).collect();
+        let axes: Vec<&str> = waves.iter().map(String::as_str).chain(["part"]).collect();
+        Steady {
+            operator,
+            conditions,
+            u,
+            size: 0.0,
+            tail: 0.0,
+            name: kept(
+                "u_coefficients",
+                "coefficients of the solution, (real, imaginary); before the solve of f",
+                &axes,
+            ),
+            values: kept("u", "the solution at the grid points", &names),
+            coordinates: names.iter().map(|n| kept(n, "coordinate of the grid points", &[n])).collect(),
+            transform,
+        }
+    }
+
+    /// Coefficients of the solution.
+    pub fn solution(&self) -> &[C] {
+        &self.u
+    }
+
+    fn grid(&mut self, team: &dyn Team) -> Vec<f64> {
+        let mut values = vec![0.0; self.transform.points().len()];
+        self.transform.backward(team, &[&self.u], &mut [&mut values]);
+        values
+    }
+}
+
+impl Solver for Steady {
+    fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
+        let (domain, block) = (self.transform.domain().clone(), self.transform.modes());
+        let solved = if self.conditions.is_empty() {
+            solve_periodic(&domain, block, self.operator, &mut self.u)
+        } else {
+            let geometry = Geometry::new(&domain, block);
+            let conditions: Vec<Condition> = self
+                .conditions
+                .iter()
+                .map(|(derivative, upper, data)| Condition {
+                    derivative: *derivative,
+                    upper: *upper,
+                    data: data.clone(),
+                })
+                .collect();
+            solve_walls(&geometry, self.operator, &conditions, &mut self.u)
+        };
+        team.agree(solved.map_err(|message| Error::Numerical { step, message }))?;
+        self.size = team.max(self.grid(team).iter().fold(0.0, |m: f64, x| m.max(x.abs())));
+        self.tail = last_eighth(&domain, block, &self.u, team);
+        Ok(Status::Finished(Outcome::Reached))
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let (domain, block) = (self.transform.domain().clone(), self.transform.modes());
+        walk_coefficients(walk, &self.name, &domain, block, &mut self.u)?;
+        walk.scalar(&SIZE, (&mut self.size).into())?;
+        walk.scalar(&TAIL, (&mut self.tail).into())
+    }
+
+    fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
+        Ok(())
+    }
+
+    fn record(&self) -> Vec<(Name, f64)> {
+        vec![(SIZE, self.size)]
+    }
+
+    fn finish(&mut self, _team: &dyn Team) -> Result<()> {
+        Ok(())
+    }
+
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let domain = self.transform.domain().clone();
+        for (axis, name) in domain.own().iter().zip(&self.coordinates) {
+            walk.replicated(name, &mut (0..axis.points).map(|i| axis.coordinate(i)).collect())?;
+        }
+        walk.scalar(&SIZE, (&mut self.size).into())
+    }
+
+    fn report(&self) -> Vec<Number> {
+        vec![number(SIZE.name, SIZE.meaning, self.size), number(TAIL.name, TAIL.meaning, self.tail)]
+    }
+
+    fn work(&self) -> (f64, &'static str) {
+        (self.transform.domain().points().iter().map(|&n| n as f64).product(), "points")
+    }
+
+    fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+impl Steady {
+    /// Walks the solution at the grid points; collective. (`Solver::results` has no team to transform with.)
+    ///
+    /// # Errors
+    /// Those of the walk.
+    pub fn walk_values(&mut self, walk: &mut dyn Walk, team: &dyn Team) -> Result<()> {
+        let mut values = self.grid(team);
+        let (domain, block) = (self.transform.domain(), self.transform.points());
+        let own: Vec<usize> = super::walked::own_axes(domain);
+        let pick = |list: [usize; 3]| own.iter().map(|&a| list[a]).collect::<Vec<_>>();
+        let mut mine = Hyperslab { start: pick(block.start), count: pick(block.count) };
+        if block.is_empty() {
+            mine.start.fill(0);
+            mine.count.fill(0);
+        }
+        walk.block(&self.values, &pick(domain.points()), &mine, Data::F64(&mut values))
+    }
+}
+
+/// A problem of linear stability.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// Waves on a parallel flow; `critical`: also the smallest Reynolds number with a neutral one.
+    OrrSommerfeld { problem: OrrSommerfeld, critical: bool },
+    /// Onset of convection, at one wavenumber or at the first that is neutral.
+    Onset { problem: Onset, wavenumber: Option<f64> },
+}
+
+/// Answers a [`Question`] on n Chebyshev coefficients and on ¾ n, whose difference is the error estimate. Rank 0 asks
+/// LAPACK, the others are told.
+pub struct Stability {
+    question: Question,
+    coefficients: usize,
+    /// What is reported, in the order of `numbers`.
+    values: Vec<f64>,
+    /// All eigenvalues, fastest growing first.
+    real: Vec<f64>,
+    imaginary: Vec<f64>,
+    /// The leading mode at `heights`: real and imaginary part of w, and θ.
+    mode: [Vec<f64>; 3],
+}
+
+/// Points at which the mode is given.
+const HEIGHTS: usize = 201;
+
+impl Stability {
+    pub fn new(question: Question, coefficients: usize) -> Stability {
+        let (real, imaginary) = (Vec::new(), Vec::new());
+        let mut made =
+            Stability { question, coefficients, values: Vec::new(), real, imaginary, mode: Default::default() };
+        made.values = vec![0.0; made.names().len()];
+        made
+    }
+
+    fn names(&self) -> Vec<(&'static str, &'static str)> {
+        match &self.question {
+            Question::OrrSommerfeld { critical, .. } => {
+                let mut names = vec![
+                    ("phase_velocity", "Re c of the fastest growing wave"),
+                    ("growth", "Im c of the fastest growing wave; it grows at the rate α Im c"),
+                    ("error_estimate", "|difference of c to three quarters of the coefficients|"),
+                ];
+                if *critical {
+                    names.push(("critical_reynolds", "smallest Reynolds number with a neutral wave"));
+                    names.push(("critical_wavenumber", "its wavenumber"));
+                    names.push((
+                        "critical_error_estimate",
+                        "difference of the critical Reynolds number to three quarters of the coefficients",
+                    ));
+                }
+                names
+            }
+            Question::Onset { .. } => vec![
+                ("rayleigh", "Rayleigh number of the neutral mode"),
+                ("wavenumber", "its wavenumber"),
+                ("error_estimate", "difference of the Rayleigh number to three quarters of the coefficients"),
+            ],
+        }
+    }
+
+    /// Everything, on this rank: values, eigenvalues, mode.
+    fn answer(&self) -> std::result::Result<Vec<Vec<f64>>, String> {
+        let (n, fewer) = (self.coefficients, 3 * self.coefficients / 4);
+        let heights = |coefficients: &[C]| -> Vec<C> {
+            let series = ndarray::Array1::from_vec(coefficients.to_vec());
+            let xi = |i: usize| 2.0 * i as f64 / (HEIGHTS - 1) as f64 - 1.0;
+            let values: Vec<C> = (0..HEIGHTS).map(|i| super::ultraspherical::evaluate(&series, xi(i))).collect();
+            // Scaled and turned so that the largest value is 1.
+            let largest = values.iter().copied().fold(C::new(0.0, 0.0), |m, z| if z.norm() > m.norm() { z } else { m });
+            values.iter().map(|z| z / largest).collect()
+        };
+        match &self.question {
+            Question::OrrSommerfeld { problem, critical } => {
+                let modes = problem.modes(n)?;
+                let leading = modes.first().ok_or("no finite eigenvalue")?;
+                let other = problem.leading(fewer)?;
+                let mut values = vec![leading.value.re, leading.value.im, (leading.value - other.value).norm()];
+                if *critical {
+                    let (best, rough) = (problem.critical(n)?, problem.critical(fewer)?);
+                    values.extend([best.reynolds, best.wavenumber, (best.reynolds - rough.reynolds).abs()]);
+                }
+                let mode = heights(&leading.coefficients);
+                let part = |of: fn(&C) -> f64| -> Vec<f64> { mode.iter().map(of).collect() };
+                let real = modes.iter().map(|m| m.value.re).collect();
+                let imaginary = modes.iter().map(|m| m.value.im).collect();
+                Ok(vec![values, real, imaginary, part(|z| z.re), part(|z| z.im), Vec::new()])
+            }
+            Question::Onset { problem, wavenumber } => {
+                let solve = |n: usize| wavenumber.map_or_else(|| problem.critical(n), |k| problem.neutral(k, n));
+                let (best, rough) = (solve(n)?, solve(fewer)?);
+                let values = vec![best.rayleigh, best.wavenumber, (best.rayleigh - rough.rayleigh).abs()];
+                let real = |list: &[f64]| -> Vec<f64> {
+                    heights(&list.iter().map(|&x| C::new(x, 0.0)).collect::<Vec<_>>()).iter().map(|z| z.re).collect()
+                };
+                let none = Vec::new;
+                Ok(vec![values, none(), none(), real(&best.w), none(), real(&best.theta)])
+            }
+        }
+    }
+}
+
+const DONE: Name =
+    Name { name: "values", units: "1", meaning: "what the report says, in its order", axes: &["number"] };
+const REAL: Name = Name {
+    name: "eigenvalue_real",
+    units: "1",
+    meaning: "Re c of all eigenvalues, fastest growing first",
+    axes: &["eigenvalue"],
+};
+const IMAGINARY: Name =
+    Name { name: "eigenvalue_imag", units: "1", meaning: "Im c of all eigenvalues", axes: &["eigenvalue"] };
+const MODE: [Name; 3] = [
+    Name {
+        name: "mode_w_real",
+        units: "1",
+        meaning: "real part of w of the leading mode, largest value 1",
+        axes: &["z"],
+    },
+    Name { name: "mode_w_imag", units: "1", meaning: "imaginary part of w of the leading mode", axes: &["z"] },
+    Name { name: "mode_theta", units: "1", meaning: "temperature of the neutral mode, largest value 1", axes: &["z"] },
+];
+const HEIGHT: Name =
+    Name { name: "z", units: "1", meaning: "distance from the lower wall over the height", axes: &["z"] };
+
+impl Solver for Stability {
+    fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
+        let mine = if team.rank() == 0 { self.answer() } else { Ok(Vec::new()) };
+        let answer = team.agree(mine.map_err(|message| Error::Numerical { step, message }))?;
+        let lengths: Vec<u64> = answer.iter().map(|list| list.len() as u64).collect();
+        let lengths = team.broadcast(0, &lengths);
+        let flat = team.broadcast(0, &answer.concat());
+        let mut rest = flat.as_slice();
+        let [first, second, third] = &mut self.mode;
+        let lists = [&mut self.values, &mut self.real, &mut self.imaginary, first, second, third];
+        for (list, n) in lists.into_iter().zip(lengths) {
+            let (part, after) = rest.split_at(n as usize);
+            *list = part.to_vec();
+            rest = after;
+        }
+        Ok(Status::Finished(Outcome::Reached))
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.replicated(&DONE, &mut self.values)?;
+        walk.replicated(&REAL, &mut self.real)?;
+        walk.replicated(&IMAGINARY, &mut self.imaginary)?;
+        for (name, list) in MODE.iter().zip(&mut self.mode) {
+            walk.replicated(name, list)?;
+        }
+        Ok(())
+    }
+
+    fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
+        Ok(())
+    }
+
+    fn record(&self) -> Vec<(Name, f64)> {
+        let name = |(name, meaning)| Name { name, units: "1", meaning, axes: &[] };
+        self.names().into_iter().map(name).zip(self.values.iter().copied()).collect()
+    }
+
+    fn finish(&mut self, _team: &dyn Team) -> Result<()> {
+        Ok(())
+    }
+
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.replicated(&HEIGHT, &mut (0..HEIGHTS).map(|i| i as f64 / (HEIGHTS - 1) as f64).collect())
+    }
+
+    fn report(&self) -> Vec<Number> {
+        self.names().iter().zip(&self.values).map(|(&(name, meaning), &value)| number(name, meaning, value)).collect()
+    }
+
+    fn work(&self) -> (f64, &'static str) {
+        (self.coefficients as f64, "coefficients")
+    }
+
+    fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::spectral::transform::Reference;
+    use crate::solvers::spectral::walls::geometry::domain;
+    use crate::solvers::spectral::walls::stability::Wall;
+    use crate::team::{Solo, threads};
+
+    #[test]
+    fn a_steady_problem_is_solved_in_one_step_with_data_at_the_walls() {
+        // u = sinh(z) cos(x): harmonic, given at the lower wall, its slope at the upper one.
+        let domain = domain(&[24, 8], &[1.0, std::f64::consts::TAU], &[0.5, 0.0]);
+        let at = |f: fn(f64, f64) -> f64| -> Profile {
+            Box::new(move |tile: &Tile, out: &mut [f64]| tile.for_each(|i, [z, _, x]| out[i] = f(z, x)))
+        };
+        let walls = [(0, false, at(|z, x| z.sinh() * x.cos())), (1, true, at(|z, x| z.cosh() * x.cos()))];
+        let mut steady =
+            Steady::new(Operator::Poisson, &at(|_, _| 0.0), &walls, Box::new(Reference::new(&domain)), &Solo);
+        assert_eq!(steady.step(1, &Solo).unwrap(), Status::Finished(Outcome::Reached));
+        let values = steady.grid(&Solo);
+        let [planes, _, columns] = domain.points();
+        for i in 0..planes * columns {
+            let (z, x) = (domain.axes[0].coordinate(i / columns), domain.axes[2].coordinate(i % columns));
+            assert!((values[i] - z.sinh() * x.cos()).abs() < 1e-14, "{z} {x}");
+        }
+        assert!(steady.tail < 1e-13);
+    }
+
+    #[test]
+    fn stability_is_answered_alike_on_every_rank_with_an_error_estimate() {
+        let problem = Onset { lower: Wall::Rigid, upper: Wall::Rigid };
+        let reports = threads::run(3, |team| {
+            let mut solver = Stability::new(Question::Onset { problem, wavenumber: None }, 32);
+            solver.step(1, team).unwrap();
+            (solver.report(), solver.mode.clone())
+        });
+        let (report, mode) = &reports[0];
+        assert!(reports.iter().all(|r| r == &reports[0]));
+        let error = report[2].value;
+        assert!((report[0].value - 1707.76177710).abs() < 1e-7 && error < 1e-6, "{report:?}");
+        assert_eq!(mode[0].iter().copied().fold(0.0, f64::max), 1.0);
+        assert!(mode[0][0].abs() < 1e-12 && mode[2][HEIGHTS - 1].abs() < 1e-12, "the mode vanishes at the walls");
+
+        let problem = OrrSommerfeld { profile: vec![1.0, 0.0, -1.0], reynolds: 1e4, wavenumber: 1.0 };
+        let mut solver = Stability::new(Question::OrrSommerfeld { problem, critical: false }, 120);
+        solver.step(1, &Solo).unwrap();
+        let report = solver.report();
+        assert!((report[1].value - 0.0037396706).abs() < 2e-10 && report[2].value < 1e-9, "{report:?}");
+    }
+}
