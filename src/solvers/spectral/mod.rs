@@ -11,6 +11,7 @@ pub mod equation;
 pub mod fields;
 pub mod linear;
 pub mod nonlinear;
+pub mod plot;
 pub mod results;
 pub mod steppers;
 pub mod transform;
