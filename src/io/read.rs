@@ -63,6 +63,12 @@ impl Reader {
         Ok(dataset.shape())
     }
 
+    /// Bytes of one value of a dataset.
+    pub fn value_bytes(&self, path: &str) -> Result<usize> {
+        let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;
+        dataset.dtype().map(|t| t.size()).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))
+    }
+
     /// The name of each axis of a dataset: that of its dimension scale.
     pub fn axes(&self, path: &str) -> Result<Vec<String>> {
         let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;

@@ -60,15 +60,39 @@ const MAP: [Rgb; 33] = [
     [249, 235, 110],
 ];
 
+/// From blue over white to red. Made in CIELAB: lightness 21 at both ends, rising by 15 an entry to the neutral middle.
+const DIVERGING: [Rgb; 11] = [
+    [0, 49, 107],
+    [0, 86, 157],
+    [23, 125, 203],
+    [104, 165, 224],
+    [171, 205, 237],
+    [245, 244, 241],
+    [239, 191, 171],
+    [224, 138, 115],
+    [199, 86, 71],
+    [161, 35, 44],
+    [109, 0, 27],
+];
+
+/// The colour of `t` in [0, 1] where one half is neutral; values outside are clamped, NaN is light grey.
+pub fn diverging(t: f64) -> Rgb {
+    between(&DIVERGING, t)
+}
+
 /// The colour of `t` in [0, 1]; values outside are clamped, NaN is light grey.
 pub fn map(t: f64) -> Rgb {
+    between(&MAP, t)
+}
+
+fn between(map: &[Rgb], t: f64) -> Rgb {
     if t.is_nan() {
         return LIGHT;
     }
-    let position = t.clamp(0.0, 1.0) * (MAP.len() - 1) as f64;
-    let i = (position as usize).min(MAP.len() - 2);
+    let position = t.clamp(0.0, 1.0) * (map.len() - 1) as f64;
+    let i = (position as usize).min(map.len() - 2);
     let w = position - i as f64;
-    std::array::from_fn(|k| ((1.0 - w) * MAP[i][k] as f64 + w * MAP[i + 1][k] as f64).round() as u8)
+    std::array::from_fn(|k| ((1.0 - w) * map[i][k] as f64 + w * map[i + 1][k] as f64).round() as u8)
 }
 
 #[cfg(test)]
@@ -91,6 +115,15 @@ mod tests {
         for (i, pair) in MAP.windows(2).enumerate() {
             let step = lightness(pair[1]) - lightness(pair[0]);
             assert!((step - 78.0 / 32.0).abs() < 0.6, "step {i}: {step}");
+        }
+    }
+
+    #[test]
+    fn the_two_halves_of_the_diverging_map_are_equally_dark_and_fall_evenly() {
+        let l: Vec<f64> = DIVERGING.iter().map(|c| lightness(*c)).collect();
+        for i in 0..5 {
+            assert!((l[i] - l[10 - i]).abs() < 3.0, "entry {i}: {} and {}", l[i], l[10 - i]);
+            assert!(l[i + 1] - l[i] > 10.0 && l[i + 1] - l[i] < 20.0, "step {i}: {}", l[i + 1] - l[i]);
         }
     }
 

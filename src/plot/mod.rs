@@ -39,6 +39,7 @@ pub enum Panel {
     Curves(Curves),
     Cloud(Cloud),
     Heat(Heat),
+    Field(Field),
     Picture(Picture),
     Table(Table),
     Blank,
@@ -119,6 +120,36 @@ pub struct Heat {
     pub values: Vec<f64>,
     /// Label of the colour bar, with units.
     pub bar: String,
+}
+
+/// How values become colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Palette {
+    /// From the smallest to the largest value.
+    #[default]
+    Sequential,
+    /// White is zero; as far to either side.
+    Diverging,
+}
+
+/// A function of two coordinates as colours, with axes and a colour bar.
+#[derive(Debug, Clone, Default)]
+pub struct Field {
+    pub title: String,
+    /// Both need a range: the picture fills it.
+    pub x: Axis,
+    pub y: Axis,
+    /// `rows` × `cols` values, the first row at the bottom.
+    pub rows: usize,
+    pub cols: usize,
+    pub values: Vec<f64>,
+    /// Label of the colour bar, with units.
+    pub bar: String,
+    pub palette: Palette,
+    /// Values shown at the ends of the bar; others are shown as these. From the data when absent.
+    pub range: Option<(f64, f64)>,
+    /// The same length per unit on both axes.
+    pub equal: bool,
 }
 
 #[derive(Debug, Clone)]

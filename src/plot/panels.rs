@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::axes::{self, Scale};
 use super::colours::{self, GREY, INK, LIGHT, Rgb};
 use super::raster::Raster;
-use super::{Area, Cloud, Curves, Drawn, Heat, Panel, Pen, Picture, Style, Table, words};
+use super::{Area, Cloud, Curves, Drawn, Field, Heat, Palette, Panel, Pen, Picture, Style, Table, words};
 
 /// Height of a panel's title line.
 const TITLE: f64 = 28.0;
@@ -17,6 +17,7 @@ pub(super) fn draw<DB: DrawingBackend>(panel: &Panel, area: &Area<DB>, pen: &Pen
     match panel {
         Panel::Curves(p) => curves(p, &titled(&p.title, area, pen)?, pen),
         Panel::Cloud(p) => cloud(p, &titled(&p.title, area, pen)?, pen),
+        Panel::Field(p) => field(p, &titled(&p.title, area, pen)?, pen),
         Panel::Heat(p) => heat(p, &titled(&p.title, area, pen)?, pen),
         Panel::Picture(p) => picture(p, &titled(&p.title, area, pen)?, pen),
         Panel::Table(p) => table(p, &titled(&p.title, area, pen)?, pen),
@@ -204,24 +205,71 @@ fn heat<DB: DrawingBackend>(p: &Heat, area: &Area<DB>, pen: &Pen) -> Drawn {
     x /= 2;
     place(&Raster::new(p.rows, p.cols, rgb), (x, 0, iw, ih), false, area, pen)?;
 
-    // The colour bar: as tall as the map, its label turned beside the numbers.
-    let left = x + iw as i32 + pen.px(12.0);
+    bar_beside(&p.bar, (low, low + span), colours::map, (x + iw as i32, 0, ih), area, pen)
+}
+
+/// The colour bar of a map whose right edge, top and height are given: as tall, its label turned beside the numbers.
+fn bar_beside<DB: DrawingBackend>(
+    label: &str,
+    (low, high): (f64, f64),
+    map: fn(f64) -> Rgb,
+    (right, top, height): (i32, i32, u32),
+    area: &Area<DB>,
+    pen: &Pen,
+) -> Drawn {
+    let w = area.dim_in_pixel().0;
+    let left = right + pen.px(12.0);
     let width = pen.px(13.0);
-    let strip: Vec<u8> = (0..256).rev().flat_map(|i| colours::map(i as f64 / 255.0)).collect();
-    place(&Raster::new(256, 1, strip), (left, 0, width as u32, ih), true, area, pen)?;
+    let strip: Vec<u8> = (0..256).rev().flat_map(|i| map(i as f64 / 255.0)).collect();
+    place(&Raster::new(256, 1, strip), (left, top, width as u32, height), true, area, pen)?;
     if !low.is_finite() {
         return Ok(());
     }
-    let scale = Scale::new(&super::Axis { range: Some((low, low + span)), ..Default::default() }, std::iter::empty());
+    let scale = Scale::new(&super::Axis { range: Some((low, high)), ..Default::default() }, std::iter::empty());
     let style = pen.text(12.0, GREY).pos(Pos::new(HPos::Left, VPos::Center));
     for tick in &scale.ticks {
-        let y = ((1.0 - (tick - low) / span) * ih as f64) as i32;
+        let y = top + ((1.0 - (tick - low) / (high - low)) * height as f64) as i32;
         let (a, b) = (left + width, left + width + pen.px(4.0));
         area.draw(&PathElement::new([(a, y), (b, y)], pen.stroke(0.8, GREY))).map_err(words)?;
         area.draw_text(&scale.label(*tick), &style, (b + pen.px(3.0), y)).map_err(words)?;
     }
     let turned = pen.text(12.5, INK).transform(FontTransform::Rotate90).pos(Pos::new(HPos::Center, VPos::Top));
-    area.draw_text(&p.bar, &turned, ((left + pen.px(84.0)).min(w as i32 - 1), ih as i32 / 2)).map_err(words)
+    let at = ((left + pen.px(84.0)).min(w as i32 - 1), top + height as i32 / 2);
+    area.draw_text(label, &turned, at).map_err(words)
+}
+
+fn field<DB: DrawingBackend>(p: &Field, area: &Area<DB>, pen: &Pen) -> Drawn {
+    let (w, h) = area.dim_in_pixel();
+    let (x, y) = (Scale::new(&p.x, std::iter::empty()), Scale::new(&p.y, std::iter::empty()));
+    // What the axes and the bar take: see `chart` and `bar_beside`.
+    let (beside, below, bar) = (86.0 * pen.scale, 48.0 * pen.scale, 88.0 * pen.scale);
+    let (mut pw, mut ph) = ((w as f64 - beside - bar).max(1.0), (h as f64 - below).max(1.0));
+    if p.equal {
+        let unit = (pw / (x.high - x.low)).min(ph / (y.high - y.low));
+        (pw, ph) = (unit * (x.high - x.low), unit * (y.high - y.low));
+    }
+    let free = ((w as f64 - beside - bar - pw) / 2.0) as i32;
+    let inner = area.clone().shrink((free, 0), ((pw + beside) as u32, (ph + below) as u32));
+    let chart = chart(&inner, &x, &y, [&p.x.label, &p.y.label], pen)?;
+    let (across, down) = chart.plotting_area().get_pixel_range();
+    let base = area.get_base_pixel();
+    let at = (across.start - base.0, down.start - base.1);
+    let size = ((across.end - across.start).max(1) as u32, (down.end - down.start).max(1) as u32);
+
+    let finite = || p.values.iter().copied().filter(|v| v.is_finite());
+    let (low, high) = p.range.unwrap_or_else(|| {
+        let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let reach = low.abs().max(high.abs());
+        if p.palette == Palette::Diverging { (-reach, reach) } else { (low, high) }
+    });
+    // A constant field up to rounding is one colour.
+    let reach = low.abs().max(high.abs());
+    let (low, high) = if high - low > 1e-12 * reach { (low, high) } else { (low - 0.5, low + 0.5) };
+    let map = if p.palette == Palette::Diverging { colours::diverging } else { colours::map };
+    let rows = p.values.chunks_exact(p.cols.max(1)).rev();
+    let rgb: Vec<u8> = rows.flatten().flat_map(|v| map((v - low) / (high - low))).collect();
+    place(&Raster::new(p.rows, p.cols, rgb), (at.0, at.1, size.0, size.1), true, area, pen)?;
+    bar_beside(&p.bar, (low, high), map, (at.0 + size.0 as i32, at.1, size.1), area, pen)
 }
 
 fn table<DB: DrawingBackend>(p: &Table, area: &Area<DB>, pen: &Pen) -> Drawn {

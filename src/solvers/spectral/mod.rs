@@ -19,6 +19,7 @@ pub mod initial;
 pub mod linear;
 pub mod nonlinear;
 pub mod problem;
+pub mod plot;
 pub mod results;
 mod setup;
 mod start;

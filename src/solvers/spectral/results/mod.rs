@@ -14,3 +14,6 @@ pub mod remap;
 pub mod spectra;
 pub mod statistics;
 pub mod xdmf;
+
+#[cfg(test)]
+mod tests;

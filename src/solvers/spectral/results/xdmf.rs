@@ -13,6 +13,7 @@ use crate::io::write_atomically;
 /// A field of `/fields` that has a mesh: its name, bytes per value and shape without time.
 struct Field {
     name: String,
+    bytes: usize,
     shape: Vec<usize>,
 }
 
@@ -32,7 +33,9 @@ pub fn write(directory: &Path) -> Result<Vec<String>> {
     for name in reader.datasets("fields") {
         let labels = reader.axes(&format!("fields/{name}"))?;
         if labels.len() == axes.len() + 1 && labels[1..] == axes {
-            fields.push(Field { shape: reader.shape(&format!("fields/{name}"))?[1..].to_vec(), name });
+            let path = format!("fields/{name}");
+            let shape = reader.shape(&path)?[1..].to_vec();
+            fields.push(Field { bytes: reader.value_bytes(&path)?, shape, name });
         }
     }
     let Some(first) = fields.first() else { return Ok(Vec::new()) };
@@ -118,9 +121,10 @@ fn document(times: &[f64], fields: &[Field], mesh: &str) -> String {
                 "        <Attribute Name=\"{name}\" AttributeType=\"Scalar\" Center=\"Node\">\n\
                  \x20         <DataItem ItemType=\"HyperSlab\" Dimensions=\"{dimensions}\">\n\
                  \x20           <DataItem Dimensions=\"3 {d}\" NumberType=\"Int\" Format=\"XML\">{start} {stride} 1 {dimensions}</DataItem>\n\
-                 \x20           <DataItem Dimensions=\"{times} {dimensions}\" NumberType=\"Float\" Precision=\"8\" Format=\"HDF\">\
+                 \x20           <DataItem Dimensions=\"{times} {dimensions}\" NumberType=\"Float\" Precision=\"{bytes}\" Format=\"HDF\">\
                  output.h5:/fields/{name}</DataItem>\n\
                  \x20         </DataItem>\n        </Attribute>\n",
+                bytes = field.bytes,
                 name = field.name,
                 times = times.len(),
             );

@@ -1,0 +1,351 @@
+//! The figure of a finished run, from output.h5 alone: fields (a space–time diagram in one dimension, planes in two and
+//! three), spectra, series.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::io::read::Reader;
+use crate::plot::{Axis, Curves, Field, Figure, Line, Palette, Panel, Style, colours, number};
+
+/// Values along an axis of a picture, at most; more are thinned out.
+const MOST: usize = 2048;
+const COLOURS: [colours::Rgb; 5] =
+    [colours::BLUE, colours::VERMILION, colours::GREEN, colours::PURPLE, colours::ORANGE];
+
+/// A kept field: its name, what it is, and its axes after time with their lengths.
+#[derive(Debug, Clone)]
+struct Kept {
+    name: String,
+    units: String,
+    meaning: String,
+    axes: Vec<String>,
+    shape: Vec<usize>,
+}
+
+/// Draws `figure` (.png or .svg) from the output.h5 at `output`.
+pub fn plot(output: &Path, figure: &Path) -> Result<()> {
+    draw(&Reader::open(output)?, output)?.save(figure)
+}
+
+fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
+    let times = if reader.has("fields/time") { reader.array("fields/time")?.values } else { Vec::new() };
+    let fields = if times.is_empty() { Vec::new() } else { fields(reader)? };
+    let above = match fields.first().map(|f| f.axes.len()) {
+        Some(1) => lines(reader, &fields, &times)?,
+        Some(_) => planes(reader, &fields, &times)?,
+        None => Vec::new(),
+    };
+    let mut below: Vec<(f64, Panel)> = spectrum(reader, &times)?.into_iter().map(|p| (1.0, p)).collect();
+    below.extend(series(reader, 4 - below.len().min(1))?.into_iter().map(|p| (1.0, p)));
+    let rows: Vec<(f64, Vec<(f64, Panel)>)> =
+        [(1.35, above), (1.0, below)].into_iter().filter(|(_, panels)| !panels.is_empty()).collect();
+    if rows.is_empty() {
+        return Err(Error::file(output, "holds neither fields nor series to draw"));
+    }
+    let height = if rows.len() == 2 { 960 } else { 620 };
+    let (title, subtitle) = words(reader, &fields, &times);
+    Ok(Figure { title, subtitle, size: (1500, height), rows })
+}
+
+/// The fields on the most axes, velocities and scalars alike, in the order of the file.
+fn fields(reader: &Reader) -> Result<Vec<Kept>> {
+    let mut all = Vec::new();
+    for name in reader.datasets("fields") {
+        let path = format!("fields/{name}");
+        let axes = reader.axes(&path)?;
+        let spatial = axes.iter().skip(1).all(|a| ["x", "y", "z"].contains(&a.as_str()));
+        if axes.len() < 2 || axes[0] != "time" || !spatial {
+            continue;
+        }
+        let attribute = |key| reader.attribute(&path, key).unwrap_or_default();
+        let (units, meaning) = (attribute("units"), attribute("long_name"));
+        all.push(Kept { name, units, meaning, axes: axes[1..].to_vec(), shape: reader.shape(&path)?[1..].to_vec() });
+    }
+    let most = all.iter().map(|f| f.axes.len()).max().unwrap_or(0);
+    all.retain(|f| f.axes.len() == most);
+    Ok(all)
+}
+
+fn with_units(name: &str, units: &str) -> String {
+    if units.is_empty() || units == "1" { name.to_string() } else { format!("{name} [{units}]") }
+}
+
+/// Coordinates of an axis of a field; indices where the file has none.
+fn coordinate(reader: &Reader, axis: &str, n: usize) -> Result<Vec<f64>> {
+    let path = format!("fields/{axis}");
+    let known = if reader.has(&path) { reader.array(&path)?.values } else { Vec::new() };
+    Ok(if known.len() == n { known } else { (0..n).map(|i| i as f64).collect() })
+}
+
+/// The range of a picture whose pixels are centred on coordinates: half a step more on either side.
+fn edges(x: &[f64]) -> (f64, f64) {
+    match x {
+        [] => (0.0, 1.0),
+        [only] => (only - 0.5, only + 0.5),
+        [first, second, ..] => {
+            let (last, before) = (x[x.len() - 1], x[x.len() - 2]);
+            (first - 0.5 * (second - first), last + 0.5 * (last - before))
+        }
+    }
+}
+
+fn ranged(label: String, x: &[f64]) -> Axis {
+    Axis { label, log: false, range: Some(edges(x)) }
+}
+
+/// Diverging where values of both signs matter. A few extremes do not wash out the rest: the range holds 99.7 % of the
+/// values where the largest is half as large again.
+fn palette(values: &[f64]) -> (Palette, Option<(f64, f64)>) {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    if sorted.is_empty() {
+        return (Palette::Sequential, None);
+    }
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
+    if low < 0.0 && high > 0.0 && (-low).min(high) > 0.15 * (-low).max(high) {
+        sorted.iter_mut().for_each(|v| *v = v.abs());
+        sorted.sort_by(f64::total_cmp);
+        let (usual, largest) = (sorted[(sorted.len() - 1) * 997 / 1000], sorted[sorted.len() - 1]);
+        let reach = if largest > 1.5 * usual && usual > 0.0 { usual } else { largest };
+        return (Palette::Diverging, Some((-reach, reach)));
+    }
+    (Palette::Sequential, None)
+}
+
+/// Indices 0..n, thinned to at most [`MOST`].
+fn thinned(n: usize) -> Vec<usize> {
+    let stride = n.div_ceil(MOST).max(1);
+    (0..n).step_by(stride).collect()
+}
+
+/// A matrix that may not be equispaced in its rows, on as many equispaced rows: the nearest row below, interpolated.
+fn even_rows(values: &[f64], cols: usize, at: &[f64]) -> Vec<f64> {
+    let n = at.len();
+    if n < 3 || cols == 0 {
+        return values.to_vec();
+    }
+    let step = (at[n - 1] - at[0]) / (n - 1) as f64;
+    if at.windows(2).all(|w| (w[1] - w[0] - step).abs() < 1e-6 * step) {
+        return values.to_vec();
+    }
+    let mut out = Vec::with_capacity(values.len());
+    let mut below = 0;
+    for i in 0..n {
+        let target = at[0] + i as f64 * step;
+        while below + 2 < n && at[below + 1] <= target {
+            below += 1;
+        }
+        let w = ((target - at[below]) / (at[below + 1] - at[below])).clamp(0.0, 1.0);
+        let row = |r: usize| &values[r * cols..(r + 1) * cols];
+        out.extend(row(below).iter().zip(row(below + 1)).map(|(a, b)| (1.0 - w) * a + w * b));
+    }
+    out
+}
+
+/// One dimension: space and time, and the last state.
+fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Panel)>> {
+    let first = &fields[0];
+    let (n, axis) = (first.shape[0], &first.axes[0]);
+    let x = coordinate(reader, axis, n)?;
+    let time_units = reader.attribute("fields/time", "units").unwrap_or_default();
+    let mut panels = Vec::new();
+    if times.len() > 2 {
+        let all = reader.array(&format!("fields/{}", first.name))?.values;
+        let (rows, cols) = (thinned(times.len()), thinned(n));
+        let values: Vec<f64> =
+            rows.iter().flat_map(|&t| cols.iter().map(move |&i| (t, i))).map(|(t, i)| all[t * n + i]).collect();
+        let at: Vec<f64> = rows.iter().map(|&t| times[t]).collect();
+        let values = even_rows(&values, cols.len(), &at);
+        let (palette, range) = palette(&values);
+        let even = |i: usize| at[0] + (at[at.len() - 1] - at[0]) * i as f64 / (at.len() - 1) as f64;
+        panels.push((
+            1.7,
+            Panel::Field(Field {
+                title: format!("{}({axis}, t)", first.name),
+                x: ranged(axis.clone(), &x),
+                y: ranged(with_units("time t", &time_units), &(0..at.len()).map(even).collect::<Vec<_>>()),
+                rows: rows.len(),
+                cols: cols.len(),
+                values,
+                bar: with_units(&first.name, &first.units),
+                palette,
+                range,
+                equal: false,
+            }),
+        ));
+    }
+    let last = times.len() - 1;
+    let shown = fields.iter().filter(|f| f.shape == first.shape).take(COLOURS.len());
+    let mut curves = Vec::new();
+    for (field, colour) in shown.zip(COLOURS) {
+        let y = reader.slab(&format!("fields/{}", field.name), &[last, 0], &[1, n])?.values;
+        curves.push(Line { label: field.name.clone(), x: x.clone(), y, colour, style: Style::Solid });
+    }
+    let label = if curves.len() == 1 { with_units(&first.name, &first.units) } else { "fields".into() };
+    if curves.len() == 1 {
+        curves[0].label.clear();
+    }
+    let title = format!("at t = {}", number(times[last], 4));
+    panels
+        .push((1.0, Panel::Curves(Curves { title, x: ranged(axis.clone(), &x), y: Axis::new(label), lines: curves })));
+    Ok(panels)
+}
+
+/// A plane of a field at a time: the last two axes but one fixed in the middle, in three dimensions.
+fn plane(reader: &Reader, field: &Kept, t: usize, time: f64) -> Result<Panel> {
+    let (mut start, mut count) = (vec![t], vec![1]);
+    start.extend(field.shape.iter().map(|_| 0));
+    count.extend_from_slice(&field.shape);
+    let mut at = format!("t = {}", number(time, 4));
+    if field.axes.len() == 3 {
+        let middle = field.shape[2] / 2;
+        (start[3], count[3]) = (middle, 1);
+        let z = coordinate(reader, &field.axes[2], field.shape[2])?;
+        at = format!("{} = {}, {at}", field.axes[2], number(z[middle], 4));
+    }
+    let values = reader.slab(&format!("fields/{}", field.name), &start, &count)?.values;
+    let [nx, ny] = [field.shape[0], field.shape[1]];
+    let (across, up) = (thinned(nx), thinned(ny));
+    let (x, y) = (coordinate(reader, &field.axes[0], nx)?, coordinate(reader, &field.axes[1], ny)?);
+    let picked = |all: &[f64], at: &[usize]| -> Vec<f64> { at.iter().map(|&i| all[i]).collect() };
+    let (x, y) = (picked(&x, &across), picked(&y, &up));
+    // The first axis goes to the right, the second up.
+    let values: Vec<f64> =
+        up.iter().flat_map(|&j| across.iter().map(move |&i| (i, j))).map(|(i, j)| values[i * ny + j]).collect();
+    let values = even_rows(&values, x.len(), &y);
+    let (palette, range) = palette(&values);
+    Ok(Panel::Field(Field {
+        title: format!("{}   ({at})", field.name),
+        x: ranged(field.axes[0].clone(), &x),
+        y: Axis { label: field.axes[1].clone(), log: false, range: Some(edges_of_even(&y)) },
+        rows: y.len(),
+        cols: x.len(),
+        values,
+        bar: with_units(if field.meaning.chars().count() <= 36 { &field.meaning } else { &field.name }, &field.units),
+        palette,
+        range,
+        equal: true,
+    }))
+}
+
+/// [`edges`] after rows were made equispaced.
+fn edges_of_even(y: &[f64]) -> (f64, f64) {
+    let n = y.len();
+    if n < 2 {
+        return edges(y);
+    }
+    let half = 0.5 * (y[n - 1] - y[0]) / (n - 1) as f64;
+    (y[0] - half, y[n - 1] + half)
+}
+
+/// Two and three dimensions: up to three fields at the end, or one field at three times.
+fn planes(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Panel)>> {
+    let last = times.len() - 1;
+    let chosen: Vec<(&Kept, usize)> = match fields {
+        [only] => {
+            let mut at = vec![0, last / 2, last];
+            at.dedup();
+            at.into_iter().map(|t| (only, t)).collect()
+        }
+        several => several.iter().take(3).map(|f| (f, last)).collect(),
+    };
+    chosen.into_iter().map(|(f, t)| Ok((1.0, plane(reader, f, t, times[t])?))).collect()
+}
+
+/// Spectra at the last time, on logarithmic axes; none when there are none.
+fn spectrum(reader: &Reader, times: &[f64]) -> Result<Option<Panel>> {
+    if times.is_empty() || !reader.has("fields/wavenumber") {
+        return Ok(None);
+    }
+    let k = reader.array("fields/wavenumber")?.values;
+    let mut lines = Vec::new();
+    let names = reader.datasets("fields");
+    for (name, colour) in names.iter().filter(|n| n.ends_with("_spectrum")).zip(COLOURS) {
+        let values = reader.slab(&format!("fields/{name}"), &[times.len() - 1, 0], &[1, k.len()])?.values;
+        // Shells that are empty by symmetry, or hold nothing but rounding, would hide the others.
+        let floor = 1e-34 * values.iter().copied().fold(0.0, f64::max);
+        let points: Vec<(f64, f64)> =
+            k.iter().copied().zip(values).skip(1).filter(|(_, v)| *v > floor && *v > 0.0).collect();
+        let label = name.trim_end_matches("_spectrum").to_string();
+        let (x, y) = points.into_iter().unzip();
+        lines.push(Line { label, x, y, colour, style: Style::Solid });
+    }
+    if lines.iter().all(|l| l.x.is_empty()) {
+        return Ok(None);
+    }
+    if let [only] = &mut lines[..] {
+        only.label.clear();
+    }
+    let title = format!("Spectrum at t = {}", number(times[times.len() - 1], 4));
+    let y = Axis::log("mean square per shell");
+    Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
+}
+
+/// The most telling series, each in a panel of its own.
+fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
+    const FIRST: [&str; 8] = ["energy", "enstrophy", "dissipation", "nusselt", "mass", "momentum", "cfl", "time_step"];
+    let rank = |name: &str| FIRST.iter().position(|f| name.contains(f)).unwrap_or(FIRST.len());
+    let mut names = reader.datasets("series");
+    names.retain(|n| n != "step" && n != "time");
+    names.sort_by_key(|n| rank(n));
+    let along = if reader.has("series/time") { "time" } else { "step" };
+    let x =
+        if reader.has(&format!("series/{along}")) { reader.array(&format!("series/{along}"))?.values } else { vec![] };
+    let units = reader.attribute(&format!("series/{along}"), "units").unwrap_or_default();
+    let mut panels = Vec::new();
+    for (name, colour) in names.iter().take(most.min(COLOURS.len())).zip(COLOURS) {
+        let path = format!("series/{name}");
+        let y = reader.array(&path)?.values;
+        if y.len() != x.len() || y.len() < 2 {
+            continue;
+        }
+        let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+        let label = with_units(&name.replace('_', " "), &reader.attribute(&path, "units").unwrap_or_default());
+        let y_axis = if low > 0.0 && high > 1e3 * low { Axis::log(label) } else { Axis::new(label) };
+        let line = Line { label: String::new(), x: x.clone(), y, colour, style: Style::Solid };
+        let title = name.replace('_', " ");
+        let x_axis = Axis::new(with_units(if along == "time" { "time t" } else { "step" }, &units));
+        panels.push(Panel::Curves(Curves { title, x: x_axis, y: y_axis, lines: vec![line] }));
+    }
+    Ok(panels)
+}
+
+/// Title and subtitle: the equation as the input names it, grid, times.
+fn words(reader: &Reader, fields: &[Kept], times: &[f64]) -> (String, String) {
+    let input: toml::Table = reader.attribute("/", "input").unwrap_or_default().parse().unwrap_or_default();
+    let text = |path: &[&str]| {
+        let (last, tables) = path.split_last()?;
+        let table = tables.iter().try_fold(&input, |t, k| t.get(*k)?.as_table())?;
+        table.get(*last)?.as_str().map(str::to_string)
+    };
+    let name = [
+        &["comment", "title"][..],
+        &["problem", "equation", "kind"],
+        &["problem", "equation", "name"],
+        &["problem", "equation"],
+    ]
+    .iter()
+    .find_map(|p| text(p))
+    .unwrap_or_else(|| "spectral".into());
+    let name = name.replace('_', " ");
+    let mut title = name.chars();
+    let title = title.next().map_or(String::new(), |c| c.to_uppercase().chain(title).collect());
+    let mut parts = Vec::new();
+    if let Some(first) = fields.first() {
+        let shape: Vec<String> = first.shape.iter().map(|n| n.to_string()).collect();
+        parts.push(format!("{} points kept", shape.join(" × ")));
+    }
+    if let (Some(first), Some(last)) = (times.first(), times.last()) {
+        parts.push(format!("{} snapshots, t = {} to {}", times.len(), number(*first, 4), number(*last, 4)));
+    }
+    if let Some(scheme) = text(&["method", "scheme"]).or_else(|| text(&["method", "name"])) {
+        parts.push(format!("scheme: {}", scheme.replace('_', " ")));
+    }
+    if let Some(status) = reader.attribute("/", "status").filter(|s| s != "converged") {
+        parts.push(format!("status: {status}"));
+    }
+    (title, parts.join("  ·  "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Figures of made-up outputs. With SPANWISE_FIGURES=DIR they are kept there, to be looked at.
+
+use super::*;
+use crate::io::{Header, Segments, Storage, save_joined};
+use crate::state::{Hyperslab, Name};
+use crate::team::Solo;
+
+/// An output.h5 with snapshots of `fields` on `points` at `times`, spectra and two series.
+fn output(dir: &Path, points: &[usize], times: &[f64], fields: &[(&str, &dyn Fn(f64, &[f64]) -> f64)]) {
+    let axes = &["x", "y", "z"][..points.len()];
+    let coordinate = |a: usize, i: usize| std::f64::consts::TAU * i as f64 / points[a] as f64;
+    let total: usize = points.iter().product();
+    let mut segments = Segments::start(dir, &Solo).unwrap();
+    let input = "[comment]\ntitle = \"decaying waves\"\n[method]\nscheme = \"etdrk4\"\n";
+    let header =
+        Header { solver: "spectral".into(), input: input.into(), status: "converged".into(), ..Header::default() };
+    let steps: Vec<f64> = (0..times.len()).map(|i| 10.0 * i as f64).collect();
+    let mut values: Vec<Vec<f64>> = Vec::new();
+    for (_, f) in fields {
+        let at = |i: usize| -> Vec<f64> {
+            let mut rest = i;
+            let mut x = vec![0.0; points.len()];
+            for a in (0..points.len()).rev() {
+                x[a] = coordinate(a, rest % points[a]);
+                rest /= points[a];
+            }
+            x
+        };
+        values.push(times.iter().flat_map(|&t| (0..total).map(move |i| (t, i))).map(|(t, i)| f(t, &at(i))).collect());
+    }
+    let shells = points[0] / 3;
+    segments
+        .save(&header, &steps, &Solo, &mut |s| {
+            let walk = s.section("fields");
+            walk.scalar(&Name::kept("time", "s", "time", &["time"]), times.to_vec()[..].as_mut().into())?;
+            walk.scalar(&Name::kept("step", "1", "step", &["time"]), steps.clone()[..].as_mut().into())?;
+            for (a, axis) in axes.iter().enumerate() {
+                let mut x: Vec<f64> = (0..points[a]).map(|i| coordinate(a, i)).collect();
+                walk.scalar(&Name::kept(axis, "m", "coordinate", &[axis]), x[..].as_mut().into())?;
+            }
+            let mut k: Vec<f64> = (0..shells).map(|k| k as f64).collect();
+            walk.scalar(&Name::kept("wavenumber", "1/m", "shell", &["wavenumber"]), k[..].as_mut().into())?;
+            for ((name, _), values) in fields.iter().zip(&mut values) {
+                let mut names = vec!["time"];
+                names.extend_from_slice(axes);
+                let mut shape = vec![times.len()];
+                shape.extend_from_slice(points);
+                let whole = Hyperslab { start: vec![0; shape.len()], count: shape.clone() };
+                walk.block(&Name::kept(name, "m/s", &format!("field {name}"), &names), &shape, &whole, values.into())?;
+                let mut spectrum: Vec<f64> = (0..times.len() * shells)
+                    .map(|i| (1.0 + (i % shells) as f64).powi(-4) * (-0.15 * (i % shells) as f64).exp())
+                    .collect();
+                let name = Name::kept(&format!("{name}_spectrum"), "m2/s2", "spectrum", &["time", "wavenumber"]);
+                let shape = [times.len(), shells];
+                walk.block(&name, &shape, &Hyperslab::rows(0..times.len(), &[shells]), (&mut spectrum).into())?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    save_joined(
+        &dir.join("output.h5"),
+        &header,
+        Storage::output(4),
+        &Solo,
+        &mut |s| {
+            let walk = s.section("series");
+            let column = |f: &dyn Fn(f64) -> f64| (0..=200).map(|i| f(0.05 * f64::from(i))).collect::<Vec<f64>>();
+            walk.series(&Name::kept("step", "1", "step", &["step"]), &mut (0..=200).map(f64::from).collect())?;
+            walk.series(&Name::kept("time", "s", "time", &["step"]), &mut column(&|t| t))?;
+            walk.series(
+                &Name::kept("energy", "m2/s2", "energy", &["step"]),
+                &mut column(&|t| 0.125 * (-0.3 * t).exp()),
+            )?;
+            let peak = |t: f64| 0.3 + t * (-(t - 5.0).powi(2) / 4.0).exp();
+            walk.series(&Name::kept("enstrophy", "1/s2", "enstrophy", &["step"]), &mut column(&peak))?;
+            walk.series(&Name::kept("max_cfl", "1", "CFL", &["step"]), &mut column(&|t| 0.4 + 0.1 * t.sin()))
+        },
+        Some(&segments),
+    )
+    .unwrap();
+    segments.published(&Solo).unwrap();
+}
+
+/// Distinct colours of the picture, and the picture.
+fn drawn(name: &str, dir: &Path) -> usize {
+    let kept = std::env::var("SPANWISE_FIGURES").map(std::path::PathBuf::from);
+    let path = kept.unwrap_or_else(|_| dir.to_path_buf()).join(format!("{name}.png"));
+    plot(&dir.join("output.h5"), &path).unwrap();
+    let image = image::open(&path).unwrap().to_rgb8();
+    assert_eq!(image.width(), 1500);
+    image.pixels().map(|p| p.0).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn one_dimension_is_a_space_time_diagram() {
+    let dir = tempfile::tempdir().unwrap();
+    let times: Vec<f64> = (0..120).map(|i| 0.25 * f64::from(i)).collect();
+    let wave = |t: f64, x: &[f64]| (3.0 * x[0] - 0.4 * t).sin() + 0.7 * (x[0] + 0.2 * t).cos() * (5.0 * x[0]).sin();
+    output(dir.path(), &[192], &times, &[("u", &wave)]);
+    // A figure without its field has about 400 colours, all greys and a curve or two.
+    assert!(drawn("one", dir.path()) > 2000);
+}
+
+#[test]
+fn two_dimensions_are_planes_at_three_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let wave = |t: f64, x: &[f64]| {
+        let (a, b) = (x[0] + 0.3 * t, x[1]);
+        (-0.02 * t).exp() * ((2.0 * a).sin() * (3.0 * b).cos() + 0.8 * (5.0 * a + 2.0 * b).sin() * b.cos())
+    };
+    output(dir.path(), &[96, 96], &[0.0, 1.0, 2.0, 3.0, 4.0], &[("vorticity", &wave)]);
+    assert!(drawn("two", dir.path()) > 2000);
+}
+
+#[test]
+fn three_dimensions_are_middle_planes_of_three_fields() {
+    let dir = tempfile::tempdir().unwrap();
+    let u = |t: f64, x: &[f64]| (-0.1 * t).exp() * x[0].sin() * x[1].cos() * (2.0 + x[2]).cos();
+    let v = |t: f64, x: &[f64]| -(-0.1 * t).exp() * x[0].cos() * x[1].sin() * (2.0 + x[2]).cos();
+    let c = |_: f64, x: &[f64]| (x[0].cos() + x[1].cos()).exp();
+    output(dir.path(), &[32, 24, 20], &[0.0, 5.0], &[("u", &u), ("v", &v), ("concentration", &c)]);
+    assert!(drawn("three", dir.path()) > 2000);
+}
+
+#[test]
+fn an_output_without_anything_to_draw_is_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("output.h5");
+    crate::io::save(&path, &Header::default(), Storage::output(0), &Solo, &mut |_| Ok(())).unwrap();
+    let error = plot(&path, &dir.path().join("f.png")).unwrap_err().to_string();
+    assert!(error.contains("neither fields nor series"), "{error}");
+}

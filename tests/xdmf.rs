@@ -1,0 +1,80 @@
+//! The XDMF beside output.h5: well-formed XML whose numbers are those of the file; opened with VTK where the readers'
+//! virtual environment is (`make test` sets `SPANWISE_PYTHON`).
+
+use std::path::Path;
+
+use spanwise::io::{Header, Segments, Storage, save_joined};
+use spanwise::solvers::spectral::results::xdmf;
+use spanwise::state::{Hyperslab, Name};
+use spanwise::team::Solo;
+
+/// Two fields (one in single precision) and something that is no field, at three times, on these coordinates.
+fn output(dir: &Path, coordinates: &[Vec<f64>]) {
+    let axes = &["x", "y", "z"][..coordinates.len()];
+    let header = Header::default();
+    let shape: Vec<usize> = std::iter::once(3).chain(coordinates.iter().map(Vec::len)).collect();
+    let whole = Hyperslab { start: vec![0; shape.len()], count: shape.clone() };
+    let dims: Vec<&str> = std::iter::once("time").chain(axes.iter().copied()).collect();
+    let total: usize = shape.iter().product();
+    let mut segments = Segments::start(dir, &Solo).unwrap();
+    segments
+        .save(&header, &[0.0, 5.0, 9.0], &Solo, &mut |s| {
+            let walk = s.section("fields");
+            walk.scalar(&Name::kept("time", "s", "time", &["time"]), (&mut [0.0, 0.5, 0.1 + 0.8][..]).into())?;
+            walk.scalar(&Name::kept("step", "1", "step", &["time"]), (&mut [0.0, 5.0, 9.0][..]).into())?;
+            for (axis, x) in axes.iter().zip(coordinates) {
+                walk.scalar(&Name::kept(axis, "m", "coordinate", &[axis]), x.clone()[..].as_mut().into())?;
+            }
+            let mut u: Vec<f64> = (0..total).map(|i| i as f64 / 7.0).collect();
+            walk.block(&Name::kept("u", "m", "a field", &dims), &shape, &whole, (&mut u).into())?;
+            let mut v: Vec<f32> = (0..total).map(|i| -(i as f32)).collect();
+            walk.block(&Name::kept("v", "m", "in single precision", &dims), &shape, &whole, (&mut v).into())?;
+            walk.scalar(&Name::kept("mean", "m", "no field", &["time"]), (&mut [1.0, 2.0, 3.0][..]).into())
+        })
+        .unwrap();
+    save_joined(&dir.join("output.h5"), &header, Storage::output(4), &Solo, &mut |_| Ok(()), Some(&segments)).unwrap();
+}
+
+fn even(n: usize, step: f64) -> Vec<f64> {
+    (0..n).map(|i| -1.0 + step * i as f64).collect()
+}
+
+/// Gauss points between walls.
+fn walls(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 1.0 - (std::f64::consts::PI * (i as f64 + 0.5) / n as f64).cos()).collect()
+}
+
+#[test]
+fn vtk_finds_the_fields_where_they_are() {
+    let cases = [
+        (vec![even(6, 0.5), even(5, 0.25)], "2DCoRectMesh"),
+        (vec![even(4, 0.5), even(5, 0.25), even(6, 2.0)], "3DCoRectMesh"),
+        (vec![walls(6), even(5, 0.25)], "2DRectMesh"),
+        (vec![walls(7), even(5, 0.25), even(6, 2.0)], "3DRectMesh"),
+    ];
+    for (coordinates, mesh) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        output(dir.path(), &coordinates);
+        assert_eq!(xdmf::write(dir.path()).unwrap(), ["output.xdmf"]);
+        let text = std::fs::read_to_string(dir.path().join("output.xdmf")).unwrap();
+        assert_eq!(text.matches(mesh).count(), 3, "one mesh of this kind per time\n{text}");
+        assert_eq!(text.matches("output.h5:/fields/u<").count(), 3);
+        assert!(!text.contains("mean"), "{text}");
+        let open = text.matches("<DataItem").count();
+        assert_eq!(open, text.matches("</DataItem>").count(), "every item is closed");
+        if let Ok(python) = std::env::var("SPANWISE_PYTHON") {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/check_xdmf.py");
+            let run =
+                std::process::Command::new(&python).arg(script).arg(dir.path().join("output.xdmf")).output().unwrap();
+            assert!(run.status.success(), "{mesh}: {}\n{text}", String::from_utf8_lossy(&run.stderr));
+        }
+    }
+}
+
+#[test]
+fn lines_and_outputs_without_fields_have_no_xdmf() {
+    let dir = tempfile::tempdir().unwrap();
+    output(dir.path(), &[even(9, 0.1)]);
+    assert_eq!(xdmf::write(dir.path()).unwrap(), [] as [String; 0]);
+    assert!(!dir.path().join("output.xdmf").exists());
+}
