@@ -221,6 +221,9 @@ impl Run<'_> {
 
     /// Steps until the solver has finished or a limit is reached.
     fn steps(&mut self) -> Result<Ending> {
+        if self.solver.reached() {
+            return Ok(Ending::Converged);
+        }
         let mut schedule = Schedule::new(&self.input.checkpoint.every);
         while self.step < self.input.run.max_steps {
             let outcome = self.work(|solver, step, team| solver.step(step + 1, team));
