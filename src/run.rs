@@ -236,6 +236,9 @@ impl Run<'_> {
 
     /// Steps until the solver has finished or a limit is reached.
     fn steps(&mut self) -> Result<Ending> {
+        if self.solver.reached() {
+            return Ok(Ending::Converged);
+        }
         let mut schedule = Schedule::new(&self.input.checkpoint.every);
         if self.step == 0 {
             let record = self.solver.record();

@@ -190,6 +190,10 @@ fn a_run_ends_with_code_0_or_3_and_goes_on() {
     assert_eq!((whole.code(), whole.stderr.as_str()), (0, ""), "{whole:?}");
     assert!(whole.stdout.contains("converged after") && whole.stdout.contains("2 of them before"), "{whole:?}");
     let resumed = report(&out);
+    let again = spanwise(1, &["run", "a.toml", "--resume", "--quiet"], dir.path());
+    assert_eq!(again.code(), 0, "{again:?}");
+    let (steps, numbers) = (&report(&out)["steps"], &report(&out)["numbers"]);
+    assert_eq!((steps, numbers), (&resumed["steps"], &resumed["numbers"]), "there was nothing left to do");
     let fresh = spanwise(ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
     assert_eq!(fresh.code(), 0, "{fresh:?}");
     assert_eq!(report(&out)["numbers"], resumed["numbers"], "the same numbers without a stop");

@@ -72,6 +72,21 @@ fn stopped_and_resumed_on_other_ranks_gives_the_same_bits_and_series() {
 }
 
 #[test]
+fn a_converged_run_resumed_makes_no_step_but_goes_on_to_a_smaller_tolerance() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("a.out");
+    let mut go_on = options(&out);
+    assert_eq!(run_on(2, &input("", ""), &go_on), Ok(Ending::Converged));
+    let (steps, x) = (values(&out, "state/steps"), values(&out, "state/x"));
+    go_on.resume = true;
+    assert_eq!(run_on(1, &input("", ""), &go_on), Ok(Ending::Converged));
+    assert_eq!((values(&out, "state/steps"), values(&out, "state/x")), (steps.clone(), x));
+    assert_eq!(run_on(1, &input("tolerance = 1e-7", ""), &go_on), Ok(Ending::Converged));
+    // The largest distance, 36/2^k, falls below 1e-6 at k = 26 and below 1e-7 at k = 29.
+    assert_eq!((steps[0], values(&out, "state/steps")[0]), (26.0, 29.0));
+}
+
+#[test]
 fn series_are_recorded_every_k_steps_and_at_the_last() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("a.out");

@@ -135,6 +135,10 @@ impl Solver for Toy {
         })
     }
 
+    fn reached(&self) -> bool {
+        self.distance <= self.method.tolerance
+    }
+
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let slab = self.slab();
         walk.block(&X, &[self.rows.n], &slab, (&mut self.x).into())?;

@@ -48,6 +48,10 @@ pub struct Number {
 pub trait Solver {
     /// One step of the method; collective. An `Err(Interrupted)` leaves the state untouched.
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status>;
+    /// Whether the state, as made or as restored, has reached what was asked: then no step is made.
+    fn reached(&self) -> bool {
+        false
+    }
     /// Everything a restart needs, and what a reader wants as the final state. Collective.
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
     /// What a reader needs to understand the rest (points, weights, …): `/inputs` of output.h5. Collective.

@@ -109,6 +109,10 @@ impl Divergence {
         )))
     }
 
+    pub fn reached(&self) -> bool {
+        [self.ended, self.aa.ended, self.bb.ended] == [1; 3]
+    }
+
     /// The problem whose step comes next in this round: 0 (a, b), 1 (a, a), 2 (b, b). After an interruption, the one
     /// that was interrupted.
     pub fn under_way(&self) -> usize {

@@ -320,6 +320,14 @@ impl Solve {
         Ok(if self.state.gap <= tolerance { StepOutcome::Converged } else { StepOutcome::Running })
     }
 
+    /// Whether the last step met the tolerance (or the gap tolerance).
+    pub fn reached(&self) -> bool {
+        let s = &self.state;
+        let gap = self.gap_tolerance.is_some_and(|tolerance| s.gap <= tolerance);
+        let error = s.single == 0 && s.coarse == 0 && s.error.l1 <= self.tolerance;
+        s.level as usize + 1 == self.levels.len() && (gap || error)
+    }
+
     pub fn progress(&self) -> Progress {
         let s = &self.state;
         Progress {

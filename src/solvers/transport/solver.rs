@@ -310,6 +310,13 @@ impl Solver for Transport {
         })
     }
 
+    fn reached(&self) -> bool {
+        match &self.work {
+            Work::Transport { solve, .. } => solve.reached(),
+            Work::Divergence { solve, .. } => solve.reached(),
+        }
+    }
+
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         walk.scalar(&STEPS, (&mut self.steps).into())?;
         // Nothing of the state's walk needs the other ranks.
