@@ -8,6 +8,7 @@ pub enum Stream {
     TransportUniform = 1,
     TransportGaussian = 2,
     TransportComponent = 3,
+    SpectralForcing = 16,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
