@@ -9,6 +9,7 @@ pub enum Stream {
     TransportGaussian = 2,
     TransportComponent = 3,
     SpectralInitial = 16,
+    SpectralForcing = 17,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

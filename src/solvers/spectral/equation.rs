@@ -14,7 +14,7 @@
 
 use num_complex::Complex;
 
-use super::domain::Tile;
+use super::domain::{Domain, Tile};
 use crate::math::real::Real;
 
 /// One unknown.
@@ -116,6 +116,24 @@ pub trait Equation<T: Real>: Send + Sync {
     /// Raises `fastest[a]` (internal axes) to the largest speed, in length per time, at which N carries anything along
     /// axis `a`, from the arrays of round 0 on the grid. What it leaves at zero sets no limit to the time step.
     fn speeds(&self, _values: &[&[T]], _fastest: &mut [f64; 3]) {}
+    /// The same where speeds depend on the place or on time.
+    fn speeds_at(&self, _time: f64, _tile: &Tile, values: &[&[T]], fastest: &mut [f64; 3]) {
+        self.speeds(values, fastest);
+    }
+
+    /// Adds the random forcing of step `step`, which is `span` long, at one tile, projected onto the constraints;
+    /// false: there is none.
+    fn stir(
+        &self,
+        _seed: u64,
+        _step: u64,
+        _span: f64,
+        _domain: &Domain,
+        _tile: &Tile,
+        _out: &mut [&mut [Complex<T>]],
+    ) -> bool {
+        false
+    }
 
     /// Projects a state onto the constraints (such as div u = 0) and fixes gauges, at one tile.
     fn constrain(&self, _tile: &Tile, _state: &mut [&mut [Complex<T>]]) {}

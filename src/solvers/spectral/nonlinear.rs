@@ -51,6 +51,8 @@ impl<T: Real> Evaluation<T> {
         };
         transform.through(team, &[], &force, &mut forcing.views_mut());
         let forced = team.any(forced.into_inner());
+        // The rest of the right-hand side keeps the constraints; so must this.
+        over_tiles(&scales, &mut forcing.arrays, |tile, _, out| equation.constrain(tile, out));
         Evaluation { equation, scales, derived, products, forcing: forced.then_some(forcing) }
     }
 
@@ -93,7 +95,7 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
             let multiply = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
                 if watch {
                     let mut here = [0.0; 3];
-                    equation.speeds(values, &mut here);
+                    equation.speeds_at(time, tile, values, &mut here);
                     let mut all = fastest.lock().expect("no thread panicked");
                     (0..3).for_each(|a| all[a] = all[a].max(here[a]));
                 }

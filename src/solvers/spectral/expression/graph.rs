@@ -288,6 +288,82 @@ impl Graph {
         roots.iter().map(|&r| new[r as usize].expect("roots are reachable")).collect()
     }
 
+    /// The derivative of `root` by a leaf or coordinate, the others held; None: it has none (|·|, or a power that
+    /// varies).
+    pub fn derivative(&mut self, root: Id, variable: Op) -> Option<Id> {
+        let mut by: HashMap<Id, Id> = HashMap::new();
+        for id in self.reachable(&[root]) {
+            let d = |id: Id| by[&id];
+            let zero = self.constant(0.0);
+            let op = self.op(id);
+            let flat = op.operands().all(|o| by[&o] == zero);
+            let made = match op {
+                op if op == variable => self.constant(1.0),
+                _ if flat => zero,
+                Op::Add(a, b) => self.add(d(a), d(b)),
+                Op::Sub(a, b) => self.sub(d(a), d(b)),
+                Op::Neg(a) => self.neg(d(a)),
+                Op::Mul(a, b) => {
+                    let (left, right) = (self.mul(d(a), b), self.mul(a, d(b)));
+                    self.add(left, right)
+                }
+                Op::Div(a, b) => {
+                    let inner = self.mul(id, d(b));
+                    let up = self.sub(d(a), inner);
+                    self.div(up, b)
+                }
+                Op::Pow(a, b) if d(b) == zero => {
+                    let minus = self.constant(1.0);
+                    let less = self.sub(b, minus);
+                    let power = self.pow(a, less);
+                    let outer = self.mul(b, power);
+                    self.mul(outer, d(a))
+                }
+                Op::Call(f, a) => {
+                    let outer = self.outer_derivative(f, a, id)?;
+                    self.mul(outer, d(a))
+                }
+                _ => return None,
+            };
+            by.insert(id, made);
+        }
+        Some(by[&root])
+    }
+
+    /// f'(a), where `id` is f(a).
+    fn outer_derivative(&mut self, f: Function, a: Id, id: Id) -> Option<Id> {
+        let one = self.constant(1.0);
+        Some(match f {
+            Function::Sin => self.call(Function::Cos, a),
+            Function::Cos => {
+                let sin = self.call(Function::Sin, a);
+                self.neg(sin)
+            }
+            Function::Exp => id,
+            Function::Log => self.div(one, a),
+            Function::Sqrt => {
+                let half = self.constant(0.5);
+                self.div(half, id)
+            }
+            Function::Sinh => self.call(Function::Cosh, a),
+            Function::Cosh => self.call(Function::Sinh, a),
+            Function::Tan => {
+                let square = self.mul(id, id);
+                self.add(one, square)
+            }
+            Function::Tanh => {
+                let square = self.mul(id, id);
+                self.sub(one, square)
+            }
+            Function::Sech => {
+                let tanh = self.call(Function::Tanh, a);
+                let product = self.mul(id, tanh);
+                self.neg(product)
+            }
+            Function::Abs | Function::Reciprocal | Function::IsZero => return None,
+        })
+    }
+
     /// All nodes that `roots` are made of, operands first.
     pub fn reachable(&self, roots: &[Id]) -> Vec<Id> {
         let mut wanted = vec![false; self.ops.len()];

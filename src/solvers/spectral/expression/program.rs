@@ -45,6 +45,8 @@ enum Place {
     Register(usize),
     /// An input array of reals itself.
     Input(usize),
+    /// An operand that the instruction does not have.
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +217,7 @@ impl<T: Real> Program<T> {
                     Place::Register(r) => Values::Slice(&registers[r][..n]),
                     Place::Input(i) => Values::Slice(&inputs[i][first..first + n]),
                     Place::Scalar(s) => Values::One(T::of(scalars[s])),
-                    Place::Row(_) | Place::Column(_) => Values::One(T::zero()),
+                    Place::Row(_) | Place::Column(_) | Place::None => Values::One(T::zero()),
                 };
                 let [a, b, c] = instruction.operands;
                 match (instruction.code, a) {
@@ -434,7 +436,7 @@ impl<'a> Compiler<'a> {
         let op = self.graph.op(id);
         let depends = self.graph.depends(id);
         if !self.is_full(id) {
-            let mut operands = [Place::Scalar(0); 2];
+            let mut operands = [Place::None; 2];
             for (slot, operand) in operands.iter_mut().zip(op.operands()) {
                 *slot = self.places[&operand];
             }
@@ -448,7 +450,7 @@ impl<'a> Compiler<'a> {
             list.push(small);
             return;
         }
-        let none = Place::Scalar(0);
+        let none = Place::None;
         let (code, ids): (Code, Vec<Id>) = match (op, fused) {
             (_, Some((product, code, rest))) => {
                 let mut ids: Vec<Id> = self.graph.op(product).operands().collect();
@@ -518,7 +520,7 @@ impl<'a> Compiler<'a> {
         let register = self.registers;
         self.registers += 1;
         self.spread.insert(id, register);
-        let none = Place::Scalar(0);
+        let none = Place::None;
         let target = Target::Register(register);
         self.full.push(Instruction { code: Code::Copy, operands: [place, none, none], target });
         Place::Register(register)
@@ -548,13 +550,13 @@ impl<'a> Compiler<'a> {
             match *output {
                 Output::Real(root) if root == id => {
                     let Some(&place) = self.places.get(&id) else { continue };
-                    let none = Place::Scalar(0);
+                    let none = Place::None;
                     let target = Target::Output(o);
                     self.full.push(Instruction { code: Code::Copy, operands: [place, none, none], target });
                     self.release(id);
                 }
                 Output::Pair(re, im) if re.max(im) == id => {
-                    let operands = [self.whole(re), self.whole(im), Place::Scalar(0)];
+                    let operands = [self.whole(re), self.whole(im), Place::None];
                     self.full.push(Instruction { code: Code::Weave, operands, target: Target::Output(o) });
                     self.release(re);
                     self.release(im);

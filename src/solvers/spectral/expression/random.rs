@@ -1,0 +1,82 @@
+//! Random forcing of a band of wavenumbers, by address: the same on any number of ranks and at any resolution.
+
+use num_complex::Complex;
+
+use crate::math::real::Real;
+use crate::math::rng::{Stream, normal_pair};
+use crate::solvers::spectral::domain::{Domain, Tile};
+
+/// A forcing that is drawn anew for each step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RandomForcing {
+    /// The fields it acts on.
+    pub fields: Vec<usize>,
+    /// Root of the mean square over the box, of each field: of the forcing itself, or (white in time) of its integral
+    /// over a unit of time.
+    pub amplitude: f64,
+    /// Wavenumbers |k| that are forced, in radians per length; the mean never is.
+    pub band: [f64; 2],
+    /// White in time: drawn with variance 1/Δt, so that what it adds does not depend on the step.
+    pub white: bool,
+}
+
+impl RandomForcing {
+    fn holds(&self, k: [f64; 3]) -> bool {
+        let size = k.iter().map(|k| k * k).sum::<f64>().sqrt();
+        size > 0.0 && (self.band[0]..=self.band[1]).contains(&size)
+    }
+
+    /// Kept modes of the band, of both signs.
+    pub fn modes(&self, domain: &Domain) -> usize {
+        let half = |axis: usize| !domain.complex && axis == 2;
+        let modes = domain.modes();
+        let k = |a: usize, i: usize| domain.axes[a].wavenumber(i);
+        let mut count = 0;
+        for i in (0..modes[0]).filter(|&i| k(0, i).abs() <= self.band[1]) {
+            for j in (0..modes[1]).filter(|&j| k(1, j).abs() <= self.band[1]) {
+                for l in (0..modes[2]).filter(|&l| k(2, l).abs() <= self.band[1]) {
+                    if self.holds([k(0, i), k(1, j), k(2, l)]) {
+                        count += if half(2) && l > 0 { 2 } else { 1 };
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    /// Adds the forcing of step `step`, `span` long, at a tile of wavenumbers; `modes` is [`Self::modes`].
+    pub fn add<T: Real>(
+        &self,
+        address: (u64, u64, f64),
+        modes: usize,
+        domain: &Domain,
+        tile: &Tile,
+        out: &mut [&mut [Complex<T>]],
+    ) {
+        let (seed, step, span) = address;
+        let scale = self.amplitude / (modes.max(1) as f64).sqrt() / if self.white { span.sqrt() } else { 1.0 };
+        let width = tile.columns.len();
+        tile.for_each(|i, k| {
+            if !self.holds(k) {
+                return;
+            }
+            let at = [tile.start[0], tile.start[1] + i / width, tile.start[2] + i % width];
+            let mut number: [i64; 3] = std::array::from_fn(|a| domain.axes[a].number(at[a]));
+            // Of k and −k of a real field one is drawn, the other is its conjugate.
+            let first = number.into_iter().rev().find(|&n| n != 0).unwrap_or(0);
+            let mirrored = !domain.complex && first < 0;
+            if mirrored {
+                number = number.map(|n| -n);
+            }
+            let item = number.into_iter().fold(0u64, |item, n| item << 21 | (n + (1 << 20)) as u64);
+            for &field in &self.fields {
+                // Steps beyond 2³² continue in the draws, of which there are 2²⁰: fields take the lowest six bits.
+                let draw = (field as u32 & 63) | ((step >> 32) as u32 & 0x3fff) << 6;
+                let [re, im] = normal_pair(seed, Stream::SpectralForcing, step as u32, item, draw);
+                let im = if mirrored { -im } else { im };
+                let value = Complex::new(re, im) * (scale * std::f64::consts::FRAC_1_SQRT_2);
+                out[field][i] += T::complex(value);
+            }
+        });
+    }
+}
