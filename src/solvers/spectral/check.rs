@@ -2,9 +2,10 @@
 
 use num_complex::Complex;
 
+use super::bounded;
 use super::domain::{Axis, Domain};
 use super::equation::{Coupling, Equation};
-use super::problem::{Precision, ProblemInput};
+use super::problem::{EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
 use super::setup;
 use super::steppers::stepper;
 use super::time::{MethodInput, StepControl};
@@ -19,9 +20,14 @@ use crate::solvers::Estimate;
 pub fn check(input: &Input, ranks: usize, _threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
+    let equation = match &problem.equation {
+        EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
+        EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
+        EquationInput::Bounded(kind) => return bounded::check(input, &problem, kind, ranks),
+    };
     match problem.precision {
-        Precision::F64 => estimate::<f64>(input, &problem, &method, ranks),
-        Precision::F32 => estimate::<f32>(input, &problem, &method, ranks),
+        Precision::F64 => estimate::<f64>(input, &problem, equation, &method, ranks),
+        Precision::F32 => estimate::<f32>(input, &problem, equation, &method, ranks),
     }
 }
 
@@ -30,8 +36,14 @@ const RANKS_PER_NODE: usize = 64;
 /// Bytes that the program, MPI and HDF5 hold before any problem is built.
 const BASE: u64 = 32 << 20;
 
-fn estimate<T: Real>(input: &Input, problem: &ProblemInput, method: &MethodInput, ranks: usize) -> Result<Estimate> {
-    let posed = setup::pose::<T>(input, problem)?;
+fn estimate<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    asked: Periodic,
+    method: &MethodInput,
+    ranks: usize,
+) -> Result<Estimate> {
+    let posed = setup::pose::<T>(input, problem, asked)?;
     let (equation, domain) = (posed.equation.as_ref(), &posed.domain);
     let end = problem.end().map_err(|(key, message)| input.invalid(&key, message))?;
     let scheme = method

@@ -11,7 +11,7 @@ use super::fields::Fields;
 use super::initial;
 use super::linear::{Fourier, Linear};
 use super::nonlinear::Evaluation;
-use super::problem::ProblemInput;
+use super::problem::{Periodic, ProblemInput};
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
 use super::results::spectra::{Decay, by_axis, decay};
@@ -51,6 +51,7 @@ pub struct Evolution<T: Real> {
     state: Fields<T>,
     /// N + f of the state that was measured last.
     rate: Fields<T>,
+    seed: u64,
     time: f64,
     last_step: f64,
     /// Σ |u_i|max k_max,i at the start of the last step.
@@ -85,17 +86,23 @@ const CFL: Name = Name {
 
 impl<T: Real> Evolution<T> {
     /// Parses, builds and measures the first state; collective.
-    pub fn new(input: &Input, problem: &ProblemInput, method: &MethodInput, team: &dyn Team) -> Result<Self> {
-        let Posed { equation, domain, mut notes } = setup::pose::<T>(input, problem)?;
+    pub fn new(
+        input: &Input,
+        problem: &ProblemInput,
+        asked: Periodic,
+        method: &MethodInput,
+        team: &dyn Team,
+    ) -> Result<Self> {
+        let Posed { equation, domain, mut notes } = setup::pose::<T>(input, problem, asked)?;
         let refuse = |(key, message): super::problem::Finding| input.invalid(&key, message);
         let end = problem.end().map_err(refuse)?;
         let mut transform = setup::transform::<T>(input, problem, &domain, team)?;
         let mut state = if domain.points() == problem.grid() {
-            setup::first_state(input, problem, equation.as_ref(), transform.as_mut(), team)?
+            setup::first_state(input, problem, asked, equation.as_ref(), transform.as_mut(), team)?
         } else {
             let grid = domain.on_points(problem.grid());
             let mut on_grid = setup::transform::<T>(input, problem, &grid, team)?;
-            setup::first_state(input, problem, equation.as_ref(), on_grid.as_mut(), team)?
+            setup::first_state(input, problem, asked, equation.as_ref(), on_grid.as_mut(), team)?
         };
         let modes = transform.modes();
         let scales = Scales::wavenumbers(&domain, modes);
@@ -144,6 +151,7 @@ impl<T: Real> Evolution<T> {
             output,
             state,
             rate,
+            seed: input.run.seed,
             time: 0.0,
             last_step: 0.0,
             frequency,
@@ -185,6 +193,16 @@ impl<T: Real> Evolution<T> {
             self.last_step = next.step;
             self.time = next.time;
             return Ok(());
+        }
+    }
+
+    /// Adds the random forcing of step `step`, where there is one.
+    fn stir(&mut self, step: u64) {
+        for (tile, at) in self.scales.tiles(2048) {
+            let mut parts: Vec<&mut [Complex<T>]> = self.state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
+            if !self.equation.stir(self.seed, step, self.last_step, &self.domain, &tile, &mut parts) {
+                return;
+            }
         }
     }
 
@@ -283,6 +301,7 @@ impl<T: Real> Solver for Evolution<T> {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let from = self.time;
         self.advance(team)?;
+        self.stir(step);
         initial::constrain(self.equation.as_ref(), self.transform.as_ref(), &mut self.state);
         let finite = |z: &Complex<T>| z.re.is_finite() && z.im.is_finite();
         if team.any(!self.state.arrays.iter().all(|a| a.iter().all(finite))) {

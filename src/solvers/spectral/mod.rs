@@ -6,6 +6,7 @@
 //! Reading order: [`domain`] the box · [`equation`] what an equation is · [`transform`] coefficients to grid and back,
 //! over ranks · [`nonlinear`] one evaluation · [`linear`], [`steppers`] time.
 
+mod bounded;
 mod check;
 pub mod domain;
 pub mod equation;
@@ -18,8 +19,8 @@ pub mod fields;
 pub mod initial;
 pub mod linear;
 pub mod nonlinear;
-pub mod problem;
 pub mod plot;
+pub mod problem;
 pub mod results;
 mod setup;
 mod start;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounded::BoundedInput;
 use super::domain::{Axis, Basis, Domain, next_smooth};
 use super::equation::{Degree, Equation};
 use super::equations;
+use super::equations::written::WrittenInput;
 use super::expression::constant;
 use super::initial::InitialInput;
 use super::results::keys::OutputKeys;
@@ -55,18 +57,36 @@ pub struct ProblemInput {
     pub output: OutputKeys,
 }
 
-/// The equation: a built-in one by its name, or one written in the input.
+/// The problem: a built-in equation by its name, one written in the input, or one between walls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum EquationInput {
     BuiltIn(equations::EquationInput),
+    Written(WrittenKind),
+    Bounded(BoundedInput),
 }
 
-impl EquationInput {
+/// An equation written in the input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WrittenKind {
+    /// Fields, parameters and right-hand sides as expressions.
+    Written(WrittenInput),
+}
+
+/// An equation on periodic axes.
+#[derive(Debug, Clone, Copy)]
+pub enum Periodic<'a> {
+    BuiltIn(&'a equations::EquationInput),
+    Written(&'a WrittenInput),
+}
+
+impl Periodic<'_> {
     /// Whether its fields are complex.
     pub fn complex(&self) -> bool {
         match self {
-            EquationInput::BuiltIn(built_in) => built_in.about().complex,
+            Periodic::BuiltIn(built_in) => built_in.about().complex,
+            Periodic::Written(written) => written.complex,
         }
     }
 
@@ -76,10 +96,14 @@ impl EquationInput {
     /// The key and what is wrong with it.
     pub fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Finding> {
         match self {
-            EquationInput::BuiltIn(built_in) => built_in.build(domain).map_err(|(key, message)| match key {
+            Periodic::BuiltIn(built_in) => built_in.build(domain).map_err(|(key, message)| match key {
                 "points" => ("problem.points".into(), message),
                 _ => (format!("problem.equation.{key}"), message),
             }),
+            Periodic::Written(written) => match written.compile::<T>(domain) {
+                Ok(equation) => Ok(Arc::new(equation)),
+                Err(refusal) => Err((format!("problem.equation.{}", refusal.key), refusal.message)),
+            },
         }
     }
 
@@ -94,8 +118,13 @@ impl EquationInput {
         domain: &Domain,
     ) -> Result<equations::Initial, Finding> {
         match self {
-            EquationInput::BuiltIn(built_in) => {
+            Periodic::BuiltIn(built_in) => {
                 built_in.initial(name, parameters, domain).map_err(|(key, message)| (key.to_string(), message))
+            }
+            Periodic::Written(_) => {
+                let message = "a written equation has no named initial conditions: give problem.initial of kind \
+                               \"expressions\", \"random\" or \"file\"";
+                Err(("kind".to_string(), message.to_string()))
             }
         }
     }
@@ -193,22 +222,38 @@ impl ProblemInput {
         if end > 0.0 { Ok(end) } else { Err(at("must be > 0")) }
     }
 
+    /// Length per axis.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn box_lengths(&self) -> Result<Vec<f64>, Finding> {
+        let lengths = per_axis(&self.lengths, self.points.len(), "lengths")?;
+        match lengths.iter().position(|l| *l <= 0.0) {
+            Some(a) => Err((format!("problem.lengths.{}", a.min(self.lengths.len() - 1)), "must be > 0".into())),
+            None => Ok(lengths),
+        }
+    }
+
+    /// Lowest coordinate per axis.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn box_origin(&self) -> Result<Vec<f64>, Finding> {
+        per_axis(&self.origin, self.points.len(), "origin")
+    }
+
     /// The periodic box with all modes that the points resolve, without padding: what equations are built for.
     ///
     /// # Errors
     /// The key and what is wrong with it.
     pub fn periodic_box(&self, complex: bool) -> Result<Domain, Finding> {
         let n = self.points.len();
-        let lengths = per_axis(&self.lengths, n, "lengths")?;
-        let origin = per_axis(&self.origin, n, "origin")?;
+        let (lengths, origin) = (self.box_lengths()?, self.box_origin()?);
         let mut axes = Vec::new();
         for a in 0..n {
             let points = self.points[a];
             if points > MOST_POINTS {
                 return Err((format!("problem.points.{a}"), format!("must be at most {MOST_POINTS}")));
-            }
-            if lengths[a] <= 0.0 {
-                return Err((format!("problem.lengths.{}", a.min(self.lengths.len() - 1)), "must be > 0".into()));
             }
             let basis = if a + 1 == n && !complex { Basis::HalfFourier } else { Basis::Fourier };
             let highest = points.saturating_sub(1) / 2;

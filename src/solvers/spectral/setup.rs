@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::bounded;
 use super::domain::Domain;
 use super::equation::{Equation, FieldName};
 use super::evolution::Evolution;
 use super::expression::Function;
 use super::fields::Fields;
 use super::initial::{self, InitialInput, Random};
-use super::problem::{Finding, Precision, ProblemInput};
+use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
 use super::start;
 use super::time::MethodInput;
 use super::transform::{Distributed, Level, Settings, Transform};
@@ -22,9 +23,14 @@ use crate::team::{Team, machine};
 pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
+    let equation = match &problem.equation {
+        EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
+        EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
+        EquationInput::Bounded(kind) => return bounded::build(input, &problem, &method, kind, team),
+    };
     Ok(match problem.precision {
-        Precision::F64 => Box::new(Evolution::<f64>::new(input, &problem, &method, team)?),
-        Precision::F32 => Box::new(Evolution::<f32>::new(input, &problem, &method, team)?),
+        Precision::F64 => Box::new(Evolution::<f64>::new(input, &problem, equation, &method, team)?),
+        Precision::F32 => Box::new(Evolution::<f32>::new(input, &problem, equation, &method, team)?),
     })
 }
 
@@ -75,11 +81,11 @@ pub struct Posed<T: Real> {
 ///
 /// # Errors
 /// The key at fault.
-pub fn pose<T: Real>(input: &Input, problem: &ProblemInput) -> Result<Posed<T>> {
+pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) -> Result<Posed<T>> {
     let at = |(key, message): Finding| input.invalid(&key, message);
-    let complex = problem.equation.complex();
+    let complex = equation.complex();
     let full = problem.periodic_box(complex).map_err(at)?;
-    let equation: Arc<dyn Equation<T>> = problem.equation.build(&full).map_err(at)?;
+    let equation: Arc<dyn Equation<T>> = equation.build(&full).map_err(at)?;
     let linear = equation.rounds().is_empty();
     let (domain, warning) = problem.dealiased(&full, equation.degree(), linear);
     Ok(Posed { equation, domain, notes: warning.into_iter().collect() })
@@ -92,6 +98,7 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput) -> Result<Posed<T>> 
 pub fn first_state<T: Real>(
     input: &Input,
     problem: &ProblemInput,
+    asked: Periodic,
     equation: &dyn Equation<T>,
     transform: &mut dyn Transform<T>,
     team: &dyn Team,
@@ -106,7 +113,7 @@ pub fn first_state<T: Real>(
                 Some(InitialInput::Named { name, parameters }) => (name.as_deref(), parameters),
                 _ => (None, &none),
             };
-            let found = problem.equation.initial(name, parameters, transform.domain());
+            let found = asked.initial(name, parameters, transform.domain());
             let found = found.map_err(|(key, message)| at(&key, message))?;
             initial::from_profile(&found.profile, 0.0, equation, transform, team, &mut state);
         }

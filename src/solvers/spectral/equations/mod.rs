@@ -30,6 +30,7 @@ mod scalar;
 pub mod shallow_water;
 pub mod swift_hohenberg;
 pub mod vorticity_2d;
+pub mod written;
 
 /// The key that is at fault, and what is wrong with it.
 pub type Refusal = (&'static str, String);

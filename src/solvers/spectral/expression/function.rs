@@ -125,7 +125,7 @@ impl<T: Real> Function<T> {
     /// `parameters`. With `domain.complex` values are complex and `i` is known.
     pub fn parse(text: &str, domain: &Domain, parameters: &[(String, f64)]) -> Result<Function<T>, Mistake> {
         let mut graph = Graph::default();
-        let axes: Vec<(&str, usize)> = (3 - domain.dimension..3).map(|a| (domain.axes[a].name, a)).collect();
+        let axes: Vec<(&str, usize)> = (0..3).map(|a| (domain.axes[a].name, a)).filter(|a| !a.0.is_empty()).collect();
         let mut known: Vec<&str> = axes.iter().map(|a| a.0).collect();
         known.extend(parameters.iter().map(|p| p.0.as_str()));
         known.extend(["t", "pi"]);

@@ -249,6 +249,11 @@ impl<T: Real> Output<T> {
         ranks::total(team, &sums)
     }
 
+    /// Whether [`sample`](Output::sample) would take a sample.
+    pub fn samples(&self, step: u64, time: f64) -> bool {
+        self.moments.as_ref().is_some_and(|m| step.is_multiple_of(m.every) && time >= m.start)
+    }
+
     /// Samples the running statistics when they are due after step `step`, which ended at `time`. Collective.
     pub fn sample(
         &mut self,

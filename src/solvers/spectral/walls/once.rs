@@ -43,6 +43,7 @@ pub struct Steady {
     u: Vec<C>,
     size: f64,
     tail: f64,
+    solved: bool,
     name: Name,
     values: Name,
     coordinates: Vec<Name>,
@@ -91,6 +92,7 @@ impl Steady {
             u,
             size: 0.0,
             tail: 0.0,
+            solved: false,
             name: kept(
                 "u_coefficients",
                 "coefficients of the solution, (real, imaginary); before the solve of f",
@@ -135,6 +137,7 @@ impl Solver for Steady {
         team.agree(solved.map_err(|message| Error::Numerical { step, message }))?;
         self.size = team.max(self.grid(team).iter().fold(0.0, |m: f64, x| m.max(x.abs())));
         self.tail = last_eighth(&domain, block, &self.u, team);
+        self.solved = true;
         Ok(Status::Finished(Outcome::Reached))
     }
 
@@ -153,15 +156,23 @@ impl Solver for Steady {
         vec![(SIZE, self.size)]
     }
 
+    fn snapshot_due(&self) -> Option<f64> {
+        self.solved.then_some(0.0)
+    }
+
+    fn snapshot(&mut self, walk: &mut dyn Walk, team: &dyn Team) -> Result<()> {
+        let domain = self.transform.domain().clone();
+        for (axis, name) in domain.own().iter().zip(&self.coordinates) {
+            walk.replicated(name, &mut (0..axis.points).map(|i| axis.coordinate(i)).collect())?;
+        }
+        self.walk_values(walk, team)
+    }
+
     fn finish(&mut self, _team: &dyn Team) -> Result<()> {
         Ok(())
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        let domain = self.transform.domain().clone();
-        for (axis, name) in domain.own().iter().zip(&self.coordinates) {
-            walk.replicated(name, &mut (0..axis.points).map(|i| axis.coordinate(i)).collect())?;
-        }
         walk.scalar(&SIZE, (&mut self.size).into())
     }
 

@@ -185,6 +185,11 @@ impl WallFlow {
         Ok(flow)
     }
 
+    /// Time of the present state.
+    pub fn time(&self) -> f64 {
+        self.time
+    }
+
     /// Σ |u_i| k_i at the last evaluation, in radians per time.
     pub fn frequency(&self) -> f64 {
         self.frequency

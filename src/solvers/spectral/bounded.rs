@@ -1,0 +1,452 @@
+//! Problems between walls, steady ones and those of stability, from the input: their kinds and what they are made of.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::domain::{Domain, Tile};
+use super::equation::{Coupling, Degree, Equation, FieldName, Round};
+use super::expression::Function;
+use super::fields::Fields;
+use super::initial::InitialInput;
+use super::problem::{Finding, Precision, ProblemInput};
+use super::results::keys::{OutputKeys, Times};
+use super::results::output::Output;
+use super::results::xdmf;
+use super::setup;
+use super::steppers::stepper;
+use super::time::{Control, MethodInput, Next};
+use super::transform::Transform;
+use super::transform::layout::{Layout, Network, buffer_lengths, process_grid};
+use super::walls::geometry;
+use super::walls::input::{
+    ChannelInput, ConditionInput, OnsetInput, OrrSommerfeldInput, RayleighBenardInput, SteadyInput,
+};
+use super::walls::once::{Question, Stability, Steady, WallData};
+use super::walls::solver::{Pace, Profile, Start, WallFlow};
+use super::walls::stability::{Onset, OrrSommerfeld};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::solvers::{Estimate, Number, Solver, Status};
+use crate::state::{Name, Walk};
+use crate::team::Team;
+
+/// Problems that are not steps of a periodic equation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum BoundedInput {
+    /// Convection between two walls: axes z and one or two periodic ones.
+    RayleighBenard(RayleighBenardInput),
+    /// Flow along x between two walls at rest: axes z and one or two periodic ones.
+    Channel(ChannelInput),
+    /// ∇²u = f.
+    Poisson(SteadyInput),
+    /// ∇²u − λu = f.
+    Helmholtz(SteadyInput),
+    /// ∇⁴u = f.
+    Biharmonic(SteadyInput),
+    /// Growth of waves on a parallel flow between walls.
+    OrrSommerfeld(OrrSommerfeldInput),
+    /// Onset of convection between walls.
+    RayleighBenardOnset(OnsetInput),
+}
+
+/// Parses, builds and projects the first state; collective.
+pub fn build(
+    input: &Input,
+    problem: &ProblemInput,
+    method: &MethodInput,
+    kind: &BoundedInput,
+    team: &dyn Team,
+) -> Result<Box<dyn Solver>> {
+    let refuse = |(key, message): Finding| input.invalid(&key, message);
+    let of_equation = |(key, message): (String, String)| match key.as_str() {
+        "lengths" | "points" => input.invalid(&format!("problem.{key}"), message),
+        _ => input.invalid(&format!("problem.equation.{key}"), message),
+    };
+    if problem.precision == Precision::F32 {
+        return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
+    }
+    let n = problem.points.len();
+    let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
+    let wants = |axes: std::ops::RangeInclusive<usize>, what: &str| match axes.contains(&n) {
+        true => Ok(()),
+        false => Err(input.invalid("problem.points", format!("has {n} axes; {what}"))),
+    };
+    match kind {
+        BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_) => {
+            wants(2..=3, "a flow between walls has two or three: z, and the periodic ones")?;
+            let (physics, laminar, disturbance) = match kind {
+                BoundedInput::RayleighBenard(k) => (k.physics(&lengths).map_err(of_equation)?, 0.0, k.disturbance),
+                BoundedInput::Channel(k) => {
+                    let (physics, laminar) = k.physics(lengths[0]).map_err(of_equation)?;
+                    (physics, laminar, k.disturbance)
+                }
+                _ => unreachable!("flows only"),
+            };
+            if problem.points.iter().any(|&p| p < 6) {
+                return Err(input.invalid("problem.points", "flows between walls need at least 6 points per axis"));
+            }
+            let domain = geometry::domain(&problem.points, &lengths, &origin);
+            let heat = physics.diffusivity.is_some();
+            let mut start = start(input, problem, &domain, heat)?;
+            (start.disturbance, start.laminar) = (disturbance, laminar);
+            let end = problem.end().map_err(refuse)?;
+            let of_method = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
+            let scheme = method.check(true, true).map_err(of_method)?;
+            let transform = setup::transform::<f64>(input, problem, &domain, team)?;
+            let mut keys: OutputKeys = problem.output.clone();
+            if keys.points.is_empty() {
+                keys.points = problem.points.clone();
+            }
+            let names = Arc::new(Velocities::new(n == 3, heat));
+            let fields = Fields::zeros(names.fields.len(), transform.modes().len());
+            let make = |grid: &Domain| {
+                setup::transform::<f64>(input, problem, grid, team)
+                    .expect("the process grid fits the flow's own transform")
+            };
+            let output = Output::new(&keys, names, transform.as_ref(), make, team)
+                .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
+            let on_grid = setup::transform::<f64>(input, problem, &domain, team)?;
+            let times = Times::new(&keys, 0.0, end);
+            // The first step of "cfl" needs the speeds of the first state, which the flow does not have yet.
+            let control = Control::new(method, scheme, 0.0).map_err(of_method)?;
+            let pace = Box::new(Controlled { control, times: times.clone(), end, next: None });
+            let word = scheme.word;
+            let stepper = |fields, modes| stepper(word, fields, modes).expect("a scheme of the registry");
+            let flow = WallFlow::new(physics, transform, &stepper, pace, start, input.output.every, team)?;
+            Ok(Box::new(Flow { flow, times, output, on_grid, fields, time: 0.0 }))
+        }
+        BoundedInput::Poisson(steady) | BoundedInput::Helmholtz(steady) | BoundedInput::Biharmonic(steady) => {
+            let word = match kind {
+                BoundedInput::Poisson(_) => "poisson",
+                BoundedInput::Helmholtz(_) => "helmholtz",
+                _ => "biharmonic",
+            };
+            let (operator, walls) = steady.operator(word).map_err(of_equation)?;
+            let domain = if walls {
+                wants(2..=3, "between walls there are two or three: z, and the periodic ones")?;
+                geometry::domain(&problem.points, &lengths, &origin)
+            } else {
+                problem.periodic_box(false).map_err(refuse)?
+            };
+            let right = profile(input, "right_hand_side", &steady.right_hand_side, &domain)?;
+            let mut data: Vec<WallData> = Vec::new();
+            for (key, upper, list) in [("lower", false, &steady.lower), ("upper", true, &steady.upper)] {
+                for (i, ConditionInput { derivative, value }) in list.iter().enumerate() {
+                    data.push((*derivative, upper, profile(input, &format!("{key}.{i}.value"), value, &domain)?));
+                }
+            }
+            let transform = setup::transform::<f64>(input, problem, &domain, team)?;
+            Ok(Box::new(Steady::new(operator, &right, &data, transform, team)))
+        }
+        BoundedInput::OrrSommerfeld(k) => {
+            wants(1..=1, "a stability problem has one: the number of Chebyshev coefficients")?;
+            k.check().map_err(of_equation)?;
+            let problem_ =
+                OrrSommerfeld { profile: k.profile.coefficients(), reynolds: k.reynolds, wavenumber: k.wavenumber };
+            stability(input, problem, Question::OrrSommerfeld { problem: problem_, critical: k.critical })
+        }
+        BoundedInput::RayleighBenardOnset(k) => {
+            wants(1..=1, "a stability problem has one: the number of Chebyshev coefficients")?;
+            k.check().map_err(of_equation)?;
+            let onset = Onset { lower: k.lower, upper: k.upper };
+            stability(input, problem, Question::Onset { problem: onset, wavenumber: k.wavenumber })
+        }
+    }
+}
+
+fn stability(input: &Input, problem: &ProblemInput, question: Question) -> Result<Box<dyn Solver>> {
+    if !(16..=1024).contains(&problem.points[0]) {
+        return Err(input.invalid("problem.points", "must be 16 to 1024: the eigenvalue problem is dense"));
+    }
+    Ok(Box::new(Stability::new(question, problem.points[0])))
+}
+
+/// An expression of the coordinates below `problem.equation`.
+fn profile(input: &Input, key: &str, text: &str, domain: &Domain) -> Result<Profile> {
+    let function = Function::<f64>::parse(text, domain, &[])
+        .map_err(|e| input.invalid(&format!("problem.equation.{key}"), e.to_string()))?;
+    Ok(Box::new(move |tile: &Tile, out: &mut [f64]| function.evaluate(tile, 0.0, out)))
+}
+
+/// The first state of a flow: expressions, or the disturbance of the equation.
+fn start(input: &Input, problem: &ProblemInput, domain: &Domain, heat: bool) -> Result<Start> {
+    let mut start = Start::default();
+    let (fields, parameters) = match &problem.initial {
+        None => return Ok(start),
+        Some(InitialInput::Expressions { fields, parameters }) => (fields, parameters),
+        Some(_) => {
+            let message = "between walls the first state is kind = \"expressions\", or the equation's disturbance";
+            return Err(input.invalid("problem.initial.kind", message));
+        }
+    };
+    let parameters: Vec<(String, f64)> = parameters.iter().map(|(k, v)| (k.clone(), *v)).collect();
+    for (name, text) in fields {
+        let key = format!("problem.initial.fields.{name}");
+        let function =
+            Function::<f64>::parse(text, domain, &parameters).map_err(|e| input.invalid(&key, e.to_string()))?;
+        let profile: Profile = Box::new(move |tile: &Tile, out: &mut [f64]| function.evaluate(tile, 0.0, out));
+        match name.as_str() {
+            "u" => start.u = Some(profile),
+            "v" if domain.dimension == 3 => start.v = Some(profile),
+            "w" => start.w = Some(profile),
+            "theta" if heat => start.theta = Some(profile),
+            _ => {
+                let known = Velocities::new(domain.dimension == 3, heat);
+                let list: Vec<&str> = known.fields.iter().map(|f| f.name.as_str()).collect();
+                return Err(input.invalid(&key, format!("unknown field; the flow has {}", list.join(", "))));
+            }
+        }
+    }
+    Ok(start)
+}
+
+/// Step-size control as the pace of a flow between walls.
+struct Controlled {
+    control: Control,
+    times: Times,
+    end: f64,
+    next: Option<Next>,
+}
+
+impl Pace for Controlled {
+    fn next(&mut self, time: f64) -> (f64, f64) {
+        let next = self.control.next(time, self.times.next(time).unwrap_or(self.end));
+        self.next = Some(next);
+        (next.step, next.time)
+    }
+
+    fn taken(&mut self, _step: f64, frequency: f64) -> std::result::Result<(), String> {
+        if let Some(next) = self.next.take() {
+            self.control.taken(&next);
+        }
+        self.control.observe(frequency)
+    }
+
+    fn ended(&self, time: f64) -> bool {
+        time >= self.end
+    }
+
+    fn numbers(&mut self) -> Vec<(&'static str, &mut f64)> {
+        self.control.numbers()
+    }
+}
+
+/// What is kept of a flow between walls: velocity and temperature. An equation in name only.
+struct Velocities {
+    fields: Vec<FieldName>,
+}
+
+impl Velocities {
+    fn new(wide: bool, heat: bool) -> Velocities {
+        let mut fields =
+            vec![FieldName::new("w", "velocity from wall to wall"), FieldName::new("u", "velocity along x")];
+        if wide {
+            fields.push(FieldName::new("v", "velocity along y"));
+        }
+        if heat {
+            fields.push(FieldName::new("theta", "deviation of the temperature from conduction"));
+        }
+        Velocities { fields }
+    }
+}
+
+impl Equation<f64> for Velocities {
+    fn fields(&self) -> &[FieldName] {
+        &self.fields
+    }
+
+    fn coupling(&self) -> Coupling {
+        Coupling::RealDiagonal
+    }
+
+    fn linear(&self, _k: [f64; 3], entries: &mut [Complex<f64>]) {
+        entries.fill(Complex::new(0.0, 0.0));
+    }
+
+    fn degree(&self) -> Degree {
+        Degree::Polynomial(1)
+    }
+
+    fn rounds(&self) -> &[Round] {
+        &[]
+    }
+
+    fn derive(
+        &self,
+        _round: usize,
+        _time: f64,
+        _tile: &Tile,
+        _state: &[&[Complex<f64>]],
+        _products: &[&[Complex<f64>]],
+        _out: &mut [&mut [Complex<f64>]],
+    ) {
+    }
+
+    fn multiply(&self, _round: usize, _time: f64, _tile: &Tile, _values: &[&[f64]], _products: &mut [&mut [f64]]) {}
+
+    fn assemble(
+        &self,
+        _time: f64,
+        _tile: &Tile,
+        _state: &[&[Complex<f64>]],
+        _products: &[&[Complex<f64>]],
+        _out: &mut [&mut [Complex<f64>]],
+    ) {
+    }
+}
+
+/// A flow between walls with what is kept of it.
+struct Flow {
+    flow: WallFlow,
+    times: Times,
+    output: Output<f64>,
+    /// For values of kept fields; the flow has its own.
+    on_grid: Box<dyn Transform<f64>>,
+    /// w, u, v, theta: coefficients of the present state.
+    fields: Fields<f64>,
+    time: f64,
+}
+
+impl Flow {
+    /// Coefficients of what is kept.
+    fn refresh(&mut self) {
+        let (velocity, theta) = self.flow.velocities();
+        let all = velocity.arrays.iter().map(Vec::as_slice).chain(theta);
+        for (mine, theirs) in self.fields.arrays.iter_mut().zip(all) {
+            mine.copy_from_slice(theirs);
+        }
+    }
+}
+
+impl Solver for Flow {
+    fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
+        let status = self.flow.step(step, team)?;
+        self.time = self.flow.time();
+        if self.output.samples(step, self.time) {
+            self.refresh();
+            self.output.sample(step, self.time, team, &self.fields, self.on_grid.as_mut());
+        }
+        Ok(status)
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        self.flow.state(walk)?;
+        self.time = self.flow.time();
+        self.output.state(walk, self.on_grid.as_ref())
+    }
+
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        self.flow.inputs(walk)
+    }
+
+    fn measure(&mut self, team: &dyn Team) -> Result<()> {
+        Solver::measure(&mut self.flow, team)
+    }
+
+    fn record(&self) -> Vec<(Name, f64)> {
+        self.flow.record()
+    }
+
+    fn snapshot_due(&self) -> Option<f64> {
+        self.times.due(self.time).then_some(self.time)
+    }
+
+    fn snapshot(&mut self, walk: &mut dyn Walk, team: &dyn Team) -> Result<()> {
+        self.refresh();
+        self.output.walk(walk, team, &self.fields, self.on_grid.as_mut())
+    }
+
+    fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        self.flow.finish(team)
+    }
+
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        self.flow.results(walk)?;
+        self.output.results(walk, self.on_grid.as_ref())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.flow.notes()
+    }
+
+    fn report(&self) -> Vec<Number> {
+        self.flow.report()
+    }
+
+    fn work(&self) -> (f64, &'static str) {
+        self.flow.work()
+    }
+
+    fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {
+        let written = if team.rank() == 0 { xdmf::write(dir) } else { Ok(Vec::new()) };
+        team.agree(written)
+    }
+}
+
+/// Bytes that the program, MPI and HDF5 hold before any problem is built.
+const BASE: u64 = 32 << 20;
+
+/// What `spanwise check` says of these problems: counts alone.
+pub fn check(input: &Input, problem: &ProblemInput, kind: &BoundedInput, ranks: usize) -> Result<Estimate> {
+    let refuse = |(key, message): Finding| input.invalid(&key, message);
+    let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
+    let n = problem.points.len();
+    let list = |items: &[usize]| items.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+    let mut estimate = Estimate { memory: vec![("program, MPI and HDF5".into(), BASE)], ..Estimate::default() };
+    if let BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_) = kind {
+        let size = problem.points[0] as u64;
+        estimate.problem = vec![("Chebyshev coefficients".into(), size.to_string())];
+        estimate.memory.push(("dense matrices of the eigenvalue problem, rank 0".into(), 12 * 16 * size * size));
+        return Ok(estimate);
+    }
+    let walls = match kind {
+        BoundedInput::Poisson(s) | BoundedInput::Helmholtz(s) | BoundedInput::Biharmonic(s) => {
+            !(s.lower.is_empty() && s.upper.is_empty())
+        }
+        _ => true,
+    };
+    if walls && n < 2 {
+        return Err(
+            input.invalid("problem.points", "between walls there are two or three axes: z, and the periodic ones")
+        );
+    }
+    let domain = match walls {
+        true => geometry::domain(&problem.points, &lengths, &origin),
+        false => problem.periodic_box(false).map_err(refuse)?,
+    };
+    let grid = process_grid(&domain, ranks, problem.process_grid, &Network::ordinary(ranks)).map_err(|e| match e {
+        Error::Usage(message) => input.invalid("problem.points", message),
+        other => other,
+    })?;
+    let layout = Layout::new(&domain, grid, 0);
+    let (modes, points) = (layout.modes(&domain).len() as u64, layout.points(&domain).len() as u64);
+    let heat = u64::from(matches!(kind, BoundedInput::RayleighBenard(_)));
+    let flow = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
+    let unknowns = if flow { n as u64 - 1 + heat } else { 1 };
+    estimate.problem = vec![
+        ("points".into(), list(&domain.own().iter().map(|a| a.points).collect::<Vec<_>>())),
+        ("kept modes per axis".into(), list(&domain.own().iter().map(|a| a.modes()).collect::<Vec<_>>())),
+        ("unknowns".into(), unknowns.to_string()),
+        ("process grid".into(), format!("{} × {}", grid[0], grid[1])),
+    ];
+    // State, right-hand side and the scheme's arrays; velocities and products of the explicit part.
+    let (arrays, products) = if flow { (8 * unknowns, 3 * n as u64 + 4 * heat) } else { (2, 0) };
+    let [mid, wide, flat, tall] = buffer_lengths(&domain, grid, 0).map(|n| 16 * n as u64);
+    estimate.memory.extend([
+        ("state and scheme".to_string(), 16 * arrays * modes),
+        ("velocities and products".into(), 16 * products * modes),
+        ("banded factors per wavenumber".into(), if flow { 8 * 12 * unknowns * modes } else { 8 * 12 * modes }),
+        ("buffers of the transform".into(), products.max(1) * (mid + flat) + 2 * (wide + tall)),
+        ("values of kept fields".into(), 8 * points),
+    ]);
+    let all: u64 = domain.modes().iter().map(|&n| n as u64).product();
+    estimate.checkpoint_bytes = 16 * unknowns * all;
+    estimate.output_bytes =
+        estimate.checkpoint_bytes + 8 * (unknowns + 1) * problem.points.iter().map(|&n| n as u64).product::<u64>();
+    Ok(estimate)
+}
