@@ -9,6 +9,7 @@
 
 mod ars;
 mod cnab;
+mod doubling;
 mod etdrk4;
 mod factors;
 mod if_rk4;
@@ -23,6 +24,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use doubling::step_doubling;
 pub use factors::Factors;
 pub use phi::resolvent;
 pub use sweep::{Factor, Sweep, Vector, combine, run};
@@ -123,33 +125,50 @@ pub struct Scheme {
     pub embedded: Option<u32>,
     /// Steps whose values enter one step: 1 for a Runge–Kutta scheme.
     pub steps: u32,
+    /// Work space in arrays of the size of the state, at its largest (multistep schemes: while they start).
+    pub arrays: usize,
+    /// Arrays more for the error estimate.
+    pub estimate_arrays: usize,
+    /// Functions of L that are held per mode, L itself in the precision of the state included for IMEX.
+    pub functions: usize,
 }
 
 /// The schemes. Order is that for smooth solutions of the whole equation; the CFL constants are the limits of the
 /// explicit part on the imaginary axis (§4.4 of the notes; a test finds each again).
 pub fn schemes() -> &'static [Scheme] {
     use Kind::{Exponential, Imex};
-    const fn scheme(word: &'static str, kind: Kind, order: u32, cfl: f64, summary: &'static str) -> Scheme {
-        Scheme { word, summary, kind, order, cfl, embedded: None, steps: 1 }
+    const fn scheme(
+        (word, summary): (&'static str, &'static str),
+        kind: Kind,
+        order: u32,
+        cfl: f64,
+        steps: u32,
+        arrays: usize,
+        functions: usize,
+    ) -> Scheme {
+        Scheme { word, summary, kind, order, cfl, embedded: None, steps, arrays, estimate_arrays: 0, functions }
     }
     static SCHEMES: &[Scheme] = &[
-        scheme("etdrk4", Exponential, 4, 2.828, "exponential time differencing, fourth order (Cox–Matthews)"),
+        scheme(("etdrk4", "exponential time differencing, order 4 (Cox–Matthews)"), Exponential, 4, 2.828, 1, 4, 6),
         Scheme {
             embedded: Some(3),
+            estimate_arrays: 2,
             ..scheme(
-                "if_rk4",
+                ("if_rk4", "integrating factor, classical Runge–Kutta, order 4; embedded order 3"),
                 Exponential,
                 4,
                 2.828,
-                "integrating factor and classical Runge–Kutta, embedded third order",
+                1,
+                3,
+                2,
             )
         },
-        scheme("ars222", Imex, 2, 0.0, "IMEX Runge–Kutta, two implicit stages (Ascher–Ruuth–Spiteri)"),
-        scheme("ars443", Imex, 3, 1.57, "IMEX Runge–Kutta, four implicit stages, third order (Ascher–Ruuth–Spiteri)"),
-        Scheme { steps: 2, ..scheme("sbdf2", Imex, 2, 0.0, "second-order backward differences, extrapolated") },
-        Scheme { steps: 3, ..scheme("sbdf3", Imex, 3, 0.633, "third-order backward differences, extrapolated") },
-        Scheme { steps: 2, ..scheme("cnab2", Imex, 2, 0.0, "Crank–Nicolson and Adams–Bashforth") },
-        scheme("smr_rk3", Imex, 2, 1.732, "Spalart–Moser–Rogers: third order explicit, second implicit, low storage"),
+        scheme(("ars222", "IMEX Runge–Kutta, order 2, two solves (Ascher–Ruuth–Spiteri)"), Imex, 2, 0.0, 1, 4, 2),
+        scheme(("ars443", "IMEX Runge–Kutta, order 3, four solves (Ascher–Ruuth–Spiteri)"), Imex, 3, 1.57, 1, 6, 2),
+        scheme(("sbdf2", "semi-implicit backward differences, order 2"), Imex, 2, 0.0, 2, 8, 2),
+        scheme(("sbdf3", "semi-implicit backward differences, order 3"), Imex, 3, 0.633, 3, 12, 2),
+        scheme(("cnab2", "Crank–Nicolson and Adams–Bashforth, order 2"), Imex, 2, 0.0, 2, 8, 2),
+        scheme(("smr_rk3", "Spalart–Moser–Rogers: order 3 explicit, 2 implicit"), Imex, 2, 1.732, 1, 5, 4),
     ];
     SCHEMES
 }
