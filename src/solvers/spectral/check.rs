@@ -79,7 +79,7 @@ fn estimate<T: Real>(
     let size = size_of::<T>() as u64;
     let count = equation.fields().len() as u64;
     let array = 2 * size * modes;
-    let estimated = if method.step_control == StepControl::Error { 2 } else { 0 };
+    let estimated = if method.step_control == StepControl::Error { scheme.estimate_arrays } else { 0 };
     // Of L in double precision, and of a factor made of it, per field and mode; fields with equal L share factors.
     let (exact, factor) = match equation.coupling() {
         Coupling::RealDiagonal => (8 * count, size * distinct(equation)),
@@ -91,8 +91,8 @@ fn estimate<T: Real>(
     let memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
         ("state and right-hand side".into(), 2 * count * array),
-        (format!("work space of {}", scheme.word), (scheme.cost.arrays + estimated) * count * array),
-        ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.cost.factors)),
+        (format!("work space of {}", scheme.word), (scheme.arrays + estimated) as u64 * count * array),
+        ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
         ("arrays on their way to the grid and back".into(), (derived + products) * array),
         ("buffers of the transform".into(), buffers(domain, grid, derived.max(products), size)),
         ("values of kept fields".into(), size * points * domain.reals() as u64 + array),
@@ -100,7 +100,7 @@ fn estimate<T: Real>(
 
     let sent = |direction| traffic(domain, grid, 0, direction, 2 * size_of::<T>());
     let each: Traffic = sum(sent(Direction::Backward), trips.0, sent(Direction::Forward), trips.1);
-    let evaluations = scheme.cost.evaluations;
+    let evaluations = scheme.evaluations();
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
     let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();

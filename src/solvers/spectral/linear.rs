@@ -28,13 +28,11 @@ impl Linear {
         let block = coupling == Coupling::Block;
         let each = if block { fields * fields } else { fields };
         let mut all = vec![zero; modes * each];
-        let mut first = 0;
         for (tile, at) in scales.tiles(usize::MAX) {
             tile.for_each(|i, k| {
-                let place = (first + i) * each;
+                let place = (at.start + i) * each;
                 equation.linear(k, &mut all[place..place + each]);
             });
-            first = at.end;
         }
         match coupling {
             Coupling::Block => Linear::Block { fields, entries: all },

@@ -40,6 +40,6 @@ pub const ENTRY: Entry = Entry {
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(time::MethodInput),
     methods: || steppers::schemes().iter().map(|s| (s.word, s.summary)).collect(),
-    plot: |_, _| Ok(()),
+    plot: plot::plot,
 };
 pub mod walls;

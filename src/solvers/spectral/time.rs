@@ -226,7 +226,8 @@ impl MethodInput {
 }
 
 /// Σ_i |u_i|_max k_max,i in radians per unit of time: what the CFL constant is divided by. Speeds along internal axes,
-/// as `Equation::speeds` gives them.
+/// as `Equation::speeds` gives them. On a Chebyshev axis the same, π times the wavenumber that its points resolve in the
+/// middle; near walls, where they lie closer, speeds vanish.
 pub fn frequency(fastest: [f64; 3], domain: &Domain) -> f64 {
     domain.axes.iter().zip(fastest).map(|(a, u)| u * std::f64::consts::TAU / a.length * a.highest as f64).sum()
 }

@@ -9,6 +9,7 @@
 
 mod ars;
 mod cnab;
+mod doubling;
 mod etdrk4;
 mod factors;
 mod if_rk4;
@@ -23,6 +24,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use doubling::step_doubling;
 pub use factors::Factors;
 pub use phi::resolvent;
 pub use sweep::{Factor, Sweep, Vector, combine, run};
@@ -123,18 +125,24 @@ pub struct Scheme {
     pub embedded: Option<u32>,
     /// Steps whose values enter one step: 1 for a Runge–Kutta scheme.
     pub steps: u32,
-    pub cost: Cost,
+    /// Work space in arrays of the size of the state, at its largest (multistep schemes: while they start).
+    pub arrays: usize,
+    /// Arrays more for the error estimate.
+    pub estimate_arrays: usize,
+    /// Functions of L that are held per mode, L itself in the precision of the state included for IMEX.
+    pub functions: usize,
 }
 
-/// What a step takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cost {
-    /// Evaluations of N.
-    pub evaluations: u64,
-    /// Arrays of the size of the state that the scheme keeps.
-    pub arrays: u64,
-    /// Functions of L kept for every mode.
-    pub factors: u64,
+impl Scheme {
+    /// Evaluations of N per step, past the start.
+    pub fn evaluations(&self) -> u64 {
+        match self.word {
+            "etdrk4" | "if_rk4" | "ars443" => 4,
+            "smr_rk3" => 3,
+            "ars222" => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// The schemes. Order is that for smooth solutions of the whole equation; the CFL constants are the limits of the
@@ -142,62 +150,37 @@ pub struct Cost {
 pub fn schemes() -> &'static [Scheme] {
     use Kind::{Exponential, Imex};
     const fn scheme(
-        word: &'static str,
+        (word, summary): (&'static str, &'static str),
         kind: Kind,
         order: u32,
         cfl: f64,
-        cost: [u64; 3],
-        summary: &'static str,
+        steps: u32,
+        arrays: usize,
+        functions: usize,
     ) -> Scheme {
-        let cost = Cost { evaluations: cost[0], arrays: cost[1], factors: cost[2] };
-        Scheme { word, summary, kind, order, cfl, embedded: None, steps: 1, cost }
+        Scheme { word, summary, kind, order, cfl, embedded: None, steps, arrays, estimate_arrays: 0, functions }
     }
     static SCHEMES: &[Scheme] = &[
-        scheme(
-            "etdrk4",
-            Exponential,
-            4,
-            2.828,
-            [4, 4, 6],
-            "exponential time differencing, fourth order (Cox–Matthews)",
-        ),
+        scheme(("etdrk4", "exponential time differencing, order 4 (Cox–Matthews)"), Exponential, 4, 2.828, 1, 4, 6),
         Scheme {
             embedded: Some(3),
+            estimate_arrays: 2,
             ..scheme(
-                "if_rk4",
+                ("if_rk4", "integrating factor, classical Runge–Kutta, order 4; embedded order 3"),
                 Exponential,
                 4,
                 2.828,
-                [4, 3, 2],
-                "integrating factor and classical Runge–Kutta, embedded third order",
+                1,
+                3,
+                2,
             )
         },
-        scheme("ars222", Imex, 2, 0.0, [2, 4, 2], "IMEX Runge–Kutta, two implicit stages (Ascher–Ruuth–Spiteri)"),
-        scheme(
-            "ars443",
-            Imex,
-            3,
-            1.57,
-            [4, 6, 2],
-            "IMEX Runge–Kutta, four implicit stages, third order (Ascher–Ruuth–Spiteri)",
-        ),
-        Scheme {
-            steps: 2,
-            ..scheme("sbdf2", Imex, 2, 0.0, [1, 4, 2], "second-order backward differences, extrapolated")
-        },
-        Scheme {
-            steps: 3,
-            ..scheme("sbdf3", Imex, 3, 0.633, [1, 6, 2], "third-order backward differences, extrapolated")
-        },
-        Scheme { steps: 2, ..scheme("cnab2", Imex, 2, 0.0, [1, 4, 2], "Crank–Nicolson and Adams–Bashforth") },
-        scheme(
-            "smr_rk3",
-            Imex,
-            2,
-            1.732,
-            [3, 5, 4],
-            "Spalart–Moser–Rogers: third order explicit, second implicit, low storage",
-        ),
+        scheme(("ars222", "IMEX Runge–Kutta, order 2, two solves (Ascher–Ruuth–Spiteri)"), Imex, 2, 0.0, 1, 4, 2),
+        scheme(("ars443", "IMEX Runge–Kutta, order 3, four solves (Ascher–Ruuth–Spiteri)"), Imex, 3, 1.57, 1, 6, 2),
+        scheme(("sbdf2", "semi-implicit backward differences, order 2"), Imex, 2, 0.0, 2, 8, 2),
+        scheme(("sbdf3", "semi-implicit backward differences, order 3"), Imex, 3, 0.633, 3, 12, 2),
+        scheme(("cnab2", "Crank–Nicolson and Adams–Bashforth, order 2"), Imex, 2, 0.0, 2, 8, 2),
+        scheme(("smr_rk3", "Spalart–Moser–Rogers: order 3 explicit, 2 implicit"), Imex, 2, 1.732, 1, 5, 4),
     ];
     SCHEMES
 }

@@ -2,7 +2,7 @@
 //!
 //!     (M − Δt β_i L) X_i = M X_{i−1} + Δt (α_i L X_{i−1} + γ_i N(X_{i−1}) + ζ_i N(X_{i−2}))
 //!
-//! Third order in N, second in L. Four arrays.
+//! Third order in N, second in L.
 
 use super::super::fields::Fields;
 use super::sweep::{Factor, Sweep, Vector, combine};
@@ -15,12 +15,12 @@ pub(super) const BETA: [f64; 3] = [37.0 / 160.0, 5.0 / 24.0, 1.0 / 6.0];
 pub(super) const GAMMA: [f64; 3] = [8.0 / 15.0, 5.0 / 12.0, 3.0 / 4.0];
 pub(super) const ZETA: [f64; 3] = [0.0, -17.0 / 60.0, -5.0 / 12.0];
 
+/// Work space: five arrays of the size of the state.
 pub struct SmrRk3<T: Real> {
     /// The right-hand side of a stage, then the stage.
     stage: Fields<T>,
     /// The stage before.
     previous: Fields<T>,
-    /// M X, then what the solve starts from.
     rate: Fields<T>,
     earlier_rate: Fields<T>,
     image: Fields<T>,
@@ -33,7 +33,7 @@ impl<T: Real> SmrRk3<T> {
     }
 }
 
-/// M X + Δt (α L X + γ N + ζ N before); the second: without the last term.
+/// Adds Δt (α L X + γ N + ζ N before) to M X.
 struct Right<T>(T, T, T);
 
 impl<T: Real> Sweep<T, 0, 3, 1> for Right<T> {
@@ -43,6 +43,7 @@ impl<T: Real> Sweep<T, 0, 3, 1> for Right<T> {
     }
 }
 
+/// The same where there is no N before.
 struct First<T>(T, T);
 
 impl<T: Real> Sweep<T, 0, 2, 1> for First<T> {

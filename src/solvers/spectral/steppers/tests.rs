@@ -56,11 +56,10 @@ fn entry(linear: &Linear, fields: usize, mode: usize, row: usize, column: usize)
     }
 }
 
-/// u' = L u + N with N = u² of the next field + what makes [`exact`] the solution: the error at time 1 after steps of
-/// the given sizes, repeated.
-fn error_with_steps(scheme: &Scheme, linear: &Linear, fields: usize, modes: usize, steps: &[f64]) -> f64 {
-    let square = |u: &[Z], f: usize| u[(f + 1) % fields] * u[(f + 1) % fields] * 0.5;
-    let mut n = Pointwise(|time: f64, i: usize, u: &[Z]| {
+/// u' = L u + N with N = u²/2 of the next field + what makes [`exact`] the solution.
+fn system(linear: &Linear, fields: usize) -> impl Nonlinear<f64> {
+    let square = move |u: &[Z], f: usize| u[(f + 1) % fields] * u[(f + 1) % fields] * 0.5;
+    Pointwise(move |time: f64, i: usize, u: &[Z]| {
         let truth: Vec<Z> = (0..fields).map(|f| exact(time, i, f)).collect();
         (0..fields)
             .map(|f| {
@@ -68,24 +67,31 @@ fn error_with_steps(scheme: &Scheme, linear: &Linear, fields: usize, modes: usiz
                 square(u, f) - square(&truth, f) + exact_rate(time, i, f) - linear
             })
             .collect()
-    });
+    })
+}
+
+/// The exact solution at a time.
+fn start_at(time: f64, state: &mut Fields<f64>) {
+    for (f, a) in state.arrays.iter_mut().enumerate() {
+        a.iter_mut().enumerate().for_each(|(i, u)| *u = exact(time, i, f));
+    }
+}
+
+/// The error of [`system`] after steps of the given sizes from time 0.
+fn error_with_steps(scheme: &Scheme, linear: &Linear, fields: usize, modes: usize, steps: &[f64]) -> f64 {
+    let mut rate = system(linear, fields);
     let mut stepper = stepper::<f64>(scheme.word, fields, modes).unwrap();
     let mut state = Fields::zeros(fields, modes);
-    let truth = |time: f64, state: &mut Fields<f64>| {
-        for (f, a) in state.arrays.iter_mut().enumerate() {
-            a.iter_mut().enumerate().for_each(|(i, u)| *u = exact(time, i, f));
-        }
-    };
-    truth(0.0, &mut state);
+    start_at(0.0, &mut state);
     let mut time = 0.0;
     with_part(scheme, linear, |part| {
         for &step in steps {
-            stepper.step(&mut n, part, time, step, &mut state).unwrap();
+            stepper.step(&mut rate, part, time, step, &mut state).unwrap();
             time += step;
         }
     });
     let mut right = state.clone();
-    truth(time, &mut right);
+    start_at(time, &mut right);
     let pairs = state.arrays.iter().flatten().zip(right.arrays.iter().flatten());
     pairs.map(|(a, b)| (a - b).norm()).fold(0.0, f64::max)
 }
@@ -425,6 +431,74 @@ fn a_step_that_fails_leaves_the_state_as_it_was() {
                 }
             });
             assert_eq!(a, b, "{} after a failure at evaluation {fail}", scheme.word);
+        }
+    }
+}
+
+/// `copies` copies of two fields, all different.
+fn many(copies: usize, modes: usize) -> Fields<f64> {
+    let mut state = Fields::zeros(2 * copies, modes);
+    for (f, array) in state.arrays.iter_mut().enumerate() {
+        array.iter_mut().enumerate().for_each(|(i, u)| *u = z((0.1 * (f * i) as f64).sin(), 1.0 / (1 + f + i) as f64));
+    }
+    state
+}
+
+#[test]
+fn many_modes_on_many_threads_have_the_bits_of_each_mode_alone() {
+    // 10 000 modes are ten tasks; 22 arrays are more than one group, and the copies of the two fields share factors.
+    let (copies, modes) = (11, 10_000);
+    let part = |modes: std::ops::Range<usize>| {
+        let entries = |i: usize| [z(-0.01 * i as f64, 0.3), z(0.2, 0.0), z(0.0, -0.1), z(-0.02 * i as f64, 0.1)];
+        vec![
+            Linear::RealDiagonal(vec![modes.clone().map(|i| entries(i)[0].re).collect(); 2]),
+            Linear::Diagonal((0..2).map(|f| modes.clone().map(|i| entries(i)[3 * f]).collect()).collect()),
+            Linear::Block { fields: 2, entries: modes.clone().flat_map(entries).collect() },
+        ]
+    };
+    let rate = |_: f64, _: usize, u: &[Z]| -> Vec<Z> { u.iter().map(|u| u * u * 0.2).collect() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for scheme in schemes() {
+        for (kind, linear) in part(0..modes).iter().enumerate() {
+            let mut all = many(copies, modes);
+            let run = |linear: &Linear, state: &mut Fields<f64>| {
+                let mut stepper = stepper::<f64>(scheme.word, state.len(), state.modes()).unwrap();
+                with_part(scheme, linear, |part| {
+                    (0..3).for_each(|i| stepper.step(&mut Pointwise(rate), part, f64::from(i), 0.1, state).unwrap());
+                });
+            };
+            pool.install(|| run(linear, &mut all));
+            for mode in [0, 1023, 1024, 5000, 9999] {
+                let mut one = Fields::zeros(2 * copies, 1);
+                let start = many(copies, modes);
+                (0..2 * copies).for_each(|f| one.arrays[f][0] = start.arrays[f][mode]);
+                run(&part(mode..mode + 1)[kind], &mut one);
+                for f in 0..2 * copies {
+                    assert_eq!(one.arrays[f][0], all.arrays[f][mode], "{} {kind} field {f} mode {mode}", scheme.word);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn step_doubling_finds_the_error_of_every_scheme() {
+    // u' = L u + u²/2 + g against its known answer: the error after the window, and the estimate of it.
+    for scheme in schemes() {
+        for linear in parts() {
+            let step = if scheme.order == 4 { 1.0 / 40.0 } else { 1.0 / 300.0 };
+            let window = if scheme.steps == 1 { 2 } else { 16 };
+            let error = error_with_steps(scheme, &linear, 2, 3, &vec![step; window]);
+            let mut state = Fields::zeros(2, 3);
+            start_at(0.0, &mut state);
+            let mut rate = system(&linear, 2);
+            let mut largest = |d: &Fields<f64>| d.arrays.iter().flatten().map(|z| z.norm()).fold(0.0, f64::max);
+            let mut found = 0.0;
+            with_part(scheme, &linear, |part| {
+                found = step_doubling(scheme, &mut rate, part, 0.0, step, &state, &mut largest).unwrap();
+            });
+            let ratio = found * step * window as f64 / error;
+            assert!(ratio > 0.5 && ratio < 2.0, "{}: {ratio}", scheme.word);
         }
     }
 }
