@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, mean, square, unit};
+use super::kernel::{along, mean, plateau, square, unit};
 use super::scalar::{Operator, Scalar, Single};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::elementary::exp;
@@ -73,16 +73,15 @@ impl BuiltIn for Input {
         let width = SQRT_2 * positive("interface_width", self.interface_width)?;
         Ok(match self.threshold {
             None => Initial::new(true, move |_, x, u| {
-                let x = x_of(x) - 0.5 * length;
-                u[0] = libm::tanh((x + 0.25 * length) / width) - libm::tanh((x - 0.25 * length) / width) - 1.0;
+                let edge = |x: f64| 0.5 - 0.5 * libm::tanh((x - 0.25 * length) / width);
+                u[0] = 2.0 * plateau(x_of(x) - 0.5 * length, length, edge) - 1.0;
             }),
             Some(a) => {
                 // 1 in the middle; each front moves outwards at v where a < ½.
                 let v = 0.5 * width * (1.0 - 2.0 * a);
                 Initial::new(true, move |t, x, u| {
-                    let x = x_of(x) - 0.5 * length;
-                    let front = |x: f64| 1.0 / (1.0 + exp((x - 0.25 * length - v * t) / width));
-                    u[0] = front(x) + front(-x) - 1.0;
+                    let edge = |x: f64| 1.0 / (1.0 + exp((x - 0.25 * length - v * t) / width));
+                    u[0] = plateau(x_of(x) - 0.5 * length, length, edge);
                 })
             }
         })

@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, inverse, mean, square, unit};
+use super::kernel::{along, inverse, mean, plateau, square, unit};
 use super::scalar::{Operator, Scalar, Single};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::real::Real;
@@ -74,8 +74,8 @@ impl BuiltIn for Input {
         }
         let width = SQRT_2 * positive("interface_width", self.interface_width)?;
         Ok(Initial::new(true, move |_, x, u| {
-            let x = x_of(x) - 0.5 * length;
-            u[0] = libm::tanh((x + 0.25 * length) / width) - libm::tanh((x - 0.25 * length) / width) - 1.0;
+            let edge = |x: f64| 0.5 - 0.5 * libm::tanh((x - 0.25 * length) / width);
+            u[0] = 2.0 * plateau(x_of(x) - 0.5 * length, length, edge) - 1.0;
         }))
     }
 }

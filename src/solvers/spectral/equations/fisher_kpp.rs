@@ -6,7 +6,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, mean, square};
+use super::kernel::{along, mean, plateau, square};
 use super::scalar::{Operator, Scalar, Single};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::elementary::exp;
@@ -78,12 +78,11 @@ impl BuiltIn for Input {
         let (x_of, half_gap) = (along(domain, 0), 0.5 * values.get("gap") * length);
         let (steepness, rate) = ((self.growth / (6.0 * self.diffusivity)).sqrt(), 5.0 / 6.0 * self.growth);
         Ok(Initial::new(true, move |t, x, u| {
-            let x = x_of(x) - 0.5 * length;
-            let front = |x: f64| {
+            let edge = |x: f64| {
                 let e = 1.0 + exp(steepness * (x - half_gap) - rate * t);
                 1.0 / (e * e)
             };
-            u[0] = front(x) + front(-x) - 1.0;
+            u[0] = plateau(x_of(x) - 0.5 * length, length, edge);
         }))
     }
 }

@@ -93,3 +93,9 @@ pub fn nearest_image(x: f64, length: f64) -> f64 {
 pub fn mean(k: [f64; 3], z: Complex<f64>) -> f64 {
     if k == [0.0; 3] { z.re } else { 0.0 }
 }
+
+/// A plateau of height 1 with falling edges `edge` at both ends, about x = 0, with its nearest images in a periodic box:
+/// `edge` goes from 1 at −∞ to 0 at +∞ and is given the distance from the middle.
+pub fn plateau(x: f64, length: f64, edge: impl Fn(f64) -> f64) -> f64 {
+    [-length, 0.0, length].into_iter().map(|image| edge(x - image) + edge(image - x) - 1.0).sum()
+}

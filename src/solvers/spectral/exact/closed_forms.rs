@@ -120,7 +120,7 @@ const CASES: &[Case] = &[
         domain: || padded(&[90], &[40.0], 3, false),
         initial: ("fronts", &[]),
         end: 4.0,
-        steps: 2000,
+        steps: 800,
         error: 1e-9,
     },
     Case {
@@ -129,7 +129,7 @@ const CASES: &[Case] = &[
         domain: || padded(&[150], &[100.0], 3, false),
         initial: ("fronts", &[]),
         end: 5.0,
-        steps: 1000,
+        steps: 500,
         error: 1e-9,
     },
     Case {
@@ -147,7 +147,7 @@ const CASES: &[Case] = &[
         domain: || padded(&[90], &[40.0], 3, false),
         initial: ("fronts", &[]),
         end: 0.1,
-        steps: 3000,
+        steps: 1000,
         error: 1e-9,
     },
     Case {
