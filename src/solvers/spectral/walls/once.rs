@@ -9,12 +9,12 @@ use super::geometry::Geometry;
 use super::solver::Profile;
 use super::stability::{Onset, OrrSommerfeld};
 use super::steady::{Condition, Operator, solve_periodic, solve_walls};
-use super::walked::{kept, walk_coefficients};
+use super::walked::{coordinate_names, kept, walk_coefficients, walk_coordinates, walk_points};
 use crate::error::{Error, Result};
 use crate::solvers::spectral::domain::Tile;
 use crate::solvers::spectral::transform::Transform;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
-use crate::state::{Data, Hyperslab, Name, Walk};
+use crate::state::{Name, Walk};
 use crate::team::Team;
 
 type C = Complex<f64>;
@@ -44,8 +44,10 @@ pub struct Steady {
     size: f64,
     tail: f64,
     solved: bool,
-    name: Name,
-    values: Name,
+    /// At the grid points; after `finish`.
+    values: Vec<f64>,
+    /// Of the coefficients and of the values.
+    names: [Name; 2],
     coordinates: Vec<Name>,
 }
 
@@ -93,13 +95,12 @@ impl Steady {
             size: 0.0,
             tail: 0.0,
             solved: false,
-            name: kept(
-                "u_coefficients",
-                "coefficients of the solution, (real, imaginary); before the solve of f",
-                &axes,
-            ),
-            values: kept("u", "the solution at the grid points", &names),
-            coordinates: names.iter().map(|n| kept(n, "coordinate of the grid points", &[n])).collect(),
+            values: Vec::new(),
+            names: [
+                kept("u_coefficients", "coefficients of the solution (of f before it), (real, imaginary)", &axes),
+                kept("u", "the solution at the grid points", &names),
+            ],
+            coordinates: coordinate_names(domain),
             transform,
         }
     }
@@ -143,7 +144,7 @@ impl Solver for Steady {
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let (domain, block) = (self.transform.domain().clone(), self.transform.modes());
-        walk_coefficients(walk, &self.name, &domain, block, &mut self.u)?;
+        walk_coefficients(walk, &self.names[0], &domain, block, &mut self.u)?;
         walk.scalar(&SIZE, (&mut self.size).into())?;
         walk.scalar(&TAIL, (&mut self.tail).into())
     }
@@ -161,19 +162,21 @@ impl Solver for Steady {
     }
 
     fn snapshot(&mut self, walk: &mut dyn Walk, team: &dyn Team) -> Result<()> {
-        let domain = self.transform.domain().clone();
-        for (axis, name) in domain.own().iter().zip(&self.coordinates) {
-            walk.replicated(name, &mut (0..axis.points).map(|i| axis.coordinate(i)).collect())?;
-        }
-        self.walk_values(walk, team)
+        let mut values = self.grid(team);
+        let domain = self.transform.domain();
+        walk_coordinates(walk, &self.coordinates, domain)?;
+        walk_points(walk, &self.names[1], domain, self.transform.points(), &mut values)
     }
 
-    fn finish(&mut self, _team: &dyn Team) -> Result<()> {
+    fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        self.values = self.grid(team);
         Ok(())
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        walk.scalar(&SIZE, (&mut self.size).into())
+        let domain = self.transform.domain();
+        walk_coordinates(walk, &self.coordinates, domain)?;
+        walk_points(walk, &self.names[1], domain, self.transform.points(), &mut self.values)
     }
 
     fn report(&self) -> Vec<Number> {
@@ -186,25 +189,6 @@ impl Solver for Steady {
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
         Ok(Vec::new())
-    }
-}
-
-impl Steady {
-    /// Walks the solution at the grid points; collective. (`Solver::results` has no team to transform with.)
-    ///
-    /// # Errors
-    /// Those of the walk.
-    pub fn walk_values(&mut self, walk: &mut dyn Walk, team: &dyn Team) -> Result<()> {
-        let mut values = self.grid(team);
-        let (domain, block) = (self.transform.domain(), self.transform.points());
-        let own: Vec<usize> = super::walked::own_axes(domain);
-        let pick = |list: [usize; 3]| own.iter().map(|&a| list[a]).collect::<Vec<_>>();
-        let mut mine = Hyperslab { start: pick(block.start), count: pick(block.count) };
-        if block.is_empty() {
-            mine.start.fill(0);
-            mine.count.fill(0);
-        }
-        walk.block(&self.values, &pick(domain.points()), &mine, Data::F64(&mut values))
     }
 }
 
@@ -410,7 +394,8 @@ mod tests {
         let mut steady =
             Steady::new(Operator::Poisson, &at(|_, _| 0.0), &walls, Box::new(Reference::new(&domain)), &Solo);
         assert_eq!(steady.step(1, &Solo).unwrap(), Status::Finished(Outcome::Reached));
-        let values = steady.grid(&Solo);
+        steady.finish(&Solo).unwrap();
+        let values = &steady.values;
         let [planes, _, columns] = domain.points();
         for i in 0..planes * columns {
             let (z, x) = (domain.axes[0].coordinate(i / columns), domain.axes[2].coordinate(i % columns));

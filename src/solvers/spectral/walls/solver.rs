@@ -12,9 +12,9 @@ use super::advection::{Advection, Physics};
 use super::diagnostics::{Means, column_mean, last_eighth, mean_column, means, wall_slopes};
 use super::diffusion::{Diffusion, unknowns};
 use super::geometry::{Geometry, zeros};
-use super::walked::{Names, walk_coefficients};
+use super::walked::{Names, coordinate_names, kept, walk_coefficients, walk_coordinates, walk_points};
 use crate::error::{Error, Result};
-use crate::solvers::spectral::domain::Tile;
+use crate::solvers::spectral::domain::{Block, Tile};
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
 use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Stepper};
@@ -110,6 +110,10 @@ pub struct WallFlow {
     tails: Vec<f64>,
     names: Names,
     series: Vec<Name>,
+    /// Velocities (w, u, v) and theta at the grid points; after `finish`.
+    values: Vec<Vec<f64>>,
+    value_names: Vec<Name>,
+    coordinates: Vec<Name>,
     notes: Vec<String>,
 }
 
@@ -149,6 +153,15 @@ impl WallFlow {
             stepper.as_mut(),
             &pace.numbers().iter().map(|n| n.0).collect::<Vec<_>>(),
         );
+        let axes: Vec<&str> = geometry.domain.own().iter().map(|a| a.name).collect();
+        let mut value_names = vec![kept("w", "velocity along z", &axes), kept("u", "velocity along x", &axes)];
+        if geometry.three_dimensional() {
+            value_names.push(kept("v", "velocity along y", &axes));
+        }
+        if physics.diffusivity.is_some() {
+            value_names.push(kept("theta", "temperature, deviation from the conducting state", &axes));
+        }
+        let coordinates = coordinate_names(&geometry.domain);
         let notes = vec![format!(
             "walls: degree {} between them, {} columns of wavenumbers on rank 0; the mean flow is kept in the mean column \
              of laplacian_w as U + iV",
@@ -175,6 +188,9 @@ impl WallFlow {
             tails: vec![0.0; unknowns.len()],
             names,
             series: series(&physics),
+            values: Vec::new(),
+            value_names,
+            coordinates,
             notes,
             physics,
         };
@@ -198,6 +214,11 @@ impl WallFlow {
     /// The state: ∇²w (its mean column holds U + iV), wall-normal vorticity in three dimensions, theta with heat.
     pub fn fields(&self) -> &Fields<f64> {
         &self.state
+    }
+
+    /// The modes of this rank.
+    pub fn block(&self) -> Block {
+        self.geometry.block
     }
 
     pub fn fields_mut(&mut self) -> &mut Fields<f64> {
@@ -436,13 +457,20 @@ impl Solver for WallFlow {
             .iter()
             .map(|a| last_eighth(&self.geometry.domain, self.geometry.block, a, team))
             .collect();
+        let theta = self.physics.diffusivity.and(self.state.arrays.last()).map(Vec::as_slice);
+        let velocity = self.advection.velocities(&self.state);
+        let fields: Vec<&[Complex<f64>]> = velocity.arrays.iter().map(Vec::as_slice).chain(theta).collect();
+        self.values = vec![vec![0.0; self.transform.points().len()]; fields.len()];
+        let mut values: Vec<&mut [f64]> = self.values.iter_mut().map(Vec::as_mut_slice).collect();
+        self.transform.backward(team, &fields, &mut values);
         Ok(())
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        // Every rank knows them after `measure`; small enough to be kept whole.
-        for (name, value) in self.series.iter().zip(self.values()) {
-            walk.scalar(name, (&mut { value }).into())?;
+        let (domain, points) = (&self.geometry.domain, self.transform.points());
+        walk_coordinates(walk, &self.coordinates, domain)?;
+        for (name, values) in self.value_names.iter().zip(&mut self.values) {
+            walk_points(walk, name, domain, points, values)?;
         }
         Ok(())
     }

@@ -100,3 +100,34 @@ pub fn walk_coefficients(
     }
     walk.block(name, &pick(domain.modes(), 2), &mine, Data::F64(bytemuck::cast_slice_mut(values)))
 }
+
+/// Names of the grid points' coordinates.
+pub fn coordinate_names(domain: &Domain) -> Vec<Name> {
+    domain.own().iter().map(|a| kept(a.name, "coordinate of the grid points", &[a.name])).collect()
+}
+
+/// Walks the coordinates of the grid points.
+///
+/// # Errors
+/// Those of the walk.
+pub fn walk_coordinates(walk: &mut dyn Walk, names: &[Name], domain: &Domain) -> Result<()> {
+    for (axis, name) in domain.own().iter().zip(names) {
+        walk.replicated(name, &mut (0..axis.points).map(|i| axis.coordinate(i)).collect())?;
+    }
+    Ok(())
+}
+
+/// Walks values at the grid points `block` of this rank.
+///
+/// # Errors
+/// Those of the walk.
+pub fn walk_points(walk: &mut dyn Walk, name: &Name, domain: &Domain, block: Block, values: &mut [f64]) -> Result<()> {
+    let own = own_axes(domain);
+    let pick = |list: [usize; 3]| own.iter().map(|&a| list[a]).collect::<Vec<_>>();
+    let mut mine = Hyperslab { start: pick(block.start), count: pick(block.count) };
+    if block.is_empty() {
+        mine.start.fill(0);
+        mine.count.fill(0);
+    }
+    walk.block(name, &pick(domain.points()), &mine, Data::F64(values))
+}
