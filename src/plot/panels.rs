@@ -234,7 +234,10 @@ fn bar_beside<DB: DrawingBackend>(
         area.draw_text(&scale.label(*tick), &style, (b + pen.px(3.0), y)).map_err(words)?;
     }
     let turned = pen.text(12.5, INK).transform(FontTransform::Rotate90).pos(Pos::new(HPos::Center, VPos::Top));
-    let at = ((left + pen.px(84.0)).min(w as i32 - 1), top + height as i32 / 2);
+    // Beyond the longest number.
+    let longest = scale.ticks.iter().map(|t| scale.label(*t).chars().count()).max().unwrap_or(0);
+    let beyond = pen.px((34.0 + 7.0 * longest as f64).min(72.0));
+    let at = ((left + beyond + pen.px(12.0)).min(w as i32 - 1), top + height as i32 / 2);
     area.draw_text(label, &turned, at).map_err(words)
 }
 

@@ -37,12 +37,14 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     };
     let mut below: Vec<(f64, Panel)> = spectrum(reader, &times)?.into_iter().map(|p| (1.0, p)).collect();
     below.extend(series(reader, 4 - below.len().min(1))?.into_iter().map(|p| (1.0, p)));
+    // Three squares side by side are not as high as wide.
+    let (share, high) = if above.len() > 2 { (1.0, 850) } else { (1.35, 960) };
     let rows: Vec<(f64, Vec<(f64, Panel)>)> =
-        [(1.35, above), (1.0, below)].into_iter().filter(|(_, panels)| !panels.is_empty()).collect();
+        [(share, above), (1.0, below)].into_iter().filter(|(_, panels)| !panels.is_empty()).collect();
     if rows.is_empty() {
         return Err(Error::file(output, "holds neither fields nor series to draw"));
     }
-    let height = if rows.len() == 2 { 960 } else { 620 };
+    let height = if rows.len() == 2 { high } else { 620 };
     let (title, subtitle) = words(reader, &fields, &times);
     Ok(Figure { title, subtitle, size: (1500, height), rows })
 }

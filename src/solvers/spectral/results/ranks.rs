@@ -1,6 +1,12 @@
 //! Exact sums over ranks.
 
+use num_complex::Complex;
+
+use super::super::domain::Domain;
+use super::super::transform::Scales;
+use super::spectra::{Decay, by_axis, decay};
 use crate::math::exact::Exact;
+use crate::math::real::Real;
 use crate::team::{Partition, Team};
 
 /// Sums up to this many go to every rank; more are shared out.
@@ -26,6 +32,19 @@ pub fn total(team: &dyn Team, parts: &[Exact]) -> Vec<f64> {
     let mut all = vec![0.0; parts.len()];
     team.gather_into(part, &mine, &mut all);
     all
+}
+
+/// How well the kept modes resolve some arrays together: the [`Decay`] along each of the user's axes, first to last; none
+/// where there is nothing but a mean. Collective.
+pub fn resolution<T: Real>(
+    team: &dyn Team,
+    domain: &Domain,
+    scales: &Scales,
+    arrays: &[&[Complex<T>]],
+) -> Vec<Option<Decay>> {
+    let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    let along = |axis| decay(&total(team, &by_axis(domain, scales, axis, arrays)), epsilon);
+    (3 - domain.dimension..3).map(along).collect()
 }
 
 /// Sums of `count` each, one after the other, added up.

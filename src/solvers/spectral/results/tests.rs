@@ -283,6 +283,20 @@ fn quadratics_and_spectra_have_the_same_bits_for_any_cut_in_two_axes() {
     assert_ne!(f.to_bits(), b.to_bits());
 }
 
+/// u = 3/(5 − 4 cos 2πx/L) = Σ 2^−|k| e^{ikx}: a rate of ln 2, and beyond K = 20 an RMS of 2⁻²⁰·√(2/3)/√(5/3).
+#[test]
+fn the_resolution_of_a_geometric_series_is_its_missing_part() {
+    let domain = Domain::new(vec![axis("x", 62, 3.0, true)], false);
+    assert_eq!(domain.axes[2].highest, 20);
+    let modes: Vec<Complex<f64>> = (0..=20).map(|k| Complex::new(0.5f64.powi(k), 0.0)).collect();
+    let scales = Scales::wavenumbers(&domain, Block { start: [0; 3], count: domain.modes() });
+    let found = ranks::resolution(&Solo, &domain, &scales, &[&modes]);
+    let decay = found[0].unwrap();
+    assert!((decay.rate - std::f64::consts::LN_2).abs() < 1e-12, "{decay:?}");
+    let missing = 0.5f64.powi(20) * 0.4f64.sqrt();
+    assert!((decay.error / missing - 1.0).abs() < 1e-6, "{decay:?}, {missing:e}");
+}
+
 #[test]
 fn modes_move_to_another_resolution_and_another_cut() {
     let (fine, coarse) = (box_of(&[20, 16, 24]), box_of(&[11, 19, 9]));
