@@ -28,6 +28,7 @@ use super::walls::input::{
 use super::walls::once::{Question, Stability, Steady, WallData};
 use super::walls::solver::{Pace, Profile, Start, WallFlow};
 use super::walls::stability::{Onset, OrrSommerfeld};
+use super::walls::upright::{lying, upright};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::solvers::{Estimate, Number, Solver, Status};
@@ -97,7 +98,7 @@ pub fn build(
             let end = problem.end().map_err(refuse)?;
             let of_method = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
             let scheme = method.check(true, true).map_err(of_method)?;
-            let transform = setup::transform::<f64>(input, problem, &domain, team)?;
+            let transform = boxed(input, problem, &domain, team)?;
             let mut keys: OutputKeys = problem.output.clone();
             if keys.points.is_empty() {
                 keys.points = problem.points.clone();
@@ -110,7 +111,7 @@ pub fn build(
             };
             let output = Output::new(&keys, names, transform.as_ref(), make, team)
                 .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
-            let on_grid = setup::transform::<f64>(input, problem, &domain, team)?;
+            let on_grid = boxed(input, problem, &domain, team)?;
             let times = Times::new(&keys, 0.0, end);
             // The first step of "cfl" needs the speeds of the first state, which the flow does not have yet.
             let control = Control::new(method, scheme, 0.0).map_err(of_method)?;
@@ -140,7 +141,7 @@ pub fn build(
                     data.push((*derivative, upper, profile(input, &format!("{key}.{i}.value"), value, &domain)?));
                 }
             }
-            let transform = setup::transform::<f64>(input, problem, &domain, team)?;
+            let transform = boxed(input, problem, &domain, team)?;
             Ok(Box::new(Steady::new(operator, &right, &data, transform, team)))
         }
         BoundedInput::OrrSommerfeld(k) => {
@@ -157,6 +158,16 @@ pub fn build(
             stability(input, problem, Question::Onset { problem: onset, wavenumber: k.wavenumber })
         }
     }
+}
+
+/// The distributed transform of a box, with or without walls.
+fn transform(
+    input: &Input,
+    problem: &ProblemInput,
+    domain: &Domain,
+    team: &dyn Team,
+) -> Result<Box<dyn Transform<f64>>> {
+    Ok(upright(domain, setup::transform::<f64>(input, problem, &lying(domain), team)?))
 }
 
 fn stability(input: &Input, problem: &ProblemInput, question: Question) -> Result<Box<dyn Solver>> {
@@ -419,12 +430,13 @@ pub fn check(input: &Input, problem: &ProblemInput, kind: &BoundedInput, ranks: 
         true => geometry::domain(&problem.points, &lengths, &origin),
         false => problem.periodic_box(false).map_err(refuse)?,
     };
-    let grid = process_grid(&domain, ranks, problem.process_grid, &Network::ordinary(ranks)).map_err(|e| match e {
+    let lying = lying(&domain);
+    let grid = process_grid(&lying, ranks, problem.process_grid, &Network::ordinary(ranks)).map_err(|e| match e {
         Error::Usage(message) => input.invalid("problem.points", message),
         other => other,
     })?;
-    let layout = Layout::new(&domain, grid, 0);
-    let (modes, points) = (layout.modes(&domain).len() as u64, layout.points(&domain).len() as u64);
+    let layout = Layout::new(&lying, grid, 0);
+    let (modes, points) = (layout.modes(&lying).len() as u64, layout.points(&lying).len() as u64);
     let heat = u64::from(matches!(kind, BoundedInput::RayleighBenard(_)));
     let flow = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
     let unknowns = if flow { n as u64 - 1 + heat } else { 1 };
@@ -436,7 +448,7 @@ pub fn check(input: &Input, problem: &ProblemInput, kind: &BoundedInput, ranks: 
     ];
     // State, right-hand side and the scheme's arrays; velocities and products of the explicit part.
     let (arrays, products) = if flow { (8 * unknowns, 3 * n as u64 + 4 * heat) } else { (2, 0) };
-    let [mid, wide, flat, tall] = buffer_lengths(&domain, grid, 0).map(|n| 16 * n as u64);
+    let [mid, wide, flat, tall] = buffer_lengths(&lying, grid, 0).map(|n| 16 * n as u64);
     estimate.memory.extend([
         ("state and scheme".to_string(), 16 * arrays * modes),
         ("velocities and products".into(), 16 * products * modes),
