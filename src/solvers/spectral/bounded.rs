@@ -161,12 +161,7 @@ pub fn build(
 }
 
 /// The distributed transform of a box, with or without walls.
-fn transform(
-    input: &Input,
-    problem: &ProblemInput,
-    domain: &Domain,
-    team: &dyn Team,
-) -> Result<Box<dyn Transform<f64>>> {
+fn boxed(input: &Input, problem: &ProblemInput, domain: &Domain, team: &dyn Team) -> Result<Box<dyn Transform<f64>>> {
     Ok(upright(domain, setup::transform::<f64>(input, problem, &lying(domain), team)?))
 }
 
