@@ -115,3 +115,34 @@ fn random_complex_fields_need_no_symmetry_and_have_the_asked_mean_square() {
     let total: f64 = run.state.arrays[0].iter().map(|z| z.norm_sqr()).sum();
     assert!((total - 4.0).abs() < 1e-12, "{total}");
 }
+
+#[test]
+fn every_periodic_input_builds_its_equation_and_finds_its_initial_condition() {
+    use crate::solvers::spectral::equations::EquationInput;
+    use crate::solvers::spectral::initial::InitialInput;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/spectral");
+    let mut kinds = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(input) = toml::from_str::<toml::Table>(&text) else { panic!("{path:?} is not TOML") };
+        let problem = input["problem"].as_table().unwrap();
+        // Written equations and those between walls are not ours.
+        let Ok(equation) = problem["equation"].clone().try_into::<EquationInput>() else { continue };
+        kinds.insert(equation.about().word);
+        let dimension = problem["points"].as_array().unwrap().len();
+        let domain = padded(&vec![3; dimension], &vec![20.0; dimension], 3, equation.about().complex);
+        equation.build::<f64>(&domain).err().map(|e| panic!("{path:?}: {e:?}"));
+        match problem["initial"].clone().try_into::<InitialInput>() {
+            Ok(InitialInput::Named { name, parameters }) => {
+                equation.initial(name.as_deref(), &parameters, &domain).err().map(|e| panic!("{path:?}: {e:?}"));
+            }
+            Ok(InitialInput::Random { spectrum, .. }) => spectrum.check().unwrap(),
+            Err(_) => {}
+        }
+    }
+    let all: Vec<&str> = crate::solvers::spectral::equations::ALL.iter().map(|a| a.word).collect();
+    for word in &all {
+        assert!(kinds.contains(word), "no input shows {word}");
+    }
+}
