@@ -131,6 +131,12 @@ impl<'a> Lowering<'a> {
                 circle.push_str(&format!(" -> {word}"));
                 return self.mistake(text, &node.span, format!("definitions go in a circle: {circle}"));
             }
+            /// The reader recurses.
+            const DEEPEST: usize = 100;
+            if self.open.len() >= DEEPEST {
+                let message = format!("definitions use each other more than {DEEPEST} deep");
+                return self.mistake(text, &node.span, message);
+            }
             return self.definition(word);
         }
         let graph = &mut self.products.graph;

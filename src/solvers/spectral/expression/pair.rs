@@ -64,7 +64,10 @@ impl Graph {
 
     pub fn pair_div(&mut self, a: Pair, b: Pair) -> Pair {
         if self.is_real(b) {
-            return Pair { re: self.div(a.re, b.re), im: self.div(a.im, b.re) };
+            let re = self.div(a.re, b.re);
+            // The imaginary part of 1/0 is 0 too.
+            let im = if self.is_real(a) { a.im } else { self.div(a.im, b.re) };
+            return Pair { re, im };
         }
         let conjugate = self.conj(b);
         let (up, down) = (self.pair_mul(a, conjugate), self.square_modulus(b));

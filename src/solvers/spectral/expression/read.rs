@@ -196,6 +196,7 @@ pub fn read(tables: &Tables, domain: &Domain) -> Result<Read, Refusal> {
             if rhs[f].is_some() {
                 return Err(Refusal::new(key, text, format!("{} has two right-hand sides", fields[f])));
             }
+            check_finite(&lowering, &form, &key, text)?;
             check_periodic(&lowering, &form, domain, tables, &key, text)?;
             rhs[f] = Some(form);
             whose[f] = name.clone();
@@ -258,6 +259,21 @@ fn read_constraint(lowering: &mut Lowering, text: &str, domain: &Domain) -> Resu
     form.add(&sides[1].scaled(Complex::new(-1.0, 0.0)));
     let message = "must be linear in the fields with constant coefficients, and without a constant term";
     Constraint::new(&form, domain.dimension).ok_or_else(|| refuse(message))
+}
+
+/// Refuses numbers that overflow or are not defined.
+fn check_finite(lowering: &Lowering, form: &Form, key: &str, text: &str) -> Result<(), Refusal> {
+    let graph = &lowering.products.graph;
+    let finite = form.terms.iter().all(|(atom, symbol)| {
+        symbol.terms.values().all(|c| c.is_finite())
+            && match *atom {
+                Atom::Product(p) => {
+                    graph.reachable(&[p.re, p.im]).into_iter().filter_map(|id| graph.number(id)).all(f64::is_finite)
+                }
+                _ => true,
+            }
+    });
+    if finite { Ok(()) } else { Err(Refusal::new(key, text, "a number in it is not finite")) }
 }
 
 /// Refuses coordinates that enter otherwise than through functions with the period of the box.

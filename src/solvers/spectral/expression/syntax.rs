@@ -298,5 +298,9 @@ fn number(input: &mut Input) -> Parsed<f64> {
     let length = input.current_token_start() - start;
     input.reset(&here);
     let text: &str = winnow::token::take(length).parse_next(input)?;
-    text.parse().map_err(|_| ErrMode::Cut(Fault { at: start, message: format!("{text:?} is not a number") }))
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() => Ok(x),
+        Ok(_) => Err(ErrMode::Cut(Fault { at: start, message: format!("{text} is too large a number") })),
+        Err(_) => Err(ErrMode::Cut(Fault { at: start, message: format!("{text:?} is not a number") })),
+    }
 }
