@@ -334,4 +334,30 @@ mod tests {
             assert_eq!(input.physics(&[2.0, 2.0]).unwrap_err().0, "lengths");
         }
     }
+
+    /// `[problem.equation]` of an input of this room, without its kind.
+    fn equation<T: serde::de::DeserializeOwned>(file: &str) -> (String, T) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/spectral").join(file);
+        let input: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let mut equation = input["problem"]["equation"].as_table().unwrap().clone();
+        let kind = equation.remove("kind").unwrap().as_str().unwrap().to_string();
+        (kind, toml::Value::Table(equation).try_into().unwrap())
+    }
+
+    #[test]
+    fn the_inputs_of_this_room_hold_keys_that_are_known_and_values_that_are_allowed() {
+        for (file, walls) in [("poisson.toml", true), ("helmholtz.toml", false), ("biharmonic.toml", true)] {
+            let (kind, input): (_, SteadyInput) = equation(file);
+            assert_eq!(input.operator(&kind).unwrap().1, walls, "{file}");
+        }
+        for file in ["rayleigh_benard_2d.toml", "rayleigh_benard_3d.toml"] {
+            equation::<RayleighBenardInput>(file).1.physics(&[1.0, 2.0]).unwrap();
+        }
+        for (file, bulk) in [("channel.toml", 2.0 / 3.0), ("channel_wave.toml", 2.0 / 3.0)] {
+            let (_, laminar) = equation::<ChannelInput>(file).1.physics(2.0).unwrap();
+            assert!((laminar - bulk).abs() < 1e-12, "{file}: {laminar}");
+        }
+        equation::<OrrSommerfeldInput>("orr_sommerfeld.toml").1.check().unwrap();
+        equation::<OnsetInput>("rayleigh_benard_onset.toml").1.check().unwrap();
+    }
 }

@@ -15,6 +15,7 @@ pub mod solver;
 pub mod stability;
 pub mod steady;
 pub mod ultraspherical;
+pub mod upright;
 pub mod walked;
 
 #[cfg(test)]

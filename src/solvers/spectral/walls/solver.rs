@@ -14,7 +14,7 @@ use super::diffusion::{Diffusion, unknowns};
 use super::geometry::{Geometry, zeros};
 use super::walked::{Names, walk_coefficients};
 use crate::error::{Error, Result};
-use crate::solvers::spectral::domain::Tile;
+use crate::solvers::spectral::domain::{Block, Tile};
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
 use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Stepper};
@@ -193,6 +193,11 @@ impl WallFlow {
     /// The state: ∇²w (its mean column holds U + iV), wall-normal vorticity in three dimensions, theta with heat.
     pub fn fields(&self) -> &Fields<f64> {
         &self.state
+    }
+
+    /// The modes of this rank.
+    pub fn block(&self) -> Block {
+        self.geometry.block
     }
 
     pub fn fields_mut(&mut self) -> &mut Fields<f64> {
