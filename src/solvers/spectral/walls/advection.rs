@@ -136,7 +136,7 @@ impl Nonlinear<f64> for Bound<'_> {
                     let steep = steepness[tile.start[0]].1;
                     let here = (0..tile.len())
                         .map(|i| {
-                            let across = values[2].get(i).filter(|_| wide).map_or(0.0, |v| v.abs() * wavenumbers[0]);
+                            let across = if wide { values[2][i].abs() * wavenumbers[0] } else { 0.0 };
                             values[0][i].abs() * steep + values[1][i].abs() * wavenumbers[1] + across
                         })
                         .fold(0.0, f64::max);
