@@ -136,12 +136,12 @@ impl Nonlinear<f64> for Bound<'_> {
                     let steep = steepness[tile.start[0]].1;
                     let here = (0..tile.len())
                         .map(|i| {
-                            let across = values[2].get(i).filter(|_| wide).map_or(0.0, |v| v.abs() * wavenumbers[0]);
+                            let across = if wide { values[2][i].abs() * wavenumbers[0] } else { 0.0 };
                             values[0][i].abs() * steep + values[1][i].abs() * wavenumbers[1] + across
                         })
-                        .fold(0.0, f64::max);
+                        // f64::max would lose a NaN.
+                        .fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a });
                     let mut largest = largest.lock().expect("no thread panicked");
-                    // A NaN must be seen: it is larger than everything.
                     *largest = if here.is_nan() { f64::INFINITY } else { largest.max(here) };
                 }
             };

@@ -449,7 +449,9 @@ fn run(flow: &mut WallFlow, from: u64) -> u64 {
 fn flows_go_on_from_a_walked_state_with_the_same_bits() {
     let convection = "rayleigh = 5000.0\nprandtl = 0.7\nunits = \"free_fall\"\ndisturbance = 0.1";
     let channel = "viscosity = 0.001\ndrive = { kind = \"flux\", bulk_velocity = 0.7 }\ndisturbance = 0.2";
-    for (input, points) in [(convection, &[17, 12][..]), (convection, &[13, 6, 8]), (channel, &[17, 8, 8])] {
+    for (input, points) in
+        [(convection, &[17, 12][..]), (convection, &[13, 6, 8]), (channel, &[17, 8, 8]), (channel, &[17, 8])]
+    {
         let lengths = [1.0, 2.0, 3.0];
         let lengths = &lengths[..points.len()];
         let mut whole = open(input, points, lengths, 20.0);

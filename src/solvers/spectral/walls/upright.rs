@@ -6,19 +6,18 @@
 
 use num_complex::Complex;
 
-use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Axis, Block, Domain, Tile};
 use crate::solvers::spectral::transform::{Pointwise, Transform};
 use crate::team::Team;
 
 /// A transform of (z, ·, x) made of one of (·, z, x).
-pub struct Upright<T: Real> {
-    inner: Box<dyn Transform<T>>,
+pub struct Upright {
+    inner: Box<dyn Transform<f64>>,
     domain: Domain,
 }
 
 /// (·, z, x) for (z, ·, x).
-fn turn([first, second, third]: [usize; 3]) -> [usize; 3] {
+fn turn<T: Copy>([first, second, third]: [T; 3]) -> [T; 3] {
     [second, first, third]
 }
 
@@ -36,11 +35,11 @@ pub fn lying(domain: &Domain) -> Domain {
 }
 
 /// The transform of `domain` from one of [`lying`] of it.
-pub fn upright<T: Real>(domain: &Domain, inner: Box<dyn Transform<T>>) -> Box<dyn Transform<T>> {
+pub fn upright(domain: &Domain, inner: Box<dyn Transform<f64>>) -> Box<dyn Transform<f64>> {
     if inner.domain() == domain { inner } else { Box::new(Upright { inner, domain: domain.clone() }) }
 }
 
-impl<T: Real> Transform<T> for Upright<T> {
+impl Transform<f64> for Upright {
     fn domain(&self) -> &Domain {
         &self.domain
     }
@@ -53,25 +52,25 @@ impl<T: Real> Transform<T> for Upright<T> {
         turn_block(self.inner.points())
     }
 
-    fn backward(&mut self, team: &dyn Team, coefficients: &[&[Complex<T>]], values: &mut [&mut [T]]) {
+    fn backward(&mut self, team: &dyn Team, coefficients: &[&[Complex<f64>]], values: &mut [&mut [f64]]) {
         self.inner.backward(team, coefficients, values);
     }
 
-    fn forward(&mut self, team: &dyn Team, values: &[&[T]], coefficients: &mut [&mut [Complex<T>]]) {
+    fn forward(&mut self, team: &dyn Team, values: &[&[f64]], coefficients: &mut [&mut [Complex<f64>]]) {
         self.inner.forward(team, values, coefficients);
     }
 
     fn through(
         &mut self,
         team: &dyn Team,
-        inputs: &[&[Complex<T>]],
-        pointwise: &Pointwise<T>,
-        outputs: &mut [&mut [Complex<T>]],
+        inputs: &[&[Complex<f64>]],
+        pointwise: &Pointwise<f64>,
+        outputs: &mut [&mut [Complex<f64>]],
     ) {
         // Rows of the lying tile are planes of the upright one.
-        let each = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
+        let each = |tile: &Tile, values: &[&[f64]], products: &mut [&mut [f64]]| {
             let (columns, outputs) = (tile.columns.len(), products.len());
-            let mut ins: [&[T]; FIELDS] = [&[]; FIELDS];
+            let mut ins: [&[f64]; FIELDS] = [&[]; FIELDS];
             for (r, &z) in tile.rows.iter().enumerate() {
                 let at = r * columns..(r + 1) * columns;
                 let row = Tile {
@@ -82,7 +81,7 @@ impl<T: Real> Transform<T> for Upright<T> {
                 };
                 ins.iter_mut().zip(values).for_each(|(to, from)| *to = &from[at.clone()]);
                 let mut rest = products.iter_mut();
-                let mut outs: [&mut [T]; FIELDS] =
+                let mut outs: [&mut [f64]; FIELDS] =
                     std::array::from_fn(|_| rest.next().map_or(&mut [][..], |p| &mut p[at.clone()]));
                 pointwise(&row, &ins[..values.len()], &mut outs[..outputs]);
             }
