@@ -47,9 +47,9 @@ fn walls(n: usize) -> Vec<f64> {
 #[test]
 fn vtk_finds_the_fields_where_they_are() {
     let cases = [
-        (vec![even(6, 0.5), even(5, 0.25)], "2DCoRectMesh"),
+        (vec![even(6, 0.5), even(5, 0.25)], "3DCoRectMesh"),
         (vec![even(4, 0.5), even(5, 0.25), even(6, 2.0)], "3DCoRectMesh"),
-        (vec![walls(6), even(5, 0.25)], "2DRectMesh"),
+        (vec![walls(6), even(5, 0.25)], "3DRectMesh"),
         (vec![walls(7), even(5, 0.25), even(6, 2.0)], "3DRectMesh"),
     ];
     for (coordinates, mesh) in cases {

@@ -65,43 +65,35 @@ fn spaced(values: impl Iterator<Item = impl ToString>) -> String {
 }
 
 /// Topology and geometry: an origin and spacings where all axes are equispaced, else a list of coordinates per axis.
+/// Planes are boxes one point thick: VTK's reader misplaces two-dimensional meshes.
 fn mesh(axes: &[String], coordinates: &[Vec<f64>], shape: &[usize]) -> String {
-    let d = axes.len();
-    let dimensions = spaced(shape.iter());
+    let thick = 3 - axes.len();
+    let step = |x: &[f64]| if x.len() > 1 { (x[x.len() - 1] - x[0]) / (x.len() - 1) as f64 } else { 1.0 };
     let equispaced = |x: &Vec<f64>| {
-        let step = if x.len() > 1 { (x[x.len() - 1] - x[0]) / (x.len() - 1) as f64 } else { 1.0 };
+        let step = step(x);
         x.windows(2).all(|w| (w[1] - w[0] - step).abs() <= 1e-9 * step.abs())
     };
-    if coordinates.iter().all(equispaced) {
-        let kind = if d == 2 { ("2DCoRectMesh", "ORIGIN_DXDY") } else { ("3DCoRectMesh", "ORIGIN_DXDYDZ") };
-        let origin = spaced(coordinates.iter().map(|x| x[0]));
-        let steps = spaced(
-            coordinates.iter().map(|x| if x.len() > 1 { (x[x.len() - 1] - x[0]) / (x.len() - 1) as f64 } else { 1.0 }),
-        );
-        return format!(
-            "        <Topology TopologyType=\"{}\" Dimensions=\"{dimensions}\"/>\n        <Geometry GeometryType=\"{}\">\n\
-             \x20         <DataItem Dimensions=\"{d}\" NumberType=\"Float\" Precision=\"8\" Format=\"XML\">{origin}</DataItem>\n\
-             \x20         <DataItem Dimensions=\"{d}\" NumberType=\"Float\" Precision=\"8\" Format=\"XML\">{steps}</DataItem>\n\
-             \x20       </Geometry>\n",
-            kind.0, kind.1
-        );
-    }
-    let kind = if d == 2 { ("2DRectMesh", "VXVY") } else { ("3DRectMesh", "VXVYVZ") };
-    let mut text = format!(
-        "        <Topology TopologyType=\"{}\" Dimensions=\"{dimensions}\"/>\n        <Geometry GeometryType=\"{}\">\n",
-        kind.0, kind.1
-    );
-    // The first list is the fastest axis: our last.
-    for (axis, x) in axes.iter().zip(coordinates).rev() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "          <DataItem Dimensions=\"{}\" NumberType=\"Float\" Precision=\"8\" Format=\"HDF\">output.h5:/fields/{axis}\
-             </DataItem>",
-            x.len()
-        );
-    }
-    text + "        </Geometry>\n"
+    let dimensions = spaced(std::iter::repeat_n(1, thick).chain(shape.iter().copied()));
+    let item = |n: usize, format: &str, content: &str| {
+        format!(
+            "          <DataItem Dimensions=\"{n}\" NumberType=\"Float\" Precision=\"8\" Format=\"{format}\">{content}</DataItem>\n"
+        )
+    };
+    let (topology, geometry, items) = if coordinates.iter().all(equispaced) {
+        let origin = spaced(std::iter::repeat_n(0.0, thick).chain(coordinates.iter().map(|x| x[0])));
+        let steps = spaced(std::iter::repeat_n(1.0, thick).chain(coordinates.iter().map(|x| step(x))));
+        ("3DCoRectMesh", "ORIGIN_DXDYDZ", item(3, "XML", &origin) + &item(3, "XML", &steps))
+    } else {
+        // The first list is the fastest axis: our last.
+        let lists = axes.iter().zip(coordinates).rev();
+        let lists = lists.map(|(axis, x)| item(x.len(), "HDF", &format!("output.h5:/fields/{axis}")));
+        let flat = std::iter::repeat_n(item(1, "XML", "0"), thick);
+        ("3DRectMesh", "VXVYVZ", lists.chain(flat).collect())
+    };
+    format!(
+        "        <Topology TopologyType=\"{topology}\" Dimensions=\"{dimensions}\"/>\n        <Geometry \
+         GeometryType=\"{geometry}\">\n{items}        </Geometry>\n"
+    )
 }
 
 fn document(times: &[f64], fields: &[Field], mesh: &str) -> String {
@@ -115,11 +107,13 @@ fn document(times: &[f64], fields: &[Field], mesh: &str) -> String {
         for field in fields {
             let (d, dimensions) = (field.shape.len() + 1, spaced(field.shape.iter()));
             let start = spaced(std::iter::once(t).chain(field.shape.iter().map(|_| 0)));
+            // The box of [`mesh`]: a plane has one point of time as its thickness.
+            let boxed = spaced(std::iter::repeat_n(1, 4 - d).chain(field.shape.iter().copied()));
             let stride = spaced(std::iter::repeat_n(1, d));
             let _ = write!(
                 text,
                 "        <Attribute Name=\"{name}\" AttributeType=\"Scalar\" Center=\"Node\">\n\
-                 \x20         <DataItem ItemType=\"HyperSlab\" Dimensions=\"{dimensions}\">\n\
+                 \x20         <DataItem ItemType=\"HyperSlab\" Dimensions=\"{boxed}\">\n\
                  \x20           <DataItem Dimensions=\"3 {d}\" NumberType=\"Int\" Format=\"XML\">{start} {stride} 1 {dimensions}</DataItem>\n\
                  \x20           <DataItem Dimensions=\"{times} {dimensions}\" NumberType=\"Float\" Precision=\"{bytes}\" Format=\"HDF\">\
                  output.h5:/fields/{name}</DataItem>\n\
