@@ -9,6 +9,7 @@ mod lines;
 mod memory;
 mod reference;
 mod single;
+mod tables;
 mod vector;
 
 pub use distributed::{Distributed, Settings};
