@@ -106,8 +106,7 @@ pub fn build(
             let names = Arc::new(Velocities::new(n == 3, heat));
             let fields = Fields::zeros(names.fields.len(), transform.modes().len());
             let make = |grid: &Domain| {
-                setup::transform::<f64>(input, problem, grid, team)
-                    .expect("the process grid fits the flow's own transform")
+                boxed(input, problem, grid, team).expect("the process grid fits the flow's own transform")
             };
             let output = Output::new(&keys, names, transform.as_ref(), make, team)
                 .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
@@ -119,7 +118,7 @@ pub fn build(
             let word = scheme.word;
             let stepper = |fields, modes| stepper(word, fields, modes).expect("a scheme of the registry");
             let flow = WallFlow::new(physics, transform, &stepper, pace, start, input.output.every, team)?;
-            Ok(Box::new(Flow { flow, times, output, on_grid, fields, time: 0.0 }))
+            Ok(Box::new(Flow { flow, times, output, on_grid, fields, time: 0.0, end }))
         }
         BoundedInput::Poisson(steady) | BoundedInput::Helmholtz(steady) | BoundedInput::Biharmonic(steady) => {
             let word = match kind {
@@ -316,6 +315,7 @@ struct Flow {
     /// w, u, v, theta: coefficients of the present state.
     fields: Fields<f64>,
     time: f64,
+    end: f64,
 }
 
 impl Flow {
@@ -338,6 +338,10 @@ impl Solver for Flow {
             self.output.sample(step, self.time, team, &self.fields, self.on_grid.as_mut());
         }
         Ok(status)
+    }
+
+    fn reached(&self) -> bool {
+        self.time >= self.end
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

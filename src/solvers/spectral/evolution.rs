@@ -316,6 +316,10 @@ impl<T: Real> Solver for Evolution<T> {
         Ok(if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running })
     }
 
+    fn reached(&self) -> bool {
+        self.time >= self.end
+    }
+
     fn measure(&mut self, team: &dyn Team) -> Result<()> {
         if !self.names.quadratics.is_empty() {
             let mut bound = self.evaluation.bind(self.transform.as_mut(), team, None);

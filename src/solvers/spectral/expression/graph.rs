@@ -250,7 +250,7 @@ impl Graph {
         }
     }
 
-    pub fn atan2(&mut self, y: Id, x: Id) -> Id {
+    pub fn angle(&mut self, y: Id, x: Id) -> Id {
         match (self.number(y), self.number(x)) {
             (Some(y), Some(x)) => self.constant(elementary::atan2(y, x)),
             _ => self.node(Op::Atan2(y, x)),
@@ -280,7 +280,7 @@ impl Graph {
                 Op::Div(a, b) => target.div(at(a), at(b)),
                 Op::Neg(a) => target.neg(at(a)),
                 Op::Pow(a, b) => target.pow(at(a), at(b)),
-                Op::Atan2(a, b) => target.atan2(at(a), at(b)),
+                Op::Atan2(a, b) => target.angle(at(a), at(b)),
                 Op::Call(f, a) => target.call(f, at(a)),
             };
             new[id as usize] = Some(made);

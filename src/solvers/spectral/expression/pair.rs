@@ -190,11 +190,11 @@ impl Graph {
             }
             Function::Log => {
                 let modulus = self.modulus(a);
-                Pair { re: self.call(Function::Log, modulus), im: self.atan2(y, x) }
+                Pair { re: self.call(Function::Log, modulus), im: self.angle(y, x) }
             }
             // Function::Sqrt: √z = √|z| e^{iφ/2}.
             _ => {
-                let (modulus, angle, half) = (self.modulus(a), self.atan2(y, x), self.constant(0.5));
+                let (modulus, angle, half) = (self.modulus(a), self.angle(y, x), self.constant(0.5));
                 let (root, angle) = (self.call(Function::Sqrt, modulus), self.mul(angle, half));
                 let (c, s) = (self.call(Function::Cos, angle), self.call(Function::Sin, angle));
                 Pair { re: self.mul(root, c), im: self.mul(root, s) }

@@ -293,7 +293,9 @@ fn chebyshev_coefficients_are_those_of_the_polynomials_on_ascending_points() {
                 Axis { low: 0.5, length: 3.0, ..axis(basis, axes[a].0, axes[a].1) }
             })
             .collect();
-        let domain = Domain::new(list, false);
+        // As the transform takes it: in two dimensions the axis of one point comes first.
+        let axes = [vec![Axis::trivial(); first], list].concat().try_into().unwrap();
+        let domain = Domain { axes, dimension, complex: false };
         let (m, n) = (domain.modes(), domain.points());
         let mut fields = random_fields::<f64>(&domain, 2);
         // Real fields have real coefficients of the mean along the last axis here: one Fourier axis fewer to think of.

@@ -19,4 +19,6 @@ pub mod upright;
 pub mod walked;
 
 #[cfg(test)]
+mod ranks;
+#[cfg(test)]
 mod tests;

@@ -354,6 +354,19 @@ impl Solver for Stability {
         self.names().into_iter().map(name).zip(self.values.iter().copied()).collect()
     }
 
+    fn snapshot_due(&self) -> Option<f64> {
+        (!self.mode[0].is_empty()).then_some(0.0)
+    }
+
+    /// The leading mode over the height, for figures.
+    fn snapshot(&mut self, walk: &mut dyn Walk, _team: &dyn Team) -> Result<()> {
+        walk.replicated(&HEIGHT, &mut (0..HEIGHTS).map(|i| i as f64 / (HEIGHTS - 1) as f64).collect())?;
+        for (name, list) in MODE.iter().zip(&mut self.mode).filter(|(_, list)| list.len() == HEIGHTS) {
+            walk.scalar(name, list.into())?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, _team: &dyn Team) -> Result<()> {
         Ok(())
     }
