@@ -10,6 +10,7 @@ threads=${THREADS:-1}
 partial=docs/benchmarks.md.partial
 cargo build --release --locked
 bash benches/peers/setup.sh
+bash benches/peers/setup.sh exponax fluidsim dedalus fft
 {
     echo "# Benchmarks"
     echo
@@ -29,6 +30,7 @@ bash benches/peers/setup.sh
     echo "## Other codes"
     echo
     .venv/bin/python benches/peers/run.py --threads "$threads" --repetitions "${REPETITIONS:-3}"
+    .venv/bin/python benches/peers/spectral.py --threads "$threads" --repetitions "${REPETITIONS:-3}"
 } >"$partial"
 mv "$partial" docs/benchmarks.md
 echo "written: docs/benchmarks.md"

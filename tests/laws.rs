@@ -100,6 +100,9 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "walls/ranks",
         "walls/tests",
         "steppers/tests",
+        "steppers/pde_tests",
+        "steppers/small",
+        "tangent",
         "equations/written/tests",
     ];
     door.extend(spectral.map(|f| format!("solvers/spectral/{f}")));

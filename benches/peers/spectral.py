@@ -3,7 +3,7 @@
 usage: spectral.py [--binary PATH] [--threads 1] [--ranks 1] [--repetitions 3] [--tasks NAME ...] [--peers NAME ...]
 
 Seconds per time step: start-up, compilation and planning excluded for everyone, series and files off for us. Each peer
-runs in its own environment under ${SPANWISE_PEERS:-~/.cache/spanwise-peers} (setup.sh exponax fluidsim dedalus).
+runs in its own environment under ${SPANWISE_PEERS:-~/.cache/spanwise-peers} (setup.sh exponax fluidsim dedalus fft).
 """
 
 import argparse
@@ -26,7 +26,7 @@ PEERS = Path(os.environ.get("SPANWISE_PEERS", Path.home() / ".cache/spanwise-pee
 # peer: its environment, and what it is.
 NAMES = {
     "fluidsim": ("fluidsim", "FluidSim"),
-    "mpi4py_fft": ("dedalus", "solver on mpi4py-fft"),
+    "mpi4py_fft": ("fft", "solver on mpi4py-fft"),
     "dedalus": ("dedalus", "Dedalus"),
     "exponax": ("exponax", "exponax, f64"),
     "numpy": ("exponax", "NumPy"),

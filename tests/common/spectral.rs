@@ -40,6 +40,26 @@ pub fn problems() -> Vec<(String, String)> {
             "scheme = \"sbdf2\"\ntime_step = 0.03",
         ),
         case(
+            "written, with a constraint and random forcing",
+            "points = [20, 24]\nend_time = 0.5\nequation = { kind = \"written\", vectors = { u = [\"ux\", \"uy\"] }, \
+             rhs = { u = \"-dot(u, grad(u)) + 0.05*lap(u)\" }, constraint = \"div(u) = 0\", \
+             random = [{ field = \"u\", amplitude = 0.5, band = [1, 3] }] }\n\
+             initial = { kind = \"expressions\", fields = { ux = \"sin(y)\", uy = \"cos(2*x)\" } }",
+            "scheme = \"if_rk4\"\ntime_step = 0.025",
+        ),
+        case(
+            "convection between walls",
+            "points = [13, 12]\nlengths = [1.0, 2.0]\nend_time = 0.02\n\
+             equation = { kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 0.7 }",
+            "scheme = \"sbdf2\"\ntime_step = 0.001",
+        ),
+        case(
+            "channel",
+            "points = [11, 8, 12]\nlengths = [2.0, 3.0, 6.0]\nend_time = 0.3\n\
+             equation = { kind = \"channel\", viscosity = 0.01, drive = { kind = \"flux\", bulk_velocity = 1.0 } }",
+            "scheme = \"ars443\"\ntime_step = 0.02",
+        ),
+        case(
             "Schrödinger",
             "points = [128]\nlengths = [40]\norigin = [-20]\nend_time = 0.4\n\
              equation = { kind = \"nonlinear_schroedinger\" }",

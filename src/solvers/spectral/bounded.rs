@@ -105,12 +105,14 @@ pub fn build(
             }
             let names = Arc::new(Velocities::new(n == 3, heat));
             let fields = Fields::zeros(names.fields.len(), transform.modes().len());
+            // What is kept is written as it lies: the last axes are the user's.
+            let on_grid = setup::transform::<f64>(input, problem, &lying(&domain), team)?;
             let make = |grid: &Domain| {
-                boxed(input, problem, grid, team).expect("the process grid fits the flow's own transform")
+                setup::transform::<f64>(input, problem, grid, team)
+                    .expect("the process grid fits the flow's own transform")
             };
-            let output = Output::new(&keys, names, transform.as_ref(), make, team)
+            let output = Output::new(&keys, names, on_grid.as_ref(), make, team)
                 .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
-            let on_grid = boxed(input, problem, &domain, team)?;
             let times = Times::new(&keys, 0.0, end);
             // The first step of "cfl" needs the speeds of the first state, which the flow does not have yet.
             let control = Control::new(method, scheme, 0.0).map_err(of_method)?;

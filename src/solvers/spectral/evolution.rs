@@ -14,6 +14,7 @@ use super::nonlinear::Evaluation;
 use super::problem::{Periodic, ProblemInput};
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
+use super::results::remap::Remap;
 use super::results::spectra::{Decay, by_axis, decay};
 use super::results::{means, ranks, xdmf};
 use super::setup::{self, Posed};
@@ -102,7 +103,14 @@ impl<T: Real> Evolution<T> {
         } else {
             let grid = domain.on_points(problem.grid());
             let mut on_grid = setup::transform::<T>(input, problem, &grid, team)?;
-            setup::first_state(input, problem, asked, equation.as_ref(), on_grid.as_mut(), team)?
+            let first = setup::first_state(input, problem, asked, equation.as_ref(), on_grid.as_mut(), team)?;
+            // The same modes, which the two grids may share out in other ways.
+            let remap = Remap::new(team, &grid, on_grid.modes(), &domain, transform.modes());
+            let mut state = Fields::zeros(first.len(), transform.modes().len());
+            for (from, to) in first.arrays.iter().zip(&mut state.arrays) {
+                remap.apply(team, from, to);
+            }
+            state
         };
         let modes = transform.modes();
         let scales = Scales::wavenumbers(&domain, modes);

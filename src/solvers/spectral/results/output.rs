@@ -75,7 +75,6 @@ pub struct Output<T: Real> {
     values: Vec<T>,
 }
 
-const AXES: [&str; 3] = ["x", "y", "z"];
 const WAVENUMBER: Name = Name { name: "wavenumber", units: "1", meaning: "middle of the shell", axes: &["wavenumber"] };
 const WEIGHT: Name = Name { name: "statistics_weight", units: "1", meaning: "time that the samples cover", axes: &[] };
 const SAMPLED: Name = Name { name: "statistics_last", units: "1", meaning: "time of the last sample", axes: &[] };
@@ -118,8 +117,9 @@ impl<T: Real> Output<T> {
         let modes = transform.domain().clone();
         let domain = grid(keys, &modes).map_err(|e| ("points", e))?;
         let d = domain.dimension;
-        let axis_of = |name: &str| AXES[..d].iter().position(|a| *a == name).map(|a| a + 3 - d);
-        let unknown = |name: &str| format!("\"{name}\" is not an axis of this box: {}", AXES[..d].join(", "));
+        let axes = axis_names(&domain);
+        let axis_of = |name: &str| axes.iter().position(|a| *a == name).map(|a| a + 3 - d);
+        let unknown = |name: &str| format!("\"{name}\" is not an axis of this box: {}", axes.join(", "));
         let mut slices = Vec::new();
         for slice in &keys.slices {
             let axis = axis_of(&slice.axis).ok_or_else(|| ("slices", unknown(&slice.axis)))?;
@@ -444,7 +444,7 @@ fn suffix(complex: bool, part: usize) -> &'static str {
 }
 
 fn names(source: Source, field: &FieldName, domain: &Domain, slices: &[Slice], profile: Option<usize>) -> Kept {
-    let own: Vec<&str> = AXES[..domain.dimension].to_vec();
+    let own: Vec<&str> = axis_names(domain);
     let letter = |a: usize| own[a + domain.dimension - 3];
     let name = |ending: String, meaning: String, axes: &[&str]| {
         Name::kept(&format!("{}{ending}", field.name), &field.units, &meaning, axes)
@@ -508,13 +508,18 @@ fn probe_names(keys: &OutputKeys, chosen: &[(Source, FieldName)], complex: bool)
     names
 }
 
+/// Names of the user's axes.
+fn axis_names(domain: &Domain) -> Vec<&'static str> {
+    domain.own().iter().map(|a| a.name).collect()
+}
+
 /// Coordinates of the user's axes.
 fn coordinates(domain: &Domain) -> Vec<(Name, Vec<f64>)> {
     domain
         .own()
         .iter()
-        .zip(AXES)
-        .map(|(axis, name)| {
+        .map(|axis| {
+            let name = axis.name;
             let name = Name::kept(name, "1", &format!("coordinate {name}"), &[name]);
             (name, (0..axis.points).map(|i| axis.coordinate(i)).collect())
         })

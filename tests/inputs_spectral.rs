@@ -1,0 +1,109 @@
+//! Malformed inputs of the spectral room are refused on 1 and on 3 ranks with exit code 2, one message that names the
+//! place, no panic, no hang, and nothing written.
+
+mod program;
+
+use std::fs;
+
+use program::{listing, rank_counts, spanwise};
+
+const GOOD: [&str; 10] = [
+    "solver = \"spectral\"",                                                              // 1
+    "[run]",                                                                              // 2
+    "max_steps = 2",                                                                      // 3
+    "[problem]",                                                                          // 4
+    "points = [16, 12]",                                                                  // 5
+    "end_time = 1.0",                                                                     // 6
+    "equation = { kind = \"vorticity_2d\", viscosity = 0.01 }",                           // 7
+    "initial = { kind = \"expressions\", fields = { vorticity = \"sin(x)*cos(2*y)\" } }", // 8
+    "[method]",                                                                           // 9
+    "time_step = 0.01",                                                                   // 10
+];
+
+/// A line of the good input (from 1) replaced, and what the message must contain besides the file.
+struct Case(usize, &'static str, &'static [&'static str]);
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    Case(5, "points = []", &["problem.points", "1 to 3"]),
+    Case(5, "points = [16, 12, 8, 4]", &["problem.points", "1 to 3"]),
+    Case(5, "points = [0, 12]", &["problem.points[0] = 0", "≥ 1"]),
+    Case(5, "points = [16]", &["problem.points = [16]", "vorticity_2d is for 2 axes"]),
+    Case(5, "points = [16, 99999999999]", &["problem.points", "at most"]),
+    Case(5, "points = [16, 12]\nlengths = [1.0, -2.0]", &["problem.lengths", "must be > 0"]),
+    Case(5, "points = [16, 12]\nlengths = [\"2*pie\"]", &["problem.lengths", "unknown name \"pie\"", "did you mean \"pi\"?"]),
+    Case(5, "points = [16, 12]\nlengths = [1.0, 1.0, 1.0]", &["problem.lengths", "3 values", "2 axes"]),
+    Case(5, "points = [16, 12]\ndealiasing = \"two_thirds\"", &["problem.dealiasing", "one of \"truncation\", \"padding\", \"none\""]),
+    Case(5, "points = [16, 12]\nprecision = \"f16\"", &["problem.precision", "f64", "f32"]),
+    Case(5, "points = [16, 12]\nprocess_grid = [5, 7]", &["problem.process_grid"]),
+    Case(6, "", &["problem.end_time", "is missing"]),
+    Case(6, "end_time = -1.0", &["problem.end_time = -1.0", "must be > 0"]),
+    Case(7, "equation = { kind = \"vorticity2d\", viscosity = 0.01 }", &["problem.equation.kind = \"vorticity2d\"", "did you mean \"vorticity_2d\"?"]),
+    Case(7, "equation = { kind = \"vorticity_2d\", viscosty = 0.01 }", &["problem.equation.viscosty", "did you mean \"viscosity\"?"]),
+    Case(7, "equation = { kind = \"vorticity_2d\", viscosity = -0.01 }", &["problem.equation.viscosity"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"-u*dx(u) + \" } }", &["problem.equation.rhs.u", "character"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"-u*dx(w)\" } }", &["problem.equation.rhs.u", "unknown name \"w\"", "^"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"-lap(u)\" } }", &["problem.equation.rhs.u", "-lap(u)"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"x*u\" } }", &["problem.equation.rhs.u", "x"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\", \"v\"], rhs = { u = \"lap(u)\" } }", &["problem.equation", "v"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"grad(u)\" } }", &["problem.equation.rhs.u"]),
+    Case(8, "initial = { kind = \"expressions\", fields = { vorticty = \"sin(x)\" } }", &["problem.initial.fields.vorticty", "did you mean \"vorticity\"?"]),
+    Case(8, "initial = { kind = \"expressions\", fields = { vorticity = \"sin(x\" } }", &["problem.initial.fields.vorticity", "character"]),
+    Case(8, "initial = { kind = \"expressions\", fields = { vorticity = \"1/0*x\" } }", &["problem.initial"]),
+    Case(8, "initial = { kind = \"named\", name = \"soliton\" }", &["problem.initial.name", "taylor_green"]),
+    Case(8, "initial = { kind = \"file\", file = \"absent.h5\" }", &["problem.initial.file", "absent.h5"]),
+    Case(8, "initial = { kind = \"random\", spectrum = { kind = \"von_karman\", peak = -1.0 } }", &["problem.initial.spectrum.peak"]),
+    Case(8, "output = { every = 0.0 }", &["problem.output.every = 0.0", "> 0"]),
+    Case(8, "output = { fields = [\"pressure\"] }", &["problem.output.fields"]),
+    Case(8, "output = { probes = [[1.0]] }", &["problem.output.probes"]),
+    Case(10, "time_step = 0.0", &["method.time_step = 0.0", "> 0"]),
+    Case(10, "scheme = \"etdrk4\"", &["method.time_step", "is needed"]),
+    Case(10, "time_step = 0.01\nscheme = \"rk4\"", &["method.scheme = \"rk4\"", "\"etdrk4\""]),
+    Case(10, "step_control = \"cfl\"\nscheme = \"cnab2\"", &["method.step_control", "no stability limit"]),
+    Case(10, "time_step = 0.01\nstep_control = \"error\"\nscheme = \"etdrk4\"", &["method.step_control", "if_rk4"]),
+];
+
+#[test]
+fn malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    for (k, Case(line, text, _)) in CASES.iter().enumerate() {
+        let mut lines = GOOD;
+        lines[line - 1] = text;
+        fs::write(dir.path().join(format!("case{k}.toml")), lines.join("\n") + "\n").unwrap();
+    }
+    fs::write(dir.path().join("good.toml"), GOOD.join("\n") + "\n").unwrap();
+    let before = listing(dir.path());
+    let mut failures = Vec::new();
+    for (k, Case(_, text, fragments)) in CASES.iter().enumerate() {
+        let file = format!("case{k}.toml");
+        for ranks in rank_counts() {
+            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], dir.path());
+            let said = ended.stderr.trim();
+            let once = said.matches("spanwise: ").count() == 1;
+            let missing = std::iter::once(&file.as_str()).chain(fragments.iter()).find(|f| !said.contains(**f));
+            if ended.codes.iter().any(|c| *c != 2) || !once || missing.is_some() || said.contains("internal error") {
+                let codes = &ended.codes;
+                failures.push(format!("{text}\n  on {ranks} ranks: codes {codes:?}, lacks {missing:?}: {said}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(before, listing(dir.path()), "something was written");
+    let good = spanwise(1, &["run", "good.toml"], dir.path());
+    assert!([0, 3].contains(&good.code()), "{good:?}");
+}
+
+#[test]
+fn a_run_that_diverges_ends_with_one_message_and_keeps_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"spectral\"\n[run]\nmax_steps = 500\n[checkpoint]\nevery = 5\n[problem]\npoints = [64]\n\
+                end_time = 1000\nequation = { kind = \"burgers\", viscosity = 1e-3 }\n\
+                initial = { kind = \"expressions\", fields = { u = \"10*sin(x)\" } }\n[method]\ntime_step = 0.05\n";
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    for ranks in rank_counts() {
+        let ended = spanwise(*ranks, &["run", "case.toml", "--progress", "none", "--force"], dir.path());
+        assert!(ended.codes.iter().all(|c| *c == 1), "{ended:?}");
+        assert!(ended.stderr.contains("diverged at step") && ended.stderr.contains("time_step"), "{ended:?}");
+        assert_eq!(ended.stderr.matches("diverged").count(), 1, "{ended:?}");
+    }
+}
