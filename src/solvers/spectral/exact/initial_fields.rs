@@ -48,7 +48,7 @@ fn random_fields_are_real_so_that_going_to_the_grid_and_back_changes_nothing() {
     let mut run = flow(6, 3);
     let grids = run.values();
     let before = run.state.clone();
-    let team = crate::team::Solo::start();
+    let team = crate::team::Solo;
     let views: Vec<&[f64]> = grids.iter().map(Vec::as_slice).collect();
     run.transform.forward(&team, &views, &mut run.state.views_mut());
     for (a, b) in before.arrays.iter().flatten().zip(run.state.arrays.iter().flatten()) {

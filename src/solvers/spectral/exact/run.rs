@@ -60,7 +60,7 @@ pub struct Run<T: Real> {
 
 impl<T: Real> Run<T> {
     pub fn new(input: &EquationInput, domain: &Domain) -> Run<T> {
-        let (team, mut transform) = (Solo::start(), Reference::new(domain));
+        let (team, mut transform) = (Solo, Reference::new(domain));
         let equation = input.build::<T>(domain).unwrap();
         let evaluation = Evaluation::new(equation.clone(), &mut transform, &team);
         let (f, modes) = (equation.fields().len(), transform.modes());
