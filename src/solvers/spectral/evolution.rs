@@ -10,12 +10,12 @@ use super::equation::{Equation, FieldName};
 use super::fields::Fields;
 use super::initial;
 use super::linear::{Fourier, Linear};
-use super::nonlinear::Evaluation;
+use super::nonlinear::{Evaluation, over_tiles};
 use super::problem::{Periodic, ProblemInput};
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
 use super::results::remap::Remap;
-use super::results::spectra::{Decay, by_axis, decay};
+use super::results::spectra::Decay;
 use super::results::{means, ranks, xdmf};
 use super::setup::{self, Posed};
 use super::steppers::{Kind, LinearPart, Nonlinear, Stepper, stepper};
@@ -310,7 +310,7 @@ impl<T: Real> Solver for Evolution<T> {
         let from = self.time;
         self.advance(team)?;
         self.stir(step);
-        initial::constrain(self.equation.as_ref(), self.transform.as_ref(), &mut self.state);
+        over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
         let finite = |z: &Complex<T>| z.re.is_finite() && z.im.is_finite();
         if team.any(!self.state.arrays.iter().all(|a| a.iter().all(finite))) {
             let message = format!(
@@ -388,12 +388,7 @@ impl<T: Real> Solver for Evolution<T> {
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.measure(team)?;
         let views = self.state.views();
-        self.decays = (3 - self.domain.dimension..3)
-            .map(|axis| {
-                let energies = ranks::total(team, &by_axis(&self.domain, &self.scales, axis, &views));
-                decay(&energies, T::epsilon().to_f64())
-            })
-            .collect();
+        self.decays = ranks::resolution(team, &self.domain, &self.scales, &views);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::math::exact::Exact;
 use crate::math::real::Real;
 
 /// Modes of a tile.
-const TILE: usize = 2048;
+pub(super) const TILE: usize = 2048;
 
 /// How often the mode of global index `last` on the last axis counts in a sum over modes of both signs (Parseval): twice
 /// where the other sign is not kept, once on k = 0, on the saw-tooth, and for complex fields.
@@ -19,26 +19,6 @@ pub fn weight(domain: &Domain, last: usize) -> f64 {
     let axis = &domain.axes[2];
     let alone = axis.basis != Basis::HalfFourier || last == 0 || (axis.sawtooth && 2 * last == axis.points);
     if alone { 1.0 } else { 2.0 }
-}
-
-/// Calls `act(tile, range in an array of the block)` for tile number `t`; there are [`tiles`] of them.
-pub(super) fn tile<R>(scales: &Scales, t: usize, act: impl FnOnce(&Tile, std::ops::Range<usize>) -> R) -> R {
-    let [_, rows, columns] = scales.block().count;
-    let each = (TILE / columns.max(1)).clamp(1, rows.max(1));
-    let per_plane = rows.div_ceil(each);
-    let (plane, first) = (t / per_plane, t % per_plane * each);
-    let last = rows.min(first + each);
-    let at = (plane * rows + first) * columns;
-    act(&scales.tile(plane, first..last), at..at + (last - first) * columns)
-}
-
-/// Number of tiles of a block.
-pub(super) fn tiles(scales: &Scales) -> usize {
-    let [planes, rows, columns] = scales.block().count;
-    if planes * rows * columns == 0 {
-        return 0;
-    }
-    planes * rows.div_ceil((TILE / columns).clamp(1, rows))
 }
 
 /// Sums of `count` quantities over tiles, on the threads of the pool: `act(tile, range, sums)` adds a tile's. Exact, so
@@ -50,13 +30,15 @@ pub(super) fn sum_over_tiles(
 ) -> Vec<Exact> {
     let none = || vec![Exact::default(); count];
     let add = |mut sums: Vec<Exact>, t| {
-        tile(scales, t, |tile, at| act(tile, at, &mut sums));
+        let (tile, at) = scales.nth_tile(t, TILE);
+        act(&tile, at, &mut sums);
         sums
     };
-    if rayon::current_num_threads() == 1 || tiles(scales) == 1 {
-        return (0..tiles(scales)).fold(none(), add);
+    let tiles = scales.tile_count(TILE);
+    if rayon::current_num_threads() == 1 || tiles == 1 {
+        return (0..tiles).fold(none(), add);
     }
-    (0..tiles(scales)).into_par_iter().fold(none, add).reduce(none, |mut a, b| {
+    (0..tiles).into_par_iter().fold(none, add).reduce(none, |mut a, b| {
         a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
         a
     })

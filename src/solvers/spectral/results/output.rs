@@ -387,12 +387,10 @@ pub fn derive<T: Real>(
     out: &mut [Complex<T>],
 ) {
     let mut here = vec![Complex::new(0.0, 0.0); state.len()];
-    for t in 0..means::tiles(scales) {
-        means::tile(scales, t, |tile, at| {
-            tile.for_each(|i, k| {
-                here.iter_mut().zip(&state.arrays).for_each(|(h, a)| *h = means::wide(a[at.start + i]));
-                out[at.start + i] = T::complex(equation.derive_field(index, k, &here));
-            });
+    for (tile, at) in scales.tiles(means::TILE) {
+        tile.for_each(|i, k| {
+            here.iter_mut().zip(&state.arrays).for_each(|(h, a)| *h = means::wide(a[at.start + i]));
+            out[at.start + i] = T::complex(equation.derive_field(index, k, &here));
         });
     }
 }
