@@ -78,6 +78,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "check",
         "problem",
         "evolution",
+        "growth",
         "bounded",
         "initial",
         "nonlinear",

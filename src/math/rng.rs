@@ -10,6 +10,7 @@ pub enum Stream {
     TransportComponent = 3,
     SpectralInitial = 16,
     SpectralForcing = 17,
+    SpectralTangent = 18,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

@@ -7,7 +7,7 @@ use super::domain::{Axis, Domain};
 use super::equation::{Coupling, Equation};
 use super::problem::{EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
 use super::setup;
-use super::steppers::stepper;
+use super::steppers::{retake_arrays, retake_evaluations, stepper};
 use super::time::{MethodInput, StepControl};
 use super::transform::layout::{
     Direction, Layout, Network, ProcessGrid, Traffic, buffer_lengths, process_grid, traffic,
@@ -23,7 +23,7 @@ pub fn check(input: &Input, ranks: usize, _threads: usize) -> Result<Estimate> {
     let equation = match &problem.equation {
         EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
         EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
-        EquationInput::Bounded(kind) => return bounded::check(input, &problem, kind, ranks),
+        EquationInput::Bounded(kind) => return bounded::check(input, &problem, &method, kind, ranks),
     };
     match problem.precision {
         Precision::F64 => estimate::<f64>(input, &problem, equation, &method, ranks),
@@ -72,6 +72,16 @@ fn estimate<T: Real>(
     if let Some(step) = method.time_step {
         understood.push(("steps to the end".into(), format!("{:.0}", (end / step).ceil())));
     }
+    if method.time_error {
+        let cost = format!("{} evaluations at steps 1, 4, 16, … and the last", retake_evaluations(scheme));
+        understood.push(("time error".into(), cost));
+    }
+    let mut copies = 1;
+    if let Some(tangent) = &problem.tangent {
+        tangent.check(end).map_err(|(key, message)| input.invalid(&key, message))?;
+        copies += tangent.vectors;
+        understood.push(("directions".into(), tangent.vectors.to_string()));
+    }
     understood.extend(posed.notes.into_iter().map(|note| ("note".to_string(), note)));
 
     let largest = Layout::new(domain, grid, 0);
@@ -79,24 +89,41 @@ fn estimate<T: Real>(
     let size = size_of::<T>() as u64;
     let count = equation.fields().len() as u64;
     let array = 2 * size * modes;
-    let estimated = if method.step_control == StepControl::Error { scheme.estimate_arrays } else { 0 };
+    let judged = method.step_control == StepControl::Error;
+    let estimated = if judged { scheme.estimate_arrays } else { 0 };
+    // The state before a step that is taken again, and a stepper for it where the scheme's own has a history.
+    let again = match (method.time_error, scheme.steps > 1 || judged) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 1 + retake_arrays(scheme),
+    } as u64;
     // Of L in double precision, and of a factor made of it, per field and mode; fields with equal L share factors.
     let (exact, factor) = match equation.coupling() {
         Coupling::RealDiagonal => (8 * count, size * distinct(equation)),
         Coupling::Diagonal => (16 * count, 2 * size * distinct(equation)),
         Coupling::Block => (16 * count * count, 2 * size * count.next_power_of_two().pow(2)),
     };
-    let derived = rounds.iter().map(|r| r.backward).max().unwrap_or(0) as u64;
+    let measured = equation.pointwise_arrays() as u64;
+    let backward = rounds.iter().map(|r| r.backward).max().unwrap_or(0) as u64;
+    let derived = backward.max(measured);
     let products = trips.1 as u64;
-    let memory = vec![
+    let copies = copies as u64;
+    let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
         ("state and right-hand side".into(), 2 * count * array),
-        (format!("work space of {}", scheme.word), (scheme.arrays + estimated) as u64 * count * array),
+        (format!("work space of {}", scheme.word), (scheme.arrays + estimated) as u64 * copies * count * array),
         ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
         ("arrays on their way to the grid and back".into(), (derived + products) * array),
-        ("buffers of the transform".into(), buffers(domain, grid, derived.max(products), size)),
+        ("buffers of the transform".into(), buffers(domain, grid, measured.max(copies * backward.max(products)), size)),
         ("values of kept fields".into(), size * points * domain.reals() as u64 + array),
     ];
+    if again > 0 {
+        memory.push(("steps taken a second time for their error".into(), again * copies * count * array));
+    }
+    if copies > 1 {
+        let work = (copies + 1) * backward + copies * products + count + 1;
+        memory.push(("directions, and their way to the grid and back".into(), ((copies - 1) * count + work) * array));
+    }
 
     let sent = |direction| traffic(domain, grid, 0, direction, 2 * size_of::<T>());
     let each: Traffic = sum(sent(Direction::Backward), trips.0, sent(Direction::Forward), trips.1);
@@ -109,11 +136,11 @@ fn estimate<T: Real>(
     Ok(Estimate {
         problem: understood,
         memory,
-        bytes_per_step: each.bytes * evaluations,
-        messages_per_step: each.messages * evaluations,
+        bytes_per_step: each.bytes * evaluations * copies,
+        messages_per_step: each.messages * evaluations * copies,
         seconds_per_step: None,
-        output_bytes: state + if problem.output.whole { snapshots * count * whole } else { 0 },
-        checkpoint_bytes: state * (1 + stepper.history().0.len() as u64),
+        output_bytes: state * copies + if problem.output.whole { snapshots * count * whole } else { 0 },
+        checkpoint_bytes: state * copies * (1 + stepper.history().0.len() as u64),
     })
 }
 

@@ -16,6 +16,7 @@ mod evolution;
 mod exact;
 pub mod expression;
 pub mod fields;
+mod growth;
 pub mod initial;
 pub mod linear;
 pub mod nonlinear;
