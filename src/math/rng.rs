@@ -10,6 +10,7 @@ pub enum Stream {
     TransportComponent = 3,
     SpectralInitial = 16,
     SpectralForcing = 17,
+    SpectralMember = 18,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -32,6 +33,12 @@ fn bits(seed: u64, stream: Stream, step: u32, item: u64, draw: u32) -> [u32; 4] 
     // The seed is the key; the stream joins the draw so that streams of one seed never share a counter.
     let tag = (stream as u32) << 20 | draw;
     philox([item as u32, (item >> 32) as u32, step, tag], [seed as u32, (seed >> 32) as u32])
+}
+
+/// 64 random bits, such as the seed of a part of a problem.
+pub fn word(seed: u64, stream: Stream, step: u32, item: u64) -> u64 {
+    let w = bits(seed, stream, step, item, 0);
+    u64::from(w[0]) << 32 | u64::from(w[1])
 }
 
 /// Two uniform numbers in (0, 1), 53 bits each.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use num_complex::Complex;
+use smallvec::SmallVec;
 
 use super::domain::{Block, Domain};
 use super::equation::{Equation, FieldName};
@@ -19,14 +20,14 @@ use super::results::spectra::Decay;
 use super::results::{means, ranks, xdmf};
 use super::setup::{self, Posed};
 use super::steppers::{Kind, LinearPart, Nonlinear, Stepper, stepper};
-use super::time::{Control, MethodInput, StepControl, Verdict, error_ratio, frequency};
+use super::time::{Control, MethodInput, Next, StepControl, Verdict, error_ratio, frequency};
 use super::transform::{Scales, Transform};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
-use crate::team::Team;
+use crate::team::{Solo, Team};
 
 /// The linear part as the scheme takes it.
 enum Part<T: Real> {
@@ -66,6 +67,15 @@ pub struct Evolution<T: Real> {
     notes: Vec<String>,
 }
 
+/// What an attempted step says to the control of the step size.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Seen {
+    /// Σ |u_i|max k_max,i at its start.
+    pub frequency: f64,
+    /// Its estimated error over what is allowed; 0 where none is estimated.
+    pub error_ratio: f64,
+}
+
 /// Names of what is walked and recorded; made once.
 struct Names {
     fields: Vec<Name>,
@@ -76,9 +86,9 @@ struct Names {
     control: Vec<Name>,
 }
 
-const TIME: Name = Name { name: "time", units: "1", meaning: "time of the state", axes: &[] };
-const STEP: Name = Name { name: "time_step", units: "1", meaning: "size of the last time step", axes: &[] };
-const CFL: Name = Name {
+pub(super) const TIME: Name = Name { name: "time", units: "1", meaning: "time of the state", axes: &[] };
+pub(super) const STEP: Name = Name { name: "time_step", units: "1", meaning: "size of the last time step", axes: &[] };
+pub(super) const CFL: Name = Name {
     name: "cfl",
     units: "1",
     meaning: "last time step times the sum over axes of speed and wavenumber",
@@ -102,7 +112,7 @@ impl<T: Real> Evolution<T> {
             setup::first_state(input, problem, asked, equation.as_ref(), transform.as_mut(), team)?
         } else {
             let grid = domain.on_points(problem.grid());
-            let mut on_grid = setup::transform::<T>(input, problem, &grid, team)?;
+            let mut on_grid = setup::beside::<T>(input, problem, &grid, team)?;
             let first = setup::first_state(input, problem, asked, equation.as_ref(), on_grid.as_mut(), team)?;
             // The same modes, which the two grids may share out in other ways.
             let remap = Remap::new(team, &grid, on_grid.modes(), &domain, transform.modes());
@@ -135,9 +145,8 @@ impl<T: Real> Evolution<T> {
         if keys.points.is_empty() {
             keys.points = problem.points.clone();
         }
-        let make = |grid: &Domain| {
-            setup::transform::<T>(input, problem, grid, team).expect("the process grid fits the solver's own transform")
-        };
+        let make =
+            |grid: &Domain| setup::beside::<T>(input, problem, grid, team).expect("a part of the process grid fits");
         let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)
             .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
         let mut control = control;
@@ -177,37 +186,96 @@ impl<T: Real> Evolution<T> {
     /// Takes one step; after an error the state is as before.
     fn advance(&mut self, team: &dyn Team) -> Result<()> {
         loop {
-            let stop = self.times.next(self.time).unwrap_or(self.end);
-            let next = self.control.next(self.time, stop);
-            let mut fastest = [0.0; 3];
-            {
-                let mut bound = self.evaluation.bind(self.transform.as_mut(), team, Some(&mut fastest));
-                let mut linear = match &mut self.part {
-                    Part::Exponential(linear) => LinearPart::Exponential(linear),
-                    Part::Implicit(fourier) => LinearPart::Implicit(fourier),
-                };
-                self.stepper.step(&mut bound, &mut linear, self.time, next.step, &mut self.state)?;
+            let next = self.next();
+            let seen = self.attempt(&next, team)?;
+            if self.accept(&next, &seen, true)? {
+                return Ok(());
             }
-            if self.judged {
-                let ratio = self.error_ratio(team);
-                if self.control.judge(&next, ratio).map_err(|e| self.failed(&e))? == Verdict::Reject {
-                    self.stepper.reject(&mut self.state);
-                    continue;
-                }
-            }
-            self.control.taken(&next);
-            self.frequency = frequency(fastest, &self.domain);
-            self.control.observe(self.frequency).map_err(|e| self.failed(&e))?;
-            self.last_step = next.step;
-            self.time = next.time;
-            return Ok(());
         }
+    }
+
+    /// Time of the state.
+    pub(super) fn time(&self) -> f64 {
+        self.time
+    }
+
+    /// Modes here.
+    pub(super) fn modes(&self) -> usize {
+        self.state.modes()
+    }
+
+    /// As [`Evolution::conclude`] where there is no state to take along.
+    pub(super) fn follow(&mut self, step: u64) {
+        self.steps += 1;
+        self.output.sample(step, self.time, &Solo, &self.state, self.transform.as_mut());
+    }
+
+    /// The step to try next.
+    pub(super) fn next(&mut self) -> Next {
+        let stop = self.times.next(self.time).unwrap_or(self.end);
+        self.control.next(self.time, stop)
+    }
+
+    /// Takes the state over `next`, which is then accepted or not. Collective.
+    pub(super) fn attempt(&mut self, next: &Next, team: &dyn Team) -> Result<Seen> {
+        let mut fastest = [0.0; 3];
+        {
+            let mut bound = self.evaluation.bind(self.transform.as_mut(), team, Some(&mut fastest));
+            let mut linear = match &mut self.part {
+                Part::Exponential(linear) => LinearPart::Exponential(linear),
+                Part::Implicit(fourier) => LinearPart::Implicit(fourier),
+            };
+            self.stepper.step(&mut bound, &mut linear, self.time, next.step, &mut self.state)?;
+        }
+        let error_ratio = if self.judged { self.error_ratio(team) } else { 0.0 };
+        Ok(Seen { frequency: frequency(fastest, &self.domain), error_ratio })
+    }
+
+    /// Goes on from a step, or takes it back and says false. Not `attempted`: there is no state to take along.
+    pub(super) fn accept(&mut self, next: &Next, seen: &Seen, attempted: bool) -> Result<bool> {
+        if self.judged {
+            let verdict = self.control.judge(next, seen.error_ratio).map_err(|e| self.failed(&e))?;
+            if verdict == Verdict::Reject {
+                if attempted {
+                    self.stepper.reject(&mut self.state);
+                }
+                return Ok(false);
+            }
+        }
+        self.control.taken(next);
+        self.frequency = seen.frequency;
+        self.control.observe(self.frequency).map_err(|e| self.failed(&e))?;
+        self.last_step = next.step;
+        self.time = next.time;
+        Ok(true)
+    }
+
+    /// What follows the accepted step `step` from `from`: random forcing, constraints, samples. Collective.
+    pub(super) fn conclude(&mut self, step: u64, from: f64, team: &dyn Team) -> Result<Status> {
+        self.stir(step);
+        over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
+        if team.any(!self.state.finite()) {
+            let message = format!(
+                "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
+                self.time, self.last_step
+            );
+            return Err(Error::Numerical { step, message });
+        }
+        self.steps += 1;
+        self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
+        Ok(self.status())
+    }
+
+    /// Whether the end was reached.
+    pub(super) fn status(&self) -> Status {
+        if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running }
     }
 
     /// Adds the random forcing of step `step`, where there is one.
     fn stir(&mut self, step: u64) {
         for (tile, at) in self.scales.tiles(2048) {
-            let mut parts: Vec<&mut [Complex<T>]> = self.state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
+            let mut parts: SmallVec<[&mut [Complex<T>]; 32]> =
+                self.state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
             if !self.equation.stir(self.seed, step, self.last_step, &self.domain, &tile, &mut parts) {
                 return;
             }
@@ -309,19 +377,7 @@ impl<T: Real> Solver for Evolution<T> {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let from = self.time;
         self.advance(team)?;
-        self.stir(step);
-        over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
-        let finite = |z: &Complex<T>| z.re.is_finite() && z.im.is_finite();
-        if team.any(!self.state.arrays.iter().all(|a| a.iter().all(finite))) {
-            let message = format!(
-                "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
-                self.time, self.last_step
-            );
-            return Err(Error::Numerical { step, message });
-        }
-        self.steps += 1;
-        self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
-        Ok(if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running })
+        self.conclude(step, from, team)
     }
 
     fn reached(&self) -> bool {

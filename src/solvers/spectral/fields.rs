@@ -1,8 +1,12 @@
 //! Spectral coefficients of several fields: a rank's block, one contiguous array per field.
 
 use num_complex::Complex;
+use rayon::prelude::*;
 
 use crate::math::real::Real;
+
+/// Coefficients that a thread looks at together.
+const CHUNK: usize = 1 << 14;
 
 /// Coefficients of `F` fields on the same modes, C order, field by field.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +45,15 @@ impl<T: Real> Fields<T> {
 
     pub fn views_mut(&mut self) -> Vec<&mut [Complex<T>]> {
         self.arrays.iter_mut().map(Vec::as_mut_slice).collect()
+    }
+
+    /// Whether every coefficient is a number.
+    pub fn finite(&self) -> bool {
+        let finite = |part: &[Complex<T>]| part.iter().all(|z| z.re.is_finite() && z.im.is_finite());
+        if rayon::current_num_threads() == 1 {
+            return self.arrays.iter().all(|a| finite(a));
+        }
+        self.arrays.iter().all(|a| a.par_chunks(CHUNK).all(finite))
     }
 
     pub fn copy_from(&mut self, other: &Fields<T>) {
