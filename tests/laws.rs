@@ -79,6 +79,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "problem",
         "evolution",
         "ensemble",
+        "growth",
         "bounded",
         "initial",
         "nonlinear",

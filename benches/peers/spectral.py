@@ -2,7 +2,7 @@
 
 usage: spectral.py [--binary PATH] [--threads 1] [--ranks 1] [--repetitions 3] [--tasks NAME ...] [--peers NAME ...]
 
-Seconds per time step: start-up, compilation and planning excluded for everyone, series and files off for us. Each peer
+Seconds per time step: start-up, compilation and planning excluded for everyone, series, files and the estimate of the time error off for us. Each peer
 runs in its own environment under ${SPANWISE_PEERS:-~/.cache/spanwise-peers} (setup.sh exponax fluidsim dedalus fft).
 """
 
@@ -41,6 +41,7 @@ initial = {{ kind = "named", name = "taylor_green" }}
 [method]
 scheme = "if_rk4"
 time_step = 0.01
+time_error = false
 """
 VORTICITY = """
 [problem]
@@ -51,6 +52,7 @@ initial = {{ kind = "expressions", fields = {{ vorticity = "sin(4*x)*cos(3*y) + 
 [method]
 scheme = "if_rk4"
 time_step = 0.001
+time_error = false
 """
 KS = """
 [problem]
@@ -62,6 +64,7 @@ initial = {{ kind = "expressions", fields = {{ u = "cos(x/16)*(1 + sin(x/16))" }
 [method]
 scheme = "etdrk4"
 time_step = 0.05
+time_error = false
 """
 # task: title, our input, steps of ours, peers
 TASKS = {

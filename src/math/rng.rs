@@ -11,6 +11,7 @@ pub enum Stream {
     SpectralInitial = 16,
     SpectralForcing = 17,
     SpectralMember = 18,
+    SpectralTangent = 19,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

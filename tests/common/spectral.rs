@@ -48,6 +48,25 @@ pub fn problems() -> Vec<(String, String)> {
             "scheme = \"if_rk4\"\ntime_step = 0.025",
         ),
         case(
+            "flow at constant power, with directions",
+            "points = [12, 14, 10]\nend_time = 0.3\ntangent = { vectors = 2, every = 0.06, transient = 0.1 }\n\
+             equation = { kind = \"navier_stokes_3d\", viscosity = 0.05, \
+             forcing = { kind = \"power\", power = 0.2, wavenumber = 2.0 } }\n\
+             initial = { kind = \"random\", spectrum = { kind = \"von_karman\", peak = 2.0 } }",
+            "scheme = \"if_rk4\"\ntime_step = 0.02",
+        ),
+        case(
+            "shallow water",
+            "points = [24, 20]\nend_time = 0.4\nequation = { kind = \"shallow_water\", gravity = 2.0, coriolis = 0.7 }\n\
+             initial = { kind = \"named\", name = \"bump\" }",
+            "scheme = \"etdrk4\"\ntime_step = 0.02",
+        ),
+        case(
+            "KS with four directions",
+            &format!("points = [48]\nend_time = 3.0\n{ks}\ntangent = {{ vectors = 4, every = 0.3, transient = 0.6 }}"),
+            "scheme = \"etdrk4\"\ntime_step = 0.1",
+        ),
+        case(
             "convection between walls",
             "points = [13, 12]\nlengths = [1.0, 2.0]\nend_time = 0.02\n\
              equation = { kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 0.7 }",

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{RANKS_PER_NODE, per_step};
-use super::domain::{Domain, Tile};
+use super::domain::{Block, Domain, Tile};
 use super::equation::{Coupling, Degree, Equation, FieldName, Round};
 use super::expression::Function;
 use super::fields::Fields;
@@ -19,7 +19,8 @@ use super::results::keys::{OutputKeys, Times};
 use super::results::output::{self, Output};
 use super::results::xdmf;
 use super::setup;
-use super::steppers::{self, stepper};
+use super::start;
+use super::steppers::{self, retake_arrays, stepper};
 use super::time::{Control, MethodInput, Next};
 use super::transform::Transform;
 use super::transform::layout::{Network, process_grid};
@@ -34,6 +35,7 @@ use super::walls::stability::{Onset, OrrSommerfeld};
 use super::walls::upright::{lying, upright};
 use crate::error::{Error, Result};
 use crate::input::Input;
+use crate::io::read::Reader;
 use crate::solvers::{Estimate, Number, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::Team;
@@ -58,6 +60,8 @@ pub enum BoundedInput {
     RayleighBenardOnset(OnsetInput),
 }
 
+const NO_TANGENT: &str = "is for equations on periodic axes";
+
 /// Parses, builds and projects the first state; collective.
 pub fn build(
     input: &Input,
@@ -71,6 +75,9 @@ pub fn build(
         "lengths" | "points" => input.invalid(&format!("problem.{key}"), message),
         _ => input.invalid(&format!("problem.equation.{key}"), message),
     };
+    if problem.tangent.is_some() {
+        return Err(input.invalid("problem.tangent", NO_TANGENT));
+    }
     if problem.precision == Precision::F32 {
         return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
     }
@@ -96,7 +103,7 @@ pub fn build(
             }
             let domain = geometry::domain(&problem.points, &lengths, &origin);
             let heat = physics.diffusivity.is_some();
-            let mut start = start(input, problem, &domain, heat)?;
+            let mut start = first_state(input, problem, &domain, heat)?;
             (start.disturbance, start.laminar) = (disturbance, laminar);
             let end = problem.end().map_err(refuse)?;
             let of_method = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
@@ -122,7 +129,10 @@ pub fn build(
             let word = scheme.word;
             let stepper = |fields, modes| stepper(word, fields, modes).expect("a scheme of the registry");
             // The loop measures where a record is due.
-            let flow = WallFlow::new(physics, transform, &stepper, pace, start, u64::MAX, team)?;
+            let mut flow = WallFlow::new(physics, transform, &stepper, pace, start, u64::MAX, team)?;
+            if method.time_error {
+                flow.measure_time_error(scheme);
+            }
             Ok(Box::new(Flow { flow, times, output, on_grid, fields, time: 0.0, end }))
         }
         BoundedInput::Poisson(steady) | BoundedInput::Helmholtz(steady) | BoundedInput::Biharmonic(steady) => {
@@ -183,14 +193,23 @@ fn profile(input: &Input, key: &str, text: &str, domain: &Domain) -> Result<Prof
     Ok(Box::new(move |tile: &Tile, out: &mut [f64]| function.evaluate(tile, 0.0, out)))
 }
 
-/// The first state of a flow: expressions, or the disturbance of the equation.
-fn start(input: &Input, problem: &ProblemInput, domain: &Domain, heat: bool) -> Result<Start> {
+/// The first state of a flow: expressions, the final state of an earlier run, or the disturbance of the equation.
+fn first_state(input: &Input, problem: &ProblemInput, domain: &Domain, heat: bool) -> Result<Start> {
     let mut start = Start::default();
     let (fields, parameters) = match &problem.initial {
         None => return Ok(start),
         Some(InitialInput::Expressions { fields, parameters }) => (fields, parameters),
+        Some(InitialInput::File { file }) => {
+            let (input, path) = (input.clone(), input.resolve(file));
+            start.load = Some(Box::new(move |name: &str, domain: &Domain, block: Block| {
+                let read = Reader::open(&path).and_then(|r| start::coefficients::<f64>(&r, name, domain, block));
+                read.map_err(|e| input.invalid("problem.initial.file", e.to_string()))
+            }));
+            return Ok(start);
+        }
         Some(_) => {
-            let message = "between walls the first state is kind = \"expressions\", or the equation's disturbance";
+            let message = "between walls the first state is kind = \"expressions\" or \"file\", or the equation's \
+                           disturbance";
             return Err(input.invalid("problem.initial.kind", message));
         }
     };
@@ -413,6 +432,9 @@ pub fn check(
     ranks: usize,
     threads: usize,
 ) -> Result<Estimate> {
+    if problem.tangent.is_some() {
+        return Err(input.invalid("problem.tangent", NO_TANGENT));
+    }
     let refuse = |(key, message): Finding| input.invalid(&key, message);
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
     let n = problem.points.len();
@@ -491,6 +513,10 @@ pub fn check(
             }),
             ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
         ]);
+        if method.time_error {
+            let again = 1 + if scheme.steps > 1 { retake_arrays(&scheme) as u64 } else { 0 };
+            estimate.memory.push(("steps taken a second time for their error".into(), 16 * again * unknowns * modes));
+        }
     } else {
         estimate.memory.extend([
             ("solution and right-hand side".to_string(), 2 * 16 * modes),

@@ -10,7 +10,7 @@ use super::memory::{self, Place, Trip};
 use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
 use super::results::output;
 use super::setup;
-use super::steppers::stepper;
+use super::steppers::{retake_arrays, retake_evaluations, stepper};
 use super::time::{MethodInput, StepControl};
 use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, process_grid, traffic};
 use crate::error::{Error, Result};
@@ -81,6 +81,16 @@ fn estimate<T: Real>(
     if let Some(step) = method.time_step {
         understood.push(("steps to the end".into(), format!("{:.0}", (end / step).ceil())));
     }
+    if method.time_error {
+        let cost = format!("{} evaluations at steps 1, 4, 16, … and the last", retake_evaluations(scheme));
+        understood.push(("time error".into(), cost));
+    }
+    let mut copies = 1;
+    if let Some(tangent) = &problem.tangent {
+        tangent.check(end).map_err(|(key, message)| input.invalid(&key, message))?;
+        copies += tangent.vectors;
+        understood.push(("directions".into(), tangent.vectors.to_string()));
+    }
     understood.extend(posed.notes.into_iter().map(|note| ("note".to_string(), note)));
 
     let size = size_of::<T>() as u64;
@@ -88,18 +98,31 @@ fn estimate<T: Real>(
     let modes = here.modes();
     let count = equation.fields().len() as u64;
     let array = here.array();
-    let estimated = if method.step_control == StepControl::Error { scheme.estimate_arrays } else { 0 };
+    let judged = method.step_control == StepControl::Error;
+    let estimated = if judged { scheme.estimate_arrays } else { 0 };
+    // The state before a step that is taken again, and a stepper for it where the scheme's own has a history.
+    let again = match (method.time_error, scheme.steps > 1 || judged) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 1 + retake_arrays(scheme),
+    } as u64;
     // Of L in double precision, and of a factor made of it, per field and mode; fields with equal L share factors.
     let (exact, factor) = match equation.coupling() {
         Coupling::RealDiagonal => (8 * count, size * distinct(equation)),
         Coupling::Diagonal => (16 * count, 2 * size * distinct(equation)),
         Coupling::Block => (16 * count * count, 2 * size * if count > 4 { 64 } else { count * count }),
     };
-    let derived = rounds.iter().map(|r| r.backward).max().unwrap_or(0) as u64;
+    let measured = equation.pointwise_arrays() as u64;
+    let backward = rounds.iter().map(|r| r.backward).max().unwrap_or(0) as u64;
+    let derived = backward.max(measured);
     let products = trips.1 as u64;
+    let copies = copies as u64;
     let most = |of: fn(&Round) -> usize| rounds.iter().map(of).max().unwrap_or(0) as u64;
     // The first state comes from values on the grid.
-    let trip = Trip { backward: most(|r| r.backward), forward: most(|r| r.forward).max(count) };
+    let trip = Trip {
+        backward: measured.max(copies * most(|r| r.backward)),
+        forward: copies * most(|r| r.forward).max(count),
+    };
     let forced = if has_forcing(equation, domain) { count * array } else { 0 };
     let mut keys = problem.output.clone();
     if keys.points.is_empty() {
@@ -116,20 +139,30 @@ fn estimate<T: Real>(
         _ if keys.fields.iter().any(|f| f == "all") => count + equation.derived().len() as u64,
         named => named,
     };
-    let memory = vec![
+    let mut memory = vec![
         ("program, MPI and HDF5".to_string(), memory::base(ranks)),
         ("state and right-hand side".into(), 2 * count * array),
-        (format!("work space of {}", scheme.word), (scheme.lasting_arrays() + estimated) as u64 * count * array),
+        (
+            format!("work space of {}", scheme.word),
+            (scheme.lasting_arrays() + estimated) as u64 * copies * count * array,
+        ),
         ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
         ("arrays on their way to the grid and back".into(), (derived + products) * array + forced),
         ("buffers of the transform".into(), here.transform(trip)),
         // The first steps of a multistep scheme are over before fields are kept.
         ("values of kept fields, or first steps".into(), {
-            let starting = (scheme.arrays - scheme.lasting_arrays()) as u64 * count * array;
+            let starting = (scheme.arrays - scheme.lasting_arrays()) as u64 * copies * count * array;
             memory::kept(&here, &kept, named, snapshots, &keys).max(starting)
         }),
         ("sums over wavenumbers".into(), memory::sums(domain, keys.spectra, ranks)),
     ];
+    if again > 0 {
+        memory.push(("steps taken a second time for their error".into(), again * copies * count * array));
+    }
+    if copies > 1 {
+        let work = (copies + 1) * backward + copies * products + count + 1;
+        memory.push(("directions, and their way to the grid and back".into(), ((copies - 1) * count + work) * array));
+    }
 
     let sent = per_step(domain, grid, trips, scheme.evaluations(), 2 * size_of::<T>(), &network);
     // The largest speed; whether a value is not finite.
@@ -140,11 +173,11 @@ fn estimate<T: Real>(
     Ok(Estimate {
         problem: understood,
         memory,
-        bytes_per_step: sent.traffic.bytes,
-        messages_per_step: sent.traffic.messages,
+        bytes_per_step: sent.traffic.bytes * copies,
+        messages_per_step: sent.traffic.messages * copies,
         seconds_per_step: None,
-        output_bytes: state + if problem.output.whole { snapshots * count * whole } else { 0 },
-        checkpoint_bytes: state * (1 + stepper.history().0.len() as u64),
+        output_bytes: state * copies + if problem.output.whole { snapshots * count * whole } else { 0 },
+        checkpoint_bytes: state * copies * (1 + stepper.history().0.len() as u64),
     })
 }
 

@@ -63,6 +63,9 @@ pub fn check(input: &Input, problem: &ProblemInput, asked: &EnsembleInput) -> Re
         let message = "is for problems of one axis: grids of two and three are shared out themselves";
         return Err(input.invalid("problem.ensemble", message));
     }
+    if problem.tangent.is_some() {
+        return Err(input.invalid("problem.tangent", "is for a single run, not beside problem.ensemble"));
+    }
     for (key, values) in &asked.vary {
         let refuse = |message: String| Err(input.invalid("problem.ensemble.vary", message));
         if !["equation.", "initial."].iter().any(|p| key.starts_with(p) && key.len() > p.len()) {
@@ -199,13 +202,13 @@ impl<T: Real> Ensemble<T> {
     }
 
     /// One step of all members.
-    fn advance(&mut self, team: &dyn Team) -> Result<()> {
+    fn advance(&mut self, step: u64, team: &dyn Team) -> Result<()> {
         let computes = computes(&self.part);
         loop {
             // The same on all members: they saw the same.
             let next: Next = self.each(Evolution::next)[0];
             let seen: Vec<Result<Seen>> = match computes {
-                true => self.each(|e| e.attempt(&next, &Solo)),
+                true => self.each(|e| e.attempt(step, &next, &Solo)),
                 false => vec![Ok(Seen::default())],
             };
             let seen = self.first_error(seen);
@@ -257,7 +260,7 @@ fn mean_and_spread(all: &[f64], width: usize, column: usize) -> (f64, f64) {
 impl<T: Real> Solver for Ensemble<T> {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let from = self.members[0].time();
-        self.advance(team)?;
+        self.advance(step, team)?;
         if !computes(&self.part) {
             self.members[0].follow(step);
             return Ok(self.members[0].status());

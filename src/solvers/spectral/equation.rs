@@ -146,6 +146,30 @@ pub trait Equation<T: Real>: Send + Sync {
     /// |u|² over the box), `rate[f]` that of N + f (the whole right-hand side without L).
     fn densities(&self, _k: [f64; 3], _state: &[Complex<f64>], _rate: &[Complex<f64>], _out: &mut [f64]) {}
 
+    /// The length η of the smallest eddies of a turbulent flow, from the values of [`Equation::quadratics`], for k_max η.
+    /// None, whatever the values: the equation has none.
+    fn smallest_eddies(&self, _quadratics: &[f64]) -> Option<f64> {
+        None
+    }
+
+    /// Series that are no sums over modes: means over the grid of densities made of the fields' values.
+    fn pointwise(&self) -> Vec<Quadratic> {
+        Vec::new()
+    }
+    /// How many arrays their densities take from the grid.
+    fn pointwise_arrays(&self) -> usize {
+        0
+    }
+    /// These arrays in spectral space.
+    fn derive_pointwise(&self, _tile: &Tile, _state: &[&[Complex<T>]], _out: &mut [&mut [Complex<T>]]) {}
+    /// The densities, one slice of a value per point each, from the arrays on the grid.
+    fn pointwise_densities(&self, _tile: &Tile, _values: &[&[T]], _out: &mut [&mut [f64]]) {}
+
+    /// A force along the state itself that does work at a constant rate; part of N.
+    fn drive(&self) -> Option<Drive> {
+        None
+    }
+
     /// Fields of interest that are linear in the state (vorticity of a velocity, velocity of a vorticity).
     fn derived(&self) -> Vec<FieldName> {
         Vec::new()
@@ -154,6 +178,14 @@ pub trait Equation<T: Real>: Send + Sync {
     fn derive_field(&self, _index: usize, _k: [f64; 3], _state: &[Complex<f64>]) -> Complex<f64> {
         Complex::new(0.0, 0.0)
     }
+}
+
+/// The force g û on the modes with 0 < k² ≤ `limit`, all fields alike, with g = power/Σ|û|² over these modes (of both
+/// signs): Re Σ û* g û, the work on Σ|û|²/2, is the power whatever the state.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drive {
+    pub power: f64,
+    pub limit: f64,
 }
 
 /// A series made of the state at one time: mean over the box of a quadratic quantity.

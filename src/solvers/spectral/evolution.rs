@@ -7,8 +7,9 @@ use num_complex::Complex;
 use smallvec::SmallVec;
 
 use super::domain::{Block, Domain};
-use super::equation::{Equation, FieldName};
-use super::fields::Fields;
+use super::equation::{Equation, FieldName, Quadratic};
+use super::fields::{Fields, finite};
+use super::growth::Growth;
 use super::initial;
 use super::linear::{Fourier, Linear};
 use super::nonlinear::{Evaluation, over_tiles};
@@ -16,10 +17,11 @@ use super::problem::{Periodic, ProblemInput};
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
 use super::results::remap::Remap;
-use super::results::spectra::Decay;
+use super::results::spectra::{Decay, k_max_eta};
+use super::results::time_error::{self, TimeError};
 use super::results::{means, ranks, xdmf};
 use super::setup::{self, Posed};
-use super::steppers::{Kind, LinearPart, Nonlinear, Stepper, stepper};
+use super::steppers::{Kind, LinearPart, Nonlinear, Scheme, Stepper, retake, stepper, subtract};
 use super::time::{Control, MethodInput, Next, StepControl, Verdict, error_ratio, frequency};
 use super::transform::{Scales, Transform};
 use crate::error::{Error, Result};
@@ -43,7 +45,10 @@ pub struct Evolution<T: Real> {
     scales: Scales,
     evaluation: Evaluation<T>,
     part: Part<T>,
+    scheme: &'static Scheme,
     stepper: Box<dyn Stepper<T>>,
+    /// Directions that go with the state.
+    growth: Option<Growth<T>>,
     control: Control,
     /// The scheme's error estimate chooses the step.
     judged: bool,
@@ -59,6 +64,12 @@ pub struct Evolution<T: Real> {
     /// Σ |u_i|max k_max,i at the start of the last step.
     frequency: f64,
     steps: u64,
+    /// None: not asked for.
+    time_error: Option<TimeError>,
+    /// The state before a step that is measured.
+    before: Fields<T>,
+    /// Of the present state; after `finish`.
+    norm: f64,
     quadratics: Vec<f64>,
     probes: Vec<f64>,
     /// Along each of the user's axes; after `finish`.
@@ -80,7 +91,9 @@ pub(super) struct Seen {
 struct Names {
     fields: Vec<Name>,
     wavenumbers: Vec<Name>,
+    /// Of sums over modes, of means over the grid, and k_max η where there is one.
     quadratics: Vec<Name>,
+    directions: Vec<Name>,
     history: Vec<Vec<Name>>,
     numbers: Vec<Name>,
     control: Vec<Name>,
@@ -128,12 +141,23 @@ impl<T: Real> Evolution<T> {
 
         let mut rate = Fields::zeros(state.len(), modes.len());
         let mut fastest = [0.0; 3];
-        evaluation.bind(transform.as_mut(), team, Some(&mut fastest)).evaluate(0.0, &state, &mut rate)?;
+        let first = evaluation.bind(transform.as_mut(), team, Some(&mut fastest)).evaluate(0.0, &state, &mut rate);
+        first.map_err(|e| input.invalid("problem.initial", e.to_string()))?;
         let frequency = frequency(fastest, &domain);
         let method_error = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
         let scheme = method.check(false, !equation.rounds().is_empty()).map_err(method_error)?;
         let control = Control::new(method, scheme, frequency).map_err(method_error)?;
-        let mut stepper = stepper(scheme.word, state.len(), modes.len()).expect("a scheme of the registry");
+        let growth = match &problem.tangent {
+            None => None,
+            Some(asked) => {
+                asked.check(end).map_err(refuse)?;
+                let made = Growth::new(asked, input.run.seed, &evaluation, transform.as_ref(), team);
+                let message = "are more than the state has directions that the constraints leave";
+                Some(made.ok_or_else(|| input.invalid("problem.tangent.vectors", message))?)
+            }
+        };
+        let copies = 1 + growth.as_ref().map_or(0, Growth::count);
+        let mut stepper = stepper(scheme.word, copies * state.len(), modes.len()).expect("a scheme of the registry");
         let judged = method.step_control == StepControl::Error && stepper.estimate(true);
         let linear = Linear::of(equation.as_ref(), &scales);
         let part = match scheme.kind {
@@ -150,8 +174,11 @@ impl<T: Real> Evolution<T> {
         let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)
             .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
         let mut control = control;
-        let names = Names::new(equation.as_ref(), &domain, stepper.as_mut(), &mut control);
+        let names = Names::new(equation.as_ref(), &domain, stepper.as_mut(), &mut control, copies);
         notes.push(describe(&domain, transform.as_ref(), scheme.word));
+        if method.time_error {
+            notes.push(TimeError::note(scheme));
+        }
         initial::constrain(equation.as_ref(), transform.as_ref(), &mut state);
         let mut made = Evolution {
             times: Times::new(&keys, 0.0, end),
@@ -161,7 +188,9 @@ impl<T: Real> Evolution<T> {
             scales,
             evaluation,
             part,
+            scheme,
             stepper,
+            growth,
             control,
             judged,
             end,
@@ -173,6 +202,9 @@ impl<T: Real> Evolution<T> {
             last_step: 0.0,
             frequency,
             steps: 0,
+            time_error: method.time_error.then(|| TimeError::new(1)),
+            before: Fields::zeros(0, 0),
+            norm: 0.0,
             quadratics: Vec::new(),
             probes: Vec::new(),
             decays: Vec::new(),
@@ -183,11 +215,11 @@ impl<T: Real> Evolution<T> {
         Ok(made)
     }
 
-    /// Takes one step; after an error the state is as before.
-    fn advance(&mut self, team: &dyn Team) -> Result<()> {
+    /// Takes step `step`; after an error the state is as before.
+    fn advance(&mut self, step: u64, team: &dyn Team) -> Result<()> {
         loop {
             let next = self.next();
-            let seen = self.attempt(&next, team)?;
+            let seen = self.attempt(step, &next, team)?;
             if self.accept(&next, &seen, true)? {
                 return Ok(());
             }
@@ -206,6 +238,12 @@ impl<T: Real> Evolution<T> {
 
     /// As [`Evolution::conclude`] where there is no state to take along.
     pub(super) fn follow(&mut self, step: u64) {
+        let taken = Next { step: self.last_step, time: self.time, lands: false };
+        if self.is_measured(step, &taken)
+            && let Some(kept) = &mut self.time_error
+        {
+            kept.add(self.time, &[0.0]);
+        }
         self.steps += 1;
         self.output.sample(step, self.time, &Solo, &self.state, self.transform.as_mut());
     }
@@ -216,19 +254,41 @@ impl<T: Real> Evolution<T> {
         self.control.next(self.time, stop)
     }
 
-    /// Takes the state over `next`, which is then accepted or not. Collective.
-    pub(super) fn attempt(&mut self, next: &Next, team: &dyn Team) -> Result<Seen> {
-        let mut fastest = [0.0; 3];
-        {
-            let mut bound = self.evaluation.bind(self.transform.as_mut(), team, Some(&mut fastest));
-            let mut linear = match &mut self.part {
-                Part::Exponential(linear) => LinearPart::Exponential(linear),
-                Part::Implicit(fourier) => LinearPart::Implicit(fourier),
-            };
-            self.stepper.step(&mut bound, &mut linear, self.time, next.step, &mut self.state)?;
+    /// Whether step `step` is one whose error is measured.
+    fn is_measured(&self, step: u64, next: &Next) -> bool {
+        self.time_error.is_some() && (time_error::due(step) || next.time >= self.end)
+    }
+
+    /// Calls `act` with the state and its directions as one list; the number is that of the state's own arrays.
+    fn joined<R>(&mut self, act: impl FnOnce(&mut Self, usize) -> R) -> R {
+        let fields = self.state.len();
+        if let Some(growth) = &mut self.growth {
+            growth.join(&mut self.state);
         }
-        let error_ratio = if self.judged { self.error_ratio(team) } else { 0.0 };
-        Ok(Seen { frequency: frequency(fastest, &self.domain), error_ratio })
+        let result = act(self, fields);
+        if let Some(growth) = &mut self.growth {
+            growth.part(&mut self.state, fields);
+        }
+        result
+    }
+
+    /// Takes the state over step `step`, which is then accepted or not. Collective.
+    pub(super) fn attempt(&mut self, step: u64, next: &Next, team: &dyn Team) -> Result<Seen> {
+        let measured = self.is_measured(step, next);
+        self.joined(|made, fields| {
+            if measured {
+                if made.before.is_empty() {
+                    made.before = Fields::zeros(made.state.len(), made.state.modes());
+                }
+                made.before.copy_from(&made.state);
+            }
+            let (mut fastest, from) = ([0.0; 3], made.time);
+            made.with_equation(team, Some(&mut fastest), |moving, nonlinear, linear| {
+                moving.stepper.step(nonlinear, linear, from, next.step, moving.state)
+            })?;
+            let error_ratio = if made.judged { made.error_ratio(fields, team) } else { 0.0 };
+            Ok(Seen { frequency: frequency(fastest, &made.domain), error_ratio })
+        })
     }
 
     /// Goes on from a step, or takes it back and says false. Not `attempted`: there is no state to take along.
@@ -237,7 +297,7 @@ impl<T: Real> Evolution<T> {
             let verdict = self.control.judge(next, seen.error_ratio).map_err(|e| self.failed(&e))?;
             if verdict == Verdict::Reject {
                 if attempted {
-                    self.stepper.reject(&mut self.state);
+                    self.joined(|made, _| made.stepper.reject(&mut made.state));
                 }
                 return Ok(false);
             }
@@ -250,16 +310,25 @@ impl<T: Real> Evolution<T> {
         Ok(true)
     }
 
-    /// What follows the accepted step `step` from `from`: random forcing, constraints, samples. Collective.
+    /// What follows the accepted step `step` from `from`: its error, random forcing, constraints, growth of directions,
+    /// samples. Collective.
     pub(super) fn conclude(&mut self, step: u64, from: f64, team: &dyn Team) -> Result<Status> {
+        let taken = Next { step: self.last_step, time: self.time, lands: false };
+        if self.is_measured(step, &taken) {
+            self.measure_step(from, team)?;
+        }
         self.stir(step);
         over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
-        if team.any(!self.state.finite()) {
+        let directions = self.growth.as_ref().is_none_or(|g| finite(&g.directions));
+        if team.any(!(self.state.finite() && directions)) {
             let message = format!(
                 "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
                 self.time, self.last_step
             );
             return Err(Error::Numerical { step, message });
+        }
+        if let Some(growth) = &mut self.growth {
+            growth.stepped(self.time, self.last_step, self.equation.as_ref(), &self.domain, &self.scales, team);
         }
         self.steps += 1;
         self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
@@ -269,6 +338,56 @@ impl<T: Real> Evolution<T> {
     /// Whether the end was reached.
     pub(super) fn status(&self) -> Status {
         if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running }
+    }
+
+    /// Calls `act` with what a stepper needs, made of fields that it does not touch.
+    fn with_equation(
+        &mut self,
+        team: &dyn Team,
+        fastest: Option<&mut [f64; 3]>,
+        act: impl FnOnce(&mut Moving<T>, &mut dyn Nonlinear<T>, &mut LinearPart<T>) -> Result<()>,
+    ) -> Result<()> {
+        let mut linear = match &mut self.part {
+            Part::Exponential(linear) => LinearPart::Exponential(linear),
+            Part::Implicit(fourier) => LinearPart::Implicit(fourier),
+        };
+        let mut moving = Moving { stepper: self.stepper.as_mut(), state: &mut self.state, before: &mut self.before };
+        let transform = self.transform.as_mut();
+        match &mut self.growth {
+            None => act(&mut moving, &mut self.evaluation.bind(transform, team, fastest), &mut linear),
+            Some(growth) => {
+                let mut bound = growth.tangent.bind(&self.evaluation, transform, team, fastest);
+                act(&mut moving, &mut bound, &mut linear)
+            }
+        }
+    }
+
+    /// The error of the last step, which began at `from`, by taking it a second time from the state before it.
+    fn measure_step(&mut self, from: f64, team: &dyn Team) -> Result<()> {
+        let (scheme, judged, size) = (self.scheme, self.judged, self.last_step);
+        let error = self.joined(|made, fields| {
+            let mut factor = 1.0;
+            made.with_equation(team, None, |moving, nonlinear, linear| {
+                // With an error estimate the stepper holds the first stage of the next step.
+                let lent: Option<&mut dyn Stepper<T>> =
+                    if scheme.steps == 1 && !judged { Some(&mut *moving.stepper) } else { None };
+                factor = retake(scheme, lent, nonlinear, linear, from, size, moving.before)?;
+                subtract(moving.before, moving.state);
+                Ok(())
+            })?;
+            Ok(factor * made.norm_of(&made.before.arrays[..fields], team))
+        })?;
+        if let Some(kept) = &mut self.time_error {
+            kept.add(self.time, &[error / size]);
+        }
+        Ok(())
+    }
+
+    /// Root of the mean over the box of Σ|u|²; collective.
+    fn norm_of(&self, arrays: &[Vec<Complex<T>>], team: &dyn Team) -> f64 {
+        let views: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
+        let squares = ranks::total(team, &means::mean_squares(&self.domain, &self.scales, &views));
+        libm::sqrt(squares.iter().sum())
     }
 
     /// Adds the random forcing of step `step`, where there is one.
@@ -283,10 +402,10 @@ impl<T: Real> Evolution<T> {
     }
 
     /// The estimated error of the last step over what is allowed.
-    fn error_ratio(&self, team: &dyn Team) -> f64 {
+    fn error_ratio(&self, fields: usize, team: &dyn Team) -> f64 {
         let error = self.stepper.embedded_error().expect("the scheme estimates its error");
-        let squares = |fields: &Fields<T>| {
-            let views: Vec<&[Complex<T>]> = fields.views();
+        let squares = |all: &Fields<T>| {
+            let views: Vec<&[Complex<T>]> = all.arrays[..fields].iter().map(Vec::as_slice).collect();
             ranks::total(team, &means::mean_squares(&self.domain, &self.scales, &views))
         };
         let norms: Vec<(f64, f64)> =
@@ -298,6 +417,13 @@ impl<T: Real> Evolution<T> {
         let message = format!("at t = {}: {why}; reduce method.time_step", self.time);
         Error::Numerical { step: self.steps + 1, message }
     }
+}
+
+/// What a step moves.
+struct Moving<'a, T: Real> {
+    stepper: &'a mut dyn Stepper<T>,
+    state: &'a mut Fields<T>,
+    before: &'a mut Fields<T>,
 }
 
 /// What is kept where, for the log.
@@ -317,6 +443,7 @@ impl Names {
         domain: &Domain,
         stepper: &mut dyn Stepper<T>,
         control: &mut Control,
+        copies: usize,
     ) -> Names {
         let axes: Vec<String> = domain.own().iter().map(|a| format!("k{}", a.name)).collect();
         let labels: Vec<&str> = axes.iter().map(String::as_str).chain(["part"]).collect();
@@ -326,17 +453,39 @@ impl Names {
         };
         let number = |name: &str, of: &str| Name::kept(name, "1", &format!("of the {of}, for the next step"), &[]);
         let (arrays, numbers) = stepper.history();
+        // Of the state, then of each direction.
         let one = |prefix: &str| -> Vec<Name> {
             let of = format!(" ({prefix}, for the next step)");
-            equation.fields().iter().map(|f| coefficients(&format!("{prefix}_{}", f.name), f, &of)).collect()
+            let copy = |c: usize| if c == 0 { String::new() } else { format!("direction_{c}_") };
+            let name = |c: usize, f: &FieldName| coefficients(&format!("{prefix}_{}{}", copy(c), f.name), f, &of);
+            (0..copies).flat_map(|c| equation.fields().iter().map(move |f| (c, f))).map(|(c, f)| name(c, f)).collect()
         };
+        let direction = |c: usize, f: &FieldName| {
+            coefficients(
+                &format!("direction_{c}_{}", f.name),
+                f,
+                &format!(" of direction {c} of the linearised equation"),
+            )
+        };
+        let mut series = equation.quadratics();
+        let eta = equation.smallest_eddies(&vec![1.0; series.len()]).map(|_| Quadratic {
+            name: "k_max_eta",
+            units: "1",
+            meaning: "highest kept wavenumber times the length of the smallest eddies; resolved from 1 to 1.5 on",
+        });
+        series.extend(equation.pointwise());
+        series.extend(eta);
         Names {
             fields: equation.fields().iter().map(|f| coefficients(&f.name, f, "")).collect(),
             wavenumbers: axes
                 .iter()
                 .map(|a| Name::kept(a, "1", "wavenumber, radians per unit of length", &[a.as_str()]))
                 .collect(),
-            quadratics: equation.quadratics().iter().map(|q| Name::kept(q.name, q.units, q.meaning, &[])).collect(),
+            quadratics: series.iter().map(|q| Name::kept(q.name, q.units, q.meaning, &[])).collect(),
+            directions: (1..copies)
+                .flat_map(|c| equation.fields().iter().map(move |f| (c, f)))
+                .map(|(c, f)| direction(c, f))
+                .collect(),
             history: arrays.iter().map(|(name, _)| one(name)).collect(),
             numbers: numbers.iter().map(|(name, _)| number(&format!("scheme_{name}"), "scheme")).collect(),
             control: control
@@ -376,7 +525,7 @@ fn walk_coefficients<T: Real>(
 impl<T: Real> Solver for Evolution<T> {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let from = self.time;
-        self.advance(team)?;
+        self.advance(step, team)?;
         self.conclude(step, from, team)
     }
 
@@ -389,7 +538,11 @@ impl<T: Real> Solver for Evolution<T> {
             let mut bound = self.evaluation.bind(self.transform.as_mut(), team, None);
             bound.evaluate(self.time, &self.state, &mut self.rate)?;
             let parts = means::quadratics(self.equation.as_ref(), &self.domain, &self.scales, &self.state, &self.rate);
-            self.quadratics = ranks::total(team, &parts);
+            let mut values = ranks::total(team, &parts);
+            let eta = self.equation.smallest_eddies(&values).map(|eta| k_max_eta(&self.domain, eta));
+            values.extend(self.evaluation.pointwise(self.transform.as_mut(), team, &self.state));
+            values.extend(eta);
+            self.quadratics = values;
         }
         self.probes = self.output.probes(team, &self.state);
         Ok(())
@@ -403,6 +556,15 @@ impl<T: Real> Solver for Evolution<T> {
         let block = self.scales.block();
         for (name, values) in self.names.fields.iter().zip(&mut self.state.arrays) {
             walk_coefficients(walk, name, &self.domain, block, values)?;
+        }
+        if let Some(growth) = &mut self.growth {
+            for (name, values) in self.names.directions.iter().zip(&mut growth.directions) {
+                walk_coefficients(walk, name, &self.domain, block, values)?;
+            }
+            growth.walk(walk)?;
+        }
+        if let Some(time_error) = &mut self.time_error {
+            time_error.walk(walk)?;
         }
         let (arrays, numbers) = self.stepper.history();
         for (names, (_, fields)) in self.names.history.iter().zip(arrays) {
@@ -429,6 +591,7 @@ impl<T: Real> Solver for Evolution<T> {
     fn record(&self) -> Vec<(Name, f64)> {
         let mut record = vec![(TIME, self.time), (STEP, self.last_step), (CFL, self.frequency * self.last_step)];
         record.extend(self.names.quadratics.iter().copied().zip(self.quadratics.iter().copied()));
+        record.extend(self.growth.iter().flat_map(Growth::record));
         record.extend(self.output.probe_names().iter().copied().zip(self.probes.iter().copied()));
         record
     }
@@ -445,6 +608,7 @@ impl<T: Real> Solver for Evolution<T> {
         self.measure(team)?;
         let views = self.state.views();
         self.decays = ranks::resolution(team, &self.domain, &self.scales, &views);
+        self.norm = self.norm_of(&self.state.arrays, team);
         Ok(())
     }
 
@@ -462,11 +626,13 @@ impl<T: Real> Solver for Evolution<T> {
         for (name, value) in self.names.quadratics.iter().zip(&self.quadratics) {
             report.push(Number { unit: name.units, ..number(name.name, name.meaning, *value) });
         }
+        report.extend(self.growth.iter().flat_map(Growth::report));
         let worst = |of: fn(&Decay) -> f64| self.decays.iter().flatten().map(of).fold(0.0, f64::max);
         let tail = "estimate of the space error: share of the amplitude in the last eighth of the kept modes";
         report.push(number("last_eighth", tail, worst(|d| d.tail)));
         let beyond = "estimate of the space error: amplitude beyond the kept modes, from the decay of the spectrum";
         report.push(number("beyond_the_last", beyond, worst(|d| d.error)));
+        report.extend(self.time_error.as_ref().and_then(|e| e.number(self.time, &[self.norm])));
         report
     }
 

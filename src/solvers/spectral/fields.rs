@@ -49,11 +49,7 @@ impl<T: Real> Fields<T> {
 
     /// Whether every coefficient is a number.
     pub fn finite(&self) -> bool {
-        let finite = |part: &[Complex<T>]| part.iter().all(|z| z.re.is_finite() && z.im.is_finite());
-        if rayon::current_num_threads() == 1 {
-            return self.arrays.iter().all(|a| finite(a));
-        }
-        self.arrays.iter().all(|a| a.par_chunks(CHUNK).all(finite))
+        finite(&self.arrays)
     }
 
     pub fn copy_from(&mut self, other: &Fields<T>) {
@@ -61,4 +57,13 @@ impl<T: Real> Fields<T> {
             mine.copy_from_slice(theirs);
         }
     }
+}
+
+/// Whether every coefficient is a number.
+pub fn finite<T: Real>(arrays: &[Vec<Complex<T>>]) -> bool {
+    let finite = |part: &[Complex<T>]| part.iter().all(|z| z.re.is_finite() && z.im.is_finite());
+    if rayon::current_num_threads() == 1 {
+        return arrays.iter().all(|a| finite(a));
+    }
+    arrays.iter().all(|a| a.par_chunks(CHUNK).all(finite))
 }

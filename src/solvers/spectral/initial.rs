@@ -244,8 +244,11 @@ pub fn random<T: Real>(
         };
         for (f, part) in parts.iter_mut().enumerate() {
             for (i, z) in part.iter_mut().enumerate() {
-                let phase =
-                    if random.chosen[f] { phase(random.seed, f, numbers(i), !domain.complex) } else { 0.0.into() };
+                let stream = Stream::SpectralInitial;
+                let phase = match random.chosen[f] {
+                    true => phase(random.seed, stream, f, numbers(i), !domain.complex),
+                    false => 0.0.into(),
+                };
                 *z = T::complex(phase);
             }
         }
@@ -261,12 +264,47 @@ pub fn random<T: Real>(
     }
 }
 
+/// `count` random directions of the state for its tangents, direction after direction, the mean included: the largest on
+/// low wavenumbers, and the same at any resolution and on any number of ranks.
+pub fn directions<T: Real>(
+    seed: u64,
+    count: usize,
+    equation: &dyn Equation<T>,
+    transform: &dyn Transform<T>,
+) -> Vec<Vec<Complex<T>>> {
+    let (domain, fields) = (transform.domain(), equation.fields().len());
+    let scales = Scales::wavenumbers(domain, transform.modes());
+    let lowest = domain.own().iter().map(|a| std::f64::consts::TAU / a.length).fold(f64::INFINITY, f64::min);
+    let mut all = Vec::with_capacity(count * fields);
+    for direction in 0..count {
+        let mut own = Fields::zeros(fields, transform.modes().len());
+        for (tile, at) in scales.tiles(2048) {
+            let mut parts: Vec<&mut [Complex<T>]> = own.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
+            let columns = tile.columns.len();
+            tile.for_each(|i, k| {
+                let index = [tile.start[0], tile.start[1] + i / columns, tile.start[2] + i % columns];
+                let numbers: [i64; 3] = std::array::from_fn(|a| domain.axes[a].number(index[a]));
+                let size = 1.0 / (1.0 + (k[0] * k[0] + k[1] * k[1] + k[2] * k[2]) / (lowest * lowest));
+                for (f, part) in parts.iter_mut().enumerate() {
+                    let item = direction * fields + f;
+                    let z = phase(seed, Stream::SpectralTangent, item, numbers, !domain.complex) * size;
+                    let mean = numbers == [0; 3] && !domain.complex;
+                    part[i] = T::complex(if mean { Complex::new(z.re, 0.0) } else { z });
+                }
+            });
+            equation.constrain(&tile, &mut parts);
+        }
+        all.append(&mut own.arrays);
+    }
+    all
+}
+
 /// e^{iθ} of a mode of a field, θ uniform; that of −k is its conjugate where the field is real.
-fn phase(seed: u64, field: usize, numbers: [i64; 3], real: bool) -> Complex<f64> {
+fn phase(seed: u64, stream: Stream, field: usize, numbers: [i64; 3], real: bool) -> Complex<f64> {
     let flip = real && numbers.iter().rev().find(|n| **n != 0).is_some_and(|n| *n < 0);
     let sign = if flip { -1 } else { 1 };
     let item = numbers.iter().fold(0u64, |item, n| item << 21 | ((sign * n) as u64 & 0x1f_ffff));
-    let [u, _] = uniform_pair(seed, Stream::SpectralInitial, field as u32, item, 0);
+    let [u, _] = uniform_pair(seed, stream, field as u32, item, 0);
     let (sin, cos) = libm::sincos(std::f64::consts::TAU * u);
     Complex::new(cos, if flip { -sin } else { sin })
 }

@@ -17,6 +17,7 @@ mod evolution;
 mod exact;
 pub mod expression;
 pub mod fields;
+mod growth;
 pub mod initial;
 pub mod linear;
 mod memory;

@@ -10,11 +10,13 @@ use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::domain::Tile;
-use super::equation::Equation;
+use super::equation::{Drive, Equation};
 use super::fields::Fields;
+use super::results::{means, ranks};
 use super::steppers::Nonlinear;
 use super::transform::{Scales, Transform};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::math::exact::Exact;
 use crate::math::real::Real;
 use crate::team::Team;
 
@@ -31,6 +33,65 @@ pub struct Evaluation<T: Real> {
     products: Fields<T>,
     /// Coefficients of the forcing that does not depend on time.
     pub(super) forcing: Option<Fields<T>>,
+    pub(super) band: Option<Band>,
+}
+
+/// The modes of this rank that a [`Drive`] acts on.
+pub(super) struct Band {
+    power: f64,
+    places: Vec<usize>,
+    /// How often each counts in a sum over both signs.
+    weights: Vec<f64>,
+}
+
+impl Band {
+    fn new(drive: Drive, scales: &Scales, transform_domain: &super::domain::Domain) -> Band {
+        let mut band = Band { power: drive.power, places: Vec::new(), weights: Vec::new() };
+        let columns = means::columns(scales);
+        for (tile, at) in scales.tiles(TILE) {
+            tile.for_each(|i, k| {
+                let kk = k[0] * k[0] + k[1] * k[1] + k[2] * k[2];
+                if kk > 0.0 && kk <= drive.limit {
+                    band.places.push(at.start + i);
+                    band.weights.push(means::weight(transform_domain, columns.start + i % columns.len()));
+                }
+            });
+        }
+        band
+    }
+
+    /// Re Σ û* v̂ over the band, all fields together; collective.
+    pub(super) fn inner<T: Real>(&self, a: &[Vec<Complex<T>>], b: &[Vec<Complex<T>>], team: &dyn Team) -> f64 {
+        let mut sum = Exact::default();
+        for (a, b) in a.iter().zip(b) {
+            for (&i, w) in self.places.iter().zip(&self.weights) {
+                let (a, b) = (means::wide(a[i]), means::wide(b[i]));
+                sum.add(w * (a.re * b.re + a.im * b.im));
+            }
+        }
+        ranks::total(team, &[sum])[0]
+    }
+
+    /// g of this state, and Σ|û|²; collective.
+    ///
+    /// # Errors
+    /// When nothing moves in the band: no force along it does any work.
+    pub(super) fn gain<T: Real>(&self, state: &[Vec<Complex<T>>], team: &dyn Team) -> Result<(f64, f64)> {
+        let square = self.inner(state, state, team);
+        if square > 0.0 {
+            return Ok((self.power / square, square));
+        }
+        let message = "a drive of constant power needs a first state that moves in the band of wavenumbers it acts on";
+        Err(Error::Numerical { step: 0, message: message.into() })
+    }
+
+    /// out += factor · u on the band.
+    pub(super) fn add<T: Real>(&self, factor: f64, u: &[Vec<Complex<T>>], out: &mut [Vec<Complex<T>>]) {
+        let factor = T::of(factor);
+        for (out, u) in out.iter_mut().zip(u) {
+            self.places.iter().for_each(|&i| out[i] += u[i] * factor);
+        }
+    }
 }
 
 impl<T: Real> Evaluation<T> {
@@ -39,7 +100,8 @@ impl<T: Real> Evaluation<T> {
         let scales = Scales::wavenumbers(transform.domain(), transform.modes());
         let modes = transform.modes().len();
         let rounds = equation.rounds();
-        let derived = Fields::zeros(rounds.iter().map(|r| r.backward).max().unwrap_or(0), modes);
+        let backward = rounds.iter().map(|r| r.backward).max().unwrap_or(0);
+        let derived = Fields::zeros(backward.max(equation.pointwise_arrays()), modes);
         let products = Fields::zeros(rounds.iter().map(|r| r.forward).sum(), modes);
         let mut forcing = Fields::zeros(equation.fields().len(), modes);
         let forced = AtomicBool::new(false);
@@ -53,7 +115,36 @@ impl<T: Real> Evaluation<T> {
         let forced = team.any(forced.into_inner());
         // The rest of the right-hand side keeps the constraints; so must this.
         over_tiles(&scales, &mut forcing.arrays, |tile, _, out| equation.constrain(tile, out));
-        Evaluation { equation, scales, derived, products, forcing: forced.then_some(forcing) }
+        let band = equation.drive().map(|drive| Band::new(drive, &scales, transform.domain()));
+        Evaluation { equation, scales, derived, products, forcing: forced.then_some(forcing), band }
+    }
+
+    /// Means over the grid of the equation's pointwise densities ([`Equation::pointwise`]), with the same bits on any
+    /// number of ranks; collective.
+    pub fn pointwise(&mut self, transform: &mut dyn Transform<T>, team: &dyn Team, state: &Fields<T>) -> Vec<f64> {
+        let Evaluation { equation, scales, derived, .. } = self;
+        let (equation, count) = (equation.as_ref(), equation.pointwise().len());
+        if count == 0 {
+            return Vec::new();
+        }
+        let state: Views<&[Complex<T>]> = state.arrays.iter().map(Vec::as_slice).collect();
+        let arrays = &mut derived.arrays[..equation.pointwise_arrays()];
+        over_tiles(scales, arrays, |tile, at, out| equation.derive_pointwise(tile, &parts(&state, &at), out));
+        let inputs: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
+        let sums = Mutex::new(vec![Exact::default(); count]);
+        let measure = |tile: &Tile, values: &[&[T]], _: &mut [&mut [T]]| {
+            let mut terms = vec![0.0; count * tile.len()];
+            let mut densities: Views<&mut [f64]> = terms.chunks_exact_mut(tile.len()).collect();
+            equation.pointwise_densities(tile, values, &mut densities);
+            let mut here = vec![Exact::default(); count];
+            here.iter_mut().zip(&densities).for_each(|(sum, terms)| sum.add_all(terms));
+            let mut all = sums.lock().expect("no thread panicked");
+            all.iter_mut().zip(&here).for_each(|(all, here)| all.merge(here));
+        };
+        transform.through(team, &inputs, &measure, &mut []);
+        let points: f64 = transform.domain().points().iter().map(|&n| n as f64).product();
+        let sums = sums.into_inner().expect("no thread panicked");
+        ranks::total(team, &sums).into_iter().map(|sum| sum / points).collect()
     }
 
     /// Ready to evaluate with this transform and team; `fastest` is raised to the speeds met in the first round.
@@ -77,8 +168,9 @@ pub struct Bound<'a, T: Real> {
 
 impl<T: Real> Nonlinear<T> for Bound<'_, T> {
     fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
-        let Evaluation { equation, scales, derived, products, forcing } = &mut *self.evaluation;
+        let Evaluation { equation, scales, derived, products, forcing, band } = &mut *self.evaluation;
         let equation = equation.as_ref();
+        let arrays_of_state = &state.arrays;
         let state: Views<&[Complex<T>]> = state.arrays.iter().map(Vec::as_slice).collect();
         let mut done = 0;
         for (r, round) in equation.rounds().iter().enumerate() {
@@ -118,6 +210,10 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
                 }
             }
         });
+        if let Some(band) = band {
+            let (gain, _) = band.gain(arrays_of_state, self.team)?;
+            band.add(gain, arrays_of_state, &mut out.arrays);
+        }
         Ok(())
     }
 }

@@ -202,33 +202,82 @@ fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Pa
     Ok(panels)
 }
 
-/// A plane of a field at a time: the last two axes but one fixed in the middle, in three dimensions.
-fn plane(reader: &Reader, field: &Kept, t: usize, time: f64) -> Result<Panel> {
+/// Which axes of a field a plane shows, to the right and up, and the one that is cut. Between walls the first axis is z
+/// and points up, and the last one to the right; otherwise x to the right and y up.
+fn sides(axes: &[String]) -> (usize, usize, Option<usize>) {
+    match (axes.len(), axes[0] == "z") {
+        (2, false) => (0, 1, None),
+        (2, true) => (1, 0, None),
+        (_, false) => (0, 1, Some(2)),
+        (_, true) => (2, 0, Some(1)),
+    }
+}
+
+/// Values of a plane in C order of the axes that are left, at index `at` of the axis that is cut.
+fn cut(reader: &Reader, field: &Kept, t: usize, axis: Option<usize>, at: usize) -> Result<Vec<f64>> {
     let (mut start, mut count) = (vec![t], vec![1]);
     start.extend(field.shape.iter().map(|_| 0));
     count.extend_from_slice(&field.shape);
-    let mut at = format!("t = {}", number(time, 4));
-    if field.axes.len() == 3 {
-        let middle = field.shape[2] / 2;
-        (start[3], count[3]) = (middle, 1);
-        let z = coordinate(reader, &field.axes[2], field.shape[2])?;
-        at = format!("{} = {}, {at}", field.axes[2], number(z[middle], 4));
+    if let Some(axis) = axis {
+        (start[axis + 1], count[axis + 1]) = (at, 1);
     }
-    let values = reader.slab(&format!("fields/{}", field.name), &start, &count)?.values;
-    let [nx, ny] = [field.shape[0], field.shape[1]];
-    let (across, up) = (thinned(nx), thinned(ny));
-    let (x, y) = (coordinate(reader, &field.axes[0], nx)?, coordinate(reader, &field.axes[1], ny)?);
+    Ok(reader.slab(&format!("fields/{}", field.name), &start, &count)?.values)
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().map(|v| v.abs()).filter(|v| v.is_finite()).fold(0.0, f64::max)
+}
+
+/// Below this share of what a field is elsewhere a plane shows rounding, not the field.
+const ROUNDING: f64 = 1e-6;
+
+/// A plane of a field at a time, and its largest value: in three dimensions the one in the middle, or a quarter or an
+/// eighth of the way where the field vanishes in the middle by symmetry.
+fn chosen(reader: &Reader, field: &Kept, t: usize) -> Result<(Vec<f64>, usize, f64)> {
+    let (_, _, axis) = sides(&field.axes);
+    let Some(axis) = axis else {
+        let values = cut(reader, field, t, None, 0)?;
+        let size = largest(&values);
+        return Ok((values, 0, size));
+    };
+    let n = field.shape[axis];
+    let mut places = vec![n / 2, n / 4, n / 8];
+    places.dedup();
+    let mut planes = Vec::new();
+    for at in places {
+        let values = cut(reader, field, t, Some(axis), at)?;
+        let size = largest(&values);
+        planes.push((values, at, size));
+    }
+    let most = planes.iter().map(|p| p.2).fold(0.0, f64::max);
+    Ok(planes.into_iter().find(|p| p.2 >= ROUNDING * most).expect("one of them is the largest"))
+}
+
+/// A picture of a plane. `size`: the largest value of what is shown beside it; what is rounding beside that is drawn as
+/// nothing.
+fn plane(reader: &Reader, field: &Kept, time: f64, plane: &(Vec<f64>, usize, f64), size: f64) -> Result<Panel> {
+    let (across, up, axis) = sides(&field.axes);
+    let mut at = format!("t = {}", number(time, 4));
+    if let Some(axis) = axis {
+        let z = coordinate(reader, &field.axes[axis], field.shape[axis])?;
+        at = format!("{} = {}, {at}", field.axes[axis], number(z[plane.1], 4));
+    }
+    let (nx, ny) = (field.shape[across], field.shape[up]);
+    let (columns, rows) = (thinned(nx), thinned(ny));
+    let (x, y) = (coordinate(reader, &field.axes[across], nx)?, coordinate(reader, &field.axes[up], ny)?);
     let picked = |all: &[f64], at: &[usize]| -> Vec<f64> { at.iter().map(|&i| all[i]).collect() };
-    let (x, y) = (picked(&x, &across), picked(&y, &up));
-    // The first axis goes to the right, the second up.
-    let values: Vec<f64> =
-        up.iter().flat_map(|&j| across.iter().map(move |&i| (i, j))).map(|(i, j)| values[i * ny + j]).collect();
+    let (x, y) = (picked(&x, &columns), picked(&y, &rows));
+    let value = |i: usize, j: usize| plane.0[if across < up { i * ny + j } else { j * nx + i }];
+    let values: Vec<f64> = rows.iter().flat_map(|&j| columns.iter().map(move |&i| value(i, j))).collect();
     let values = even_rows(&values, x.len(), &y);
-    let (palette, range) = palette(&values);
+    let (mut palette, mut range) = palette(&values);
+    if plane.2 < ROUNDING * size {
+        (palette, range) = (Palette::Diverging, Some((-ROUNDING * size, ROUNDING * size)));
+    }
     Ok(Panel::Field(Field {
         title: format!("{}   ({at})", field.name),
-        x: ranged(field.axes[0].clone(), &x),
-        y: Axis { label: field.axes[1].clone(), log: false, range: Some(edges_of_even(&y)) },
+        x: ranged(field.axes[across].clone(), &x),
+        y: Axis { label: field.axes[up].clone(), log: false, range: Some(edges_of_even(&y)) },
         rows: y.len(),
         cols: x.len(),
         values,
@@ -252,7 +301,7 @@ fn edges_of_even(y: &[f64]) -> (f64, f64) {
 /// Two and three dimensions: up to three fields at the end, or one field at three times.
 fn planes(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Panel)>> {
     let last = times.len() - 1;
-    let chosen: Vec<(&Kept, usize)> = match fields {
+    let shown: Vec<(&Kept, usize)> = match fields {
         [only] => {
             let mut at = vec![0, last / 2, last];
             at.dedup();
@@ -260,7 +309,13 @@ fn planes(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, P
         }
         several => several.iter().take(3).map(|f| (f, last)).collect(),
     };
-    chosen.into_iter().map(|(f, t)| Ok((1.0, plane(reader, f, t, times[t])?))).collect()
+    let planes: Vec<_> = shown.iter().map(|(f, t)| chosen(reader, f, *t)).collect::<Result<_>>()?;
+    let size = |field: &Kept| {
+        let alike = shown.iter().zip(&planes).filter(|((other, _), _)| other.units == field.units);
+        alike.map(|(_, plane)| plane.2).fold(0.0, f64::max)
+    };
+    let panels = shown.iter().zip(&planes);
+    panels.map(|((f, t), p)| Ok((1.0, plane(reader, f, times[*t], p, size(f))?))).collect()
 }
 
 /// Spectra at the last time, on logarithmic axes; none when there are none.
@@ -274,7 +329,7 @@ fn spectrum(reader: &Reader, times: &[f64]) -> Result<Option<Panel>> {
     for (name, colour) in names.iter().filter(|n| n.ends_with("_spectrum")).zip(COLOURS) {
         let values = reader.slab(&format!("fields/{name}"), &[times.len() - 1, 0], &[1, k.len()])?.values;
         // Shells that are empty by symmetry, or hold nothing but rounding, would hide the others.
-        let floor = 1e-34 * values.iter().copied().fold(0.0, f64::max);
+        let floor = 1e-30 * values.iter().copied().fold(0.0, f64::max);
         let points: Vec<(f64, f64)> =
             k.iter().copied().zip(values).skip(1).filter(|(_, v)| *v > floor && *v > 0.0).collect();
         let label = name.trim_end_matches("_spectrum").to_string();
@@ -292,9 +347,10 @@ fn spectrum(reader: &Reader, times: &[f64]) -> Result<Option<Panel>> {
     Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
 }
 
-/// The most telling series, each in a panel of its own.
+/// The most telling series, each in a panel of its own; exponents share one. What is zero throughout says nothing.
 fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
-    const FIRST: [&str; 8] = ["energy", "enstrophy", "dissipation", "nusselt", "mass", "momentum", "cfl", "time_step"];
+    const FIRST: [&str; 9] =
+        ["lyapunov", "energy", "enstrophy", "dissipation", "nusselt", "mass", "momentum", "cfl", "time_step"];
     let rank = |name: &str| FIRST.iter().position(|f| name.contains(f)).unwrap_or(FIRST.len());
     let mut names = reader.datasets("series");
     names.retain(|n| n != "step" && n != "time");
@@ -303,20 +359,47 @@ fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
     let x =
         if reader.has(&format!("series/{along}")) { reader.array(&format!("series/{along}"))?.values } else { vec![] };
     let units = reader.attribute(&format!("series/{along}"), "units").unwrap_or_default();
+    let x_axis = Axis::new(with_units(if along == "time" { "time t" } else { "step" }, &units));
     let mut panels = Vec::new();
-    for (name, colour) in names.iter().take(most.min(COLOURS.len())).zip(COLOURS) {
+    let (exponents, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| n.starts_with("lyapunov_"));
+    let mut lines = Vec::new();
+    for (j, name) in exponents.iter().enumerate() {
+        let y = reader.array(&format!("series/{name}"))?.values;
+        // Before growth is counted there is nothing.
+        let from = y.iter().position(|v| *v != 0.0).unwrap_or(y.len());
+        let style = if j < COLOURS.len() { Style::Solid } else { Style::Dashed };
+        let label = if exponents.len() <= 2 * COLOURS.len() { name.replace("lyapunov_", "λ") } else { String::new() };
+        let (x, y) = (x[from.min(x.len())..].to_vec(), y[from..].to_vec());
+        lines.push(Line { label, x, y, colour: COLOURS[j % COLOURS.len()], style });
+    }
+    if lines.iter().any(|l| l.x.len() > 1) {
+        let title = "Lyapunov exponents so far".to_string();
+        // The first few decompositions say nothing yet, and would set the scale.
+        let later = |l: &Line| l.y[l.y.len() / 8..].to_vec();
+        let values: Vec<f64> = lines.iter().flat_map(later).filter(|v| v.is_finite()).collect();
+        let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+        let room = 0.15 * (high - low).max(1e-6);
+        let label = "exponent [1/time]".into();
+        let y_axis = Axis { label, log: false, range: Some((low - room, high + room)) };
+        panels.push(Panel::Curves(Curves { title, x: x_axis.clone(), y: y_axis, lines }));
+    }
+    let mut colours = COLOURS.iter().cycle();
+    for name in &names {
+        if panels.len() == most.min(COLOURS.len()) {
+            break;
+        }
         let path = format!("series/{name}");
         let y = reader.array(&path)?.values;
-        if y.len() != x.len() || y.len() < 2 {
+        if y.len() != x.len() || y.len() < 2 || y.iter().all(|v| *v == 0.0) {
             continue;
         }
         let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let label = with_units(&name.replace('_', " "), &reader.attribute(&path, "units").unwrap_or_default());
         let y_axis = if low > 0.0 && high > 1e3 * low { Axis::log(label) } else { Axis::new(label) };
+        let colour = *colours.next().expect("they go round");
         let line = Line { label: String::new(), x: x.clone(), y, colour, style: Style::Solid };
         let title = name.replace('_', " ");
-        let x_axis = Axis::new(with_units(if along == "time" { "time t" } else { "step" }, &units));
-        panels.push(Panel::Curves(Curves { title, x: x_axis, y: y_axis, lines: vec![line] }));
+        panels.push(Panel::Curves(Curves { title, x: x_axis.clone(), y: y_axis, lines: vec![line] }));
     }
     Ok(panels)
 }

@@ -58,6 +58,45 @@ pub struct ProblemInput {
     /// What is written besides the final state.
     #[serde(default)]
     pub output: OutputKeys,
+    /// Lyapunov exponents: directions carried along by the linearised equation. On periodic axes only.
+    #[serde(default)]
+    pub tangent: Option<TangentInput>,
+}
+
+/// Lyapunov exponents by repeated orthonormalisation of directions that the linearised equation carries along.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TangentInput {
+    /// Number of directions: as many exponents, the largest ones. Each costs what the state costs.
+    #[schemars(range(min = 1, max = 64))]
+    pub vectors: usize,
+    /// Time between orthonormalisations.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub every: f64,
+    /// Time before growth is counted: until the state is on its attractor and the directions have found theirs.
+    #[serde(default)]
+    #[schemars(extend("minimum" = 0))]
+    pub transient: f64,
+}
+
+impl TangentInput {
+    /// # Errors
+    /// The key and what is wrong with it; `end` is the time at which the run ends.
+    pub fn check(&self, end: f64) -> Result<(), Finding> {
+        let refuse = |key: &str, message: String| Err((format!("problem.tangent.{key}"), message));
+        if !(1..=64).contains(&self.vectors) {
+            return refuse("vectors", "must be 1 to 64".into());
+        }
+        if !(self.every > 0.0 && self.every.is_finite()) {
+            return refuse("every", "must be > 0".into());
+        }
+        if !(self.transient >= 0.0 && self.transient + self.every <= end) {
+            let message =
+                format!("must be at least 0 and leave time before end_time = {end} for every = {}", self.every);
+            return refuse("transient", message);
+        }
+        Ok(())
+    }
 }
 
 /// Several runs of a one-dimensional problem at once, shared out over the ranks and threads; all take the same steps.

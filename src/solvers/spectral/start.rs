@@ -5,6 +5,7 @@ use std::ops::Range;
 use num_complex::Complex;
 
 use super::domain::{Axis, Block, Domain};
+use super::walls::walked::own_axes;
 use crate::error::{Error, Result};
 use crate::io::read::Reader;
 use crate::math::real::Real;
@@ -40,14 +41,14 @@ fn runs(axis: &Axis, start: usize, count: usize, modes: usize) -> Vec<Run> {
 pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block: Block) -> Result<Vec<Complex<T>>> {
     let path = format!("state/{name}");
     let shape = reader.shape(&path)?;
-    let d = domain.dimension;
+    let (d, own) = (domain.dimension, own_axes(domain));
     if shape.len() != d + 1 || shape[d] != 2 || shape.contains(&0) {
         let message = format!("{path} has shape {shape:?}; {d} axes of coefficients and 2 parts are needed");
         return Err(Error::Usage(message));
     }
     let along: Vec<Vec<Run>> = (0..3)
         .map(|a| {
-            let modes = if a < 3 - d { 1 } else { shape[a + d - 3] };
+            let modes = own.iter().position(|&o| o == a).map_or(1, |at| shape[at]);
             runs(&domain.axes[a], block.start[a], block.count[a], modes)
         })
         .collect();
@@ -57,8 +58,8 @@ pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block
         for y in &along[1] {
             for z in &along[2] {
                 let part = [x, y, z];
-                let mut start: Vec<usize> = part[3 - d..].iter().map(|r| r.there).collect();
-                let mut count: Vec<usize> = part[3 - d..].iter().map(|r| r.here.len()).collect();
+                let mut start: Vec<usize> = own.iter().map(|&a| part[a].there).collect();
+                let mut count: Vec<usize> = own.iter().map(|&a| part[a].here.len()).collect();
                 start.push(0);
                 count.push(2);
                 let values = reader.slab(&path, &start, &count)?.values;

@@ -44,6 +44,9 @@ pub struct MethodInput {
     /// changes.
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub threshold: f64,
+    /// Whether a few steps (the 1st, 4th, 16th, …, and the last) are taken a second time with smaller ones, for an
+    /// estimate of the error in time.
+    pub time_error: bool,
 }
 
 impl Default for MethodInput {
@@ -59,6 +62,7 @@ impl Default for MethodInput {
             max_change: 1.5,
             min_change: 0.3,
             threshold: 0.2,
+            time_error: true,
         }
     }
 }

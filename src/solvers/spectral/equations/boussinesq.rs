@@ -19,6 +19,7 @@ use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
 use crate::solvers::spectral::equation::{Coupling, Degree, Equation, FieldName, Quadratic, Round};
+use crate::solvers::spectral::results::spectra::kolmogorov_length;
 
 /// Boussinesq flow in two or three dimensions, gravity down the last axis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -378,6 +379,11 @@ impl<T: Real> Equation<T> for Space {
 
     fn constrain(&self, tile: &Tile, state: &mut [&mut [Complex<T>]]) {
         project(tile, state);
+    }
+
+    fn smallest_eddies(&self, quadratics: &[f64]) -> Option<f64> {
+        let nu = self.input.viscosity;
+        (nu > 0.0).then(|| kolmogorov_length(nu, quadratics[3]))
     }
 
     fn quadratics(&self) -> Vec<Quadratic> {

@@ -175,4 +175,13 @@ impl Scalar for Kdv {
         out[1] = 0.5 * u.norm_sqr();
         out[2] = self.input.viscosity * square(k) * u.norm_sqr();
     }
+
+    fn pointwise(&self) -> Option<Quadratic> {
+        let meaning = "mean of (dispersion/2) u_x² − (steepening/6) u³; with mass and momentum the third invariant";
+        Some(Quadratic { name: "hamiltonian", units: "length³/time", meaning })
+    }
+
+    fn density(&self, u: f64, slope: f64) -> f64 {
+        0.5 * self.input.dispersion * slope * slope - self.input.steepening / 6.0 * u * u * u
+    }
 }

@@ -16,7 +16,8 @@ use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive
 use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
-use crate::solvers::spectral::equation::{Coupling, Degree, Equation, FieldName, Quadratic, Round};
+use crate::solvers::spectral::equation::{Coupling, Degree, Drive, Equation, FieldName, Quadratic, Round};
+use crate::solvers::spectral::results::spectra::kolmogorov_length;
 
 /// Three-dimensional incompressible Navier–Stokes for the velocity; density 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,16 @@ pub enum Forcing {
         #[serde(default)]
         wavenumber: Option<f64>,
     },
+    /// Isotropic turbulence at constant power: a force along u on the modes with 0 < |k| ≤ wavenumber, as strong as
+    /// makes it do this work whatever the flow. The first state must move there.
+    Power {
+        /// Energy put in per mass and time, in length²/time³. No default.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        power: f64,
+        /// Highest wavenumber that is driven, in radians per length. No default.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        wavenumber: f64,
+    },
 }
 
 fn one() -> f64 {
@@ -130,7 +141,7 @@ impl BuiltIn for Input {
 
     fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Refusal> {
         let losses = Losses::new(self.viscosity, self.hyperviscosity, self.drag)?;
-        let (mut frozen, mut driven, mut body) = (0.0, None, None);
+        let (mut frozen, mut driven, mut body, mut drive) = (0.0, None, None, None);
         match self.forcing {
             Forcing::None => {}
             Forcing::Abc { coefficients, waves } => {
@@ -146,6 +157,14 @@ impl BuiltIn for Input {
                 let limit = wavenumber.map(|k| positive("wavenumber", k)).transpose()?;
                 driven = Some((rate, limit.map_or(f64::INFINITY, |k| k * k)));
             }
+            Forcing::Power { power, wavenumber } => {
+                let k = positive("wavenumber", wavenumber)?;
+                if (0..3).all(|a| unit(domain, a) > k) {
+                    let message = format!("wavenumber = {k} is below the smallest of the box: nothing is driven");
+                    return Err(("forcing", message));
+                }
+                drive = Some(Drive { power: positive("power", power)?, limit: k * k });
+            }
         }
         let field = |axis: &str| FieldName {
             name: format!("velocity_{axis}"),
@@ -153,7 +172,7 @@ impl BuiltIn for Input {
             meaning: format!("velocity along {axis}"),
         };
         let fields = ["x", "y", "z"].map(field);
-        Ok(Arc::new(Flow { losses, frozen: frozen * frozen, driven, body, fields }))
+        Ok(Arc::new(Flow { losses, frozen: frozen * frozen, driven, drive, body, fields }))
     }
 
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
@@ -238,6 +257,7 @@ struct Flow {
     frozen: f64,
     /// Rate of growth of the modes with k² up to a limit.
     driven: Option<(f64, f64)>,
+    drive: Option<Drive>,
     body: Option<Body>,
     fields: [FieldName; 3],
 }
@@ -356,6 +376,16 @@ impl<T: Real> Equation<T> for Flow {
         out[2] = work + 2.0 * energy * if self.is_frozen(kk) { losses } else { driven };
         out[3] = 2.0 * losses * energy;
         out[4] = (0..3).map(|i| (state[i].conj() * curl[i]).re).sum();
+    }
+
+    fn smallest_eddies(&self, quadratics: &[f64]) -> Option<f64> {
+        let nu = self.losses.viscosity;
+        // What viscosity itself takes: 2 ν times the enstrophy.
+        (nu > 0.0).then(|| kolmogorov_length(nu, 2.0 * nu * quadratics[1]))
+    }
+
+    fn drive(&self) -> Option<Drive> {
+        self.drive
     }
 
     fn derived(&self) -> Vec<FieldName> {

@@ -6,7 +6,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, nearest_image, square, unit};
+use super::kernel::{along, nearest_image, square, times_i, unit};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
@@ -303,5 +303,38 @@ impl<T: Real> Equation<T> for Schroedinger {
         if let Some(energy) = out.get_mut(4) {
             *energy = kinetic - 0.5 * interaction;
         }
+    }
+
+    fn pointwise(&self) -> Vec<Quadratic> {
+        match self.well {
+            Well::Flat => Vec::new(),
+            _ => {
+                let meaning = "mean of |∇ψ|²/2 − g|ψ|⁴/2 + V|ψ|²";
+                vec![Quadratic { name: "energy", units: "1/length²", meaning }]
+            }
+        }
+    }
+
+    fn pointwise_arrays(&self) -> usize {
+        if matches!(self.well, Well::Flat) { 0 } else { 1 + 3 - self.first }
+    }
+
+    fn derive_pointwise(&self, tile: &Tile, state: &[&[Complex<T>]], out: &mut [&mut [Complex<T>]]) {
+        out[0].copy_from_slice(state[0]);
+        for (slope, a) in out[1..].iter_mut().zip(self.first..3) {
+            tile.for_each(|i, k| slope[i] = times_i(T::of(k[a]), state[0][i]));
+        }
+    }
+
+    fn pointwise_densities(&self, tile: &Tile, values: &[&[T]], out: &mut [&mut [f64]]) {
+        let square = |values: &[T], i: usize| {
+            let [re, im] = [values[2 * i].to_f64(), values[2 * i + 1].to_f64()];
+            re * re + im * im
+        };
+        tile.for_each(|i, x| {
+            let potential: f64 = (self.first..3).map(|a| self.well.along(a, x[a])).sum();
+            let (density, slopes) = (square(values[0], i), values[1..].iter().map(|v| square(v, i)).sum::<f64>());
+            out[0][i] = 0.5 * slopes - 0.5 * self.focusing * density * density + potential * density;
+        });
     }
 }

@@ -36,6 +36,14 @@ pub trait Scalar: Send + Sync {
     fn quadratics(&self) -> Vec<Quadratic>;
     /// See [`Equation::densities`].
     fn densities(&self, k: [f64; 3], u: Complex<f64>, rate: Complex<f64>, out: &mut [f64]);
+    /// In one dimension: a mean over the grid of a density of u and ∂u/∂x, for the series.
+    fn pointwise(&self) -> Option<Quadratic> {
+        None
+    }
+    /// Its density.
+    fn density(&self, _u: f64, _slope: f64) -> f64 {
+        0.0
+    }
 }
 
 /// A [`Scalar`] as an equation.
@@ -115,5 +123,24 @@ impl<T: Real, S: Scalar> Equation<T> for Single<S> {
 
     fn densities(&self, k: [f64; 3], state: &[Complex<f64>], rate: &[Complex<f64>], out: &mut [f64]) {
         self.0.densities(k, state[0], rate[0], out);
+    }
+
+    fn pointwise(&self) -> Vec<Quadratic> {
+        self.0.pointwise().into_iter().collect()
+    }
+
+    fn pointwise_arrays(&self) -> usize {
+        if self.0.pointwise().is_some() { 2 } else { 0 }
+    }
+
+    fn derive_pointwise(&self, tile: &Tile, state: &[&[Complex<T>]], out: &mut [&mut [Complex<T>]]) {
+        out[0].copy_from_slice(state[0]);
+        tile.for_each(|i, k| out[1][i] = times_i(T::of(k[2]), state[0][i]));
+    }
+
+    fn pointwise_densities(&self, _tile: &Tile, values: &[&[T]], out: &mut [&mut [f64]]) {
+        for ((out, u), slope) in out[0].iter_mut().zip(values[0]).zip(values[1]) {
+            *out = self.0.density((*u).to_f64(), (*slope).to_f64());
+        }
     }
 }

@@ -290,4 +290,34 @@ impl<T: Real> Equation<T> for ShallowWater {
             times_i(k[1], state[0]) + times_i(k[2], state[1])
         }
     }
+
+    fn pointwise(&self) -> Vec<Quadratic> {
+        vec![
+            Quadratic { name: "energy", units: "length³/time²", meaning: "mean of h|u|²/2 + gη²/2, h = H + η" },
+            Quadratic {
+                name: "potential_enstrophy",
+                units: "1/(length·time²)",
+                meaning: "mean of (ζ + f)²/(2h): h times half the square of the potential vorticity",
+            },
+        ]
+    }
+
+    fn pointwise_arrays(&self) -> usize {
+        4
+    }
+
+    fn derive_pointwise(&self, tile: &Tile, state: &[&[Complex<T>]], out: &mut [&mut [Complex<T>]]) {
+        self.derive(0, 0.0, tile, state, &[], out);
+    }
+
+    fn pointwise_densities(&self, _tile: &Tile, values: &[&[T]], out: &mut [&mut [f64]]) {
+        let Input { gravity: g, depth, coriolis: f, .. } = self.input;
+        let [energy, enstrophy] = out else { unreachable!("two densities") };
+        for i in 0..energy.len() {
+            let [u, v, eta, zeta] = std::array::from_fn(|a| values[a][i].to_f64());
+            let h = depth + eta;
+            energy[i] = 0.5 * h * (u * u + v * v) + 0.5 * g * eta * eta;
+            enstrophy[i] = 0.5 * (zeta + f) * (zeta + f) / h;
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
 use crate::solvers::spectral::equation::{Coupling, Degree, Equation, FieldName, Quadratic, Round};
+use crate::solvers::spectral::results::spectra::enstrophy_length;
 
 /// Two-dimensional incompressible Navier–Stokes for the vorticity: ω_t + u·∇ω = ν Δω − μ ω + forcing. No mean flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -294,6 +295,15 @@ impl<T: Real> Equation<T> for Vorticity {
         out[3] = losses * enstrophy * per_kk;
         out[4] = work;
         out[5] = losses * enstrophy;
+    }
+
+    fn smallest_eddies(&self, quadratics: &[f64]) -> Option<f64> {
+        let Losses { viscosity: nu, hyperviscosity, drag } = self.losses;
+        // What viscosity itself takes, which hyperviscosity would hide.
+        (nu > 0.0 && hyperviscosity.is_none()).then(|| {
+            let by_viscosity = quadratics[5] - 2.0 * drag * quadratics[1];
+            enstrophy_length(nu, by_viscosity.max(0.0))
+        })
     }
 
     fn derived(&self) -> Vec<FieldName> {

@@ -36,6 +36,7 @@ const ALL: &[(usize, &str)] = &[
     (3, "kind = 'navier_stokes_3d'\nviscosity = 0.1\nforcing = { kind = 'kolmogorov' }"),
     (3, "kind = 'navier_stokes_3d'\nviscosity = 0.1\ndrag = 0.1\nforcing = { kind = 'frozen', wavenumber = 2.1 }"),
     (3, "kind = 'navier_stokes_3d'\nviscosity = 0.1\nforcing = { kind = 'linear', rate = 0.4, wavenumber = 2.0 }"),
+    (3, "kind = 'navier_stokes_3d'\nviscosity = 0.1\nforcing = { kind = 'power', power = 0.3, wavenumber = 2.1 }"),
     (2, "kind = 'shallow_water'\ncoriolis = 0.7\ndrag = 0.1"),
     (2, "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 3.0"),
     (3, "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 3.0"),
@@ -115,6 +116,12 @@ fn energy_and_other_budgets_close_to_rounding() {
     let frozen = "kind = 'navier_stokes_3d'\nviscosity = 0.1\nforcing = { kind = 'frozen', wavenumber = 2.1 }";
     let linear = "kind = 'navier_stokes_3d'\nviscosity = 0.1\ndrag = 0.1\nforcing = { kind = 'linear', rate = 0.4 }";
     let kolmogorov = "kind = 'navier_stokes_3d'\nviscosity = 0.1\nforcing = { kind = 'kolmogorov' }";
+    let power = "kind = 'navier_stokes_3d'\nviscosity = 0.1\ndrag = 0.1\n\
+                 forcing = { kind = 'power', power = 0.3, wavenumber = 2.1 }";
+    // No polynomials of the fields on the grid: conserved all the same, because N is the gradient of the sum over points.
+    let trap =
+        "kind = 'nonlinear_schroedinger'\nfocusing = -2.0\npotential = { kind = 'harmonic', frequencies = [1.3] }";
+    let lattice = "kind = 'nonlinear_schroedinger'\npotential = { kind = 'lattice', depth = 3.0, waves = 2 }";
     let buoyant = "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 3.0";
     let budgets: &[Budget] = &[
         (
@@ -127,10 +134,14 @@ fn energy_and_other_budgets_close_to_rounding() {
         ("kind = 'burgers'\nviscosity = 0.1", 1, "momentum", &[]),
         ("kind = 'kdv'\nviscosity = 0.1", 1, "momentum", &[(-1.0, "dissipation")]),
         ("kind = 'kdv'", 1, "mass", &[]),
+        ("kind = 'kdv'", 1, "momentum", &[]),
+        ("kind = 'kdv'\nsteepening = 1.5\ndispersion = 0.4", 1, "hamiltonian", &[]),
         ("kind = 'kuramoto_sivashinsky'\ndrag = 0.1", 1, "energy", &[(1.0, "production"), (-1.0, "dissipation")]),
         ("kind = 'nonlinear_schroedinger'", 1, "mass", &[]),
         ("kind = 'nonlinear_schroedinger'", 1, "momentum_x", &[]),
         ("kind = 'nonlinear_schroedinger'\nfocusing = -2.0", 2, "energy", &[]),
+        (trap, 1, "energy", &[]),
+        (lattice, 2, "energy", &[]),
         ("kind = 'allen_cahn'\ninterface_width = 0.3", 2, "free_energy", &[(-1.0, "dissipation")]),
         ("kind = 'swift_hohenberg'\ngrowth = 0.3", 2, "free_energy", &[(-1.0, "dissipation")]),
         ("kind = 'cahn_hilliard'\ninterface_width = 0.3", 2, "mass", &[]),
@@ -140,6 +151,7 @@ fn energy_and_other_budgets_close_to_rounding() {
         (frozen, 3, "energy", &[(1.0, "injection"), (-1.0, "dissipation")]),
         (linear, 3, "energy", &[(1.0, "injection"), (-1.0, "dissipation")]),
         (kolmogorov, 3, "energy", &[(1.0, "injection"), (-1.0, "dissipation")]),
+        (power, 3, "energy", &[(1.0, "injection"), (-1.0, "dissipation")]),
         ("kind = 'navier_stokes_3d'\nviscosity = 0.0", 3, "energy", &[]),
         ("kind = 'navier_stokes_3d'\nviscosity = 0.0", 3, "helicity", &[]),
         ("kind = 'vorticity_2d'\nviscosity = 0.0", 2, "energy", &[]),
@@ -159,7 +171,9 @@ fn energy_and_other_budgets_close_to_rounding() {
         let right_value: f64 = right.iter().map(|(sign, name)| sign * series[name]).sum();
         // What rounding can do: the right-hand side times the state.
         let state = run.state.clone();
-        let products = largest(&run.whole(0.0, &state)) * largest(&state) * state.modes() as f64;
+        // In a potential the gradient of the energy is as large as the right-hand side, which it is but for a factor i.
+        let (rate, size) = (largest(&run.whole(0.0, &state)), largest(&state));
+        let products = rate * if text.contains("potential") { rate } else { size } * state.modes() as f64;
         let scale = products.max(left_value.abs()) + 1.0;
         let error = (left_value - right_value).abs() / scale;
         println!("{error:8.1e} of {scale:8.1e}: {left} of {}", text.lines().next().unwrap());
@@ -168,6 +182,68 @@ fn energy_and_other_budgets_close_to_rounding() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_drive_of_constant_power_does_that_work_whatever_the_flow_and_resolution() {
+    let text =
+        "kind = 'navier_stokes_3d'\nviscosity = 0.05\nforcing = { kind = 'power', power = 0.3, wavenumber = 2.1 }";
+    let mut run = Run::<f64>::new(&input(text), &small(3, text));
+    random_state(&mut run);
+    for end in [0.0, 0.05, 0.1, 0.3] {
+        if end > 0.0 {
+            run.advance(end, 20);
+        }
+        let injection = run.series()["injection"];
+        assert!((injection - 0.3).abs() < 1e-13, "t = {end}: {injection}");
+    }
+    // Nothing moves: no force along it can work.
+    let mut rest = Run::<f64>::new(&input(text), &small(3, text));
+    let (state, mut out) = (rest.state.clone(), rest.state.clone());
+    let error = rest.try_rate(0.0, &state, &mut out).unwrap_err();
+    assert!(error.to_string().contains("constant power"), "{error}");
+}
+
+#[test]
+fn resolved_shallow_water_keeps_its_energy_and_potential_enstrophy() {
+    // Cubic and rational in the fields, so kept only as far as the modes resolve them: a smooth flow, rates to 1e-10.
+    let text = "kind = 'shallow_water'\ngravity = 2.0\ndepth = 1.5\ncoriolis = 0.7";
+    let domain = padded(&[24, 24], &[CIRCLE, 5.0], 2, false);
+    let (mut run, _) = Run::<f64>::named(&input(text), &domain, "bump", &[("height", 0.1), ("width", 0.15)]);
+    let before = run.series();
+    run.advance(0.5, 400);
+    let (after, rates) = (run.series(), rates(&mut run));
+    for name in ["energy", "potential_enstrophy", "elevation"] {
+        let (rate, drift) = (rates[name], after[name] - before[name]);
+        println!("{name}: {:.6}, rate {rate:.1e}, drift {drift:.1e}", after[name]);
+        assert!(rate.abs() < 1e-9 && drift.abs() < 1e-9, "{name}: rate {rate:e}, drift {drift:e}");
+    }
+    // The parts do change: what is kept is the whole.
+    assert!(rates["kinetic"].abs() > 1e-4 && (before["kinetic"] + before["potential"] - before["energy"]).abs() > 1e-6);
+}
+
+#[test]
+fn the_energy_of_a_trapped_gas_in_its_ground_state_is_that_of_the_oscillator() {
+    // ψ = (ω/π)^{1/4} e^{−ωx²/2} without interaction: ∫|∇ψ|²/2 + V|ψ|² = ω/2; the mean is over a length of 20.
+    let omega = 1.2;
+    let text = format!(
+        "kind = 'nonlinear_schroedinger'\nfocusing = 0.0\npotential = {{ kind = 'harmonic', frequencies = [{omega}] }}"
+    );
+    let domain = padded(&[64], &[20.0], 3, true);
+    let width = 1.0 / f64::sqrt(omega);
+    let (mut run, _) = Run::<f64>::named(&input(&text), &domain, "gaussian", &[("width", width)]);
+    let energy = 20.0 * run.series()["energy"];
+    assert!((energy - 0.5 * omega).abs() < 1e-12, "{energy}");
+}
+
+#[test]
+fn a_soliton_has_the_hamiltonian_of_its_closed_form() {
+    // u = (c/2) sech²(√c x/2): ∫u_x²/2 = c^{5/2}/15, ∫u³ = 4 c^{5/2}/15, so that H = c^{5/2} (1/15 − 4/15) = −c^{5/2}/5.
+    let c: f64 = 4.0;
+    let domain = padded(&[120], &[40.0], 2, false);
+    let (mut run, _) = Run::<f64>::named(&input("kind = 'kdv'"), &domain, "soliton", &[("speed", c)]);
+    let hamiltonian = 40.0 * run.series()["hamiltonian"];
+    assert!((hamiltonian + c.powf(2.5) / 5.0).abs() < 1e-10, "{hamiltonian}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use num_complex::Complex;
 
+use crate::error::Result;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Axis, Basis, Domain};
 use crate::solvers::spectral::equation::{Coupling, Degree, Equation};
@@ -95,9 +96,13 @@ impl<T: Real> Run<T> {
     /// N of a state.
     pub fn rate(&mut self, time: f64, state: &Fields<T>) -> Fields<T> {
         let mut out = Fields::zeros(state.len(), state.modes());
-        let mut bound = self.evaluation.bind(&mut self.transform, &self.team, None);
-        bound.evaluate(time, state, &mut out).unwrap();
+        self.try_rate(time, state, &mut out).unwrap();
         out
+    }
+
+    /// The same, with its error.
+    pub fn try_rate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
+        self.evaluation.bind(&mut self.transform, &self.team, None).evaluate(time, state, out)
     }
 
     /// `steps` steps to `end`.
@@ -188,7 +193,9 @@ impl<T: Real> Run<T> {
             equation.densities(k, &at(&state), &at(&rate), &mut here);
             totals.iter_mut().zip(&here).for_each(|(t, x)| *t += weight * x);
         });
-        names.iter().map(|q| q.name).zip(totals).collect()
+        let pointwise = self.evaluation.pointwise(&mut self.transform, &self.team, &state);
+        let grid = self.equation.pointwise().into_iter().map(|q| q.name).zip(pointwise);
+        names.iter().map(|q| q.name).zip(totals).chain(grid).collect()
     }
 
     /// Calls `act(i, k, weight, equation)` for every stored mode; the weight counts the conjugate that is not stored.

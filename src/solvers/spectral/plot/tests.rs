@@ -123,6 +123,35 @@ fn three_dimensions_are_middle_planes_of_three_fields() {
 }
 
 #[test]
+fn a_component_that_vanishes_in_the_middle_is_shown_elsewhere() {
+    // w = sin z … is 1e-16 in the middle plane of 20, z = π; a quarter of the way it is 1.
+    let dir = tempfile::tempdir().unwrap();
+    let u = |_: f64, x: &[f64]| x[0].sin() * x[1].cos() * x[2].cos();
+    let w = |_: f64, x: &[f64]| x[0].cos() * x[1].cos() * x[2].sin();
+    let nothing = |_: f64, x: &[f64]| 1e-17 * (7.0 * x[0]).sin();
+    output(dir.path(), &[16, 16, 20], &[0.0, 5.0], &[("u", &u), ("w", &w), ("v", &nothing)]);
+    let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
+    let kept = fields(&reader).unwrap();
+    let plane_of = |name: &str| chosen(&reader, kept.iter().find(|f| f.name == name).unwrap(), 1).unwrap();
+    assert_eq!([plane_of("u").1, plane_of("w").1], [10, 5]);
+    assert!(plane_of("w").2 > 0.9);
+    // Nothing but rounding anywhere: drawn against the others, as nothing.
+    let panel = plane(&reader, kept.iter().find(|f| f.name == "v").unwrap(), 5.0, &plane_of("v"), 1.0).unwrap();
+    let Panel::Field(field) = panel else { panic!("a field") };
+    assert_eq!(field.range, Some((-ROUNDING, ROUNDING)));
+    assert!(drawn("vanishing", dir.path()) > 2000);
+}
+
+#[test]
+fn between_walls_z_points_up_and_x_to_the_right() {
+    let axes = |list: &[&str]| sides(&list.iter().map(|a| a.to_string()).collect::<Vec<_>>());
+    assert_eq!(axes(&["z", "x"]), (1, 0, None));
+    assert_eq!(axes(&["z", "y", "x"]), (2, 0, Some(1)));
+    assert_eq!(axes(&["x", "y"]), (0, 1, None));
+    assert_eq!(axes(&["x", "y", "z"]), (0, 1, Some(2)));
+}
+
+#[test]
 fn an_output_without_anything_to_draw_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("output.h5");

@@ -25,7 +25,7 @@ pub fn weight(domain: &Domain, last: usize) -> f64 {
 
 /// Sums of `count` quantities over tiles, on the threads of the pool: `act(tile, range, sums)` adds a tile's. Exact, so
 /// the order does not matter.
-pub(super) fn sum_over_tiles(
+pub fn sum_over_tiles(
     scales: &Scales,
     count: usize,
     act: impl Fn(&Tile, std::ops::Range<usize>, &mut [Exact]) + Sync,
@@ -100,12 +100,12 @@ pub fn mean_squares<T: Real>(domain: &Domain, scales: &Scales, arrays: &[&[Compl
 }
 
 /// Global indices of a block along its last axis.
-pub(super) fn columns(scales: &Scales) -> std::ops::Range<usize> {
+pub fn columns(scales: &Scales) -> std::ops::Range<usize> {
     let block = scales.block();
     block.start[2]..block.start[2] + block.count[2]
 }
 
-pub(super) fn wide<T: Real>(z: Complex<T>) -> Complex<f64> {
+pub fn wide<T: Real>(z: Complex<T>) -> Complex<f64> {
     Complex::new(z.re.to_f64(), z.im.to_f64())
 }
 

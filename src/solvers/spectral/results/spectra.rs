@@ -143,13 +143,22 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     Some(across / square)
 }
 
-/// k_max η: the highest kept wavenumber times the Kolmogorov length (ν³/ε)^{1/4}; at least 1 to 1.5 where the smallest
-/// eddies are resolved [Pope2000, §9.1.2]. `dissipation` ε is per mass.
-pub fn k_max_eta(domain: &Domain, viscosity: f64, dissipation: f64) -> f64 {
+/// k_max η: the highest kept wavenumber (the lowest of the periodic axes') times the length η of the smallest eddies;
+/// at least 1 to 1.5 where they are resolved, with η = (ν³/ε)^{1/4} [Pope2000, §9.1.2].
+pub fn k_max_eta(domain: &Domain, eta: f64) -> f64 {
     let own = domain.own();
     let fourier = own.iter().filter(|a| a.basis != Basis::Chebyshev);
-    let highest = fourier.map(|a| a.wavenumber(a.highest)).fold(f64::INFINITY, f64::min);
-    highest * (viscosity.powi(3) / dissipation).sqrt().sqrt()
+    fourier.map(|a| a.wavenumber(a.highest)).fold(f64::INFINITY, f64::min) * eta
+}
+
+/// Kolmogorov's length (ν³/ε)^{1/4}; `dissipation` ε by viscosity ν, per mass.
+pub fn kolmogorov_length(viscosity: f64, dissipation: f64) -> f64 {
+    (viscosity * viscosity * viscosity / dissipation).sqrt().sqrt()
+}
+
+/// Its counterpart in two dimensions, (ν³/χ)^{1/6} with χ the dissipation of enstrophy by viscosity [BoffettaEcke2012].
+pub fn enstrophy_length(viscosity: f64, dissipation: f64) -> f64 {
+    libm::cbrt((viscosity * viscosity * viscosity / dissipation).sqrt())
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use doubling::step_doubling;
+pub use doubling::{retake, retake_arrays, retake_evaluations, subtract};
 pub use factors::Factors;
 pub use phi::resolvent;
 pub use sweep::{Factor, Sweep, Vector, combine, run};

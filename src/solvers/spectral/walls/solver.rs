@@ -14,10 +14,12 @@ use super::diffusion::{Diffusion, unknowns};
 use super::geometry::{Geometry, zeros};
 use super::walked::{Names, coordinate_names, kept, walk_coefficients, walk_coordinates, walk_points};
 use crate::error::{Error, Result};
-use crate::solvers::spectral::domain::{Block, Tile};
+use crate::solvers::spectral::domain::{Block, Domain, Tile};
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
-use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Stepper};
+use crate::solvers::spectral::results::spectra::{k_max_eta, kolmogorov_length};
+use crate::solvers::spectral::results::time_error::{self, TimeError};
+use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Scheme, Stepper, retake, subtract};
 use crate::solvers::spectral::transform::Transform;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Name, Walk};
@@ -70,6 +72,9 @@ impl Pace for Fixed {
     }
 }
 
+/// Coefficients of an unknown of that name in a block of this rank, from an earlier run.
+pub type Load = Box<dyn Fn(&str, &Domain, Block) -> Result<Vec<Complex<f64>>>>;
+
 /// Fields at time 0; those that are not given are zero (velocity) or the disturbance (theta, and w in a channel).
 #[derive(Default)]
 pub struct Start {
@@ -83,6 +88,8 @@ pub struct Start {
     /// laminar flow below it.
     pub disturbance: f64,
     pub laminar: f64,
+    /// The unknowns of an earlier run instead of all these.
+    pub load: Option<Load>,
 }
 
 /// A flow between walls that is stepped through time.
@@ -101,6 +108,10 @@ pub struct WallFlow {
     last_step: f64,
     frequency: f64,
     steps: u64,
+    /// With the scheme of the steps; none where it is not asked for. Norms: of the velocity, and of theta.
+    time_error: Option<(TimeError, &'static Scheme)>,
+    /// The state before a step that is measured.
+    before: Fields<f64>,
     means: Means,
     /// Of the mean temperature and of U at the lower and the upper wall.
     heat_slopes: [f64; 2],
@@ -143,7 +154,14 @@ impl WallFlow {
         let unknowns = unknowns(&geometry, &physics);
         let labels: Vec<&str> = unknowns.iter().map(|u| u.name).collect();
         let mut diffusion = Diffusion::new(geometry.clone(), unknowns.clone(), physics.flux);
-        let state = first_state(&geometry, &physics, &mut diffusion, transform.as_mut(), start, team);
+        let state = match &start.load {
+            Some(load) => {
+                let read = labels.iter().map(|name| load(name, &geometry.domain, geometry.block));
+                let arrays = team.agree(read.collect::<Result<_>>())?;
+                conditioned(&mut diffusion, Fields { arrays })
+            }
+            None => first_state(&geometry, &physics, &mut diffusion, transform.as_mut(), start, team),
+        };
         let modes = state.modes();
         let mut stepper = make_stepper(unknowns.len(), modes);
         let mut pace = pace;
@@ -181,6 +199,8 @@ impl WallFlow {
             last_step: 0.0,
             frequency: 0.0,
             steps: 0,
+            time_error: None,
+            before: Fields::zeros(0, 0),
             means: Means::default(),
             heat_slopes: [0.0; 2],
             flow_slopes: [0.0; 2],
@@ -200,6 +220,30 @@ impl WallFlow {
         flow.frequency = team.max(flow.frequency);
         flow.measure(team);
         Ok(flow)
+    }
+
+    /// Has a few steps taken a second time for an estimate of their error; `scheme` is that of the steps. Before the
+    /// first step.
+    pub fn measure_time_error(&mut self, scheme: &'static Scheme) {
+        self.notes.push(TimeError::note(scheme));
+        self.time_error = Some((TimeError::new(2), scheme));
+    }
+
+    /// The error of the step of `size` just taken to `after`, by taking it a second time from `before`.
+    fn measure_step(&mut self, size: f64, after: f64, team: &dyn Team) -> Result<()> {
+        let Some((kept, scheme)) = &mut self.time_error else { return Ok(()) };
+        let factor = {
+            let mut nonlinear = self.advection.bind(self.transform.as_mut(), team, None);
+            let mut linear = LinearPart::Implicit(&mut self.diffusion);
+            let lent: Option<&mut dyn Stepper<f64>> =
+                if scheme.steps == 1 { Some(self.stepper.as_mut()) } else { None };
+            retake(scheme, lent, &mut nonlinear, &mut linear, self.time, size, &mut self.before)?
+        };
+        subtract(&mut self.before, &self.state);
+        let theta = self.physics.diffusivity.and(self.before.arrays.last()).map(Vec::as_slice);
+        let found = means(&self.geometry, self.advection.velocities(&self.before), theta, team);
+        kept.add(after, &norms(&found).map(|norm| factor * norm / size));
+        Ok(())
     }
 
     /// Time of the present state.
@@ -255,7 +299,8 @@ impl WallFlow {
         let Means { energy, gradient, flux, variance, divergence } = self.means;
         let nu = self.physics.viscosity;
         let dissipation = nu * gradient;
-        let mut values = vec![energy, dissipation, divergence];
+        let eta = k_max_eta(&self.geometry.domain, kolmogorov_length(nu, dissipation));
+        let mut values = vec![energy, dissipation, divergence, eta];
         if let Some(kappa) = self.physics.diffusivity {
             let [low, high] = self.nusselt();
             let conducted = kappa * self.physics.gradient;
@@ -279,12 +324,18 @@ impl WallFlow {
     }
 }
 
+/// Root mean squares of the velocity and of theta.
+fn norms(means: &Means) -> [f64; 2] {
+    [libm::sqrt(2.0 * means.energy), libm::sqrt(means.variance)]
+}
+
 /// Names of the recorded values after the time, in the order of `values`.
 fn series(physics: &Physics) -> Vec<Name> {
     let mut list = vec![
         ("kinetic_energy", "mean of |u|²/2"),
         ("dissipation", "mean of ν |∇u|²"),
         ("divergence", "largest coefficient of div u over the largest of its terms"),
+        ("k_max_eta", "highest wavenumber along the walls times Kolmogorov's length, of the mean dissipation"),
     ];
     if physics.diffusivity.is_some() {
         list.extend([
@@ -380,7 +431,11 @@ fn first_state(
     if physics.diffusivity.is_some() {
         *state.arrays.last_mut().expect("theta is the last") = project(&start.theta);
     }
-    // The nearest fields that keep the conditions at the walls.
+    conditioned(diffusion, state)
+}
+
+/// The nearest fields that keep the conditions at the walls.
+fn conditioned(diffusion: &mut Diffusion, state: Fields<f64>) -> Fields<f64> {
     let mut rows = state.clone();
     diffusion.prepare(&[0.0]);
     diffusion.mass(&state, &mut rows);
@@ -391,6 +446,13 @@ fn first_state(
 impl Solver for WallFlow {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let (size, after) = self.pace.next(self.time);
+        let measured = self.time_error.is_some() && (time_error::due(step) || self.pace.ended(after));
+        if measured {
+            if self.before.is_empty() {
+                self.before = zeros(&self.geometry, self.state.len());
+            }
+            self.before.copy_from(&self.state);
+        }
         let mut frequency = 0.0;
         {
             let mut nonlinear = self.advection.bind(self.transform.as_mut(), team, Some(&mut frequency));
@@ -404,6 +466,9 @@ impl Solver for WallFlow {
                 self.time
             );
             return Err(Error::Numerical { step, message });
+        }
+        if measured {
+            self.measure_step(size, after, team)?;
         }
         self.frequency = frequency;
         self.time = after;
@@ -422,6 +487,9 @@ impl Solver for WallFlow {
         self.names.walk_axes(domain, walk)?;
         for (name, values) in self.names.fields.iter().zip(&mut self.state.arrays) {
             walk_coefficients(walk, name, domain, block, values)?;
+        }
+        if let Some((time_error, _)) = &mut self.time_error {
+            time_error.walk(walk)?;
         }
         let (arrays, numbers) = self.stepper.history();
         for (names, (_, fields)) in self.names.history.iter().zip(arrays) {
@@ -493,6 +561,7 @@ impl Solver for WallFlow {
         }
         let tail = "estimate of the space error: the largest coefficient in the last eighth over the largest of all";
         report.push(number("last_eighth", tail, self.tails.iter().copied().fold(0.0, f64::max)));
+        report.extend(self.time_error.as_ref().and_then(|(e, _)| e.number(self.time, &norms(&self.means))));
         report
     }
 

@@ -1,0 +1,138 @@
+//! The error in time of a run, from the errors of a few of its steps.
+//!
+//! At the first step, the 4th, 16th, 64th, … and the last, the error that the step made is measured by taking it a second
+//! time with smaller steps (`steppers::retake`): over the length of the step a rate, error per unit of time. Between two
+//! measured steps the rate is taken to rise or fall exponentially, so that it contributes its logarithmic mean times the
+//! time between them. What has added up estimates the error at the end as if every error stayed as large as it was made:
+//! errors that grow (chaos, phases of waves) make the truth larger, errors that decay (diffusion) smaller.
+
+use crate::error::Result;
+use crate::solvers::spectral::steppers::{Scheme, retake_evaluations};
+use crate::solvers::{ErrorBar, Number};
+use crate::state::{Name, Walk};
+
+/// Whether step `step` (from 1 on) is measured: the powers of four.
+pub fn due(step: u64) -> bool {
+    step.is_power_of_two() && step.trailing_zeros().is_multiple_of(2)
+}
+
+/// Rates fall by at most this factor between two measured steps: one that vanishes says nothing of those before it.
+const STEEPEST: f64 = 1e4;
+
+/// Mean of a quantity that goes from `a` to `b` exponentially: (b − a)/ln(b/a).
+fn logarithmic_mean(a: f64, b: f64) -> f64 {
+    let (low, high) = (a.min(b), a.max(b));
+    let low = low.max(high / STEEPEST);
+    let ratio = high / low;
+    if !(ratio > 1.0 + 1e-9) { high } else { (high - low) / libm::log(ratio) }
+}
+
+/// What is kept of the measured steps; a checkpoint holds it. One entry per norm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimeError {
+    /// Errors accumulated up to `until`.
+    pub sum: Vec<f64>,
+    /// Error per unit of time of the last measured step.
+    pub rate: Vec<f64>,
+    /// End of the last measured step.
+    pub until: f64,
+    /// How many steps were measured.
+    pub measured: f64,
+}
+
+impl TimeError {
+    pub fn new(norms: usize) -> TimeError {
+        TimeError { sum: vec![0.0; norms], rate: vec![0.0; norms], until: 0.0, measured: 0.0 }
+    }
+
+    /// The step that ended at `time` had an error of `rate` per unit of time.
+    pub fn add(&mut self, time: f64, rate: &[f64]) {
+        let span = time - self.until;
+        for ((sum, last), &rate) in self.sum.iter_mut().zip(&mut self.rate).zip(rate) {
+            *sum += span * if self.measured == 0.0 { rate } else { logarithmic_mean(*last, rate) };
+            *last = rate;
+        }
+        self.until = time;
+        self.measured += 1.0;
+    }
+
+    /// The accumulated errors at `time`; steps after the last measured one are taken to be like it. None: no step was
+    /// measured.
+    pub fn at(&self, time: f64) -> Option<Vec<f64>> {
+        let ahead = (time - self.until).max(0.0);
+        (self.measured > 0.0).then(|| self.sum.iter().zip(&self.rate).map(|(s, r)| s + r * ahead).collect())
+    }
+}
+
+const SUM: Name =
+    Name { name: "time_error_sum", units: "1", meaning: "errors of steps, accumulated in time", axes: &["norm"] };
+const RATE: Name = Name {
+    name: "time_error_rate",
+    units: "1",
+    meaning: "error per unit of time of the last step that was measured",
+    axes: &["norm"],
+};
+const UNTIL: Name = Name { name: "time_error_until", units: "1", meaning: "time at the end of that step", axes: &[] };
+const MEASURED: Name = Name { name: "time_error_steps", units: "1", meaning: "steps that were measured", axes: &[] };
+
+impl TimeError {
+    /// Walks it, as part of the state.
+    ///
+    /// # Errors
+    /// Those of the walk.
+    pub fn walk(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.replicated(&SUM, &mut self.sum)?;
+        walk.replicated(&RATE, &mut self.rate)?;
+        walk.scalar(&UNTIL, (&mut self.until).into())?;
+        walk.scalar(&MEASURED, (&mut self.measured).into())
+    }
+
+    /// The headline number at `time`: the largest accumulated error over its `norms` of the present state (0 where nothing
+    /// moves); none where no step was measured.
+    pub fn number(&self, time: f64, norms: &[f64]) -> Option<Number> {
+        let errors = self.at(time)?;
+        let pairs = errors.iter().zip(norms).filter(|(_, norm)| **norm > 0.0);
+        let value = pairs.map(|(error, norm)| error / norm).max_by(f64::total_cmp).unwrap_or(0.0);
+        let meaning = "estimate of the relative time error: errors of steps added up, without later growth or decay";
+        Some(Number { name: "time_error", unit: "1", meaning, value, error: ErrorBar::None })
+    }
+
+    /// What the log says of it.
+    pub fn note(scheme: &Scheme) -> String {
+        let (cost, of) = (retake_evaluations(scheme), scheme.evaluations());
+        format!(
+            "time error: steps 1, 4, 16, … and the last are taken a second time with smaller ones ({cost} evaluations \
+             each, beside {of} of a step)"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_that_fall_or_rise_exponentially_add_up_to_their_integral() {
+        // ∫₀^T e^{−a t} dt from rates at any times; the first entry rises with a = −0.3, the second falls with 2.
+        let mut error = TimeError::new(2);
+        let rate = |t: f64| [(0.3 * t).exp(), (-2.0 * t).exp()];
+        error.add(0.0, &rate(0.0));
+        for t in [0.01, 0.04, 0.5, 2.0] {
+            error.add(t, &rate(t));
+        }
+        let truth = [((0.6f64).exp() - 1.0) / 0.3, (1.0 - (-4.0f64).exp()) / 2.0];
+        for (found, truth) in error.at(2.0).unwrap().iter().zip(truth) {
+            assert!((found / truth - 1.0).abs() < 1e-12, "{found} {truth}");
+        }
+        let later = error.at(3.0).unwrap();
+        assert!((later[1] - truth[1] - (-4.0f64).exp()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_measured_steps_are_the_powers_of_four() {
+        assert_eq!((0..=300).filter(|s| due(*s)).collect::<Vec<_>>(), [1, 4, 16, 64, 256]);
+        assert_eq!(TimeError::new(1).at(1.0), None);
+        assert_eq!(logarithmic_mean(0.0, 0.0), 0.0);
+        assert!(logarithmic_mean(1.0, 0.0) < 0.11);
+    }
+}

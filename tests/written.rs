@@ -1,0 +1,136 @@
+//! A built-in equation and the same one written in the input: the same modes, the same right-hand side, the same step.
+
+#[path = "common/pairs.rs"]
+mod pairs;
+
+use std::path::Path;
+
+use num_complex::Complex;
+use pairs::PAIRS;
+use spanwise::error::Result;
+use spanwise::input::Input;
+use spanwise::solvers::spectral::fields::Fields;
+use spanwise::solvers::spectral::linear::{Fourier, Implicit, Linear};
+use spanwise::solvers::spectral::nonlinear::Evaluation;
+use spanwise::solvers::spectral::problem::{EquationInput, Periodic, ProblemInput, WrittenKind};
+use spanwise::solvers::spectral::steppers::Nonlinear;
+use spanwise::solvers::spectral::transform::{Distributed, Level, Scales, Settings, Transform};
+use spanwise::solvers::{self, Solver};
+use spanwise::state::{Data, Hyperslab, Name, Walk};
+use spanwise::team::Solo;
+
+/// Keeps the coefficients of the fields: the blocks of a walked state, in their order.
+#[derive(Default)]
+struct Blocks(Vec<(String, Vec<f64>)>);
+
+impl Walk for Blocks {
+    fn block(&mut self, name: &Name, _global: &[usize], _mine: &Hyperslab, data: Data<'_>) -> Result<()> {
+        let Data::F64(values) = data else { panic!("double precision") };
+        self.0.push((name.name.to_string(), values.to_vec()));
+        Ok(())
+    }
+
+    fn scalar(&mut self, _name: &Name, _x: Data<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn series(&mut self, _name: &Name, _values: &mut Vec<f64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn replicated(&mut self, _name: &Name, _values: &mut Vec<f64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn replicated_f32(&mut self, _name: &Name, _values: &mut Vec<f32>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn parsed(text: &str) -> Input {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/spectral/in_memory.toml");
+    Input::parse(&path, text, &[]).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+fn state(solver: &mut dyn Solver) -> Vec<(String, Vec<f64>)> {
+    let mut blocks = Blocks::default();
+    solver.state(&mut blocks).unwrap();
+    blocks.0
+}
+
+/// L u + N(u) of the state `at`, on the modes of the input's equation.
+fn right_hand_side(text: &str, at: &[(String, Vec<f64>)]) -> Vec<Vec<Complex<f64>>> {
+    let problem: ProblemInput = parsed(text).problem().unwrap();
+    let equation = match &problem.equation {
+        EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
+        EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
+        EquationInput::Bounded(_) => panic!("periodic axes"),
+    };
+    let full = problem.periodic_box(equation.complex()).unwrap();
+    let equation = equation.build::<f64>(&full).unwrap();
+    let (domain, _) = problem.dealiased(&full, equation.degree(), equation.rounds().is_empty());
+    let settings = Settings { process_grid: None, level: Level::detect(), ranks_per_node: 1 };
+    let mut transform = Distributed::<f64>::new(&domain, &Solo, settings).unwrap();
+    let scales = Scales::wavenumbers(&domain, transform.modes());
+    let fields: Vec<&str> = equation.fields().iter().map(|f| f.name.as_str()).collect();
+    let arrays = at[..fields.len()].iter().zip(&fields).map(|((name, values), field)| {
+        assert_eq!(name, field);
+        let modes = values.chunks_exact(2).map(|z| Complex::new(z[0], z[1]));
+        modes.collect::<Vec<_>>()
+    });
+    let u = Fields { arrays: arrays.collect() };
+    assert_eq!(u.modes(), transform.modes().len(), "other modes are kept");
+    let linear = Fourier::<f64>::new(Linear::of(equation.as_ref(), &scales));
+    let (mut out, mut rest) = (Fields::zeros(u.len(), u.modes()), Fields::zeros(u.len(), u.modes()));
+    linear.apply(&u, &mut out);
+    let mut evaluation = Evaluation::new(equation, &mut transform, &Solo);
+    evaluation.bind(&mut transform, &Solo, None).evaluate(0.0, &u, &mut rest).unwrap();
+    for (out, rest) in out.arrays.iter_mut().flatten().zip(rest.arrays.iter().flatten()) {
+        *out += *rest;
+    }
+    out.arrays
+}
+
+/// Largest difference over the largest value.
+fn apart(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64>) -> f64 {
+    let size = a.clone().map(f64::abs).fold(0.0, f64::max);
+    a.zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+}
+
+#[test]
+fn written_and_built_in_equations_agree_to_1e_12_in_right_hand_side_and_step() {
+    for pair in PAIRS {
+        // Awkward sizes: odd, prime, no multiples of three.
+        let points = match pair.what {
+            what if what.contains("three") => vec![16, 20, 14],
+            what if what.contains("two") => vec![37, 26],
+            _ => vec![128],
+        };
+        let texts = [false, true].map(|written| pair.input(written, &points));
+        let mut made = texts.each_ref().map(|text| {
+            let input = parsed(text);
+            let entry = solvers::find("spectral").expect("a registered solver");
+            (entry.build)(&input, &Solo).unwrap_or_else(|e| panic!("{e}\n{text}"))
+        });
+        let first = [0, 1].map(|i| state(made[i].as_mut()));
+        assert_eq!(first[0], first[1], "{}: the first states differ", pair.what);
+
+        let rates = [0, 1].map(|i| right_hand_side(&texts[i], &first[i]));
+        let [a, b] = rates.each_ref().map(|r| r.iter().flatten().flat_map(|z| [z.re, z.im]));
+        let rate = apart(a, b);
+        let after = [0, 1].map(|i| {
+            made[i].step(1, &Solo).unwrap();
+            state(made[i].as_mut())
+        });
+        let [a, b] = after.each_ref().map(|s| s.iter().flat_map(|(_, values)| values.iter().copied()));
+        let step = apart(a, b);
+        println!("{:<55} right-hand side {rate:.1e}, step {step:.1e}", pair.what);
+        assert!(rate < 1e-12, "{}: right-hand sides differ by {rate:e}", pair.what);
+        assert!(step < 1e-12, "{}: steps differ by {step:e}", pair.what);
+        let moved = apart(
+            first[0].iter().flat_map(|(_, v)| v.iter().copied()),
+            after[0].iter().flat_map(|(_, v)| v.iter().copied()),
+        );
+        assert!(moved > 1e-5, "{}: the step moved the state by {moved:e} only", pair.what);
+    }
+}
