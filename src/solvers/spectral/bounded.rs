@@ -490,6 +490,7 @@ pub fn check(
                 16 * velocities * modes + kept.max(16 * (scheme.arrays as u64 - lasting) * unknowns * modes)
             }),
             ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
+            ("files".into(), memory::files(&here, &kept, 1, &keys)),
         ]);
     } else {
         estimate.memory.extend([
