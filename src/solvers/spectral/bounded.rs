@@ -512,6 +512,7 @@ pub fn check(
                 16 * velocities * modes + kept.max(16 * (scheme.arrays as u64 - lasting) * unknowns * modes)
             }),
             ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
+            ("files".into(), memory::files(&here, &kept, 1, &keys)),
         ]);
         if method.time_error {
             let again = 1 + if scheme.steps > 1 { retake_arrays(&scheme) as u64 } else { 0 };

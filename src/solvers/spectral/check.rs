@@ -36,14 +36,15 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         };
     }
     match problem.precision {
-        Precision::F64 => estimate::<f64>(input, &problem, equation, &method, ranks, threads),
-        Precision::F32 => estimate::<f32>(input, &problem, equation, &method, ranks, threads),
+        Precision::F64 => estimate::<f64>(input, &problem, equation, &method, ranks, threads, 1),
+        Precision::F32 => estimate::<f32>(input, &problem, equation, &method, ranks, threads, 1),
     }
 }
 
 /// Ranks of a node where nothing is known of the machine: as many as share memory on a common one.
 pub const RANKS_PER_NODE: usize = 64;
 
+/// Of a problem, or of `members` of it on one rank.
 fn estimate<T: Real>(
     input: &Input,
     problem: &ProblemInput,
@@ -51,6 +52,7 @@ fn estimate<T: Real>(
     method: &MethodInput,
     ranks: usize,
     threads: usize,
+    members: u64,
 ) -> Result<Estimate> {
     let posed = setup::pose::<T>(input, problem, asked)?;
     let (equation, domain) = (posed.equation.as_ref(), &posed.domain);
@@ -155,9 +157,13 @@ fn estimate<T: Real>(
             memory::kept(&here, &kept, named, snapshots, &keys).max(starting)
         }),
         ("sums over wavenumbers".into(), memory::sums(domain, keys.spectra, ranks)),
+        ("files".into(), memory::files(&here, &kept, members, &keys)),
     ];
+    // One member after the other is measured, on each thread.
+    memory[1..7].iter_mut().for_each(|(_, bytes)| *bytes *= members);
+    memory[7].1 *= members.min(threads as u64);
     if again > 0 {
-        memory.push(("steps taken a second time for their error".into(), again * copies * count * array));
+        memory.push(("steps taken a second time for their error".into(), members * again * copies * count * array));
     }
     if copies > 1 {
         let work = (copies + 1) * backward + copies * products + count + 1;
@@ -261,6 +267,7 @@ fn of_ensemble<T: Real>(
     threads: usize,
 ) -> Result<Estimate> {
     ensemble::check(input, problem, asked)?;
+    let (members, here) = (asked.members as u64, asked.members.div_ceil(ranks) as u64);
     let mut first = None;
     for m in 0..if asked.vary.is_empty() { 1 } else { asked.members } {
         let (own, problem) = ensemble::member(input, asked, m)?;
@@ -270,24 +277,18 @@ fn of_ensemble<T: Real>(
             EquationInput::Bounded(_) => unreachable!("refused before"),
         };
         if m == 0 {
-            first = Some(estimate::<T>(&own, &problem, equation, method, 1, threads)?);
+            first = Some(estimate::<T>(&own, &problem, equation, method, 1, threads, here)?);
         } else {
             setup::pose::<T>(&own, &problem, equation).map_err(|e| ensemble::of_member(input, m, e))?;
         }
     }
     let mut estimate = first.expect("an ensemble has at least one member");
-    let (members, here) = (asked.members as u64, asked.members.div_ceil(ranks) as u64);
     estimate.problem.push(("members".into(), format!("{members}, at most {here} on a rank")));
     if ranks as u64 > members {
         let idle = format!("{} ranks have no member", ranks as u64 - members);
         estimate.problem.push(("note".into(), idle));
     }
-    // One member after the other is measured, on each thread.
-    let last = estimate.memory.len() - 1;
     estimate.memory[0].1 = memory::base(ranks);
-    estimate.memory[1..last].iter_mut().for_each(|(_, bytes)| *bytes *= here);
-    estimate.memory[last].1 *= here.min(threads as u64);
-    estimate.memory.push(("members side by side, for files".into(), here * estimate.checkpoint_bytes));
     estimate.output_bytes *= members;
     estimate.checkpoint_bytes *= members;
     Ok(estimate)

@@ -21,6 +21,9 @@ use crate::solvers::{ErrorBar, Number, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::{Partition, Solo, Team};
 
+/// Modes that a thread has at least: fewer are not worth a hand-over.
+const TASK: usize = 2048;
+
 /// A problem that is stepped through time several times over.
 pub struct Ensemble<T: Real> {
     /// Those of this rank. A rank beyond the members has one that only follows in time.
@@ -179,12 +182,13 @@ impl<T: Real> Ensemble<T> {
         Ok(made)
     }
 
-    /// Calls `act` for every member here, over threads.
+    /// Calls `act` for every member here, over threads where that pays.
     fn each<R: Send>(&mut self, act: impl Fn(&mut Evolution<T>) -> R + Send + Sync) -> Vec<R> {
-        if self.members.len() == 1 || rayon::current_num_threads() == 1 {
+        let enough = TASK.div_ceil(self.members[0].modes().max(1));
+        if self.members.len() <= enough || rayon::current_num_threads() == 1 {
             return self.members.iter_mut().map(act).collect();
         }
-        self.members.par_iter_mut().with_max_len(1).map(act).collect()
+        self.members.par_iter_mut().with_min_len(enough).map(act).collect()
     }
 
     /// The first error, with the number of its member.
@@ -201,7 +205,7 @@ impl<T: Real> Ensemble<T> {
         results.into_iter().enumerate().map(numbered).collect()
     }
 
-    /// One step of all members.
+    /// One step of all members, whose size they choose together.
     fn advance(&mut self, step: u64, team: &dyn Team) -> Result<()> {
         let computes = computes(&self.part);
         loop {
@@ -211,19 +215,13 @@ impl<T: Real> Ensemble<T> {
                 true => self.each(|e| e.attempt(step, &next, &Solo)),
                 false => vec![Ok(Seen::default())],
             };
-            let seen = self.first_error(seen);
-            let accepted = if self.together {
-                let seen = team.agree(seen)?;
-                let worst = |of: fn(&Seen) -> f64| {
-                    // NaN stays.
-                    team.max(seen.iter().map(of).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a }))
-                };
-                let worst = Seen { frequency: worst(|s| s.frequency), error_ratio: worst(|s| s.error_ratio) };
-                self.each(|e| e.accept(&next, &worst, computes))
-            } else {
-                let seen = seen?;
-                self.members.iter_mut().zip(&seen).map(|(e, seen)| e.accept(&next, seen, computes)).collect()
-            };
+            let seen = team.agree(self.first_error(seen))?;
+            // NaN stays.
+            let worst =
+                |of: fn(&Seen) -> f64| seen.iter().map(of).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a });
+            let [frequency, error_ratio] = team.max_each([worst(|s| s.frequency), worst(|s| s.error_ratio)]);
+            let worst = Seen { frequency, error_ratio };
+            let accepted = self.each(|e| e.accept(&next, &worst, computes));
             if self.first_error(accepted)?[0] {
                 return Ok(());
             }
@@ -260,13 +258,23 @@ fn mean_and_spread(all: &[f64], width: usize, column: usize) -> (f64, f64) {
 impl<T: Real> Solver for Ensemble<T> {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let from = self.members[0].time();
-        self.advance(step, team)?;
-        if !computes(&self.part) {
-            self.members[0].follow(step);
-            return Ok(self.members[0].status());
+        if self.together {
+            self.advance(step, team)?;
         }
-        let concluded = self.each(|e| e.conclude(step, from, &Solo));
-        Ok(self.first_error(concluded)?.swap_remove(0))
+        if !computes(&self.part) {
+            let follower = &mut self.members[0];
+            if !self.together {
+                let next = follower.next();
+                follower.accept(&next, &Seen::default(), false)?;
+            }
+            follower.follow(step);
+            return Ok(follower.status());
+        }
+        let stepped = match self.together {
+            true => self.each(|e| e.conclude(step, from, &Solo)),
+            false => self.each(|e| e.step(step, &Solo)),
+        };
+        Ok(self.first_error(stepped)?.swap_remove(0))
     }
 
     fn reached(&self) -> bool {

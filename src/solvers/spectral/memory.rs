@@ -9,16 +9,28 @@ use crate::math::exact::Exact;
 
 /// The program, MPI and HDF5 before any problem is built, on one rank and on one of several; measured.
 pub fn base(ranks: usize) -> u64 {
-    if ranks == 1 { 36_500_000 } else { 38_500_000 }
+    if ranks == 1 { 40_500_000 } else { 42_500_000 }
 }
 
 /// Exact sums over the modes of each wavenumber of an axis or shell, at their largest: those of a rank, and of several
-/// those on their way.
+/// those that are sent, received and added up.
 pub fn sums(domain: &Domain, spectra: bool, ranks: usize) -> u64 {
     let axes = domain.own().iter().map(|a| a.highest + 1).max().unwrap_or(0);
-    let shells = if spectra && !domain.has_walls() { Shells::new(domain).len() } else { 0 };
-    let copies = if ranks == 1 { 1 } else { 3 };
-    (copies * axes.max(shells) * size_of::<Exact>()) as u64
+    let size = (axes.max(shells(domain, spectra)) * size_of::<Exact>()) as u64;
+    if ranks == 1 { size } else { 3 * size + size / 2 }
+}
+
+fn shells(domain: &Domain, spectra: bool) -> usize {
+    if spectra && !domain.has_walls() { Shells::new(domain).len() } else { 0 }
+}
+
+/// What writing takes at its largest, for `members` of an ensemble (1 without one): a block with its copy in chunks, the
+/// members' own copy of it; and lists that every rank has whole, such as coordinates, on their way.
+pub fn files(solver: &Place, kept: &Place, members: u64, keys: &OutputKeys) -> u64 {
+    let copies = if members > 1 { 3 } else { 2 };
+    let block = if keys.whole { kept.values() } else { solver.array() };
+    let axes = |domain: &Domain| domain.own().iter().map(|a| a.points + a.modes()).sum::<usize>();
+    copies * members * block + 32 * (axes(kept.domain) + shells(kept.domain, keys.spectra)) as u64
 }
 
 /// Arrays that one trip takes to the grid and back: the most of any round.
@@ -85,7 +97,10 @@ pub fn kept(solver: &Place, kept: &Place, fields: u64, snapshots: u64, keys: &Ou
     let record = if keys.whole { fields * kept.values() } else { 0 };
     // Larger ones go to their file at once.
     let waiting = if record == 0 || 2 * record > WAITING { 0 } else { (WAITING / record).min(snapshots) * record };
-    kept.values() + solver.array() + own + waiting
+    // Coordinates; wavenumbers of the equation, the run and what is kept.
+    let points: usize = kept.domain.own().iter().map(|a| a.points).sum();
+    let modes: usize = solver.domain.own().iter().map(|a| a.modes()).sum();
+    kept.values() + solver.array() + own + waiting + 8 * points as u64 + 24 * modes as u64
 }
 
 /// Bytes of records that wait in memory at most.

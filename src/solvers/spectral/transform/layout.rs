@@ -169,7 +169,8 @@ pub fn seconds(
     let [p1, p2] = grid;
     let node = network.ranks_per_node;
     // Rows of the process grid are consecutive ranks; a column spans p1 rows.
-    let inside = [p1 * p2 <= node, p2 == 1 || (p2 <= node && node % p2 == 0)];
+    let all = p1 * p2 <= node;
+    let inside = [all, all || p2 == 1 || (p2 <= node && node % p2 == 0)];
     let sent = exchanges(domain, grid, rank, direction, size);
     sent.iter()
         .zip(inside)
