@@ -1,8 +1,10 @@
 //! Serial mathematics that rooms share: slices in, slices out; no ranks, files or clocks.
 
+pub mod draws;
 pub mod elementary;
 pub mod exact;
 pub mod real;
 pub mod reduce;
 pub mod rng;
+pub mod simd;
 pub mod sum;
