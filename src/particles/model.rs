@@ -4,8 +4,9 @@
 //! The engine calls them for tile after tile, from any thread. A value must depend on its particle, its slot and the
 //! step alone, never on its place in the tile: then the bits depend neither on tiles nor on threads or ranks.
 
-pub use crate::math::draws::Draws;
 use crate::error::Result;
+pub use crate::math::draws::Draws;
+use crate::math::simd::Level;
 
 /// Most particles of a tile; the coordinates of a tile stay in the nearest caches.
 pub const TILE: usize = 1024;
@@ -13,6 +14,7 @@ pub const TILE: usize = 1024;
 /// The particles of a tile: coordinate d of all of them is one slice.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
+    level: Level,
     data: &'a [f64],
     stride: usize,
     len: usize,
@@ -20,9 +22,14 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// Coordinate d is `data[d·stride .. d·stride + len]`.
-    pub fn new(data: &'a [f64], stride: usize, len: usize) -> View<'a> {
+    pub fn new(level: Level, data: &'a [f64], stride: usize, len: usize) -> View<'a> {
         assert!(len <= stride, "{len} particles with {stride} places a coordinate");
-        View { data, stride, len }
+        View { level, data, stride, len }
+    }
+
+    /// The kernel level to [`enter!`](crate::enter) loops at.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     pub fn len(&self) -> usize {
@@ -43,15 +50,21 @@ impl<'a> View<'a> {
 /// A tile to be written.
 #[derive(Debug)]
 pub struct Tile<'a> {
+    level: Level,
     data: &'a mut [f64],
     stride: usize,
     len: usize,
 }
 
 impl<'a> Tile<'a> {
-    pub fn new(data: &'a mut [f64], stride: usize, len: usize) -> Tile<'a> {
+    pub fn new(level: Level, data: &'a mut [f64], stride: usize, len: usize) -> Tile<'a> {
         assert!(len <= stride, "{len} particles with {stride} places a coordinate");
-        Tile { data, stride, len }
+        Tile { level, data, stride, len }
+    }
+
+    /// The kernel level to [`enter!`](crate::enter) loops at.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     pub fn len(&self) -> usize {
@@ -64,7 +77,7 @@ impl<'a> Tile<'a> {
 
     #[inline]
     pub fn view(&self) -> View<'_> {
-        View { data: self.data, stride: self.stride, len: self.len }
+        View { level: self.level, data: self.data, stride: self.stride, len: self.len }
     }
 
     #[inline]
@@ -94,7 +107,7 @@ impl<'a> Tile<'a> {
 
     /// A tile borrowed from this one.
     pub fn again(&mut self) -> Tile<'_> {
-        Tile { data: self.data, stride: self.stride, len: self.len }
+        Tile { level: self.level, data: self.data, stride: self.stride, len: self.len }
     }
 }
 
@@ -140,8 +153,8 @@ pub trait FeynmanKac: Send + Sync {
     fn log_transition(&self, _step: usize, _previous: View<'_>, _x: &[f64], _value: &mut [f64]) {}
 
     /// log_weight += log p_k(x | previous)/q_k(x | previous) for given pairs, `previous` empty at step 0: the weight that
-    /// `initial` and `mutate` would give a path that was not drawn here (conditional SMC). `false`: not there; nothing to
-    /// write where p = q.
+    /// `initial` and `mutate` would give a path that was not drawn here (conditional SMC). Answers whether the model can
+    /// say: true, with nothing to add, where p = q.
     fn log_ratio(&self, _step: usize, _previous: View<'_>, _x: View<'_>, _log_weight: &mut [f64]) -> bool {
         false
     }

@@ -1,5 +1,6 @@
 //! What every solver is, and the registry of them.
 
+pub mod smc;
 pub mod spectral;
 pub mod transport;
 

@@ -1,0 +1,4 @@
+//! The room of sequential Monte Carlo: its door.
+
+pub mod data;
+pub mod models;
