@@ -1,8 +1,10 @@
 //! Serial mathematics that rooms share: slices in, slices out; no ranks, files or clocks.
 
+pub mod dense;
 pub mod draws;
 pub mod elementary;
 pub mod exact;
+pub mod expression;
 pub mod real;
 pub mod reduce;
 pub mod rng;
