@@ -1,4 +1,5 @@
 //! The room of sequential Monte Carlo: its door.
 
 pub mod data;
+pub mod exact;
 pub mod models;
