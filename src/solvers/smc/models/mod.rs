@@ -11,8 +11,23 @@ use serde::{Deserialize, Serialize};
 use super::data::Observations;
 use crate::particles::{Family, FeynmanKac, Target};
 
+pub mod bearings_only;
+pub mod constant_velocity;
+pub mod epidemic;
+pub mod gaussian_mixture;
+mod linear;
 pub mod linear_gaussian;
+pub mod linear_system;
+pub mod logistic_regression;
+pub mod lorenz_96;
+pub mod lotka_volterra;
+pub mod multivariate_stochastic_volatility;
+mod prior;
+pub mod shapes;
 pub mod stochastic_volatility;
+#[cfg(test)]
+mod tests;
+pub mod written;
 
 /// The key below `problem.model` that is at fault, and what is wrong with it.
 pub type Refusal = (&'static str, String);
@@ -149,4 +164,26 @@ models! {
     "linear_gaussian" LinearGaussian(linear_gaussian),
     /// Univariate stochastic volatility: the log-variance of returns is an autoregression.
     "stochastic_volatility" StochasticVolatility(stochastic_volatility),
+    /// Several returns whose log-variances are autoregressions; noises and returns may be correlated.
+    "multivariate_stochastic_volatility" MultivariateStochasticVolatility(multivariate_stochastic_volatility),
+    /// Linear Gaussian in any dimension, discrete or a linear SDE: exact by the Kalman filter.
+    "linear_system" LinearSystem(linear_system),
+    /// Tracking with white-noise acceleration: exact by the Kalman filter.
+    "constant_velocity" ConstantVelocity(constant_velocity),
+    /// Tracking by directions alone.
+    "bearings_only" BearingsOnly(bearings_only),
+    /// Lorenz's model of 1996 with additive noise.
+    "lorenz_96" Lorenz96(lorenz_96),
+    /// Predators and prey as a diffusion.
+    "lotka_volterra" LotkaVolterra(lotka_volterra),
+    /// Susceptible, infected, recovered as a diffusion, with counts of new cases.
+    "epidemic" Epidemic(epidemic),
+    /// Sampler: coefficients of a logistic regression.
+    "logistic_regression" LogisticRegression(logistic_regression),
+    /// Sampler: a mixture of Gaussians, or one; evidence known.
+    "gaussian_mixture" GaussianMixture(gaussian_mixture),
+    /// Sampler: a banana or a funnel; evidence 1.
+    "shape" Shape(shapes),
+    /// Transition and observations are expressions of the input.
+    "written" Written(written),
 }

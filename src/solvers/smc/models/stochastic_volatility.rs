@@ -6,11 +6,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace, positive};
+use super::{About, Built, BuiltIn, Exact, Proposal, ReadFile, Refusal, StateSpace, positive};
 use crate::math::elementary;
 use crate::math::simd::scalar::Scalar;
 use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
 use crate::solvers::smc::data::Observations;
+use crate::solvers::smc::exact::quadrature;
 
 /// Log-variance x of returns y.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +69,16 @@ impl StateSpace for Input {
 
     fn flow(&self, data: &Arc<Observations>, _proposal: Proposal) -> Result<Box<dyn FeynmanKac>, Refusal> {
         Ok(Box::new(Flow { input: *self, data: data.clone() }))
+    }
+
+    /// By quadrature, to ten digits.
+    fn exact(&self, data: &Observations) -> Option<Exact> {
+        let Input { mean: mu, persistence: phi, volatility: sigma } = *self;
+        let model = quadrature::StochasticVolatility { mu, phi, sigma, y: &data.values };
+        let small = model.work(4.0) <= quadrature::SMALL;
+        let found = small.then(|| model.solve(4.0, false))?;
+        let (means, variances) = found.filtered.into_iter().unzip();
+        Some(Exact { log_evidence: found.log_evidence, means, variances })
     }
 }
 
