@@ -198,6 +198,7 @@ initial_covariance = [[1.0, 0.2, 0.0], [0.2, 1.0, 0.0], [0.0, 0.0, 0.5]]
 const TRACK: &str = r#"
 kind = "constant_velocity"
 acceleration = 0.2
+observation_sd = 2.0
 "#;
 
 const OSCILLATOR: &str = r#"
@@ -266,7 +267,7 @@ fn evidences_are_those_of_kalman_and_quadrature_to_4_standard_errors_for_every_p
         for proposal in model.proposals() {
             let flow = model.flow(&data, *proposal).map_err(|e| e.1).unwrap();
             let (mean, error, sd) = ratio(&*flow, exact.log_evidence, 1000, 100);
-            assert!(sd < 0.5, "{text} {proposal:?}: sd {sd}");
+            assert!(sd < 0.8, "{text} {proposal:?}: sd {sd}");
             assert!((mean - 1.0).abs() < 4.0 * error, "{text} {proposal:?}: {mean} ± {error}");
         }
     }
@@ -608,6 +609,14 @@ fn the_euro_in_2008_to_2011_has_the_evidence_of_quadrature_and_of_the_package_pa
 fn the_evidence_of_the_cancer_data_is_that_of_an_independent_importance_sampler() {
     let input: logistic_regression::Input = toml::from_str("file = \"breast_cancer.csv\"").unwrap();
     let target = input.target(&|_, _, _| Ok(cancer())).map_err(|e| e.1).unwrap();
+    // The density of the sampler is that of its slow twin.
+    let point: Vec<f64> = (0..11).map(|i| 0.4 * f64::from(i) - 1.5).collect();
+    let mut value = [0.0];
+    let view = View::new(Level::detect(), &point, 1, 1);
+    target.log_prior(view, &mut value);
+    target.log_likelihood(view, &mut value);
+    let twin = crate::solvers::smc::exact::laplace::Smooth::log_density(&target, &point);
+    assert!((value[0] - twin).abs() < 1e-10, "{} {twin}", value[0]);
     let found = crate::solvers::smc::exact::laplace::estimate(&target, &[0.0; 11], 40_000, 5).unwrap();
     let off = (found.log_evidence - CANCER_EVIDENCE).abs();
     assert!(off < 4.0 * found.standard_error.hypot(CANCER_ERROR), "{} ± {}", found.log_evidence, found.standard_error);
@@ -618,6 +627,6 @@ const QUADRATURE: f64 = f64::NAN;
 const PARTICLES: f64 = f64::NAN;
 const PARTICLES_ERROR: f64 = f64::NAN;
 const PARTICLES_BIAS: f64 = f64::NAN;
-const CANCER_EVIDENCE: f64 = f64::NAN;
-const CANCER_ERROR: f64 = f64::NAN;
-const CANCER_LAPLACE: f64 = f64::NAN;
+const CANCER_EVIDENCE: f64 = -98.81628;
+const CANCER_ERROR: f64 = 0.00093;
+const CANCER_LAPLACE: f64 = -99.024_153_28;
