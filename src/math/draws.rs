@@ -123,3 +123,65 @@ fn normal_pair<S: Scalar>(key: [u32; 2], step: u32, tag: u32, block: u64) -> (f6
     let (sin, cos) = S::sin_cos_turns(v);
     (r * cos, r * sin)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels() -> impl Iterator<Item = Level> {
+        Level::ALL.into_iter().filter(|l| l.is_available())
+    }
+
+    #[test]
+    fn any_cut_into_slices_gives_the_same_bits() {
+        for level in levels() {
+            let at = Draws::new(level, 9, Stream::ParticlesMutate, 4);
+            let mut whole = vec![0.0; 300];
+            at.at(1 << 40).normals(2, &mut whole);
+            for (start, len) in [(0, 1), (5, 3), (7, 9), (8, 8), (15, 2), (16, 16), (31, 200), (299, 1), (3, 13)] {
+                let mut part = vec![0.0; len];
+                at.at((1 << 40) + start as u64).normals(2, &mut part);
+                assert_eq!(part, whole[start..start + len], "{level:?} {start} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn vector_levels_with_fused_arithmetic_give_the_same_bits() {
+        let at = |level| {
+            let mut x = vec![0.0; 5000];
+            Draws::new(level, 3, Stream::ParticlesMutate, 1).normals(0, &mut x);
+            x
+        };
+        if Level::Avx512.is_available() {
+            assert_eq!(at(Level::Avx512), at(Level::Avx2));
+        }
+        let close = at(Level::Portable).iter().zip(at(Level::detect())).all(|(a, b)| (a - b).abs() < 1e-14);
+        assert!(close);
+    }
+
+    #[test]
+    fn moments_of_normals_and_uniforms_agree_to_four_standard_errors() {
+        for level in levels() {
+            let n = 200_000;
+            let mut x = vec![0.0; n];
+            let at = Draws::new(level, 11, Stream::ParticlesMutate, 0);
+            at.normals(0, &mut x);
+            let count = n as f64;
+            let moment = |k: i32| x.iter().map(|v| v.powi(k)).sum::<f64>() / count;
+            assert!(moment(1).abs() < 4.0 / count.sqrt());
+            assert!((moment(2) - 1.0).abs() < 4.0 * (2.0 / count).sqrt());
+            assert!(moment(3).abs() < 4.0 * (15.0 / count).sqrt());
+            assert!((moment(4) - 3.0).abs() < 4.0 * (96.0 / count).sqrt());
+            // Neighbours, and slots that share a block, are not correlated.
+            for lag in [1, 8, 16] {
+                let c = (0..n - lag).map(|i| x[i] * x[i + lag]).sum::<f64>() / count;
+                assert!(c.abs() < 4.0 / count.sqrt(), "lag {lag}: {c}");
+            }
+            at.uniforms(1, &mut x);
+            assert!(x.iter().all(|u| *u > 0.0 && *u < 1.0));
+            let mean = x.iter().sum::<f64>() / count;
+            assert!((mean - 0.5).abs() < 4.0 * (1.0 / 12.0 / count).sqrt());
+        }
+    }
+}

@@ -20,6 +20,9 @@ pub enum Stream {
     ParticlesPredictive = 39,
     ParticlesParameter = 40,
     ParticlesData = 41,
+    ParticlesMultinomial = 42,
+    ParticlesStratified = 43,
+    ParticlesTournament = 44,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

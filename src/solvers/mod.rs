@@ -130,7 +130,7 @@ pub struct Entry {
 
 /// One line per solver.
 pub fn registry() -> &'static [Entry] {
-    static ENTRIES: &[Entry] = &[transport::ENTRY, spectral::ENTRY];
+    static ENTRIES: &[Entry] = &[transport::ENTRY, spectral::ENTRY, smc::ENTRY];
     ENTRIES
 }
 
