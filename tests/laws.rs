@@ -170,7 +170,6 @@ fn solvers_and_mathematics_call_no_elementary_function_of_the_c_library() {
     allowed.extend(["solvers/spectral/plot", "solvers/spectral/steppers/tests.rs", "solvers/spectral/walls/tests.rs"]);
     allowed.extend(["solvers/spectral/transform/tests.rs", "solvers/spectral/equations/written/tests.rs"]);
     allowed.extend(["solvers/spectral/equations/written/tests", "solvers/spectral/results/tests.rs"]);
-    allowed.extend(["solvers/spectral/steppers/pde_tests.rs", "solvers/spectral/steppers/small.rs"]);
     allowed.extend(SMC_MODEL_TESTS);
     allowed.extend([
         "solvers/spectral/steppers/pde_tests.rs",
