@@ -3,6 +3,9 @@
 //! A file holds what the user may set (`Input`), how it is built, and its flows or its target. A model is either a
 //! state-space model (a flow for given observations) or the target of a sampler (prior and likelihood).
 
+// Particles are counted, over several slices at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::sync::Arc;
 
 use schemars::JsonSchema;
