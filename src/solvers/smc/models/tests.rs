@@ -623,10 +623,12 @@ fn the_evidence_of_the_cancer_data_is_that_of_an_independent_importance_sampler(
     assert!((found.laplace - CANCER_LAPLACE).abs() < 1e-5, "{}", found.laplace);
 }
 
-const QUADRATURE: f64 = f64::NAN;
-const PARTICLES: f64 = f64::NAN;
-const PARTICLES_ERROR: f64 = f64::NAN;
-const PARTICLES_BIAS: f64 = f64::NAN;
+const QUADRATURE: f64 = -1_147.820_030_385_926;
+/// −1147.8362 with a deviation of 0.1139 over the runs.
+const PARTICLES: f64 = -1147.8362;
+const PARTICLES_ERROR: f64 = 0.0161;
+/// The logarithm lowers the mean by half the variance.
+const PARTICLES_BIAS: f64 = 0.0065;
 const CANCER_EVIDENCE: f64 = -98.81628;
 const CANCER_ERROR: f64 = 0.00093;
 const CANCER_LAPLACE: f64 = -99.024_153_28;
