@@ -32,6 +32,7 @@ pub struct ProblemInput {
 #[serde(deny_unknown_fields, default)]
 pub struct ObservationsInput {
     /// Numbers, time after time (all components of a time in a row); nan where missing.
+    #[schemars(extend("x-nan" = true))]
     pub values: Option<Vec<f64>>,
     /// A CSV, NumPy or HDF5 file, one row per time.
     pub file: Option<PathBuf>,

@@ -203,13 +203,14 @@ impl Solver for Sampling {
             (plain("log_evidence", "log of the mean over islands of the evidence so far"), found.log),
             (plain("evidence_spread", "standard deviation of the islands' evidence over its mean"), found.spread),
         ];
-        if let Some(rung) = self.last() {
-            record.push((plain("moves", "sweeps of moves at this power"), rung.moves as f64));
-            record.push((plain("acceptance", "share of proposals accepted"), rung.acceptance));
-            record.push((plain("scale", "scale of the proposals"), rung.tuning.scale));
-        }
-        record.extend(self.names.means.iter().copied().zip(self.means.iter().map(|m| m.value)));
-        record.extend(self.names.deviations.iter().copied().zip(self.deviations.iter().map(|s| s.value)));
+        // The same names at every step: before the first one nothing has a value.
+        let of = |value: fn(&Rung) -> f64| self.last().map_or(f64::NAN, value);
+        record.push((plain("moves", "sweeps of moves at this power"), of(|r| r.moves as f64)));
+        record.push((plain("acceptance", "share of proposals accepted"), of(|r| r.acceptance)));
+        record.push((plain("scale", "scale of the proposals"), of(|r| r.tuning.scale)));
+        let value = |list: &[Estimated], d: usize| list.get(d).map_or(f64::NAN, |e| e.value);
+        record.extend(self.names.means.iter().enumerate().map(|(d, name)| (*name, value(&self.means, d))));
+        record.extend(self.names.deviations.iter().enumerate().map(|(d, name)| (*name, value(&self.deviations, d))));
         record
     }
 

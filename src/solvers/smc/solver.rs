@@ -217,24 +217,25 @@ impl Solver for Filtering {
     }
 
     fn record(&self) -> Vec<(Name, f64)> {
-        let Some(last) = self.last() else { return Vec::new() };
+        // The same names at every step: before the first one nothing has a value.
+        let time = self.last().map_or(f64::NAN, |last| self.posed.data.times[last]);
         let found = evidence(&self.log_evidences());
         let (n, r) = (self.filter.layout.each as f64, self.filter.islands.len() as f64);
         let resampled = self.filter.islands.iter().filter(|i| i.resampled).count() as f64;
         let mut record = vec![
-            (TIME, self.posed.data.times[last]),
+            (TIME, time),
             (ESS, self.filter.islands.iter().map(|i| i.ess / n).sum::<f64>() / r),
             (LOG_EVIDENCE, found.log),
             (INCREMENT, found.log - self.previous),
             (SPREAD, found.spread),
             (RESAMPLED, resampled / r),
         ];
-        for (d, mean) in self.means.iter().enumerate() {
-            record.push((self.names.means[d], mean.value));
-            record.push((self.names.errors[d], mean.standard_error));
-            record.push((self.names.deviations[d], self.deviations[d]));
-            if let Some(quantiles) = self.quantiles.get(d) {
-                record.extend(self.names.quantiles[d].iter().copied().zip(quantiles.iter().map(|q| q.value)));
+        for (d, mean) in self.names.means.iter().enumerate() {
+            record.push((*mean, self.means.get(d).map_or(f64::NAN, |m| m.value)));
+            record.push((self.names.errors[d], self.means.get(d).map_or(f64::NAN, |m| m.standard_error)));
+            record.push((self.names.deviations[d], self.deviations.get(d).copied().unwrap_or(f64::NAN)));
+            for (i, name) in self.names.quantiles.get(d).into_iter().flatten().enumerate() {
+                record.push((*name, self.quantiles.get(d).map_or(f64::NAN, |q| q[i].value)));
             }
         }
         record

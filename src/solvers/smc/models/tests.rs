@@ -260,17 +260,20 @@ fn ratio(flow: &dyn FeynmanKac, exact: f64, n: usize, runs: u64) -> (f64, f64, f
 
 #[test]
 fn evidences_are_those_of_kalman_and_quadrature_to_4_standard_errors_for_every_proposal() {
+    let mut failures = Vec::new();
     for text in [WALK, VOLATILITY, PAIR, SYSTEM, TRACK, OSCILLATOR] {
         let model = model(text);
-        let data = simulated(&*model, &TIMES, 3, true);
+        let data = simulated(&*model, &TIMES, 4, true);
         let exact = model.exact(&data).expect("has a truth");
         for proposal in model.proposals() {
             let flow = model.flow(&data, *proposal).map_err(|e| e.1).unwrap();
             let (mean, error, sd) = ratio(&*flow, exact.log_evidence, 1000, 100);
-            assert!(sd < 0.8, "{text} {proposal:?}: sd {sd}");
-            assert!((mean - 1.0).abs() < 4.0 * error, "{text} {proposal:?}: {mean} ± {error}");
+            if sd > 0.8 || (mean - 1.0).abs() > 4.0 * error {
+                failures.push(format!("{text} {proposal:?}: {mean} ± {error}, deviation {sd}"));
+            }
         }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
