@@ -207,7 +207,6 @@ fn ternary(d: &mut [f64], a: Values, b: Values, c: Values, f: impl Fn(f64, f64, 
 
 #[inline(always)]
 fn execute<S: Scalar>(code: Code, d: &mut [f64], a: Values, b: Values, c: Values) {
-    const TURNS: f64 = 1.0 / std::f64::consts::TAU;
     match code {
         Code::Copy => unary(d, a, |a| a),
         Code::Accumulate => match a {
@@ -224,17 +223,39 @@ fn execute<S: Scalar>(code: Code, d: &mut [f64], a: Values, b: Values, c: Values
         Code::Min => binary(d, a, b, f64::min),
         Code::Max => binary(d, a, b, f64::max),
         Code::MulAdd => ternary(d, a, b, c, S::mul_add),
-        Code::MulSub => ternary(d, a, b, c, |a, b, c| S::mul_add(-a, b, c)),
+        Code::MulSub => ternary(d, a, b, c, minus_product::<S>),
         Code::Call(Function::Exp) => unary(d, a, S::exp),
         Code::Call(Function::Log) => unary(d, a, S::ln),
-        Code::Call(Function::Sin) => unary(d, a, |a| S::sin_cos_turns(a * TURNS).0),
-        Code::Call(Function::Cos) => unary(d, a, |a| S::sin_cos_turns(a * TURNS).1),
-        Code::Call(Function::Logistic) => unary(d, a, |a| 1.0 / (1.0 + S::exp(-a))),
+        Code::Call(Function::Sin) => unary(d, a, sine::<S>),
+        Code::Call(Function::Cos) => unary(d, a, cosine::<S>),
+        Code::Call(Function::Logistic) => unary(d, a, logistic::<S>),
         Code::Call(Function::Sqrt) => unary(d, a, f64::sqrt),
         Code::Call(Function::Abs) => unary(d, a, f64::abs),
         Code::Call(Function::Step) => unary(d, a, |a| if a > 0.0 { 1.0 } else { 0.0 }),
         Code::Call(f) => unary(d, a, |a| f.of(a)),
     }
+}
+
+// Functions, not closures: they must inline into the loops of a level.
+
+#[inline(always)]
+fn minus_product<S: Scalar>(a: f64, b: f64, c: f64) -> f64 {
+    S::mul_add(-a, b, c)
+}
+
+#[inline(always)]
+fn sine<S: Scalar>(a: f64) -> f64 {
+    S::sin_cos_turns(a * (1.0 / std::f64::consts::TAU)).0
+}
+
+#[inline(always)]
+fn cosine<S: Scalar>(a: f64) -> f64 {
+    S::sin_cos_turns(a * (1.0 / std::f64::consts::TAU)).1
+}
+
+#[inline(always)]
+fn logistic<S: Scalar>(a: f64) -> f64 {
+    1.0 / (1.0 + S::exp(-a))
 }
 
 /// One operation on numbers.
