@@ -7,6 +7,7 @@ mod check;
 pub mod data;
 pub mod models;
 mod plot;
+mod pmmh;
 pub mod problem;
 mod sampling;
 mod setup;
