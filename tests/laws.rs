@@ -110,7 +110,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
     ];
     door.extend(spectral.map(|f| format!("solvers/spectral/{f}")));
     door.extend(SMC_MODEL_TESTS.map(String::from));
-    let smc = ["mod", "setup", "solver", "sampling", "walk", "check", "plot"];
+    let smc = ["mod", "setup", "solver", "sampling", "pmmh", "walk", "check", "plot"];
     door.extend(smc.map(|f| format!("solvers/smc/{f}")));
     let words = ["crate::team", "crate::io", "crate::observe", "crate::input", "std::time", "std::fs"];
     let found: Vec<String> = offenders(&words, &[])

@@ -4,6 +4,8 @@
 //! 8⌊s/16⌋ + (s mod 8) as ⌊s/8⌋ is even or odd. So a number depends on (seed, stream, step, slot, draw) alone, not on how
 //! slots are cut into calls.
 
+use std::marker::PhantomData;
+
 use super::rng::{Stream, block_words};
 use super::simd::Level;
 use super::simd::scalar::Scalar;
@@ -39,30 +41,40 @@ impl Draws {
 
     /// out[i] = standard normal number of slot first + i. `draw` < [`LARGEST_DRAW`] numbers the draws of a slot.
     pub fn normals(&self, draw: u32, out: &mut [f64]) {
-        let (key, step, tag) = self.address(draw);
-        crate::enter!(self.level, S => fill(self.first, out, |block| normal_pair::<S>(key, step, tag, block)))
+        let (first, at) = (self.first, self.address(draw));
+        crate::enter!(self.level, S => fill::<Normal<S>>(first, &at, out))
     }
 
     /// out[i] = uniform number in (0, 1) of slot first + i, 52 bits.
     pub fn uniforms(&self, draw: u32, out: &mut [f64]) {
-        let (key, step, tag) = self.address(draw);
-        crate::enter!(self.level, S => {
-            let _ = S::mul_add;
-            fill(self.first, out, |block| uniform_pair(key, step, tag, block))
-        })
+        let (first, at) = (self.first, self.address(draw));
+        crate::enter!(self.level, S => fill::<Uniform<S>>(first, &at, out))
     }
 
     /// The 128 random bits of block `block` (not a slot) of a draw: for decisions all particles share.
     pub fn bits(&self, draw: u32, block: u64) -> u128 {
-        let (key, step, tag) = self.address(draw);
-        let (a, b) = block_words(key, step, tag, block);
+        let at = self.address(draw);
+        let (a, b) = block_words(at.key, at.step, at.tag, block);
         u128::from(a) << 64 | u128::from(b)
     }
 
-    fn address(&self, draw: u32) -> ([u32; 2], u32, u32) {
+    fn address(&self, draw: u32) -> Address {
         debug_assert!(draw < LARGEST_DRAW);
-        ([self.seed as u32, (self.seed >> 32) as u32], self.step, (self.stream as u32) << 20 | draw)
+        let key = [self.seed as u32, (self.seed >> 32) as u32];
+        Address { key, step: self.step, tag: (self.stream as u32) << 20 | draw }
     }
+}
+
+/// The key and what of the counter all blocks of a draw share.
+struct Address {
+    key: [u32; 2],
+    step: u32,
+    tag: u32,
+}
+
+/// The two numbers of a block. Functions, not closures: they must inline into the loops of a level.
+trait Pair {
+    fn pair(at: &Address, block: u64) -> (f64, f64);
 }
 
 /// Slots that share eight blocks.
@@ -70,35 +82,28 @@ const GROUP: usize = 16;
 
 /// Fills `out` from slot `first` on with pairs of numbers by block.
 #[inline(always)]
-fn fill(first: u64, out: &mut [f64], pair: impl Fn(u64) -> (f64, f64)) {
-    let group = |block: u64, into: &mut [f64; GROUP]| {
-        let (low, high) = into.split_at_mut(8);
-        for l in 0..8 {
-            (low[l], high[l]) = pair(block + l as u64);
-        }
-    };
-    let skip = (first % GROUP as u64) as usize;
+fn fill<P: Pair>(first: u64, at: &Address, out: &mut [f64]) {
+    let mut skip = (first % GROUP as u64) as usize;
     let mut block = first / GROUP as u64 * 8;
-    let mut rest = out;
-    if skip > 0 {
+    let mut done = 0;
+    while done < out.len() {
         let mut whole = [0.0; GROUP];
-        group(block, &mut whole);
-        let n = rest.len().min(GROUP - skip);
-        let (head, tail) = rest.split_at_mut(n);
-        head.copy_from_slice(&whole[skip..skip + n]);
-        rest = tail;
+        for l in 0..8 {
+            let (a, b) = P::pair(at, block + l as u64);
+            whole[l] = a;
+            whole[8 + l] = b;
+        }
+        let rest = &mut out[done..];
+        if skip == 0 && rest.len() >= GROUP {
+            rest[..GROUP].copy_from_slice(&whole);
+            done += GROUP;
+        } else {
+            let n = rest.len().min(GROUP - skip);
+            rest[..n].copy_from_slice(&whole[skip..skip + n]);
+            done += n;
+            skip = 0;
+        }
         block += 8;
-    }
-    let mut chunks = rest.chunks_exact_mut(GROUP);
-    for chunk in &mut chunks {
-        group(block, chunk.try_into().expect("a whole group"));
-        block += 8;
-    }
-    let tail = chunks.into_remainder();
-    if !tail.is_empty() {
-        let mut whole = [0.0; GROUP];
-        group(block, &mut whole);
-        tail.copy_from_slice(&whole[..tail.len()]);
     }
 }
 
@@ -109,19 +114,27 @@ fn open_unit(word: u64) -> f64 {
     (f64::from_bits(word >> 12 | ONE) - 1.0) + 0.5 * f64::EPSILON
 }
 
-#[inline(always)]
-fn uniform_pair(key: [u32; 2], step: u32, tag: u32, block: u64) -> (f64, f64) {
-    let (a, b) = block_words(key, step, tag, block);
-    (open_unit(a), open_unit(b))
+struct Uniform<S>(PhantomData<S>);
+
+impl<S: Scalar> Pair for Uniform<S> {
+    #[inline(always)]
+    fn pair(at: &Address, block: u64) -> (f64, f64) {
+        let (a, b) = block_words(at.key, at.step, at.tag, block);
+        (open_unit(a), open_unit(b))
+    }
 }
 
-/// Box–Muller.
-#[inline(always)]
-fn normal_pair<S: Scalar>(key: [u32; 2], step: u32, tag: u32, block: u64) -> (f64, f64) {
-    let (u, v) = uniform_pair(key, step, tag, block);
-    let r = (-2.0 * S::ln(u)).sqrt();
-    let (sin, cos) = S::sin_cos_turns(v);
-    (r * cos, r * sin)
+struct Normal<S>(PhantomData<S>);
+
+impl<S: Scalar> Pair for Normal<S> {
+    /// Box–Muller.
+    #[inline(always)]
+    fn pair(at: &Address, block: u64) -> (f64, f64) {
+        let (u, v) = Uniform::<S>::pair(at, block);
+        let r = (-2.0 * S::ln_positive(u)).sqrt();
+        let (sin, cos) = S::sin_cos_turns(v);
+        (r * cos, r * sin)
+    }
 }
 
 #[cfg(test)]

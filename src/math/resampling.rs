@@ -137,12 +137,13 @@ impl Comb {
         crate::enter!(level, S => {
             let points = &mut points[1..=len];
             for (point, p) in points.iter_mut().zip(prefix) {
-                let x = S::mul_add(to_f64(*p), slope, fraction);
-                let nearest = round(x);
+                let x = S::mul_add(S::from_u64(*p), slope, fraction);
+                let ceil = S::ceil(x);
+                let below = ceil - x;
                 // The estimate is off by less than 2^-50 (x + 1).
                 let tolerance = S::mul_add(x, 2e-15, 2e-15);
-                near |= u64::from((x - nearest).abs() <= tolerance);
-                *point = if nearest < x { nearest + 1.0 } else { nearest };
+                near |= u64::from(below <= tolerance) | u64::from(below >= 1.0 - tolerance);
+                *point = ceil;
             }
         });
         if near != 0 {
@@ -161,23 +162,6 @@ impl Comb {
             }
         });
     }
-}
-
-/// Nearest integer of 0 ≤ x < 2^51.
-#[inline(always)]
-fn round(x: f64) -> f64 {
-    const MAGIC: f64 = 6_755_399_441_055_744.0;
-    (x + MAGIC) - MAGIC
-}
-
-/// x < 2^63, rounded; two exact halves, as not every level converts.
-#[inline(always)]
-fn to_f64(x: u64) -> f64 {
-    const LOW: u64 = 0x4330_0000_0000_0000;
-    const HIGH: u64 = 0x4530_0000_0000_0000;
-    let low = f64::from_bits(x & 0xFFFF_FFFF | LOW);
-    let high = f64::from_bits(x >> 32 | HIGH);
-    (high - (f64::from_bits(HIGH) + f64::from_bits(LOW))) + low
 }
 
 /// An integer-valued 0 ≤ x < 2^52.

@@ -241,6 +241,11 @@ impl Filter {
         Error::Numerical { step: self.step as u64, message }
     }
 
+    /// Whether all weights of an island are zero: what made the last step fail.
+    pub fn is_extinct(&self) -> bool {
+        self.islands.iter().any(|i| i.max == f64::NEG_INFINITY)
+    }
+
     /// The integer weights of this rank's particles, from their log-weights and the islands' largest.
     pub fn restore(&mut self) {
         let bits = resampling::bits(self.layout.each as u64);

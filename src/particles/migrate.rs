@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::layout::{Layout, Piece};
 use super::model::TILE;
 use super::population::Population;
+use crate::math::simd::{Level, compress};
 use crate::team::Team;
 
 /// Counts of one resampling.
@@ -25,7 +26,7 @@ pub struct Traffic {
 }
 
 /// Dead slots and surplus copies of a tile, written over its masses: dead lanes from the front, surplus entries
-/// (copies · 1024 + lane) from the back.
+/// (copies · 1024 + lane) at the end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TileLists {
     pub dead: u32,
@@ -35,21 +36,19 @@ pub(super) struct TileLists {
 
 const LANE_BITS: u32 = TILE.trailing_zeros();
 
-/// Sorts the particles of a tile with these offspring counts into its lists.
-pub(super) fn lists(counts: &[u64], tile: &mut [u64]) -> TileLists {
-    let tile: &mut [u64; TILE] = tile.try_into().expect("a whole tile");
-    let (mut dead, mut entries, mut total) = (0usize, 0usize, 0u64);
-    for (lane, &count) in counts.iter().enumerate() {
-        // dead + entries ≤ lane < TILE; both writes hold the same value, so that either may stand.
-        let value = (count.wrapping_sub(1) << LANE_BITS) | lane as u64;
-        let value = if count == 0 { lane as u64 } else { value };
-        tile[(TILE - 1 - entries) % TILE] = value;
-        tile[dead % TILE] = value;
-        dead += usize::from(count == 0);
-        entries += usize::from(count > 1);
-        total += count;
+/// Sorts the particles of a tile with these offspring counts into its lists: dead lanes from the front, surplus entries
+/// in the order of lanes up to the end.
+pub(super) fn lists(level: Level, counts: &[u64], tile: &mut [u64]) -> TileLists {
+    let (mut dead, mut surplus) = ([0u64; compress::ROOM], [0u64; compress::ROOM]);
+    let found = compress::sort(level, LANE_BITS, counts, &mut dead, &mut surplus);
+    tile[..found.dead].copy_from_slice(&dead[..found.dead]);
+    let end = tile.len();
+    tile[end - found.surplus..].copy_from_slice(&surplus[..found.surplus]);
+    TileLists {
+        dead: found.dead as u32,
+        entries: found.surplus as u32,
+        surplus: found.total + found.dead as u64 - counts.len() as u64,
     }
-    TileLists { dead: dead as u32, entries: entries as u32, surplus: total + dead as u64 - counts.len() as u64 }
 }
 
 /// Counts of a piece, gathered from all ranks.
@@ -67,6 +66,7 @@ struct Match {
 }
 
 /// Surplus copies from a place in the match on: (tile, lane, copies) until `count` copies were given.
+#[inline(always)]
 fn surplus_from(
     masses: &[u64],
     lists: &[TileLists],
@@ -82,10 +82,10 @@ fn surplus_from(
     let mut t = prefix.partition_point(|&p| p <= from) - 1;
     let mut skip = from - prefix[t];
     let mut left = count;
-    while left > 0 {
-        for e in 0..lists[t].entries as usize {
-            let entry = masses[(t + 1) * TILE - 1 - e];
-            let (copies, lane) = (entry >> LANE_BITS, entry as usize & (TILE - 1));
+    loop {
+        let end = (t + 1) * TILE;
+        for entry in &masses[end - lists[t].entries as usize..end] {
+            let (copies, lane) = (entry >> LANE_BITS, *entry as usize & (TILE - 1));
             if copies <= skip {
                 skip -= copies;
                 continue;
@@ -278,6 +278,7 @@ fn copy_local(
     let base = piece.tile * TILE;
     let masses = &population.masses[base..base + piece.tiles().len() * TILE];
     let lists = &lists[piece.tiles()];
+    assert!(lists.len() < (u32::MAX as usize) / TILE, "a rank holds at most 2^32 particles of an island");
     let one = |t: usize| {
         // Dead slots of this tile within the match.
         let from = (dead_start + prefixes.1[t]).max(local.start);
@@ -285,30 +286,37 @@ fn copy_local(
         if from >= to {
             return;
         }
-        let dead = &masses[t * TILE..t * TILE + lists[t].dead as usize];
-        let mut next = (from - dead_start - prefixes.1[t]) as usize;
+        let next = (from - dead_start - prefixes.1[t]) as usize;
+        let dead = &masses[t * TILE + next..t * TILE + next + (to - from) as usize];
+        // Where each dead lane's ancestor lies in the storage. Four places are written whatever the copies, as their
+        // number is hard to predict.
+        let mut sources = [0u32; TILE + 4];
+        let mut at = 0;
         surplus_from(masses, lists, &prefixes.0, from - surplus_start, to - from, |s, lane, copies| {
-            for &slot in &dead[next..next + copies as usize] {
-                let slot = slot as usize;
-                // SAFETY: the source is alive, the destination dead and in this tile, which is this task's alone.
-                unsafe {
-                    for d in 0..dimension {
-                        states.copy(
-                            ((piece.tile + s) * dimension + d) * TILE + lane,
-                            ((piece.tile + t) * dimension + d) * TILE + slot,
-                        );
-                    }
-                    let (from, to) = ((piece.tile + s) * TILE + lane, (piece.tile + t) * TILE + slot);
-                    if let Some(eves) = &eves {
-                        eves.copy(from, to);
-                    }
-                    if let Some(ancestors) = &ancestors {
-                        ancestors.copy(from, to);
-                    }
-                }
+            let source = (s * TILE + lane) as u32;
+            sources[at..at + 4].fill(source);
+            let copies = copies as usize;
+            if copies > 4 {
+                sources[at + 4..at + copies].fill(source);
             }
-            next += copies as usize;
+            at += copies;
         });
+        let sources = &sources[..dead.len()];
+        // SAFETY (of all copies): the source is alive, the destination dead and in this tile, which is this task's alone.
+        for d in 0..dimension {
+            for (&source, &lane) in sources.iter().zip(dead) {
+                let (s, from) = (source as usize / TILE, source as usize % TILE);
+                let (from, to) =
+                    (((piece.tile + s) * dimension + d) * TILE + from, ((piece.tile + t) * dimension + d) * TILE);
+                unsafe { states.copy(from, to + lane as usize) };
+            }
+        }
+        let start = piece.tile * TILE;
+        for list in [&eves, &ancestors].into_iter().flatten() {
+            for (&source, &lane) in sources.iter().zip(dead) {
+                unsafe { list.copy(start + source as usize, start + t * TILE + lane as usize) };
+            }
+        }
     };
     if rayon::current_num_threads() == 1 {
         (0..lists.len()).for_each(one);

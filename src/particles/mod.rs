@@ -7,6 +7,7 @@
 
 pub mod estimate;
 pub mod filter;
+pub mod history;
 pub mod layout;
 pub mod migrate;
 pub mod model;

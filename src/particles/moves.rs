@@ -66,6 +66,12 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// A longer or shorter step, as the share of accepted proposals was above or below what suits the kernel.
+    pub fn adapt(&mut self, kernel: Kernel, share: f64) {
+        let longest = if kernel == Kernel::Pcn { 1.0 } else { f64::INFINITY };
+        self.scale = (self.scale * elementary::exp(share - kernel.acceptance())).min(longest);
+    }
+
     /// From the weighted population, all islands together. Collective.
     ///
     /// # Errors
@@ -85,7 +91,6 @@ impl Tuning {
             }
             _ => covariance(filter, d, team),
         };
-        let scale = if kernel == Kernel::Pcn { scale.min(1.0) } else { scale };
         let factor = cholesky(&covariance, d).ok_or_else(|| Error::Numerical {
             step: filter.step as u64,
             message:

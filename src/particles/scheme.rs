@@ -147,7 +147,7 @@ impl Scheme {
                     }
                 }
             }
-            lists(counts, masses)
+            lists(level, counts, masses)
         })
     }
 }

@@ -124,20 +124,19 @@ impl Sampler {
         team.agree(fault.map_or(Ok(()), |f| Err(self.filter.fault(&f))))?;
         self.filter.weigh(team)?;
         // The population's shape at the new power, before it is resampled.
-        let tuning = if self.frozen {
+        let mut tuning = if self.frozen {
             self.rungs[self.level].tuning.clone()
         } else {
             Tuning::of(&self.filter, d, self.plan.kernel, self.scale, target, team)?
         };
         self.filter.resample(team);
         self.lambda = next;
-        let (moves, acceptance, correlation) = self.movements(target, &tuning, team)?;
+        let (moves, acceptance, correlation) = self.movements(target, &mut tuning, team)?;
         if self.frozen {
             let rung = &mut self.rungs[self.level];
             (rung.acceptance, rung.correlation) = (acceptance, correlation);
         } else {
-            // Towards the acceptance that suits the kernel.
-            self.scale *= crate::math::elementary::exp(2.0 * (acceptance - self.plan.kernel.acceptance()));
+            self.scale = tuning.scale;
             self.rungs.push(Rung { lambda: next, tuning, moves, acceptance, correlation });
         }
         self.level += 1;
@@ -149,7 +148,7 @@ impl Sampler {
         self.filter.weigh(team)
     }
 
-    fn movements(&mut self, target: &dyn Target, tuning: &Tuning, team: &dyn Team) -> Result<(usize, f64, f64)> {
+    fn movements(&mut self, target: &dyn Target, tuning: &mut Tuning, team: &dyn Team) -> Result<(usize, f64, f64)> {
         let d = target.dimension();
         let most = if self.frozen { self.rungs[self.level].moves } else { self.plan.moves.1 };
         let begun = (!self.frozen).then(|| self.filter.population.states.clone());
@@ -160,8 +159,14 @@ impl Sampler {
             let step = self.filter.step;
             let draws = self.filter.draws(Stream::ParticlesMove, step);
             let at = Move { draws, first: (m as u32) * d as u32 };
-            accepted += sweep(&mut self.filter, target, self.plan.kernel, tuning, self.lambda, &at, team)?;
+            let now = sweep(&mut self.filter, target, self.plan.kernel, tuning, self.lambda, &at, team)?;
+            accepted += now;
             done = m + 1;
+            if !self.frozen {
+                // Towards the acceptance that suits the kernel.
+                let share = now as f64 / (self.filter.layout.islands * self.filter.layout.each) as f64;
+                tuning.adapt(self.plan.kernel, share);
+            }
             if let Some(begun) = &begun
                 && done >= self.plan.moves.0
             {

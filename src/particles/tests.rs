@@ -204,7 +204,7 @@ fn what_crosses_ranks_stays_below_the_copies_made_and_is_counted() {
 fn nominal_95_percent_intervals_of_the_evidence_cover_92_to_98_percent_of_400_replicates() {
     let (model, data) = ten();
     for (proposal, scheme, particles) in
-        [(Proposal::Bootstrap, Scheme::Systematic, 300), (Proposal::Guided, Scheme::Ssp, 100)]
+        [(Proposal::Bootstrap, Scheme::Systematic, 300), (Proposal::Guided, Scheme::Ssp, 200)]
     {
         let flow = model.flow(&data, proposal).unwrap();
         let (mut covered, mut spreads) = (0, 0.0);
@@ -356,5 +356,126 @@ fn a_sampler_has_the_same_bits_on_1_to_5_ranks() {
     let alone = states(&Solo);
     for ranks in [2, 3, 5] {
         assert!(threads::run(ranks, &states).iter().all(|s| *s == alone), "{ranks} ranks");
+    }
+}
+
+/// Smoothing means of the ten observations, computed by the Kalman smoother.
+const SMOOTHED: [f64; 10] = [
+    0.1676603309,
+    0.1224441237,
+    0.4314478875,
+    0.309558378,
+    -0.0869197244,
+    -0.4769484792,
+    -0.3490048244,
+    0.0874165407,
+    0.4609863779,
+    0.4774256657,
+];
+
+fn smoothed(backward: bool, pruned: bool, team: &dyn Team) -> (Vec<Vec<f64>>, usize) {
+    let (model, data) = ten();
+    let flow = model.flow(&data, Proposal::Bootstrap).unwrap();
+    let mut filter = Filter::new(&*flow, options(1500, 16, Scheme::Systematic, 0.5, 6), team);
+    let mut history = history::History::new(&filter);
+    for _ in 0..10 {
+        filter.step(&*flow, team).unwrap();
+        history.push(&filter);
+        if pruned {
+            history.prune(&filter, team);
+        }
+    }
+    let count = 100;
+    let means = (0..16)
+        .map(|island| {
+            let paths = if backward {
+                history.backward(&*flow, &filter, island, count, team).unwrap()
+            } else {
+                history.trace(&filter, island, count, team)
+            };
+            (0..10).map(|t| (0..count).map(|k| paths.at(k, t, 0)).sum::<f64>() / count as f64).collect()
+        })
+        .collect();
+    (means, history.len())
+}
+
+#[test]
+fn paths_by_ancestors_and_by_backward_simulation_have_the_means_of_the_kalman_smoother() {
+    let mut kept = Vec::new();
+    for (backward, pruned) in [(false, false), (false, true), (true, false)] {
+        let (means, states) = smoothed(backward, pruned, &Solo);
+        kept.push(states);
+        for t in 0..10 {
+            let of: Vec<f64> = means.iter().map(|m| m[t]).collect();
+            let found = estimate::over_islands(&of, &[1.0 / 16.0; 16]);
+            let error = (found.value - SMOOTHED[t]).abs();
+            assert!(
+                error < 4.0 * found.standard_error,
+                "{backward} {pruned} time {t}: {found:?} against {}",
+                SMOOTHED[t]
+            );
+        }
+    }
+    // Only particles with descendants are kept.
+    assert!(kept[1] * 2 < kept[0], "{} of {} states", kept[1], kept[0]);
+}
+
+#[test]
+fn paths_have_the_same_bits_on_1_3_and_4_ranks() {
+    for (backward, pruned) in [(false, true), (true, false)] {
+        let alone = smoothed(backward, pruned, &Solo).0;
+        for ranks in [3, 4] {
+            for all in threads::run(ranks, |team| smoothed(backward, pruned, team).0) {
+                assert!(all == alone, "{ranks} ranks");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "a study: coverage by the number of particles"]
+fn coverage_study() {
+    let (model, data) = ten();
+    for (proposal, scheme) in [
+        (Proposal::Bootstrap, Scheme::Systematic),
+        (Proposal::Guided, Scheme::Ssp),
+        (Proposal::Guided, Scheme::Multinomial),
+    ] {
+        for particles in [100, 200, 400] {
+            let flow = model.flow(&data, proposal).unwrap();
+            let (mut covered, mut spreads) = (0, 0.0);
+            for seed in 0..2000 {
+                let filter = run(&*flow, options(particles, 16, scheme, 0.5, 5000 + seed), &Solo);
+                let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
+                let found = estimate::evidence(&logs);
+                covered += usize::from(found.interval.is_some_and(|(low, high)| low <= EXACT && EXACT <= high));
+                spreads += found.spread / 2000.0;
+            }
+            println!("{proposal:?} {scheme:?} {particles}: {:.3} (spread {spreads:.3})", covered as f64 / 2000.0);
+        }
+    }
+}
+
+#[test]
+fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_resampling_at_every_step() {
+    let (model, data) = ten();
+    let flow = model.flow(&data, Proposal::Bootstrap).unwrap();
+    let islands = 400;
+    let filter = run(&*flow, options(1000, islands, Scheme::Multinomial, 1.0, 12), &Solo);
+    let alone = filter.lee_whiteley(&Solo);
+    let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
+    let between = estimate::evidence(&logs).spread.powi(2);
+    let v: Vec<f64> = alone.iter().map(|a| a.relative_variance).collect();
+    let mean = estimate::over_islands(&v, &vec![1.0 / islands as f64; islands]);
+    // The spread of the variance between islands: √(2/399) of it, and heavier tails.
+    let error = (mean.standard_error.powi(2) + 3.0 / islands as f64 * between * between).sqrt();
+    assert!((mean.value - between).abs() < 4.0 * error, "{mean:?} against {between} ± {error}");
+    assert!(alone.iter().all(|a| a.eves >= estimate::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
+    for ranks in [3, 4] {
+        let options = || options(500, 3, Scheme::Multinomial, 1.0, 12);
+        let one = run(&*flow, options(), &Solo).lee_whiteley(&Solo);
+        for many in threads::run(ranks, |team| run(&*flow, options(), team).lee_whiteley(team)) {
+            assert_eq!(many, one);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What `spanwise check` says of an smc run: counts alone, nothing is computed.
 
 use super::problem::MethodInput;
-use super::setup::{self, FilterPosed, Posed, SamplerPosed};
+use super::setup::{self, ChainPosed, FilterPosed, Posed, SamplerPosed};
 use crate::error::Result;
 use crate::input::Input;
 use crate::particles::layout::Layout;
@@ -15,6 +15,39 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     match setup::pose(input)? {
         Posed::Filter(posed) => Ok(filter(posed, ranks, threads)),
         Posed::Sampler(posed) => Ok(sampler(posed, ranks, threads)),
+        Posed::Chain(posed) => Ok(chain(posed, ranks)),
+    }
+}
+
+fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
+    let ChainPosed { problem, method, family, dimension, times } = posed;
+    let (particles, places) = stored(&method, ranks);
+    let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
+    let trace = 8 * method.iterations * parameters.len() as u64;
+    let (bytes, messages) = sent(&method, dimension as u64, ranks);
+    Estimate {
+        problem: vec![
+            ("model".to_string(), problem.model.about().summary.to_string()),
+            ("parameters".into(), parameters.join(", ")),
+            (
+                "particles".into(),
+                format!("{} islands of {}, {times} times a proposal", method.islands, method.particles),
+            ),
+        ],
+        memory: vec![
+            ("program, MPI and HDF5".to_string(), BASE),
+            (
+                "states, log-weights and integer weights".into(),
+                Population::bytes(particles, dimension as u64, false, false),
+            ),
+            ("sums of tiles".into(), places * 160),
+            ("the chain".into(), trace),
+        ],
+        bytes_per_step: bytes * times as u64,
+        messages_per_step: messages * times as u64,
+        seconds_per_step: None,
+        output_bytes: 2 * trace,
+        checkpoint_bytes: trace,
     }
 }
 
@@ -26,6 +59,18 @@ fn stored(method: &MethodInput, ranks: usize) -> (u64, u64) {
         .max()
         .unwrap_or(0);
     (places * TILE as u64, places)
+}
+
+/// Bytes and messages of a rank in a step of a filter with a resampling: gathers of a record of each piece, and what
+/// migrates, about 0.31 √(PN) particles of weights with a coefficient of variation of one, shared among the ranks.
+fn sent(method: &MethodInput, d: u64, ranks: usize) -> (u64, u64) {
+    if ranks == 1 {
+        return (0, 0);
+    }
+    let (n, islands) = (method.particles as f64, method.islands as f64);
+    let all = Layout::of(method.islands, method.particles, 0, ranks).all.len() as u64;
+    let crossing = (0.31 * (n * ranks as f64 / islands).sqrt() * islands).min(n * islands);
+    (all * (8 + 48 + 16 + 16) + (crossing / ranks as f64) as u64 * 8 * (2 + d), 4 + 4)
 }
 
 fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
@@ -73,7 +118,6 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         ("missing".into(), data.values.iter().filter(|v| v.is_nan()).count().to_string()),
         ("particles".into(), format!("{islands} islands of {n}")),
     ];
-    let words = 2 + d;
     let memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
         ("states, log-weights and integer weights".into(), Population::bytes(particles, d, false, false)),
@@ -82,16 +126,7 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         // `state` writes one coordinate at a time.
         ("a coordinate on its way to a file".into(), 8 * largest),
     ];
-    // Three gathers of a record of each piece, and what migrates: about 0.31 √(PN) particles of weights with a
-    // coefficient of variation of one, shared among the ranks.
-    let (bytes, messages) = if ranks > 1 {
-        let all = Layout::of(method.islands, method.particles, 0, ranks).all.len() as u64;
-        let crossing = 0.31 * (n as f64 * ranks as f64 / islands as f64).sqrt() * islands as f64;
-        let migrated = (crossing.min((n * islands) as f64) / ranks as f64) as u64 * 8 * words;
-        (all * (8 + 48 + 16 + 16) + migrated, 4 + 4)
-    } else {
-        (0, 0)
-    };
+    let (bytes, messages) = sent(&method, d, ranks);
     let state = 8 * n * islands * (d + 1);
     Estimate {
         problem: understood,

@@ -8,6 +8,7 @@ pub mod data;
 pub mod exact;
 pub mod models;
 mod plot;
+mod pmmh;
 pub mod problem;
 mod sampling;
 mod setup;

@@ -60,14 +60,17 @@ pub enum Name {
     Auxiliary,
     /// From the prior to the posterior through powers of the likelihood.
     Tempering,
+    /// A chain of the model's parameters, with a filter's estimate for their likelihood.
+    Pmmh,
 }
 
 impl Name {
-    pub const ALL: [(&'static str, &'static str); 4] = [
+    pub const ALL: [(&'static str, &'static str); 5] = [
         ("bootstrap", "particles move by the transition of the model"),
         ("guided", "particles move by a law that knows the present observation"),
         ("auxiliary", "guided where the model can, with weights that look one observation ahead"),
         ("tempering", "from the prior to the posterior through powers of the likelihood, with MCMC moves at each"),
+        ("pmmh", "particle marginal Metropolis–Hastings: a chain of the model's parameters"),
     ];
 
     pub fn word(self) -> &'static str {
@@ -80,7 +83,7 @@ impl Name {
             Name::Bootstrap => Some(Proposal::Bootstrap),
             Name::Guided => Some(Proposal::Guided),
             Name::Auxiliary => Some(Proposal::Auxiliary),
-            Name::Tempering => None,
+            Name::Tempering | Name::Pmmh => None,
         }
     }
 }
@@ -117,6 +120,15 @@ pub struct MethodInput {
     /// Tempering: a first run of one island chooses powers and moves, then all islands run under its schedule: the evidence
     /// is unbiased and its interval true. Without it the schedule adapts to the same particles, and no interval is claimed.
     pub freeze: bool,
+    /// pmmh: proposals after the warm-up.
+    #[schemars(range(min = 1))]
+    pub iterations: u64,
+    /// pmmh: proposals during which the walk adapts.
+    pub warm_up: u64,
+    /// pmmh: parameters that vary; absent: all that have a prior.
+    pub parameters: Vec<String>,
+    /// pmmh: how particles of the filters move.
+    pub proposal: Proposal,
 }
 
 impl Default for MethodInput {
@@ -133,6 +145,10 @@ impl Default for MethodInput {
             most_moves: 50,
             correlation: 0.1,
             freeze: true,
+            iterations: 2000,
+            warm_up: 500,
+            parameters: Vec::new(),
+            proposal: Proposal::Bootstrap,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::data::Observations;
 use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
-use super::problem::{MethodInput, ObservationsInput, ProblemInput};
+use super::pmmh::Chain;
+use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
 use super::sampling::Sampling;
 use super::solver::Filtering;
 use crate::error::Result;
@@ -13,7 +14,7 @@ use crate::io::ArrayFile;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::moves::Kernel;
-use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
+use crate::particles::{Draws, Family, FeynmanKac, TILE, Tile, View};
 use crate::solvers::Solver;
 use crate::team::Team;
 
@@ -23,6 +24,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     Ok(match posed {
         Posed::Filter(posed) => Box::new(Filtering::new(input, posed, level, team)),
         Posed::Sampler(posed) => Box::new(Sampling::new(input, posed, level, team)?),
+        Posed::Chain(posed) => Box::new(Chain::new(input, posed, level, team)?),
     })
 }
 
@@ -46,6 +48,17 @@ fn level(input: &Input, team: &dyn Team) -> Result<Level> {
 pub enum Posed {
     Filter(FilterPosed),
     Sampler(SamplerPosed),
+    Chain(ChainPosed),
+}
+
+/// For a chain of parameters.
+pub struct ChainPosed {
+    pub problem: ProblemInput,
+    pub method: MethodInput,
+    pub family: Box<dyn Family>,
+    /// Coordinates of a particle, and times.
+    pub dimension: usize,
+    pub times: usize,
 }
 
 /// For a sampler.
@@ -81,7 +94,9 @@ pub fn pose(input: &Input) -> Result<Posed> {
         Ok(Table { rows, columns, values })
     };
     let built = problem.model.build(&read).map_err(|e| below("problem.model", e))?;
+    let chain = method.name == Name::Pmmh;
     let (model, proposal) = match (built, method.name.proposal()) {
+        (Built::StateSpace(model), None) if chain => (model, method.proposal),
         (Built::StateSpace(model), Some(proposal)) => (model, proposal),
         (Built::Sampler(sampler), None) => return sampler_posed(input, problem, method, sampler),
         (Built::Sampler(_), Some(_)) => {
@@ -107,6 +122,14 @@ pub fn pose(input: &Input) -> Result<Posed> {
     }
     let data = Arc::new(observations(input, &problem, model.as_ref(), &read)?);
     let flow = model.flow(&data, proposal).map_err(|e| below("problem", e))?;
+    if chain {
+        let Some(family) = model.family(&data, &method.parameters) else {
+            let message = "the model has no parameters with priors, or not these (a written model declares them)";
+            return Err(input.invalid("method.parameters", message));
+        };
+        let (dimension, times) = (flow.dimension(), flow.horizon());
+        return Ok(Posed::Chain(ChainPosed { problem, method, family, dimension, times }));
+    }
     Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow }))
 }
 
