@@ -187,11 +187,14 @@ impl StateSpace for Shared {
     }
 
     fn family(&self, data: &Arc<Observations>, parameters: &[String]) -> Option<Box<dyn Family>> {
-        let known = parameters.iter().all(|name| self.1.priors.contains_key(name));
-        known.then(|| {
-            let (input, data, names) = (self.1.clone(), data.clone(), parameters.to_vec());
-            Box::new(Parametric { input, data, names }) as Box<dyn Family>
-        })
+        // None named: all that have a prior.
+        let names: Vec<String> = match parameters {
+            [] => self.1.priors.keys().cloned().collect(),
+            names => names.to_vec(),
+        };
+        let known = !names.is_empty() && names.iter().all(|name| self.1.priors.contains_key(name));
+        let (input, data) = (self.1.clone(), data.clone());
+        known.then(|| Box::new(Parametric { input, data, names }) as Box<dyn Family>)
     }
 }
 
