@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod counted;
+mod smc;
 mod spectral;
 
 use std::collections::BTreeMap;
@@ -222,5 +223,6 @@ pub fn problems() -> Vec<(String, String)> {
         ));
     }
     all.extend(spectral::problems());
+    all.extend(smc::problems());
     all
 }
