@@ -3,6 +3,7 @@
 // Each test file is a program of its own and uses a part.
 #![allow(dead_code)]
 
+mod paths;
 mod spectral;
 
 use std::collections::BTreeMap;
@@ -221,5 +222,6 @@ pub fn problems() -> Vec<(String, String)> {
         ));
     }
     all.extend(spectral::problems());
+    all.extend(paths::problems());
     all
 }

@@ -168,7 +168,9 @@ impl Solver for Paths {
                 observed.extend([self.chain.time(j), i as f64, q.c / q.a, (1.0 / q.a).sqrt()]);
             }
         }
-        walk.replicated(&OBSERVED, &mut observed)
+        walk.replicated(&OBSERVED, &mut observed)?;
+        let mut replicates = self.size.replicates as u64;
+        walk.scalar(&REPLICATES, (&mut replicates).into())
     }
 
     fn record(&self) -> Vec<(Name, f64)> {
@@ -299,6 +301,7 @@ const fn scalar(name: &'static str, meaning: &'static str) -> Name {
     Name { name, units: "1", meaning, axes: &[] }
 }
 
+const REPLICATES: Name = scalar("replicates", "replicates asked for");
 const STEPS: Name = scalar("steps", "steps done: rounds of training and replicates");
 const ROUNDS: Name = scalar("training_rounds", "rounds of training done");
 const TRAINED: Name = scalar("trained", "1 once nothing is left to learn");

@@ -2,6 +2,7 @@
 //! room against them.
 
 mod closed;
+mod methods;
 mod quadrature;
 mod tests;
 

@@ -26,11 +26,10 @@ use crate::error::{Error, Result};
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
-use crate::math::simd::scalar::Scalar;
 use crate::solvers::paths::bumps::dot;
 use crate::solvers::paths::chain::{Chain, LANES, Quadratic};
 use crate::solvers::paths::ensemble::{Context, Sampled};
-use crate::solvers::paths::guide::{Control, Guide, Scratch};
+use crate::solvers::paths::guide::{Control, Guide};
 use crate::solvers::paths::linear::solve;
 use crate::state::{Name, Walk};
 

@@ -6,6 +6,7 @@
 
 mod annealed_dynamics;
 mod controlled_annealing;
+mod density_curve;
 mod importance;
 mod rejection;
 mod twisted_smc;
@@ -71,6 +72,8 @@ pub enum MethodInput {
     ControlledAnnealing(controlled_annealing::Input),
     /// Walkers in path space moved by pCN, pCNL, Hamiltonian dynamics or shooting along levels of the cost.
     AnnealedDynamics(annealed_dynamics::Input),
+    /// Gaussian marginals optimised against the bound on the evidence, then importance sampling with their drift.
+    DensityCurve(density_curve::Input),
 }
 
 /// What is wrong with a method's keys: (key below `method`, message).
@@ -84,6 +87,7 @@ impl MethodInput {
             MethodInput::TwistedSmc(m) => m.size(),
             MethodInput::ControlledAnnealing(m) => m.size(),
             MethodInput::AnnealedDynamics(m) => m.size(),
+            MethodInput::DensityCurve(m) => m.size(),
         }
     }
 
@@ -98,6 +102,7 @@ impl MethodInput {
             MethodInput::TwistedSmc(m) => Box::new(m.build(chain)?),
             MethodInput::ControlledAnnealing(m) => Box::new(m.build(chain)?),
             MethodInput::AnnealedDynamics(m) => Box::new(m.build(chain)?),
+            MethodInput::DensityCurve(m) => Box::new(m.build(chain)?),
         })
     }
 }
@@ -110,6 +115,7 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
         ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, learned"),
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
         ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting) along levels of the cost"),
+        ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
     ]
 }
 
