@@ -242,8 +242,9 @@ impl Run<'_> {
         let mut schedule = Schedule::new(&self.input.checkpoint.every);
         if self.step == 0 {
             let record = self.solver.record();
-            // What runs in time has a state to show at its start; an iteration has none.
-            if record.iter().any(|(name, _)| name.name == "time") {
+            // What runs in time has a state to show at its start; an iteration has none, nor has a filter before its first
+            // observation.
+            if record.iter().any(|(name, time)| name.name == "time" && !time.is_nan()) {
                 self.series.record(0, &record);
             }
             self.snapshot()?;

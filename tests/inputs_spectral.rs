@@ -36,6 +36,8 @@ const CASES: &[Case] = &[
     Case(5, "points = [16, 12]\ndealiasing = \"two_thirds\"", &["problem.dealiasing", "one of \"truncation\", \"padding\", \"none\""]),
     Case(5, "points = [16, 12]\nprecision = \"f16\"", &["problem.precision", "f64", "f32"]),
     Case(5, "points = [16, 12]\nprocess_grid = [5, 7]", &["problem.process_grid"]),
+    Case(5, "points = [16, 12]\nensemble = { members = 3 }", &["problem.ensemble", "problems of one axis"]),
+    Case(5, "points = [16, 12]\nensemble = { members = 0 }", &["problem.ensemble.members = 0", "1"]),
     Case(6, "", &["problem.end_time", "is missing"]),
     Case(6, "end_time = -1.0", &["problem.end_time = -1.0", "must be > 0"]),
     Case(7, "equation = { kind = \"vorticity2d\", viscosity = 0.01 }", &["problem.equation.kind = \"vorticity2d\"", "did you mean \"vorticity_2d\"?"]),

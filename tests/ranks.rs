@@ -42,6 +42,28 @@ fn same_bits_on_1_to_7_ranks_for_every_kind_of_problem() {
     }
 }
 
+/// A grid of 8 planes over up to 20 ranks, as pencils; and kept fields on so few points that most ranks hold none.
+#[test]
+fn more_ranks_than_planes_leave_the_same_bits_up_to_the_pencil_limit() {
+    let text = |grid: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [8, 10, 9]\nend_time = 0.3\n\
+             equation = {{ kind = \"navier_stokes_3d\", viscosity = 0.05 }}\n\
+             initial = {{ kind = \"random\", spectrum = {{ kind = \"von_karman\", peak = 2.0 }} }}\n\
+             output = {{ points = [2, 3, 2], statistics = {{ every = 2 }} }}\n{grid}\n\
+             [method]\nscheme = \"if_rk4\"\ntime_step = 0.03\n"
+        )
+    };
+    let one = run(&text(""), 1, 8);
+    for ranks in [9, 13, 16, 20] {
+        assert_eq!(run(&text(""), ranks, 8), one, "{ranks} ranks");
+    }
+    for [p1, p2] in [[8, 2], [3, 3], [2, 7], [1, 10]] {
+        let ranks = p1 * p2;
+        assert_eq!(run(&text(&format!("process_grid = [{p1}, {p2}]")), ranks, 8), one, "{p1} × {p2} ranks");
+    }
+}
+
 #[test]
 fn same_bits_on_1_2_and_5_threads() {
     for (name, text) in common::problems().into_iter().take(8) {

@@ -146,7 +146,12 @@ impl Check<'_> {
             return Err(finding(key, place, &node.written, message));
         }
         let prefix = schema.get("prefixItems").and_then(Json::as_array);
+        // Data may be missing: nan.
+        let gaps = schema.get("x-nan") == Some(&Json::Bool(true));
         for (i, item) in items.iter().enumerate() {
+            if gaps && matches!(&item.value, Value::Leaf(toml::Value::Float(x)) if x.is_nan()) {
+                continue;
+            }
             let of_item = prefix.and_then(|list| list.get(i)).or_else(|| schema.get("items"));
             if let Some(of_item) = of_item {
                 self.value(of_item, item, &item.place, &format!("{key}[{i}]"))?;

@@ -70,3 +70,8 @@ pub fn log2(x: f64) -> f64 {
 pub fn cbrt(x: f64) -> f64 {
     libm::cbrt(x)
 }
+
+/// ln |Γ(x)|
+pub fn ln_gamma(x: f64) -> f64 {
+    libm::lgamma(x)
+}

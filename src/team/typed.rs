@@ -146,9 +146,19 @@ impl dyn Team + '_ {
 
     /// The largest of everyone's values; NaN if any is NaN. −∞ where a rank has none.
     pub fn max(&self, mine: f64) -> f64 {
-        let all = self.gather_counted(&[mine], &vec![1; self.size()]);
+        self.max_each([mine])[0]
+    }
+
+    /// `max` of several values at once.
+    pub fn max_each<const N: usize>(&self, mine: [f64; N]) -> [f64; N] {
+        if self.size() == 1 {
+            return mine.map(|x| if x.is_nan() { f64::NAN } else { x });
+        }
+        let all = self.gather_counted(&mine, &vec![N; self.size()]);
+        let column = |k: usize| all.iter().skip(k).step_by(N).copied();
         // total_cmp also orders −0 below +0, so the bits do not depend on whose value comes first.
-        if all.iter().any(|x| x.is_nan()) { f64::NAN } else { all.into_iter().max_by(f64::total_cmp).unwrap() }
+        let largest = |k| column(k).max_by(f64::total_cmp).expect("at least one rank");
+        std::array::from_fn(|k| if column(k).any(f64::is_nan) { f64::NAN } else { largest(k) })
     }
 
     /// The smallest of everyone's values; NaN if any is NaN. +∞ where a rank has none.
@@ -158,6 +168,9 @@ impl dyn Team + '_ {
 
     /// Whether it is so on any rank.
     pub fn any(&self, mine: bool) -> bool {
+        if self.size() == 1 {
+            return mine;
+        }
         self.gather_counted(&[u8::from(mine)], &vec![1; self.size()]).contains(&1)
     }
 

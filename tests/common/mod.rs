@@ -3,6 +3,9 @@
 // Each test file is a program of its own and uses a part.
 #![allow(dead_code)]
 
+pub mod counted;
+mod paths;
+mod smc;
 mod spectral;
 
 use std::collections::BTreeMap;
@@ -221,5 +224,7 @@ pub fn problems() -> Vec<(String, String)> {
         ));
     }
     all.extend(spectral::problems());
+    all.extend(smc::problems());
+    all.extend(paths::problems());
     all
 }

@@ -84,5 +84,31 @@ pub fn problems() -> Vec<(String, String)> {
              equation = { kind = \"nonlinear_schroedinger\" }",
             "scheme = \"cnab2\"\ntime_step = 0.02",
         ),
+        case(
+            "ensemble",
+            &format!(
+                "points = [64]\nend_time = 1.5\n{ks}\nensemble = {{ members = 5 }}\n\
+                 output = {{ probes = [[1.0]], statistics = {{ every = 2 }} }}"
+            ),
+            "time_step = 0.1",
+        ),
+        case(
+            "ensemble, CFL, varied",
+            "points = [48]\nend_time = 0.4\nprecision = \"f32\"\n\
+             equation = { kind = \"burgers\", viscosity = 0.05 }\n\
+             initial = { kind = \"expressions\", fields = { u = \"a*sin(x)\" }, parameters = { a = 1.0 } }\n\
+             ensemble = { members = 4, vary = { \"equation.viscosity\" = [0.05, 0.1, 0.2, \"1/3\"], \
+             \"initial.parameters.a\" = [1, 2, 3, 0.5] } }",
+            "scheme = \"sbdf3\"\nstep_control = \"cfl\"\nmax_step = 0.02",
+        ),
+        case(
+            "ensemble, written, error control, random forcing",
+            "points = [40]\nend_time = 0.6\nequation = { kind = \"written\", fields = [\"u\", \"v\"], \
+             rhs = { u = \"-u*dx(u) + 0.1*lap(u) + v\", v = \"0.1*lap(v) - u\" }, \
+             random = [{ field = \"u\", amplitude = 0.5, band = [1, 3] }] }\n\
+             initial = { kind = \"expressions\", fields = { u = \"sin(x)\", v = \"cos(2*x)\" } }\n\
+             ensemble = { members = 3 }",
+            "step_control = \"error\"\ntime_step = 0.02\ntolerance = 1e-5",
+        ),
     ]
 }

@@ -7,21 +7,24 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::{RANKS_PER_NODE, per_step};
 use super::domain::{Block, Domain, Tile};
 use super::equation::{Coupling, Degree, Equation, FieldName, Round};
 use super::expression::Function;
 use super::fields::Fields;
 use super::initial::InitialInput;
+use super::memory::{self, Place, Trip};
 use super::problem::{Finding, Precision, ProblemInput};
 use super::results::keys::{OutputKeys, Times};
-use super::results::output::Output;
+use super::results::output::{self, Output};
 use super::results::xdmf;
 use super::setup;
 use super::start;
-use super::steppers::{retake_arrays, stepper};
+use super::steppers::{self, retake_arrays, stepper};
 use super::time::{Control, MethodInput, Next};
 use super::transform::Transform;
-use super::transform::layout::{Layout, Network, buffer_lengths, process_grid};
+use super::transform::layout::{Network, process_grid};
+use super::walls::advection::trips;
 use super::walls::geometry;
 use super::walls::input::{
     ChannelInput, ConditionInput, OnsetInput, OrrSommerfeldInput, RayleighBenardInput, SteadyInput,
@@ -115,8 +118,7 @@ pub fn build(
             // What is kept is written as it lies: the last axes are the user's.
             let on_grid = setup::transform::<f64>(input, problem, &lying(&domain), team)?;
             let make = |grid: &Domain| {
-                setup::transform::<f64>(input, problem, grid, team)
-                    .expect("the process grid fits the flow's own transform")
+                setup::beside::<f64>(input, problem, grid, team).expect("a part of the process grid fits")
             };
             let output = Output::new(&keys, names, on_grid.as_ref(), make, team)
                 .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
@@ -421,9 +423,6 @@ impl Solver for Flow {
     }
 }
 
-/// Bytes that the program, MPI and HDF5 hold before any problem is built.
-const BASE: u64 = 32 << 20;
-
 /// What `spanwise check` says of these problems: counts alone.
 pub fn check(
     input: &Input,
@@ -431,6 +430,7 @@ pub fn check(
     method: &MethodInput,
     kind: &BoundedInput,
     ranks: usize,
+    threads: usize,
 ) -> Result<Estimate> {
     if problem.tangent.is_some() {
         return Err(input.invalid("problem.tangent", NO_TANGENT));
@@ -439,7 +439,8 @@ pub fn check(
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
     let n = problem.points.len();
     let list = |items: &[usize]| items.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
-    let mut estimate = Estimate { memory: vec![("program, MPI and HDF5".into(), BASE)], ..Estimate::default() };
+    let mut estimate =
+        Estimate { memory: vec![("program, MPI and HDF5".into(), memory::base(ranks))], ..Estimate::default() };
     if let BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_) = kind {
         let size = problem.points[0] as u64;
         estimate.problem = vec![("Chebyshev coefficients".into(), size.to_string())];
@@ -462,12 +463,13 @@ pub fn check(
         false => problem.periodic_box(false).map_err(refuse)?,
     };
     let lying = lying(&domain);
-    let grid = process_grid(&lying, ranks, problem.process_grid, &Network::ordinary(ranks)).map_err(|e| match e {
+    let network = Network::ordinary(RANKS_PER_NODE);
+    let grid = process_grid(&lying, ranks, problem.process_grid, &network).map_err(|e| match e {
         Error::Usage(message) => input.invalid("problem.points", message),
         other => other,
     })?;
-    let layout = Layout::new(&lying, grid, 0);
-    let (modes, points) = (layout.modes(&lying).len() as u64, layout.points(&lying).len() as u64);
+    let here = Place { domain: &lying, grid, threads: threads as u64, size: 8 };
+    let (modes, values) = (here.modes(), here.values());
     let heat = u64::from(matches!(kind, BoundedInput::RayleighBenard(_)));
     let flow = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
     let unknowns = if flow { n as u64 - 1 + heat } else { 1 };
@@ -477,22 +479,57 @@ pub fn check(
         ("unknowns".into(), unknowns.to_string()),
         ("process grid".into(), format!("{} × {}", grid[0], grid[1])),
     ];
-    // State, right-hand side and the scheme's arrays; velocities and products of the explicit part.
-    let (arrays, products) = if flow { (8 * unknowns, 3 * n as u64 + 4 * heat) } else { (2, 0) };
-    let [mid, wide, flat, tall] = buffer_lengths(&lying, grid, 0).map(|n| 16 * n as u64);
-    estimate.memory.extend([
-        ("state and scheme".to_string(), 16 * arrays * modes),
-        ("velocities and products".into(), 16 * products * modes),
-        ("banded factors per wavenumber".into(), if flow { 8 * 12 * unknowns * modes } else { 8 * 12 * modes }),
-        ("buffers of the transform".into(), products.max(1) * (mid + flat) + 2 * (wide + tall)),
-        ("values of kept fields".into(), 8 * points),
-    ]);
-    if flow && method.time_error {
-        let of_method = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
-        let scheme = method.check(true, true).map_err(of_method)?;
-        let again = 1 + if scheme.steps > 1 { retake_arrays(scheme) as u64 } else { 0 };
-        estimate.memory.push(("steps taken a second time for their error".into(), 16 * again * unknowns * modes));
+    let (trips, scheme) = if flow {
+        let refused = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
+        (trips(n == 3, heat == 1), *method.check(true, true).map_err(refused)?)
+    } else {
+        // The solution is taken to the grid.
+        ((1, 0), steppers::schemes()[0])
+    };
+    let trip = Trip { backward: trips.0 as u64, forward: trips.1 as u64 };
+    let mut keys = problem.output.clone();
+    if keys.points.is_empty() {
+        keys.points = problem.points.clone();
     }
+    let kept_domain = output::grid(&keys, &lying).map_err(|e| input.invalid("problem.output.points", e))?;
+    let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
+    let kept = Place { domain: &kept_domain, grid: process_grid(&kept_domain, ranks, beside, &network)?, ..here };
+    if flow {
+        // One set of factors for each γ of the scheme, and those of Poisson's equation for the velocity.
+        let gammas = if scheme.word == "smr_rk3" { 3 } else { 1 };
+        let (velocities, lasting) = (n as u64 + heat, scheme.lasting_arrays() as u64);
+        let snapshots = 1 + problem.output.times.len() as u64;
+        estimate.memory.extend([
+            (format!("state and work space of {}", scheme.word), 16 * (1 + lasting) * unknowns * modes),
+            ("velocities and products".into(), 16 * (n as u64 + trip.forward) * modes),
+            ("banded factors per wavenumber".into(), 24 * gammas * unknowns * modes + 32 * modes),
+            ("buffers of the transform".into(), here.transform(trip)),
+            // The first steps of a multistep scheme are over before fields are kept.
+            ("values of kept fields, or first steps".into(), {
+                let kept = velocities * values
+                    + here.transform(Trip { backward: 1, forward: 0 })
+                    + memory::kept(&here, &kept, velocities, snapshots, &keys);
+                16 * velocities * modes + kept.max(16 * (scheme.arrays as u64 - lasting) * unknowns * modes)
+            }),
+            ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
+            ("files".into(), memory::files(&here, &kept, 1, &keys)),
+        ]);
+        if method.time_error {
+            let again = 1 + if scheme.steps > 1 { retake_arrays(&scheme) as u64 } else { 0 };
+            estimate.memory.push(("steps taken a second time for their error".into(), 16 * again * unknowns * modes));
+        }
+    } else {
+        estimate.memory.extend([
+            ("solution and right-hand side".to_string(), 2 * 16 * modes),
+            ("banded factors per wavenumber".into(), if walls { 8 * 12 * modes } else { 0 }),
+            ("buffers of the transform".into(), here.transform(Trip { backward: 1, forward: 1 })),
+            ("values of kept fields".into(), 2 * values),
+        ]);
+    }
+    let evaluations = if flow { scheme.evaluations() } else { 1 };
+    let sent = per_step(&lying, grid, trips, evaluations, 16, &network);
+    (estimate.bytes_per_step, estimate.messages_per_step) = (sent.traffic.bytes, sent.traffic.messages);
+    estimate.problem.extend(sent.words(ranks, &network, 1));
     let all: u64 = domain.modes().iter().map(|&n| n as u64).product();
     estimate.checkpoint_bytes = 16 * unknowns * all;
     estimate.output_bytes =

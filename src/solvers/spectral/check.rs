@@ -3,45 +3,56 @@
 use num_complex::Complex;
 
 use super::bounded;
-use super::domain::{Axis, Domain};
-use super::equation::{Coupling, Equation};
-use super::problem::{EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
+use super::domain::{Axis, Domain, Tile};
+use super::ensemble;
+use super::equation::{Coupling, Equation, Round};
+use super::memory::{self, Place, Trip};
+use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
+use super::results::output;
 use super::setup;
 use super::steppers::{retake_arrays, retake_evaluations, stepper};
 use super::time::{MethodInput, StepControl};
-use super::transform::layout::{
-    Direction, Layout, Network, ProcessGrid, Traffic, buffer_lengths, process_grid, traffic,
-};
+use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, process_grid, traffic};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::Estimate;
 
-pub fn check(input: &Input, ranks: usize, _threads: usize) -> Result<Estimate> {
+pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
     let equation = match &problem.equation {
         EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
         EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
-        EquationInput::Bounded(kind) => return bounded::check(input, &problem, &method, kind, ranks),
+        EquationInput::Bounded(kind) => {
+            ensemble::refuse_walls(input, &problem)?;
+            return bounded::check(input, &problem, &method, kind, ranks, threads);
+        }
     };
+    if let Some(asked) = &problem.ensemble {
+        return match problem.precision {
+            Precision::F64 => of_ensemble::<f64>(input, &problem, asked, &method, ranks, threads),
+            Precision::F32 => of_ensemble::<f32>(input, &problem, asked, &method, ranks, threads),
+        };
+    }
     match problem.precision {
-        Precision::F64 => estimate::<f64>(input, &problem, equation, &method, ranks),
-        Precision::F32 => estimate::<f32>(input, &problem, equation, &method, ranks),
+        Precision::F64 => estimate::<f64>(input, &problem, equation, &method, ranks, threads, 1),
+        Precision::F32 => estimate::<f32>(input, &problem, equation, &method, ranks, threads, 1),
     }
 }
 
 /// Ranks of a node where nothing is known of the machine: as many as share memory on a common one.
-const RANKS_PER_NODE: usize = 64;
-/// Bytes that the program, MPI and HDF5 hold before any problem is built.
-const BASE: u64 = 32 << 20;
+pub const RANKS_PER_NODE: usize = 64;
 
+/// Of a problem, or of `members` of it on one rank.
 fn estimate<T: Real>(
     input: &Input,
     problem: &ProblemInput,
     asked: Periodic,
     method: &MethodInput,
     ranks: usize,
+    threads: usize,
+    members: u64,
 ) -> Result<Estimate> {
     let posed = setup::pose::<T>(input, problem, asked)?;
     let (equation, domain) = (posed.equation.as_ref(), &posed.domain);
@@ -84,11 +95,11 @@ fn estimate<T: Real>(
     }
     understood.extend(posed.notes.into_iter().map(|note| ("note".to_string(), note)));
 
-    let largest = Layout::new(domain, grid, 0);
-    let (modes, points) = (largest.modes(domain).len() as u64, largest.points(domain).len() as u64);
     let size = size_of::<T>() as u64;
+    let here = Place { domain, grid, threads: threads as u64, size };
+    let modes = here.modes();
     let count = equation.fields().len() as u64;
-    let array = 2 * size * modes;
+    let array = here.array();
     let judged = method.step_control == StepControl::Error;
     let estimated = if judged { scheme.estimate_arrays } else { 0 };
     // The state before a step that is taken again, and a stepper for it where the scheme's own has a history.
@@ -101,52 +112,186 @@ fn estimate<T: Real>(
     let (exact, factor) = match equation.coupling() {
         Coupling::RealDiagonal => (8 * count, size * distinct(equation)),
         Coupling::Diagonal => (16 * count, 2 * size * distinct(equation)),
-        Coupling::Block => (16 * count * count, 2 * size * count.next_power_of_two().pow(2)),
+        Coupling::Block => (16 * count * count, 2 * size * if count > 4 { 64 } else { count * count }),
     };
     let measured = equation.pointwise_arrays() as u64;
     let backward = rounds.iter().map(|r| r.backward).max().unwrap_or(0) as u64;
     let derived = backward.max(measured);
     let products = trips.1 as u64;
     let copies = copies as u64;
+    let most = |of: fn(&Round) -> usize| rounds.iter().map(of).max().unwrap_or(0) as u64;
+    // The first state comes from values on the grid.
+    let trip = Trip {
+        backward: measured.max(copies * most(|r| r.backward)),
+        forward: copies * most(|r| r.forward).max(count),
+    };
+    let forced = if has_forcing(equation, domain) { count * array } else { 0 };
+    let mut keys = problem.output.clone();
+    if keys.points.is_empty() {
+        keys.points = problem.points.clone();
+    }
+    let kept_domain = output::grid(&keys, domain).map_err(|e| input.invalid("problem.output.points", e))?;
+    let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
+    let kept_grid = process_grid(&kept_domain, ranks, beside, &network)?;
+    let kept = Place { domain: &kept_domain, grid: kept_grid, ..here };
+    let snapshots = problem.output.every.map_or(1.0, |every| 1.0 + (end / every).floor()) as u64
+        + problem.output.times.len() as u64;
+    let named = match keys.fields.len() as u64 {
+        0 => count,
+        _ if keys.fields.iter().any(|f| f == "all") => count + equation.derived().len() as u64,
+        named => named,
+    };
     let mut memory = vec![
-        ("program, MPI and HDF5".to_string(), BASE),
+        ("program, MPI and HDF5".to_string(), memory::base(ranks)),
         ("state and right-hand side".into(), 2 * count * array),
-        (format!("work space of {}", scheme.word), (scheme.arrays + estimated) as u64 * copies * count * array),
+        (
+            format!("work space of {}", scheme.word),
+            (scheme.lasting_arrays() + estimated) as u64 * copies * count * array,
+        ),
         ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
-        ("arrays on their way to the grid and back".into(), (derived + products) * array),
-        ("buffers of the transform".into(), buffers(domain, grid, measured.max(copies * backward.max(products)), size)),
-        ("values of kept fields".into(), size * points * domain.reals() as u64 + array),
+        ("arrays on their way to the grid and back".into(), (derived + products) * array + forced),
+        ("buffers of the transform".into(), here.transform(trip)),
+        // The first steps of a multistep scheme are over before fields are kept.
+        ("values of kept fields, or first steps".into(), {
+            let starting = (scheme.arrays - scheme.lasting_arrays()) as u64 * copies * count * array;
+            memory::kept(&here, &kept, named, snapshots, &keys).max(starting)
+        }),
+        ("sums over wavenumbers".into(), memory::sums(domain, keys.spectra, ranks)),
+        ("files".into(), memory::files(&here, &kept, members, &keys)),
     ];
+    // One member after the other is measured, on each thread.
+    memory[1..7].iter_mut().for_each(|(_, bytes)| *bytes *= members);
+    memory[7].1 *= members.min(threads as u64);
     if again > 0 {
-        memory.push(("steps taken a second time for their error".into(), again * copies * count * array));
+        memory.push(("steps taken a second time for their error".into(), members * again * copies * count * array));
     }
     if copies > 1 {
         let work = (copies + 1) * backward + copies * products + count + 1;
         memory.push(("directions, and their way to the grid and back".into(), ((copies - 1) * count + work) * array));
     }
 
-    let sent = |direction| traffic(domain, grid, 0, direction, 2 * size_of::<T>());
-    let each: Traffic = sum(sent(Direction::Backward), trips.0, sent(Direction::Forward), trips.1);
-    let evaluations = scheme.evaluations();
+    let sent = per_step(domain, grid, trips, scheme.evaluations(), 2 * size_of::<T>(), &network);
+    // The largest speed; whether a value is not finite.
+    understood.extend(sent.words(ranks, &network, 2));
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
     let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();
-    let snapshots = problem.output.every.map_or(1.0, |every| 1.0 + (end / every).floor()) as u64
-        + problem.output.times.len() as u64;
     Ok(Estimate {
         problem: understood,
         memory,
-        bytes_per_step: each.bytes * evaluations * copies,
-        messages_per_step: each.messages * evaluations * copies,
+        bytes_per_step: sent.traffic.bytes * copies,
+        messages_per_step: sent.traffic.messages * copies,
         seconds_per_step: None,
         output_bytes: state * copies + if problem.output.whole { snapshots * count * whole } else { 0 },
         checkpoint_bytes: state * copies * (1 + stepper.history().0.len() as u64),
     })
 }
 
-fn sum(backward: Traffic, b: usize, forward: Traffic, f: usize) -> Traffic {
-    let times = |t: Traffic, n: usize| Traffic { messages: t.messages * n as u64, bytes: t.bytes * n as u64 };
-    times(backward, b) + times(forward, f)
+/// What the busiest rank sends in a step, and the seconds that its messages take.
+pub struct Sent {
+    pub traffic: Traffic,
+    pub seconds: f64,
+}
+
+impl Sent {
+    /// Lines for the user; `agreements`: calls of a step in which all ranks meet.
+    pub fn words(&self, ranks: usize, network: &Network, agreements: u64) -> Vec<(String, String)> {
+        if ranks == 1 {
+            return Vec::new();
+        }
+        let (inside, across) = (network.inside, network.across);
+        let (micro, giga) = (1e6, 1e-9);
+        vec![
+            (
+                "messages of a step take".to_string(),
+                format!(
+                    "{:.3} ms, at {:.0} µs and {:.0} GB/s a rank inside a node of {RANKS_PER_NODE} ranks, {:.0} µs and \
+                     {:.3} GB/s across",
+                    self.seconds * 1e3,
+                    inside.0 * micro,
+                    inside.1 * giga,
+                    across.0 * micro,
+                    across.1 * giga
+                ),
+            ),
+            ("agreements of all ranks per step".into(), format!("{agreements}, and one of the run")),
+        ]
+    }
+}
+
+/// Messages of a step of `evaluations` evaluations, each of which takes `trips` arrays to the grid and back, of complex
+/// numbers of `size` bytes.
+pub fn per_step(
+    domain: &Domain,
+    grid: ProcessGrid,
+    trips: (usize, usize),
+    evaluations: u64,
+    size: usize,
+    network: &Network,
+) -> Sent {
+    let (m, n) = (domain.modes(), domain.points());
+    // Parts of a side differ by one at most: those that hold one more come first, on each of its two axes.
+    let kinds = |parts: usize, lengths: [usize; 2]| {
+        let mut kinds = vec![0, lengths[0] % parts, lengths[1] % parts];
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    };
+    let mut busiest = Sent { traffic: Traffic::default(), seconds: 0.0 };
+    for r1 in kinds(grid[0], [n[0], m[1]]) {
+        for r2 in kinds(grid[1], [n[1], m[2]]) {
+            let rank = r1 * grid[1] + r2;
+            let mut here = Sent { traffic: Traffic::default(), seconds: 0.0 };
+            for (direction, trips) in [(Direction::Backward, trips.0), (Direction::Forward, trips.1)] {
+                let times = evaluations * trips as u64;
+                let sent = traffic(domain, grid, rank, direction, size);
+                here.traffic.messages += times * sent.messages;
+                here.traffic.bytes += times * sent.bytes;
+                here.seconds += times as f64 * layout::seconds(domain, grid, rank, direction, size, network);
+            }
+            busiest.traffic.messages = busiest.traffic.messages.max(here.traffic.messages);
+            busiest.traffic.bytes = busiest.traffic.bytes.max(here.traffic.bytes);
+            busiest.seconds = busiest.seconds.max(here.seconds);
+        }
+    }
+    busiest
+}
+
+/// That of one member as often as the busiest rank has members.
+fn of_ensemble<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    asked: &EnsembleInput,
+    method: &MethodInput,
+    ranks: usize,
+    threads: usize,
+) -> Result<Estimate> {
+    ensemble::check(input, problem, asked)?;
+    let (members, here) = (asked.members as u64, asked.members.div_ceil(ranks) as u64);
+    let mut first = None;
+    for m in 0..if asked.vary.is_empty() { 1 } else { asked.members } {
+        let (own, problem) = ensemble::member(input, asked, m)?;
+        let equation = match &problem.equation {
+            EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
+            EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
+            EquationInput::Bounded(_) => unreachable!("refused before"),
+        };
+        if m == 0 {
+            first = Some(estimate::<T>(&own, &problem, equation, method, 1, threads, here)?);
+        } else {
+            setup::pose::<T>(&own, &problem, equation).map_err(|e| ensemble::of_member(input, m, e))?;
+        }
+    }
+    let mut estimate = first.expect("an ensemble has at least one member");
+    estimate.problem.push(("members".into(), format!("{members}, at most {here} on a rank")));
+    if ranks as u64 > members {
+        let idle = format!("{} ranks have no member", ranks as u64 - members);
+        estimate.problem.push(("note".into(), idle));
+    }
+    estimate.memory[0].1 = memory::base(ranks);
+    estimate.output_bytes *= members;
+    estimate.checkpoint_bytes *= members;
+    Ok(estimate)
 }
 
 /// How many fields have a linear part of their own, as some wavenumbers tell them apart.
@@ -161,8 +306,10 @@ fn distinct<T: Real>(equation: &dyn Equation<T>) -> u64 {
     (0..fields).filter(|&f| !seen[..f].contains(&seen[f])).count() as u64
 }
 
-/// Bytes of the buffers of [`Distributed`](super::transform::Distributed) for `fields` fields at once.
-fn buffers(domain: &Domain, grid: ProcessGrid, fields: u64, size: u64) -> u64 {
-    let [mid, wide, flat, tall] = buffer_lengths(domain, grid, 0).map(|n| n as u64 * 2 * size);
-    fields * (mid + flat) + 2 * (wide + tall)
+/// Whether an equation has a forcing that does not depend on time, as one point tells.
+fn has_forcing<T: Real>(equation: &dyn Equation<T>, domain: &Domain) -> bool {
+    let tile = Tile { plane: 0.0, rows: &[0.0], columns: &[0.0], start: [0; 3] };
+    let mut values = vec![vec![T::zero(); domain.reals()]; equation.fields().len()];
+    let mut values: Vec<&mut [T]> = values.iter_mut().map(Vec::as_mut_slice).collect();
+    equation.forcing(&tile, &mut values)
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use num_complex::Complex;
+use smallvec::SmallVec;
 
 use super::domain::{Block, Domain};
 use super::equation::{Equation, FieldName, Quadratic};
-use super::fields::Fields;
+use super::fields::{Fields, finite};
 use super::growth::Growth;
 use super::initial;
 use super::linear::{Fourier, Linear};
@@ -21,14 +22,14 @@ use super::results::time_error::{self, TimeError};
 use super::results::{means, ranks, xdmf};
 use super::setup::{self, Posed};
 use super::steppers::{Kind, LinearPart, Nonlinear, Scheme, Stepper, retake, stepper, subtract};
-use super::time::{Control, MethodInput, StepControl, Verdict, error_ratio, frequency};
+use super::time::{Control, MethodInput, Next, StepControl, Verdict, error_ratio, frequency};
 use super::transform::{Scales, Transform};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
-use crate::team::Team;
+use crate::team::{Solo, Team};
 
 /// The linear part as the scheme takes it.
 enum Part<T: Real> {
@@ -77,6 +78,15 @@ pub struct Evolution<T: Real> {
     notes: Vec<String>,
 }
 
+/// What an attempted step says to the control of the step size.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Seen {
+    /// Σ |u_i|max k_max,i at its start.
+    pub frequency: f64,
+    /// Its estimated error over what is allowed; 0 where none is estimated.
+    pub error_ratio: f64,
+}
+
 /// Names of what is walked and recorded; made once.
 struct Names {
     fields: Vec<Name>,
@@ -89,9 +99,9 @@ struct Names {
     control: Vec<Name>,
 }
 
-const TIME: Name = Name { name: "time", units: "1", meaning: "time of the state", axes: &[] };
-const STEP: Name = Name { name: "time_step", units: "1", meaning: "size of the last time step", axes: &[] };
-const CFL: Name = Name {
+pub(super) const TIME: Name = Name { name: "time", units: "1", meaning: "time of the state", axes: &[] };
+pub(super) const STEP: Name = Name { name: "time_step", units: "1", meaning: "size of the last time step", axes: &[] };
+pub(super) const CFL: Name = Name {
     name: "cfl",
     units: "1",
     meaning: "last time step times the sum over axes of speed and wavenumber",
@@ -115,7 +125,7 @@ impl<T: Real> Evolution<T> {
             setup::first_state(input, problem, asked, equation.as_ref(), transform.as_mut(), team)?
         } else {
             let grid = domain.on_points(problem.grid());
-            let mut on_grid = setup::transform::<T>(input, problem, &grid, team)?;
+            let mut on_grid = setup::beside::<T>(input, problem, &grid, team)?;
             let first = setup::first_state(input, problem, asked, equation.as_ref(), on_grid.as_mut(), team)?;
             // The same modes, which the two grids may share out in other ways.
             let remap = Remap::new(team, &grid, on_grid.modes(), &domain, transform.modes());
@@ -159,9 +169,8 @@ impl<T: Real> Evolution<T> {
         if keys.points.is_empty() {
             keys.points = problem.points.clone();
         }
-        let make = |grid: &Domain| {
-            setup::transform::<T>(input, problem, grid, team).expect("the process grid fits the solver's own transform")
-        };
+        let make =
+            |grid: &Domain| setup::beside::<T>(input, problem, grid, team).expect("a part of the process grid fits");
         let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)
             .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
         let mut control = control;
@@ -208,50 +217,127 @@ impl<T: Real> Evolution<T> {
 
     /// Takes step `step`; after an error the state is as before.
     fn advance(&mut self, step: u64, team: &dyn Team) -> Result<()> {
+        loop {
+            let next = self.next();
+            let seen = self.attempt(step, &next, team)?;
+            if self.accept(&next, &seen, true)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Time of the state.
+    pub(super) fn time(&self) -> f64 {
+        self.time
+    }
+
+    /// Modes here.
+    pub(super) fn modes(&self) -> usize {
+        self.state.modes()
+    }
+
+    /// As [`Evolution::conclude`] where there is no state to take along.
+    pub(super) fn follow(&mut self, step: u64) {
+        let taken = Next { step: self.last_step, time: self.time, lands: false };
+        if self.is_measured(step, &taken)
+            && let Some(kept) = &mut self.time_error
+        {
+            kept.add(self.time, &[0.0]);
+        }
+        self.steps += 1;
+        self.output.sample(step, self.time, &Solo, &self.state, self.transform.as_mut());
+    }
+
+    /// The step to try next.
+    pub(super) fn next(&mut self) -> Next {
+        let stop = self.times.next(self.time).unwrap_or(self.end);
+        self.control.next(self.time, stop)
+    }
+
+    /// Whether step `step` is one whose error is measured.
+    fn is_measured(&self, step: u64, next: &Next) -> bool {
+        self.time_error.is_some() && (time_error::due(step) || next.time >= self.end)
+    }
+
+    /// Calls `act` with the state and its directions as one list; the number is that of the state's own arrays.
+    fn joined<R>(&mut self, act: impl FnOnce(&mut Self, usize) -> R) -> R {
         let fields = self.state.len();
         if let Some(growth) = &mut self.growth {
             growth.join(&mut self.state);
         }
-        let taken = self.advance_all(step, fields, team);
+        let result = act(self, fields);
         if let Some(growth) = &mut self.growth {
             growth.part(&mut self.state, fields);
         }
-        taken
+        result
     }
 
-    /// The same for the state of `fields` arrays and its directions together.
-    fn advance_all(&mut self, step: u64, fields: usize, team: &dyn Team) -> Result<()> {
-        loop {
-            let stop = self.times.next(self.time).unwrap_or(self.end);
-            let next = self.control.next(self.time, stop);
-            let measured = self.time_error.is_some() && (time_error::due(step) || next.time >= self.end);
+    /// Takes the state over step `step`, which is then accepted or not. Collective.
+    pub(super) fn attempt(&mut self, step: u64, next: &Next, team: &dyn Team) -> Result<Seen> {
+        let measured = self.is_measured(step, next);
+        self.joined(|made, fields| {
             if measured {
-                if self.before.is_empty() {
-                    self.before = Fields::zeros(self.state.len(), self.state.modes());
+                if made.before.is_empty() {
+                    made.before = Fields::zeros(made.state.len(), made.state.modes());
                 }
-                self.before.copy_from(&self.state);
+                made.before.copy_from(&made.state);
             }
-            let mut fastest = [0.0; 3];
-            self.with_equation(team, Some(&mut fastest), |made, nonlinear, linear| {
-                made.stepper.step(nonlinear, linear, made.time, next.step, made.state)
+            let (mut fastest, from) = ([0.0; 3], made.time);
+            made.with_equation(team, Some(&mut fastest), |moving, nonlinear, linear| {
+                moving.stepper.step(nonlinear, linear, from, next.step, moving.state)
             })?;
-            if self.judged {
-                let ratio = self.error_ratio(fields, team);
-                if self.control.judge(&next, ratio).map_err(|e| self.failed(&e))? == Verdict::Reject {
-                    self.stepper.reject(&mut self.state);
-                    continue;
+            let error_ratio = if made.judged { made.error_ratio(fields, team) } else { 0.0 };
+            Ok(Seen { frequency: frequency(fastest, &made.domain), error_ratio })
+        })
+    }
+
+    /// Goes on from a step, or takes it back and says false. Not `attempted`: there is no state to take along.
+    pub(super) fn accept(&mut self, next: &Next, seen: &Seen, attempted: bool) -> Result<bool> {
+        if self.judged {
+            let verdict = self.control.judge(next, seen.error_ratio).map_err(|e| self.failed(&e))?;
+            if verdict == Verdict::Reject {
+                if attempted {
+                    self.joined(|made, _| made.stepper.reject(&mut made.state));
                 }
+                return Ok(false);
             }
-            if measured {
-                self.measure_step(next.step, next.time, fields, team)?;
-            }
-            self.control.taken(&next);
-            self.frequency = frequency(fastest, &self.domain);
-            self.control.observe(self.frequency).map_err(|e| self.failed(&e))?;
-            self.last_step = next.step;
-            self.time = next.time;
-            return Ok(());
         }
+        self.control.taken(next);
+        self.frequency = seen.frequency;
+        self.control.observe(self.frequency).map_err(|e| self.failed(&e))?;
+        self.last_step = next.step;
+        self.time = next.time;
+        Ok(true)
+    }
+
+    /// What follows the accepted step `step` from `from`: its error, random forcing, constraints, growth of directions,
+    /// samples. Collective.
+    pub(super) fn conclude(&mut self, step: u64, from: f64, team: &dyn Team) -> Result<Status> {
+        let taken = Next { step: self.last_step, time: self.time, lands: false };
+        if self.is_measured(step, &taken) {
+            self.measure_step(from, team)?;
+        }
+        self.stir(step);
+        over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
+        let directions = self.growth.as_ref().is_none_or(|g| finite(&g.directions));
+        if team.any(!(self.state.finite() && directions)) {
+            let message = format!(
+                "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
+                self.time, self.last_step
+            );
+            return Err(Error::Numerical { step, message });
+        }
+        if let Some(growth) = &mut self.growth {
+            growth.stepped(self.time, self.last_step, self.equation.as_ref(), &self.domain, &self.scales, team);
+        }
+        self.steps += 1;
+        self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
+        Ok(self.status())
+    }
+
+    /// Whether the end was reached.
+    pub(super) fn status(&self) -> Status {
+        if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running }
     }
 
     /// Calls `act` with what a stepper needs, made of fields that it does not touch.
@@ -265,12 +351,7 @@ impl<T: Real> Evolution<T> {
             Part::Exponential(linear) => LinearPart::Exponential(linear),
             Part::Implicit(fourier) => LinearPart::Implicit(fourier),
         };
-        let mut moving = Moving {
-            stepper: self.stepper.as_mut(),
-            state: &mut self.state,
-            before: &mut self.before,
-            time: self.time,
-        };
+        let mut moving = Moving { stepper: self.stepper.as_mut(), state: &mut self.state, before: &mut self.before };
         let transform = self.transform.as_mut();
         match &mut self.growth {
             None => act(&mut moving, &mut self.evaluation.bind(transform, team, fastest), &mut linear),
@@ -281,21 +362,23 @@ impl<T: Real> Evolution<T> {
         }
     }
 
-    /// The error of the step of `size` just taken to `after`, by taking it a second time from `before`.
-    fn measure_step(&mut self, size: f64, after: f64, fields: usize, team: &dyn Team) -> Result<()> {
-        let (scheme, judged) = (self.scheme, self.judged);
-        let mut factor = 1.0;
-        self.with_equation(team, None, |made, nonlinear, linear| {
-            // With an error estimate the stepper holds the first stage of the next step.
-            let lent: Option<&mut dyn Stepper<T>> =
-                if scheme.steps == 1 && !judged { Some(&mut *made.stepper) } else { None };
-            factor = retake(scheme, lent, nonlinear, linear, made.time, size, made.before)?;
-            subtract(made.before, made.state);
-            Ok(())
+    /// The error of the last step, which began at `from`, by taking it a second time from the state before it.
+    fn measure_step(&mut self, from: f64, team: &dyn Team) -> Result<()> {
+        let (scheme, judged, size) = (self.scheme, self.judged, self.last_step);
+        let error = self.joined(|made, fields| {
+            let mut factor = 1.0;
+            made.with_equation(team, None, |moving, nonlinear, linear| {
+                // With an error estimate the stepper holds the first stage of the next step.
+                let lent: Option<&mut dyn Stepper<T>> =
+                    if scheme.steps == 1 && !judged { Some(&mut *moving.stepper) } else { None };
+                factor = retake(scheme, lent, nonlinear, linear, from, size, moving.before)?;
+                subtract(moving.before, moving.state);
+                Ok(())
+            })?;
+            Ok(factor * made.norm_of(&made.before.arrays[..fields], team))
         })?;
-        let error = factor * self.norm_of(&self.before.arrays[..fields], team);
         if let Some(kept) = &mut self.time_error {
-            kept.add(after, &[error / size]);
+            kept.add(self.time, &[error / size]);
         }
         Ok(())
     }
@@ -310,7 +393,8 @@ impl<T: Real> Evolution<T> {
     /// Adds the random forcing of step `step`, where there is one.
     fn stir(&mut self, step: u64) {
         for (tile, at) in self.scales.tiles(2048) {
-            let mut parts: Vec<&mut [Complex<T>]> = self.state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
+            let mut parts: SmallVec<[&mut [Complex<T>]; 32]> =
+                self.state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
             if !self.equation.stir(self.seed, step, self.last_step, &self.domain, &tile, &mut parts) {
                 return;
             }
@@ -340,7 +424,6 @@ struct Moving<'a, T: Real> {
     stepper: &'a mut dyn Stepper<T>,
     state: &'a mut Fields<T>,
     before: &'a mut Fields<T>,
-    time: f64,
 }
 
 /// What is kept where, for the log.
@@ -443,23 +526,7 @@ impl<T: Real> Solver for Evolution<T> {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let from = self.time;
         self.advance(step, team)?;
-        self.stir(step);
-        over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
-        let finite = |z: &Complex<T>| z.re.is_finite() && z.im.is_finite();
-        let directions = self.growth.iter().flat_map(|g| &g.directions);
-        if team.any(!self.state.arrays.iter().chain(directions).all(|a| a.iter().all(finite))) {
-            let message = format!(
-                "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
-                self.time, self.last_step
-            );
-            return Err(Error::Numerical { step, message });
-        }
-        if let Some(growth) = &mut self.growth {
-            growth.stepped(self.time, self.last_step, self.equation.as_ref(), &self.domain, &self.scales, team);
-        }
-        self.steps += 1;
-        self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
-        Ok(if self.time >= self.end { Status::Finished(Outcome::Reached) } else { Status::Running })
+        self.conclude(step, from, team)
     }
 
     fn reached(&self) -> bool {

@@ -1,8 +1,12 @@
 //! Spectral coefficients of several fields: a rank's block, one contiguous array per field.
 
 use num_complex::Complex;
+use rayon::prelude::*;
 
 use crate::math::real::Real;
+
+/// Coefficients that a thread looks at together.
+const CHUNK: usize = 1 << 14;
 
 /// Coefficients of `F` fields on the same modes, C order, field by field.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,9 +47,23 @@ impl<T: Real> Fields<T> {
         self.arrays.iter_mut().map(Vec::as_mut_slice).collect()
     }
 
+    /// Whether every coefficient is a number.
+    pub fn finite(&self) -> bool {
+        finite(&self.arrays)
+    }
+
     pub fn copy_from(&mut self, other: &Fields<T>) {
         for (mine, theirs) in self.arrays.iter_mut().zip(&other.arrays) {
             mine.copy_from_slice(theirs);
         }
     }
+}
+
+/// Whether every coefficient is a number.
+pub fn finite<T: Real>(arrays: &[Vec<Complex<T>>]) -> bool {
+    let finite = |part: &[Complex<T>]| part.iter().all(|z| z.re.is_finite() && z.im.is_finite());
+    if rayon::current_num_threads() == 1 {
+        return arrays.iter().all(|a| finite(a));
+    }
+    arrays.iter().all(|a| a.par_chunks(CHUNK).all(finite))
 }

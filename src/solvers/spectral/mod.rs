@@ -9,6 +9,7 @@
 mod bounded;
 mod check;
 pub mod domain;
+mod ensemble;
 pub mod equation;
 pub mod equations;
 mod evolution;
@@ -19,6 +20,7 @@ pub mod fields;
 mod growth;
 pub mod initial;
 pub mod linear;
+mod memory;
 pub mod nonlinear;
 pub mod plot;
 pub mod problem;

@@ -180,8 +180,9 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
             over_tiles(scales, arrays, |tile, at, out| {
                 equation.derive(r, time, tile, &parts(&state, &at), &parts(&earlier, &at), out);
             });
-            let inputs: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
-            let mut outputs: Vec<&mut [Complex<T>]> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
+            let inputs: Views<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
+            let mut outputs: Views<&mut [Complex<T>]> =
+                mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
             let fastest = Mutex::new([0.0f64; 3]);
             let watch = r == 0 && self.fastest.is_some();
             let multiply = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
@@ -196,7 +197,7 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
             self.transform.through(self.team, &inputs, &multiply, &mut outputs);
             if watch && let Some(speeds) = self.fastest.take() {
                 let mine = fastest.into_inner().expect("no thread panicked");
-                *speeds = mine.map(|s| self.team.max(s));
+                *speeds = self.team.max_each(mine);
             }
             done += round.forward;
         }

@@ -1,6 +1,8 @@
 //! The figure of a finished run, from output.h5 alone: fields (a space–time diagram in one dimension, planes in two and
 //! three), spectra, series.
 
+mod ensemble;
+
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -28,6 +30,9 @@ pub fn plot(output: &Path, figure: &Path) -> Result<()> {
 }
 
 fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
+    if reader.has("fields/member") {
+        return ensemble::draw(reader, output);
+    }
     let times = if reader.has("fields/time") { reader.array("fields/time")?.values } else { Vec::new() };
     let fields = if times.is_empty() { Vec::new() } else { fields(reader)? };
     let above = match fields.first().map(|f| f.axes.len()) {
@@ -144,37 +149,41 @@ fn even_rows(values: &[f64], cols: usize, at: &[f64]) -> Vec<f64> {
     out
 }
 
+/// The values of a field on one axis at all times, time upwards.
+fn space_time(reader: &Reader, field: &Kept, times: &[f64], all: &[f64], title: &str) -> Result<Panel> {
+    let (n, axis) = (field.shape[0], &field.axes[0]);
+    let x = coordinate(reader, axis, n)?;
+    let time_units = reader.attribute("fields/time", "units").unwrap_or_default();
+    let (rows, cols) = (thinned(times.len()), thinned(n));
+    let values: Vec<f64> =
+        rows.iter().flat_map(|&t| cols.iter().map(move |&i| (t, i))).map(|(t, i)| all[t * n + i]).collect();
+    let at: Vec<f64> = rows.iter().map(|&t| times[t]).collect();
+    let values = even_rows(&values, cols.len(), &at);
+    let (palette, range) = palette(&values);
+    let even = |i: usize| at[0] + (at[at.len() - 1] - at[0]) * i as f64 / (at.len() - 1) as f64;
+    Ok(Panel::Field(Field {
+        title: title.to_string(),
+        x: ranged(axis.clone(), &x),
+        y: ranged(with_units("time t", &time_units), &(0..at.len()).map(even).collect::<Vec<_>>()),
+        rows: rows.len(),
+        cols: cols.len(),
+        values,
+        bar: with_units(&field.name, &field.units),
+        palette,
+        range,
+        equal: false,
+    }))
+}
+
 /// One dimension: space and time, and the last state.
 fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Panel)>> {
     let first = &fields[0];
     let (n, axis) = (first.shape[0], &first.axes[0]);
     let x = coordinate(reader, axis, n)?;
-    let time_units = reader.attribute("fields/time", "units").unwrap_or_default();
     let mut panels = Vec::new();
     if times.len() > 2 {
         let all = reader.array(&format!("fields/{}", first.name))?.values;
-        let (rows, cols) = (thinned(times.len()), thinned(n));
-        let values: Vec<f64> =
-            rows.iter().flat_map(|&t| cols.iter().map(move |&i| (t, i))).map(|(t, i)| all[t * n + i]).collect();
-        let at: Vec<f64> = rows.iter().map(|&t| times[t]).collect();
-        let values = even_rows(&values, cols.len(), &at);
-        let (palette, range) = palette(&values);
-        let even = |i: usize| at[0] + (at[at.len() - 1] - at[0]) * i as f64 / (at.len() - 1) as f64;
-        panels.push((
-            1.7,
-            Panel::Field(Field {
-                title: format!("{}({axis}, t)", first.name),
-                x: ranged(axis.clone(), &x),
-                y: ranged(with_units("time t", &time_units), &(0..at.len()).map(even).collect::<Vec<_>>()),
-                rows: rows.len(),
-                cols: cols.len(),
-                values,
-                bar: with_units(&first.name, &first.units),
-                palette,
-                range,
-                equal: false,
-            }),
-        ));
+        panels.push((1.7, space_time(reader, first, times, &all, &format!("{}({axis}, t)", first.name))?));
     }
     let last = times.len() - 1;
     let shown = fields.iter().filter(|f| f.shape == first.shape).take(COLOURS.len());

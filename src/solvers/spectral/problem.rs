@@ -52,6 +52,9 @@ pub struct ProblemInput {
     /// Ranks along the two axes that are cut, their product the number of ranks; absent: chosen by a cost model.
     #[serde(default)]
     pub process_grid: Option<[usize; 2]>,
+    /// Several runs of a one-dimensional problem at once.
+    #[serde(default)]
+    pub ensemble: Option<EnsembleInput>,
     /// What is written besides the final state.
     #[serde(default)]
     pub output: OutputKeys,
@@ -94,6 +97,19 @@ impl TangentInput {
         }
         Ok(())
     }
+}
+
+/// Several runs of a one-dimensional problem at once, shared out over the ranks and threads; all take the same steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleInput {
+    /// Number of members. Each has random numbers of its own; member 0 has those of the run without an ensemble.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub members: usize,
+    /// Keys below [problem.equation] and [problem.initial] that differ between members, with a value for each:
+    /// `"equation.viscosity" = [0.1, 0.2]`.
+    #[serde(default)]
+    pub vary: BTreeMap<String, Vec<Quantity>>,
 }
 
 /// The problem: a built-in equation by its name, one written in the input, or one between walls.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::bounded;
 use super::domain::Domain;
+use super::ensemble::{self, Ensemble};
 use super::equation::{Equation, FieldName};
 use super::evolution::Evolution;
 use super::expression::Function;
@@ -12,7 +13,7 @@ use super::initial::{self, InitialInput, Random};
 use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
 use super::start;
 use super::time::MethodInput;
-use super::transform::{Distributed, Level, Settings, Transform};
+use super::transform::{Distributed, Level, ProcessGrid, Settings, Transform, pencil_limit};
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::io::read::Reader;
@@ -26,8 +27,17 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let equation = match &problem.equation {
         EquationInput::BuiltIn(built_in) => Periodic::BuiltIn(built_in),
         EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
-        EquationInput::Bounded(kind) => return bounded::build(input, &problem, &method, kind, team),
+        EquationInput::Bounded(kind) => {
+            ensemble::refuse_walls(input, &problem)?;
+            return bounded::build(input, &problem, &method, kind, team);
+        }
     };
+    if let Some(asked) = &problem.ensemble {
+        return Ok(match problem.precision {
+            Precision::F64 => Box::new(Ensemble::<f64>::new(input, &problem, asked, team)?),
+            Precision::F32 => Box::new(Ensemble::<f32>::new(input, &problem, asked, team)?),
+        });
+    }
     Ok(match problem.precision {
         Precision::F64 => Box::new(Evolution::<f64>::new(input, &problem, equation, &method, team)?),
         Precision::F32 => Box::new(Evolution::<f32>::new(input, &problem, equation, &method, team)?),
@@ -52,6 +62,31 @@ pub fn transform<T: Real>(
         other => other,
     })?;
     Ok(Box::new(made))
+}
+
+/// As [`transform`] for a grid beside the solver's own, such as that of kept fields: on fewer points, where the process
+/// grid does not fit, some ranks hold nothing.
+///
+/// # Errors
+/// Bases that are not known.
+pub fn beside<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    domain: &Domain,
+    team: &dyn Team,
+) -> Result<Box<dyn Transform<T>>> {
+    let process_grid = grid_beside(domain, problem.process_grid, team.size());
+    transform(input, &ProblemInput { process_grid, ..problem.clone() }, domain, team)
+}
+
+/// As much of a process grid as fits a domain.
+pub fn grid_beside(domain: &Domain, given: Option<ProcessGrid>, ranks: usize) -> Option<ProcessGrid> {
+    let limit = pencil_limit(domain);
+    match given {
+        Some([p1, p2]) => Some([p1.min(limit[0]), p2.min(limit[1])]),
+        None if ranks > limit[0] * limit[1] => Some(limit),
+        None => None,
+    }
 }
 
 /// The lowest kernel level of all ranks, or the one asked for where every rank has it.

@@ -1,26 +1,24 @@
 //! Expressions of the input: read, checked, compiled to loops over arrays. No user code is compiled.
 //!
-//! Reading order: [`syntax`] the grammar · [`graph`] real formulas, every subexpression once · [`pair`] complex ones ·
-//! [`program`] instructions over tiles · [`function`] expressions of coordinates and time · [`mistake`] errors that
-//! point at a character. For equations: [`symbol`] operators with constant coefficients · [`form`] sums of operators on
-//! fields and products · [`lower`] from syntax to forms · [`plan`] what is computed where · [`combine`] combinations in
-//! spectral space · [`growth`] whether L is well posed · [`read`] all of it for the tables of an input · [`random`]
-//! forcing by address.
+//! The grammar, real formulas and mistakes are those of [`crate::math::expression`]. Reading order: [`pair`] complex
+//! formulas · [`program`] instructions over tiles · [`function`] expressions of coordinates and time. For equations:
+//! [`symbol`] operators with constant coefficients · [`form`] sums of operators on fields and products · [`lower`] from
+//! syntax to forms · [`plan`] what is computed where · [`combine`] combinations in spectral space · [`growth`] whether L
+//! is well posed · [`read`] all of it for the tables of an input · [`random`] forcing by address.
+
+use crate::math::expression::{graph, mistake, syntax};
 
 mod combine;
 mod form;
 mod function;
-mod graph;
 mod growth;
 mod lower;
-mod mistake;
 mod pair;
 mod plan;
 mod program;
 mod random;
 mod read;
 mod symbol;
-mod syntax;
 
 pub use combine::{Combine, project, with_parts};
 pub use function::{Function, complex_constant, constant, constant_with};

@@ -59,6 +59,8 @@ enum Code {
     Neg,
     Pow,
     Atan2,
+    Min,
+    Max,
     /// a·b + c
     MulAdd,
     /// c − a·b
@@ -309,6 +311,8 @@ fn execute<T: Real>(code: Code, d: &mut [T], a: Values<T>, b: Values<T>, c: Valu
         Code::Neg => unary(d, a, |a| -a),
         Code::Pow => binary(d, a, b, |a, b| T::of(power(a.to_f64(), b.to_f64()))),
         Code::Atan2 => binary(d, a, b, |a, b| T::of(elementary::atan2(a.to_f64(), b.to_f64()))),
+        Code::Min => binary(d, a, b, |a, b| a.min(b)),
+        Code::Max => binary(d, a, b, |a, b| a.max(b)),
         Code::MulAdd => ternary(d, a, b, c, |a, b, c| a * b + c),
         Code::MulSub => ternary(d, a, b, c, |a, b, c| c - a * b),
         Code::Weave => {
@@ -341,6 +345,8 @@ fn apply(op: Op, a: f64, b: f64) -> f64 {
         Op::Neg(_) => -a,
         Op::Pow(..) => power(a, b),
         Op::Atan2(..) => elementary::atan2(a, b),
+        Op::Min(..) => a.min(b),
+        Op::Max(..) => a.max(b),
         Op::Call(f, _) => f.of(a),
         Op::Constant(bits) => f64::from_bits(bits),
         Op::Coordinate(_) | Op::Time | Op::Leaf(_) => 0.0,
@@ -481,6 +487,8 @@ impl<'a> Compiler<'a> {
                     Op::Neg(_) => Code::Neg,
                     Op::Pow(..) => Code::Pow,
                     Op::Atan2(..) => Code::Atan2,
+                    Op::Min(..) => Code::Min,
+                    Op::Max(..) => Code::Max,
                     Op::Call(f, _) => Code::Call(f),
                     Op::Constant(_) | Op::Coordinate(_) | Op::Time | Op::Leaf(_) => Code::Copy,
                 };

@@ -12,6 +12,8 @@ use crate::math::real::Real;
 
 /// Modes of a tile.
 pub(super) const TILE: usize = 2048;
+/// Terms that are listed at once.
+const PIECE: usize = 256;
 
 /// How often the mode of global index `last` on the last axis counts in a sum over modes of both signs (Parseval): twice
 /// where the other sign is not kept, once on k = 0, on the saw-tooth, and for complex fields.
@@ -80,16 +82,19 @@ pub fn quadratics<T: Real>(
 
 /// This rank's part of Σ w |û|² of each array: the mean over the box of |u|².
 pub fn mean_squares<T: Real>(domain: &Domain, scales: &Scales, arrays: &[&[Complex<T>]]) -> Vec<Exact> {
-    let weights: Vec<f64> = columns(scales).map(|i| weight(domain, i)).collect();
-    sum_over_tiles(scales, arrays.len(), |tile, at, sums| {
-        let mut terms = vec![0.0; tile.len()];
+    let columns = columns(scales);
+    sum_over_tiles(scales, arrays.len(), |_, at, sums| {
+        // Sums are exact, so terms may come in pieces of any length.
+        let mut terms = [0.0; PIECE];
         for (array, sum) in arrays.iter().zip(sums) {
-            for (row, values) in
-                terms.chunks_exact_mut(weights.len()).zip(array[at.clone()].chunks_exact(weights.len()))
-            {
-                row.iter_mut().zip(values).zip(&weights).for_each(|((t, z), w)| *t = w * square(*z));
+            for row in array[at.clone()].chunks_exact(columns.len()) {
+                for (values, first) in row.chunks(PIECE).zip((columns.start..).step_by(PIECE)) {
+                    for (i, (term, z)) in terms.iter_mut().zip(values).enumerate() {
+                        *term = weight(domain, first + i) * square(*z);
+                    }
+                    sum.add_all(&terms[..values.len()]);
+                }
             }
-            sum.add_all(&terms);
         }
     })
 }

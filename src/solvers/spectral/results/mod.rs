@@ -12,6 +12,7 @@ pub mod probe;
 pub mod ranks;
 pub mod remap;
 pub mod spectra;
+pub mod stack;
 pub mod statistics;
 pub mod time_error;
 pub mod xdmf;

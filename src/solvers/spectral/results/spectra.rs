@@ -30,6 +30,15 @@ impl Shells {
         ((k / self.width + 0.5) as usize).min(self.count - 1)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Wavenumbers of the middles, n Δk.
     pub fn wavenumbers(&self) -> Vec<f64> {
         (0..self.count).map(|n| n as f64 * self.width).collect()

@@ -87,12 +87,12 @@ impl TimeError {
         walk.scalar(&MEASURED, (&mut self.measured).into())
     }
 
-    /// The headline number at `time`: the largest accumulated error over its `norms` of the present state; none where no
-    /// step was measured, or nothing moves.
+    /// The headline number at `time`: the largest accumulated error over its `norms` of the present state (0 where nothing
+    /// moves); none where no step was measured.
     pub fn number(&self, time: f64, norms: &[f64]) -> Option<Number> {
         let errors = self.at(time)?;
         let pairs = errors.iter().zip(norms).filter(|(_, norm)| **norm > 0.0);
-        let value = pairs.map(|(error, norm)| error / norm).max_by(f64::total_cmp)?;
+        let value = pairs.map(|(error, norm)| error / norm).max_by(f64::total_cmp).unwrap_or(0.0);
         let meaning = "estimate of the relative time error: errors of steps added up, without later growth or decay";
         Some(Number { name: "time_error", unit: "1", meaning, value, error: ErrorBar::None })
     }

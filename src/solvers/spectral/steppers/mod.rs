@@ -73,7 +73,7 @@ fn prepare<T: Real>(implicit: &mut dyn Implicit<T>, gammas: &[f64]) {
 }
 
 /// A time-stepping scheme with its own work space and history. One stepper serves one linear part.
-pub trait Stepper<T: Real> {
+pub trait Stepper<T: Real>: Send {
     /// Takes `state` from `time` to `time + step`. Coefficients are made anew when `step` differs from the last one.
     /// After an error the state and the history are as before.
     fn step(
@@ -134,6 +134,15 @@ pub struct Scheme {
 }
 
 impl Scheme {
+    /// Of `arrays`, those that stay after the first steps.
+    pub fn lasting_arrays(&self) -> usize {
+        match self.word {
+            "sbdf2" | "cnab2" => 4,
+            "sbdf3" => 6,
+            _ => self.arrays,
+        }
+    }
+
     /// Evaluations of N per step, past the start.
     pub fn evaluations(&self) -> u64 {
         match self.word {

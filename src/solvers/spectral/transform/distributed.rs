@@ -512,10 +512,11 @@ impl<T: Real> Core<T> {
         let rows = if axis == 0 { &self.x_rows } else { &self.y_rows };
         let (rows_from, rows_to) = if backward { (&rows[0], &rows[1]) } else { (&rows[1], &rows[0]) };
         let (from, to) = (Shared(from), Shared(to));
-        let tasks = columns.div_ceil(COLUMNS);
+        let width = self.width(planes * columns);
+        let tasks = columns.div_ceil(width);
         let run = |task: usize| {
-            let (plane, first) = (task / tasks, task % tasks * COLUMNS);
-            let columns = first..columns.min(first + COLUMNS);
+            let (plane, first) = (task / tasks, task % tasks * width);
+            let columns = first..columns.min(first + width);
             self.with_scratch(|s| {
                 s.list(rows_from, from.get(), rows_to, to.get(), plane);
                 // SAFETY: rows and columns lie within the arrays by construction of the tables; tasks have other
@@ -534,6 +535,14 @@ impl<T: Real> Core<T> {
                     flight.progress();
                 }
             }
+        }
+    }
+
+    /// Columns of a task of a pass over so many in all: fewer where threads would otherwise not end together.
+    fn width(&self, columns: usize) -> usize {
+        match rayon::current_num_threads() {
+            1 => COLUMNS,
+            threads => columns.div_ceil(4 * threads).max(1).next_multiple_of(self.level.lanes::<T>()).min(COLUMNS),
         }
     }
 

@@ -79,15 +79,14 @@ pub fn process_grid(
         )));
     }
     // As many ranks as a grid can use; of those grids the cheapest, and among equals the one with the smaller p2.
-    let best = (1..=ranks.min(limit[0]))
-        .map(|p1| [p1, (ranks / p1).min(limit[1])])
-        .max_by(|a, b| {
-            let busy = (a[0] * a[1]).cmp(&(b[0] * b[1]));
-            let cheap = cost(domain, *b, network).total_cmp(&cost(domain, *a, network));
-            busy.then(cheap).then(b[1].cmp(&a[1]))
-        })
-        .expect("at least one rank");
-    Ok(best)
+    let grids = || (1..=ranks.min(limit[0])).map(|p1| [p1, (ranks / p1).min(limit[1])]);
+    let busy = grids().map(|g| g[0] * g[1]).max().expect("at least one rank");
+    let best = grids()
+        .filter(|g| g[0] * g[1] == busy)
+        .map(|g| (cost(domain, g, network), g))
+        .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1[1].cmp(&b.1[1])))
+        .expect("the busiest is one of them");
+    Ok(best.1)
 }
 
 /// Messages and bytes.
@@ -155,11 +154,24 @@ fn exchanges(domain: &Domain, grid: ProcessGrid, rank: usize, direction: Directi
 /// Seconds that rank 0 spends on the messages of one backward transform in double precision: α per message and its
 /// bytes at the bandwidth of where the group is, inside a node or across.
 pub fn cost(domain: &Domain, grid: ProcessGrid, network: &Network) -> f64 {
+    seconds(domain, grid, 0, Direction::Backward, 16, network)
+}
+
+/// Seconds that rank `rank` spends on the messages of one transform of one field, with complex numbers of `size` bytes.
+pub fn seconds(
+    domain: &Domain,
+    grid: ProcessGrid,
+    rank: usize,
+    direction: Direction,
+    size: usize,
+    network: &Network,
+) -> f64 {
     let [p1, p2] = grid;
     let node = network.ranks_per_node;
     // Rows of the process grid are consecutive ranks; a column spans p1 rows.
-    let inside = [p1 * p2 <= node, p2 == 1 || (p2 <= node && node % p2 == 0)];
-    let sent = exchanges(domain, grid, 0, Direction::Backward, 16);
+    let all = p1 * p2 <= node;
+    let inside = [all, all || p2 == 1 || (p2 <= node && node % p2 == 0)];
+    let sent = exchanges(domain, grid, rank, direction, size);
     sent.iter()
         .zip(inside)
         .map(|(t, inside)| {

@@ -13,7 +13,7 @@ mod tables;
 mod vector;
 
 pub use distributed::{Distributed, Settings};
-pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, traffic};
+pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, seconds, traffic};
 pub use memory::prefer_large_pages;
 pub use reference::Reference;
 pub use vector::Level;
@@ -28,7 +28,7 @@ use crate::team::Team;
 pub type Pointwise<'a, T> = dyn Fn(&Tile, &[&[T]], &mut [&mut [T]]) + Sync + 'a;
 
 /// A distributed transform of a domain; buffers are its own, made once.
-pub trait Transform<T: Real> {
+pub trait Transform<T: Real>: Send {
     fn domain(&self) -> &Domain;
     /// The coefficients of this rank.
     fn modes(&self) -> Block;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use num_complex::Complex;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use super::geometry::{Geometry, zeros};
 use super::ultraspherical::{second_derivative, to_second};
@@ -41,6 +42,13 @@ pub struct Physics {
     pub flux: Option<f64>,
 }
 
+/// Arrays that an evaluation takes to the grid, and back.
+pub fn trips(three_dimensional: bool, heat: bool) -> (usize, usize) {
+    let velocities = if three_dimensional { 3 } else { 2 };
+    let fluxes = if heat { velocities } else { 0 };
+    (velocities + usize::from(heat), fluxes + if three_dimensional { 5 } else { 2 })
+}
+
 /// Work space of the explicit part.
 pub struct Advection {
     geometry: Arc<Geometry>,
@@ -57,8 +65,7 @@ impl Advection {
     pub fn new(geometry: Arc<Geometry>, physics: Physics) -> Advection {
         let wide = geometry.three_dimensional();
         let velocity = zeros(&geometry, if wide { 3 } else { 2 });
-        let heat = if physics.diffusivity.is_some() { if wide { 3 } else { 2 } } else { 0 };
-        let products = zeros(&geometry, heat + if wide { 5 } else { 2 });
+        let products = zeros(&geometry, trips(wide, physics.diffusivity.is_some()).1);
         let axis = &geometry.domain.axes[0];
         let n = geometry.degree as f64;
         let steepness = (0..axis.points)
@@ -73,7 +80,7 @@ impl Advection {
         Advection { geometry, physics, velocity, products, steepness, nothing }
     }
 
-    /// Ready to evaluate; `fastest` is raised to the largest Σ |u_i| k_i met on the grid.
+    /// Ready to evaluate; `fastest` is raised to the largest Σ |u_i| k_i met on this rank's part of the grid.
     pub fn bind<'a>(
         &'a mut self,
         transform: &'a mut dyn Transform<f64>,
@@ -119,7 +126,8 @@ impl Nonlinear<f64> for Bound<'_> {
                 inputs[given] = array;
                 given += 1;
             }
-            let mut outputs: Vec<&mut [Complex<f64>]> = products.views_mut();
+            let mut outputs: SmallVec<[&mut [Complex<f64>]; 8]> =
+                products.arrays.iter_mut().map(Vec::as_mut_slice).collect();
             let largest = Mutex::new(0.0f64);
             let watch = self.fastest.is_some();
             let wavenumbers = [1, 2].map(|a| {
@@ -147,7 +155,7 @@ impl Nonlinear<f64> for Bound<'_> {
             };
             self.transform.through(self.team, &inputs[..given], &multiply, &mut outputs);
             if let Some(fastest) = self.fastest.as_deref_mut() {
-                *fastest = fastest.max(self.team.max(largest.into_inner().expect("no thread panicked")));
+                *fastest = fastest.max(largest.into_inner().expect("no thread panicked"));
             }
         }
         assemble(geometry, physics, velocity, products, theta, nothing, out);

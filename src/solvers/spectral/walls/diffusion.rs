@@ -141,15 +141,14 @@ impl Implicit<f64> for Diffusion {
             let n = factors.degree();
             let condition = self.condition(unknown);
             let target = Target::new(array, columns);
-            groups(columns).for_each_init(
-                || vec![[[0.0; LANES]; 2]; n + 1],
-                |x, (group, at)| {
+            groups(columns).for_each(|(group, at)| {
+                self.geometry.room.with(n + 1, |x| {
                     // SAFETY: each group of columns is given to one thread.
                     unsafe { target.load(at.clone(), &mut x[..n - 1]) };
                     factors.solve(group, &condition, x);
                     unsafe { target.store(at, x) };
-                },
-            );
+                });
+            });
         }
         // The pressure gradient of a constant flux is the multiplier of this condition on the mean flow along x.
         if let (Some(flux), Some(q)) = (self.flux, self.geometry.mean) {

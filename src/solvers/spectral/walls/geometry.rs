@@ -5,7 +5,7 @@ use std::ops::Range;
 use num_complex::Complex;
 use rayon::prelude::*;
 
-use super::helmholtz::{Condition, Factors, LANES, Lanes, Target, differentiate, groups, load};
+use super::helmholtz::{Condition, Factors, LANES, Lanes, Room, Target, differentiate, groups, load};
 use super::ultraspherical::to_second;
 use crate::solvers::spectral::domain::{Axis, Basis, Block, Domain, next_smooth};
 use crate::solvers::spectral::fields::Fields;
@@ -61,6 +61,8 @@ pub struct Geometry {
     /// Conditions on ∇²w: no slip (w' = 0 at the walls) as an integral of ∇²w; in the column of the mean, which holds
     /// the mean flow instead, values.
     pub no_slip: Vec<Lanes>,
+    /// Work space of the passes over columns.
+    pub room: Room,
 }
 
 impl Geometry {
@@ -86,7 +88,20 @@ impl Geometry {
             let group = q / LANES * (degree - 1);
             no_slip[group..group + degree - 1].iter_mut().for_each(|row| row[q % LANES] = 1.0);
         }
-        Geometry { domain: domain.clone(), block, degree, scale, kx, ky, squares, weights, mean, poisson, no_slip }
+        Geometry {
+            domain: domain.clone(),
+            block,
+            degree,
+            scale,
+            kx,
+            ky,
+            squares,
+            weights,
+            mean,
+            poisson,
+            no_slip,
+            room: Room::default(),
+        }
     }
 
     pub fn three_dimensional(&self) -> bool {
@@ -113,9 +128,8 @@ impl Geometry {
             let mut out = out.iter_mut();
             std::array::from_fn(|_| out.next().map(|array| Target::new(array, columns)))
         };
-        groups(columns).for_each_init(
-            || vec![[[0.0; LANES]; 2]; 4 * (n + 1)],
-            |buffer, (group, at)| {
+        groups(columns).for_each(|(group, at)| {
+            self.room.with(4 * (n + 1), |buffer| {
                 let (w, rest) = buffer.split_at_mut(n + 1);
                 let (slope, rest) = rest.split_at_mut(n + 1);
                 let (phi_here, other) = rest.split_at_mut(n + 1);
@@ -168,8 +182,8 @@ impl Geometry {
                         v.store(at.clone(), w);
                     }
                 }
-            },
-        );
+            });
+        });
     }
 
     /// φ = ∇²w from w in T (no conditions are put on it yet).

@@ -8,6 +8,7 @@
 //! Wavenumbers lie side by side in lanes, and no lane sees its neighbour: the bits do not depend on how they are cut.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use num_complex::Complex;
 use rayon::prelude::*;
@@ -20,6 +21,24 @@ pub const LANES: usize = 16;
 pub type Lanes = [f64; LANES];
 /// One complex number for each: real parts, imaginary parts.
 pub type Pair = [Lanes; 2];
+
+/// Work space for groups of wavenumbers: as many as threads work at once, made when first needed and kept.
+#[derive(Default)]
+pub struct Room(Mutex<Vec<Vec<Pair>>>);
+
+impl Room {
+    /// Calls `act` with room for `n` pairs, whatever is left in it.
+    pub fn with(&self, n: usize, act: impl FnOnce(&mut [Pair])) {
+        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = free().pop();
+        let mut room = taken.unwrap_or_default();
+        if room.len() < n {
+            room.resize(n, [[0.0; LANES]; 2]);
+        }
+        act(&mut room[..n]);
+        free().push(room);
+    }
+}
 
 /// One condition on the coefficients of each parity: Σ_{j of the parity} c_j u_j = 0.
 pub enum Condition<'a> {

@@ -217,6 +217,7 @@ impl WallFlow {
         let mut rate = zeros(&flow.geometry, unknowns.len());
         let mut nonlinear = flow.advection.bind(flow.transform.as_mut(), team, Some(&mut flow.frequency));
         nonlinear.evaluate(0.0, &flow.state, &mut rate)?;
+        flow.frequency = team.max(flow.frequency);
         flow.measure(team);
         Ok(flow)
     }
@@ -458,8 +459,8 @@ impl Solver for WallFlow {
             let mut linear = LinearPart::Implicit(&mut self.diffusion);
             self.stepper.step(&mut nonlinear, &mut linear, self.time, size, &mut self.state)?;
         }
-        let finite = |z: &Complex<f64>| z.re.is_finite() && z.im.is_finite();
-        if team.any(!frequency.is_finite() || !self.state.arrays.iter().all(|a| a.iter().all(finite))) {
+        let frequency = team.max(if self.state.finite() { frequency } else { f64::INFINITY });
+        if !frequency.is_finite() {
             let message = format!(
                 "diverged at step {step}, between t = {} and {after}: reduce method.time_step (the step was {size})",
                 self.time

@@ -5,22 +5,15 @@
 //! with the same bits (the ring layout), and the bits depend neither on ranks nor on threads.
 
 //!
-//! Inside, everything is in base 2: z·log2(e) = h'_j + s'_i − q_ij. `lanes` and its levels hold the vectors, `exp` the
+//! Inside, everything is in base 2: z·log2(e) = h'_j + s'_i − q_ij. `math/simd` holds the vectors and the
 //! exponential, `cost` the costs, `tiles` the inner loops, `engine` the passes, `stored` the stored Gibbs kernel.
 
 // Rows and lanes are counted, over several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod cloud;
 mod cost;
 mod engine;
-pub mod exp;
-mod lanes;
-mod level;
 mod matrix;
 mod points;
 pub mod rounding;
@@ -29,8 +22,9 @@ mod stored;
 mod tests;
 mod tiles;
 
+pub use crate::math::simd::{Level, exp};
+use crate::math::simd::{lanes, level};
 pub use cost::ROW_BLOCK;
-pub use level::Level;
 pub use matrix::matrix;
 pub use points::{LARGEST_DIFFERENCE_DIMENSION, PointCloud, PointCost, bounding_box};
 pub use stored::StoredKernel;
@@ -49,6 +43,24 @@ pub struct MaxSum {
 
 impl MaxSum {
     pub const EMPTY: MaxSum = MaxSum { max: f64::NEG_INFINITY, sum: 0.0 };
+
+    /// self ⊕ other: sums brought to the larger maximum.
+    pub fn merge(&mut self, other: MaxSum) {
+        if other.max == f64::NEG_INFINITY {
+            return;
+        }
+        if other.max > self.max {
+            let scale = if self.max == f64::NEG_INFINITY { 0.0 } else { exp::exp(self.max - other.max) };
+            *self = MaxSum { max: other.max, sum: self.sum * scale + other.sum };
+        } else {
+            self.sum += other.sum * exp::exp(other.max - self.max);
+        }
+    }
+
+    /// max + ln sum; −∞ when empty.
+    pub fn log(self) -> f64 {
+        if self.max == f64::NEG_INFINITY { self.max } else { self.max + exp::ln(self.sum) }
+    }
 }
 
 /// One orientation of the cost at one ε: row i (an output) against the columns this object was built with.

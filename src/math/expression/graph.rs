@@ -25,6 +25,17 @@ pub enum Function {
     Reciprocal,
     /// 1 at 0, else 0.
     IsZero,
+    /// ln(1 + x)
+    LogOnePlus,
+    /// e^x − 1
+    ExpMinusOne,
+    /// ln |Γ(x)|
+    LogGamma,
+    /// 1/(1 + e^−x)
+    Logistic,
+    /// 1 above 0, else 0.
+    Step,
+    Floor,
 }
 
 impl Function {
@@ -44,6 +55,12 @@ impl Function {
             Function::Reciprocal if x == 0.0 => 0.0,
             Function::Reciprocal => 1.0 / x,
             Function::IsZero => f64::from(u8::from(x == 0.0)),
+            Function::LogOnePlus => elementary::ln_1p(x),
+            Function::ExpMinusOne => elementary::exp_m1(x),
+            Function::LogGamma => elementary::ln_gamma(x),
+            Function::Logistic => 1.0 / (1.0 + elementary::exp(-x)),
+            Function::Step => f64::from(u8::from(x > 0.0)),
+            Function::Floor => x.floor(),
         }
     }
 }
@@ -64,6 +81,9 @@ pub enum Op {
     Neg(Id),
     Pow(Id, Id),
     Atan2(Id, Id),
+    /// The other operand where one is NaN, as `f64::min` does.
+    Min(Id, Id),
+    Max(Id, Id),
     Call(Function, Id),
 }
 
@@ -71,9 +91,8 @@ impl Op {
     pub fn operands(self) -> impl Iterator<Item = Id> {
         let (a, b) = match self {
             Op::Constant(_) | Op::Coordinate(_) | Op::Time | Op::Leaf(_) => (None, None),
-            Op::Add(a, b) | Op::Sub(a, b) | Op::Mul(a, b) | Op::Div(a, b) | Op::Pow(a, b) | Op::Atan2(a, b) => {
-                (Some(a), Some(b))
-            }
+            Op::Add(a, b) | Op::Sub(a, b) | Op::Mul(a, b) | Op::Div(a, b) | Op::Pow(a, b) => (Some(a), Some(b)),
+            Op::Atan2(a, b) | Op::Min(a, b) | Op::Max(a, b) => (Some(a), Some(b)),
             Op::Neg(a) | Op::Call(_, a) => (Some(a), None),
         };
         a.into_iter().chain(b)
@@ -257,6 +276,22 @@ impl Graph {
         }
     }
 
+    pub fn min(&mut self, a: Id, b: Id) -> Id {
+        match (self.number(a), self.number(b)) {
+            (Some(x), Some(y)) => self.constant(x.min(y)),
+            _ if a == b => a,
+            _ => self.node(Op::Min(a.min(b), a.max(b))),
+        }
+    }
+
+    pub fn max(&mut self, a: Id, b: Id) -> Id {
+        match (self.number(a), self.number(b)) {
+            (Some(x), Some(y)) => self.constant(x.max(y)),
+            _ if a == b => a,
+            _ => self.node(Op::Max(a.min(b), a.max(b))),
+        }
+    }
+
     pub fn call(&mut self, function: Function, a: Id) -> Id {
         match self.number(a) {
             Some(x) => self.constant(function.of(x)),
@@ -281,6 +316,8 @@ impl Graph {
                 Op::Neg(a) => target.neg(at(a)),
                 Op::Pow(a, b) => target.pow(at(a), at(b)),
                 Op::Atan2(a, b) => target.angle(at(a), at(b)),
+                Op::Min(a, b) => target.min(at(a), at(b)),
+                Op::Max(a, b) => target.max(at(a), at(b)),
                 Op::Call(f, a) => target.call(f, at(a)),
             };
             new[id as usize] = Some(made);
@@ -360,7 +397,17 @@ impl Graph {
                 let product = self.mul(id, tanh);
                 self.neg(product)
             }
-            Function::Abs | Function::Reciprocal | Function::IsZero => return None,
+            Function::LogOnePlus => {
+                let sum = self.add(one, a);
+                self.div(one, sum)
+            }
+            Function::ExpMinusOne => self.call(Function::Exp, a),
+            Function::Logistic => {
+                let rest = self.sub(one, id);
+                self.mul(id, rest)
+            }
+            Function::Abs | Function::Reciprocal | Function::IsZero | Function::Step | Function::Floor => return None,
+            Function::LogGamma => return None,
         })
     }
 
@@ -393,6 +440,8 @@ impl Graph {
                 Op::Neg(a) => -at(a),
                 Op::Pow(a, b) => power(at(a), at(b)),
                 Op::Atan2(a, b) => elementary::atan2(at(a), at(b)),
+                Op::Min(a, b) => at(a).min(at(b)),
+                Op::Max(a, b) => at(a).max(at(b)),
                 Op::Call(f, a) => f.of(at(a)),
             };
             values.insert(id, value);

@@ -94,7 +94,7 @@ pub use x86::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Isa, Level, Op};
-    use crate::solvers::transport::kernels::{avx2, avx512};
+    use crate::math::simd::{avx2, avx512};
 
     pub struct Avx2;
 

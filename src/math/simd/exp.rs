@@ -4,7 +4,6 @@
 //! (Remez exchange in 60 digits, coefficients rounded one after the other, each time with the rest fitted again,
 //! p(0) = 1 held): truncation 2.3e-16 in f64 (degree 10) and 2.2e-9 in f32 (degree 6).
 
-use super::MaxSum;
 use super::lanes::{Element, Lanes, PortableF32, PortableF64};
 use super::level::{Isa, Level, Op};
 
@@ -223,30 +222,10 @@ fn first(v: PortableF64) -> f64 {
     lane[0]
 }
 
-impl MaxSum {
-    /// self ⊕ other: sums brought to the larger maximum.
-    pub fn merge(&mut self, other: MaxSum) {
-        if other.max == f64::NEG_INFINITY {
-            return;
-        }
-        if other.max > self.max {
-            let scale = if self.max == f64::NEG_INFINITY { 0.0 } else { exp(self.max - other.max) };
-            *self = MaxSum { max: other.max, sum: self.sum * scale + other.sum };
-        } else {
-            self.sum += other.sum * exp(other.max - self.max);
-        }
-    }
-
-    /// max + ln sum; −∞ when empty.
-    pub fn log(self) -> f64 {
-        if self.max == f64::NEG_INFINITY { self.max } else { self.max + ln(self.sum) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::solvers::transport::kernels::level::Portable;
+    use crate::math::simd::level::Portable;
 
     struct Apply<'a, V: Lanes>(&'a [V::Elem], &'a mut [V::Elem], fn(V) -> V);
 
@@ -308,7 +287,7 @@ mod tests {
         check::<Portable>();
         #[cfg(target_arch = "x86_64")]
         {
-            use crate::solvers::transport::kernels::level::{Avx2, Avx512};
+            use crate::math::simd::level::{Avx2, Avx512};
             if Level::Avx2.is_available() {
                 check::<Avx2>();
             }

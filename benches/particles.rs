@@ -1,0 +1,123 @@
+//! The particle engine: its kernels by particle, a filter's step by model, level and number of particles, and what of it is
+//! resampling. One thread unless RAYON_NUM_THREADS says otherwise. Medians of repetitions.
+//!
+//! `cargo bench --bench particles [-- kernels|filters|peers]`; `peers` prints the problem of benches/peers/particles.py.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use spanwise::math::draws::Draws;
+use spanwise::math::resampling::{Comb, Sums, quantise};
+use spanwise::math::rng::Stream;
+use spanwise::math::simd::Level;
+use spanwise::particles::{FeynmanKac, Filter, Options, Scheme};
+use spanwise::solvers::smc::data::Observations;
+use spanwise::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian, stochastic_volatility};
+use spanwise::team::Solo;
+
+fn median(mut x: Vec<f64>) -> f64 {
+    x.sort_by(f64::total_cmp);
+    x[x.len() / 2]
+}
+
+/// Median nanoseconds an item.
+fn nanoseconds(items: usize, mut work: impl FnMut()) -> f64 {
+    let runs = (0..15).map(|_| {
+        let start = Instant::now();
+        (0..200).for_each(|_| work());
+        start.elapsed().as_secs_f64() / 200.0 / items as f64 * 1e9
+    });
+    median(runs.collect())
+}
+
+fn kernels(level: Level) {
+    let n = 1024;
+    let mut x = vec![0.0; n];
+    let at = Draws::new(level, 1, Stream::ParticlesMutate, 0).at(4096);
+    let normals = nanoseconds(n, || at.normals(0, black_box(&mut x)));
+    let uniforms = nanoseconds(n, || at.uniforms(0, black_box(&mut x)));
+    at.normals(0, &mut x);
+    let mut prefix = vec![0u64; n];
+    let mut sums = Sums::default();
+    let weights = nanoseconds(n, || sums = quantise(level, black_box(&x), 4.5, 52, &mut prefix));
+    let comb = Comb { n: n as u64, total: sums.total, offset: sums.total / 3 };
+    let mut counts = vec![0u64; n];
+    let offspring = nanoseconds(n, || comb.offspring(level, 0, black_box(&prefix), black_box(&mut counts)));
+    println!(
+        "{:9} normals {normals:.2} ns, uniforms {uniforms:.2} ns, integer weights {weights:.2} ns, offspring {offspring:.2} ns",
+        level.name()
+    );
+}
+
+fn built(input: &impl BuiltIn) -> Box<dyn StateSpace> {
+    match input.build(&|_, _, _| unreachable!("no files")) {
+        Ok(Built::StateSpace(model)) => model,
+        _ => unreachable!("a state-space model"),
+    }
+}
+
+/// Data near those of the models: what they are does not matter for speed.
+fn data(times: usize) -> Arc<Observations> {
+    let mut values = vec![0.0; times];
+    Draws::new(Level::Portable, 7, Stream::ParticlesData, 0).normals(0, &mut values);
+    Arc::new(Observations { components: 1, times: (0..times).map(|k| k as f64).collect(), values })
+}
+
+fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, threshold: f64) {
+    let times = flow.horizon();
+    let team = Solo;
+    let mut rates = Vec::new();
+    let mut last = 0.0;
+    for seed in 0..5 {
+        let scheme = Scheme::Systematic;
+        let options = Options { particles, islands: 1, scheme, threshold, seed, level, ancestors: false, eves: false };
+        let mut filter = Filter::new(flow, options, &team);
+        let start = Instant::now();
+        for _ in 0..times {
+            filter.step(flow, &team).expect("a step");
+        }
+        rates.push(particles as f64 * times as f64 / start.elapsed().as_secs_f64());
+        last = filter.islands[0].log_evidence;
+    }
+    let rate = median(rates);
+    let when = if threshold >= 1.0 { "resampled at every step" } else { "resampled below half" };
+    println!(
+        "{:9} {name} N = {particles:8}, T = {times}, {when}: {:.1} M particle-steps/s (log Z {last:.3})",
+        level.name(),
+        rate / 1e6
+    );
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted = |w: &str| words.is_empty() || words.iter().any(|x| x == w);
+    let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|t| t.parse().ok()).unwrap_or(1);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("threads");
+    let levels: Vec<Level> = Level::ALL.into_iter().rev().filter(|l| l.is_available()).collect();
+    if wanted("kernels") {
+        levels.iter().for_each(|l| kernels(*l));
+    }
+    if wanted("filters") {
+        let lg = built(&linear_gaussian::Input {
+            coefficient: 0.9,
+            state_sd: 1.0,
+            gain: 1.0,
+            observation_sd: 1.0,
+            initial_mean: 0.0,
+            initial_sd: None,
+        });
+        let sv = built(&stochastic_volatility::Input { mean: -1.0, persistence: 0.95, volatility: 0.25 });
+        for level in levels.iter().filter(|l| **l != Level::Portable) {
+            for (name, model) in [("linear Gaussian", &lg), ("stochastic volatility", &sv)] {
+                for (particles, times) in [(100_000, 300), (1_000_000, 30)] {
+                    let flow = model.flow(&data(times), Proposal::Bootstrap).expect("a flow");
+                    filter(name, flow.as_ref(), *level, particles, 1.0);
+                    if particles == 100_000 {
+                        filter(name, flow.as_ref(), *level, particles, 0.5);
+                    }
+                }
+            }
+        }
+    }
+}

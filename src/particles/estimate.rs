@@ -1,0 +1,280 @@
+//! Estimates from weighted particles: means, variances, quantiles by island, the same bits on any number of ranks.
+
+use super::filter::{Filter, Island};
+use super::model::TILE;
+use crate::math::resampling::Sums;
+use crate::math::sum::{Tree, complete_subtrees, subtree_roots_parallel};
+use crate::team::Team;
+
+impl Filter {
+    /// Σ over the particles of each island of term(tile, lane), in a tree over slots. Collective.
+    pub fn sums(&self, team: &dyn Team, term: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+        let mut mine = Vec::new();
+        for piece in self.layout.pieces() {
+            mine.extend(subtree_roots_parallel(piece.slots(), |slot| {
+                let at = slot - piece.first;
+                term(piece.tile + at / TILE, at % TILE)
+            }));
+        }
+        let all = if team.size() == 1 { mine } else { team.gather(&mine) };
+        let mut roots = all.into_iter();
+        let mut trees: Vec<Tree> = (0..self.layout.islands).map(|_| Tree::new()).collect();
+        for piece in &self.layout.all {
+            for (_, height) in complete_subtrees(piece.slots()) {
+                trees[piece.island].push(height, roots.next().expect("a root of every subtree"));
+            }
+        }
+        trees.iter().map(Tree::root).collect()
+    }
+
+    /// The integer weight of a particle.
+    pub fn mass(&self, tile: usize, lane: usize) -> u64 {
+        let at = tile * TILE + lane;
+        self.population.masses[at] - if lane == 0 { 0 } else { self.population.masses[at - 1] }
+    }
+
+    /// By island, the weighted mean of f(tile, lane). Collective.
+    pub fn means(&self, team: &dyn Team, f: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+        let sums = self.sums(team, |t, i| {
+            let mass = self.mass(t, i);
+            // A particle without weight says nothing, whatever its state.
+            if mass == 0 { 0.0 } else { mass as f64 * f(t, i) }
+        });
+        sums.iter().zip(&self.islands).map(|(s, i)| s / i.sums.total as f64).collect()
+    }
+
+    /// Means and variances of every coordinate: [coordinate][island]. Collective.
+    pub fn moments(&self, team: &dyn Team) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let mut means = Vec::new();
+        let mut variances = Vec::new();
+        for d in 0..self.population.dimension {
+            let mean = self.means(team, |t, i| self.population.at(t, d, i));
+            let places = &self.layout.places;
+            variances.push(self.means(team, |t, i| {
+                let x = self.population.at(t, d, i) - mean[places[t].island];
+                x * x
+            }));
+            means.push(mean);
+        }
+        (means, variances)
+    }
+
+    /// By island, the smallest value of coordinate `d` at which the weight below or at it reaches `level` of the whole,
+    /// for each of `levels`: [level][island]. Sixteen thresholds are counted in one pass, exactly. Collective.
+    pub fn quantiles(&self, d: usize, levels: &[f64], team: &dyn Team) -> Vec<Vec<f64>> {
+        let islands = self.layout.islands;
+        // The answer lies in low ..= high of the ordered integers of f64.
+        let mut ranges = vec![(0u64, u64::MAX); levels.len() * islands];
+        for _ in 0..17 {
+            let cut = |&(low, high): &(u64, u64)| -> [u64; 15] {
+                let width = (high - low) / 16;
+                std::array::from_fn(|k| low + width * (k as u64 + 1) + ((high - low) % 16) * (k as u64 + 1) / 16)
+            };
+            let cuts: Vec<[u64; 15]> = ranges.iter().map(cut).collect();
+            let pieces = self.layout.pieces();
+            let mut mine = Vec::with_capacity(pieces.len());
+            for piece in pieces {
+                let mut sums = vec![[0u128; 15]; levels.len()];
+                for t in piece.tiles() {
+                    let len = self.layout.places[t].len;
+                    for i in 0..len {
+                        let (x, q) = (ordered(self.population.at(t, d, i)), u128::from(self.mass(t, i)));
+                        for (l, sums) in sums.iter_mut().enumerate() {
+                            let cuts = &cuts[l * islands + piece.island];
+                            for (sum, cut) in sums.iter_mut().zip(cuts) {
+                                *sum += if x <= *cut { q } else { 0 };
+                            }
+                        }
+                    }
+                }
+                mine.push(sums);
+            }
+            let flat: Vec<[u64; 2]> = mine.iter().flatten().flatten().map(|s| [*s as u64, (*s >> 64) as u64]).collect();
+            let all = if team.size() == 1 { flat } else { team.gather(&flat) };
+            let mut totals = vec![[0u128; 15]; levels.len() * islands];
+            let mut next = all.into_iter();
+            for piece in &self.layout.all {
+                for l in 0..levels.len() {
+                    for total in &mut totals[l * islands + piece.island] {
+                        let [a, b] = next.next().expect("a sum of every cut");
+                        *total += u128::from(a) | u128::from(b) << 64;
+                    }
+                }
+            }
+            for (at, (range, (cuts, sums))) in ranges.iter_mut().zip(cuts.iter().zip(&totals)).enumerate() {
+                let (l, island) = (at / islands, at % islands);
+                let wanted = (levels[l] * self.islands[island].sums.total as f64).max(1.0) as u128;
+                let k = sums.partition_point(|s| *s < wanted);
+                let low = if k == 0 { range.0 } else { cuts[k - 1].saturating_add(1).min(range.1) };
+                let high = if k == 15 { range.1 } else { cuts[k] };
+                *range = (low, high);
+            }
+        }
+        ranges.chunks(islands).map(|r| r.iter().map(|r| unordered(r.1)).collect()).collect()
+    }
+}
+
+/// Integers in the order of the numbers.
+fn ordered(x: f64) -> u64 {
+    let b = x.to_bits();
+    if b >> 63 == 1 { !b } else { b | 1 << 63 }
+}
+
+fn unordered(k: u64) -> f64 {
+    f64::from_bits(if k >> 63 == 1 { k & !(1 << 63) } else { !k })
+}
+
+/// A number from islands, with its error.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimated {
+    pub value: f64,
+    /// NaN with one island.
+    pub standard_error: f64,
+}
+
+/// Weights of islands in a mean over all: proportional to their evidence.
+pub fn island_weights(log_evidence: &[f64]) -> Vec<f64> {
+    let max = log_evidence.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let w: Vec<f64> = log_evidence.iter().map(|l| crate::math::elementary::exp(l - max)).collect();
+    let sum: f64 = w.iter().sum();
+    w.iter().map(|w| w / sum).collect()
+}
+
+/// A mean over islands of a ratio estimate, each weighted by its evidence, and its standard error.
+pub fn over_islands(values: &[f64], weights: &[f64]) -> Estimated {
+    let r = values.len() as f64;
+    let value: f64 = values.iter().zip(weights).map(|(v, w)| v * w).sum();
+    let squares: f64 = values.iter().zip(weights).map(|(v, w)| (w * (v - value)) * (w * (v - value))).sum();
+    let standard_error = if values.len() > 1 { (r / (r - 1.0) * squares).sqrt() } else { f64::NAN };
+    Estimated { value, standard_error }
+}
+
+/// log Ẑ of all islands, with an interval where one can be claimed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// ln of the mean of the islands' Ẑ: Ẑ itself is unbiased.
+    pub log: f64,
+    /// Standard deviation of Ẑ over its mean, between islands; NaN with one.
+    pub spread: f64,
+    /// 95 %, from Student's law of R − 1 degrees; none where the spread is above [`LARGEST_SPREAD`].
+    pub interval: Option<(f64, f64)>,
+}
+
+/// Above this the mean of R Ẑ is not near normal, and the interval would not cover what it says.
+pub const LARGEST_SPREAD: f64 = 0.35;
+
+pub fn evidence(log_evidence: &[f64]) -> Evidence {
+    use crate::math::elementary::{exp, ln, ln_1p};
+    let r = log_evidence.len() as f64;
+    let max = log_evidence.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let z: Vec<f64> = log_evidence.iter().map(|l| exp(l - max)).collect();
+    let mean = z.iter().sum::<f64>() / r;
+    let log = max + ln(mean);
+    if log_evidence.len() < 2 {
+        return Evidence { log, spread: f64::NAN, interval: None };
+    }
+    let spread = (z.iter().map(|z| (z - mean) * (z - mean)).sum::<f64>() / (r - 1.0)).sqrt() / mean;
+    let half = crate::math::student::quantile(0.975, log_evidence.len() - 1) * spread / r.sqrt();
+    let interval = (spread <= LARGEST_SPREAD && half < 1.0).then(|| (log + ln_1p(-half), log + ln_1p(half)));
+    Evidence { log, spread, interval }
+}
+
+/// The numbers of an island that a restart needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IslandNumbers {
+    pub log_evidence: f64,
+    pub settled: f64,
+    pub ess: f64,
+    pub max: f64,
+    pub flags: f64,
+}
+
+impl IslandNumbers {
+    pub fn of(i: &Island) -> IslandNumbers {
+        let flags = f64::from(u8::from(i.due)) + 2.0 * f64::from(u8::from(i.resampled));
+        IslandNumbers { log_evidence: i.log_evidence, settled: i.settled, ess: i.ess, max: i.max, flags }
+    }
+
+    pub fn put(&self, i: &mut Island) {
+        (i.log_evidence, i.settled, i.ess, i.max) = (self.log_evidence, self.settled, self.ess, self.max);
+        (i.due, i.resampled) = (self.flags as u8 & 1 == 1, self.flags as u8 & 2 == 2);
+    }
+}
+
+/// Exact sums as six words.
+pub fn sums_to_words(s: &Sums) -> [u64; 6] {
+    let halves = |x: u128| [x as u64, (x >> 64) as u64];
+    let ([a, b], [c, d], [e, f]) = (halves(s.total), halves(s.top), halves(s.squares));
+    [a, b, c, d, e, f]
+}
+
+pub fn sums_from_words(w: &[u64]) -> Sums {
+    let join = |k: usize| u128::from(w[k]) | u128::from(w[k + 1]) << 64;
+    Sums { total: join(0), top: join(2), squares: join(4) }
+}
+
+/// What one island says of the error of its own evidence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Alone {
+    /// Estimated relative variance of Ẑ.
+    pub relative_variance: f64,
+    /// Particles of the first step with descendants.
+    pub eves: u64,
+}
+
+/// Fewest surviving first ancestors of a variance from one run.
+pub const FEWEST_EVES: u64 = 50;
+
+impl Filter {
+    /// The variance estimator of Lee and Whiteley for every island [LeeWhiteley2018]:
+    /// 1 − (N/(N − 1))^{T} (1 − Σ_e (Σ_{i of eve e} W_i)²), after T steps of multinomial resampling at every step. Collective.
+    ///
+    /// # Panics
+    /// Where eves are not kept.
+    pub fn lee_whiteley(&self, team: &dyn Team) -> Vec<Alone> {
+        let eves = self.population.eves.as_ref().expect("a filter that keeps eves");
+        let owner = team.split(self.layout.islands * self.layout.each);
+        // (global index of the eve, mass) of this rank's particles, added up by eve, then sent to the eve's owner.
+        let mut mine: Vec<(u64, u128)> = Vec::with_capacity(self.layout.len());
+        for (t, place) in self.layout.places.iter().enumerate() {
+            let base = (place.island * self.layout.each) as u64;
+            mine.extend((0..place.len).map(|i| (base + eves[t * TILE + i], u128::from(self.mass(t, i)))));
+        }
+        let add_up = |list: &mut Vec<(u64, u128)>| {
+            list.sort_unstable_by_key(|e| e.0);
+            list.dedup_by(|next, kept| {
+                let same = next.0 == kept.0;
+                kept.1 += if same { next.1 } else { 0 };
+                same
+            });
+        };
+        add_up(&mut mine);
+        let mut send: Vec<Vec<u64>> = vec![Vec::new(); team.size()];
+        for (eve, mass) in mine {
+            send[owner.owner(eve as usize)].extend([eve, mass as u64, (mass >> 64) as u64]);
+        }
+        let join = |w: &[u64]| (w[0], u128::from(w[1]) | u128::from(w[2]) << 64);
+        let mut all: Vec<(u64, u128)> =
+            team.exchange(&send).iter().flat_map(|r| r.chunks_exact(3).map(join).collect::<Vec<_>>()).collect();
+        add_up(&mut all);
+        let each = self.layout.each as u64;
+        let found = |index: u64| all.binary_search_by_key(&index, |e| e.0).map_or(0, |k| all[k].1);
+        let squares = self.sums(team, |t, i| {
+            let place = &self.layout.places[t];
+            let mass = found(place.island as u64 * each + (place.first + i) as u64);
+            let share = mass as f64 / self.islands[place.island].sums.total as f64;
+            share * share
+        });
+        let survivors = self.sums(team, |t, i| {
+            let place = &self.layout.places[t];
+            f64::from(u8::from(found(place.island as u64 * each + (place.first + i) as u64) > 0))
+        });
+        let n = each as f64;
+        let growth = crate::math::elementary::exp(-(self.step as f64) * crate::math::elementary::ln_1p(-1.0 / n));
+        squares
+            .into_iter()
+            .zip(survivors)
+            .map(|(s, e)| Alone { relative_variance: 1.0 - growth * (1.0 - s), eves: e as u64 })
+            .collect()
+    }
+}

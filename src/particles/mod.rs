@@ -1,0 +1,26 @@
+//! The particle engine: populations over ranks, integer resampling, migration, the Feynman–Kac loop, samplers.
+//!
+//! A core module beside [`team`](crate::team): rooms name it, it names `team`, `math` and `error`, and no room.
+//!
+//! Reading order: [`model`] what a model is · [`layout`] who holds which particles · [`population`] how they are stored ·
+//! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles.
+
+pub mod estimate;
+pub mod filter;
+pub mod history;
+pub mod layout;
+pub mod migrate;
+pub mod model;
+pub mod moves;
+pub mod population;
+pub mod scheme;
+pub mod tempering;
+mod tournament;
+
+pub use filter::{Filter, Island, Options};
+pub use model::{Draws, Family, FeynmanKac, Parameter, TILE, Target, Tile, View};
+pub use population::Population;
+pub use scheme::Scheme;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! Resampling schemes: from integer weights to offspring, tile by tile, the same on any number of ranks.
+
+use serde::{Deserialize, Serialize};
+
+use super::filter::Island;
+use super::layout::{Layout, SLOT_BITS};
+use super::migrate::{TileLists, lists};
+use super::model::{Draws, TILE};
+use super::population::{Population, for_tiles};
+use super::tournament;
+use crate::math::resampling::{Comb, Sums, below};
+use crate::math::rng::Stream;
+use crate::math::scatter::{self, Scatter};
+use crate::team::Team;
+
+/// How offspring are drawn; all give particle i in expectation n w_i of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// One uniform number for a comb of n teeth.
+    #[default]
+    Systematic,
+    /// One uniform number for each of n strata.
+    Stratified,
+    /// ⌊n w⌋ copies, then independent draws of the rest.
+    Residual,
+    /// n independent draws.
+    Multinomial,
+    /// Srinivasan sampling: pairs of fractions fight on a tree; negatively associated.
+    Ssp,
+}
+
+/// The integer weights of all islands and where each tile begins.
+pub(super) struct Weighed {
+    /// Sum of integer weights of its island before each tile of this rank.
+    pub bases: Vec<u128>,
+    /// By island.
+    pub totals: Vec<u128>,
+    /// U in [0, total), by island.
+    pub offsets: Vec<u128>,
+    pub at: Draws,
+}
+
+impl Weighed {
+    pub fn new(layout: &Layout, tiles: &[Sums], islands: &[Island], at: Draws, team: &dyn Team) -> Weighed {
+        let mine: Vec<[u64; 2]> = layout
+            .pieces()
+            .iter()
+            .map(|p| {
+                let sum: u128 = tiles[p.tiles()].iter().map(|t| t.total).sum();
+                [sum as u64, (sum >> 64) as u64]
+            })
+            .collect();
+        let all = layout.gather(&mine, team);
+        let mut before = vec![0u128; all.len()];
+        for i in 1..all.len() {
+            if layout.all[i].island == layout.all[i - 1].island {
+                before[i] = before[i - 1] + (u128::from(all[i - 1][0]) | u128::from(all[i - 1][1]) << 64);
+            }
+        }
+        let mut bases = vec![0; tiles.len()];
+        for (i, piece) in layout.mine.clone().zip(layout.pieces()) {
+            let mut base = before[i];
+            for t in piece.tiles() {
+                bases[t] = base;
+                base += tiles[t].total;
+            }
+        }
+        let totals: Vec<u128> = islands.iter().map(|i| i.sums.total).collect();
+        let offsets = totals.iter().enumerate().map(|(i, w)| below(&at, 0, i as u64, (*w).max(1))).collect();
+        Weighed { bases, totals, offsets, at }
+    }
+}
+
+impl Scheme {
+    /// Dead slots and surplus of every tile of the islands that are due, in the masses. Collective.
+    pub(super) fn lists(
+        self,
+        layout: &Layout,
+        population: &mut Population,
+        weighed: &Weighed,
+        due: &[bool],
+        team: &dyn Team,
+    ) -> Vec<TileLists> {
+        let level = population.level;
+        let n = layout.each as u64;
+        let index = tile_index(layout);
+        // What the residual and SSP schemes know before the tiles are counted.
+        let floors = (self == Scheme::Residual).then(|| Floors::new(layout, population, weighed, n, team));
+        let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, population, weighed, due, team));
+        for_tiles(layout, population, |place, _, _, masses, _| {
+            if !due[place.island] {
+                return TileLists::default();
+            }
+            let (t, island) = (index(place), place.island);
+            let mut counts = [0u64; TILE];
+            let counts = &mut counts[..place.len];
+            let prefix = &masses[..place.len];
+            let (total, base) = (weighed.totals[island], weighed.bases[t]);
+            match self {
+                Scheme::Systematic => {
+                    Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts);
+                }
+                Scheme::Stratified => stratified(n, total, base, prefix, island, &weighed.at, counts),
+                Scheme::Multinomial => {
+                    let scatter =
+                        Scatter { n, at: weighed.at.stream(Stream::ParticlesMultinomial), item: island as u32 };
+                    scattered(&scatter, 1, |i| (0, base + i.map_or(0, |i| u128::from(prefix[i]))), total, counts);
+                }
+                Scheme::Residual => {
+                    let floors = floors.as_ref().expect("counted above");
+                    let rest = n - floors.totals[island];
+                    // What is left of the shares up to here, in units of the total.
+                    let mut whole = floors.bases[t];
+                    let start = u128::from(n) * base - u128::from(whole) * total;
+                    let mut left = vec![(start / total, start % total)];
+                    let mut before = 0;
+                    for (count, p) in counts.iter_mut().zip(prefix) {
+                        *count = floor(n, p - before, total);
+                        whole += *count;
+                        before = *p;
+                        let c = u128::from(n) * (base + u128::from(*p)) - u128::from(whole) * total;
+                        left.push((c / total, c % total));
+                    }
+                    if rest > 0 {
+                        let scatter = Scatter {
+                            n: rest,
+                            at: weighed.at.stream(Stream::ParticlesMultinomial),
+                            item: island as u32,
+                        };
+                        let mut more = [0u64; TILE];
+                        let more = &mut more[..place.len];
+                        let at = |i: Option<usize>| {
+                            let (a, b) = left[i.map_or(0, |i| i + 1)];
+                            (a as u64, b)
+                        };
+                        scattered(&scatter, rest, at, total, more);
+                        counts.iter_mut().zip(more).for_each(|(c, m)| *c += *m);
+                    }
+                }
+                Scheme::Ssp => {
+                    let raised = raised.as_ref().expect("fought above");
+                    let mut before = 0;
+                    for (i, (count, p)) in counts.iter_mut().zip(prefix).enumerate() {
+                        *count = floor(n, p - before, total) + u64::from(raised[t * TILE + i]);
+                        before = *p;
+                    }
+                }
+            }
+            lists(level, counts, masses)
+        })
+    }
+}
+
+/// ⌊n q / total⌋.
+fn floor(n: u64, q: u64, total: u128) -> u64 {
+    (u128::from(n) * u128::from(q) / total) as u64
+}
+
+/// Point k lies at k·total + U_k, with U_k uniform on [0, total) at its own address.
+fn stratified(n: u64, total: u128, base: u128, prefix: &[u64], island: usize, at: &Draws, counts: &mut [u64]) {
+    let at = at.stream(Stream::ParticlesStratified);
+    let point = |k: u64| u128::from(k) * total + below(&at, 0, (island as u64) << SLOT_BITS | k, total);
+    let mut k = (u128::from(n) * base / total) as u64;
+    let mut next = if k < n { point(k) } else { u128::MAX };
+    if next < u128::from(n) * base {
+        k += 1;
+        next = if k < n { point(k) } else { u128::MAX };
+    }
+    for (count, p) in counts.iter_mut().zip(prefix) {
+        let end = u128::from(n) * (base + u128::from(*p));
+        while next < end {
+            *count += 1;
+            k += 1;
+            next = if k < n { point(k) } else { u128::MAX };
+        }
+    }
+}
+
+/// Counts points of `scatter` between the ends of particles: `end(None)` where the tile begins, `end(Some(i))` where particle
+/// i ends, as (a, b) meaning (a + b/total)/shares of the unit interval.
+fn scattered(
+    scatter: &Scatter,
+    shares: u64,
+    end: impl Fn(Option<usize>) -> (u64, u128),
+    total: u128,
+    counts: &mut [u64],
+) {
+    let at = |i: Option<usize>| {
+        let (a, b) = end(i);
+        // The very end is the end of the interval.
+        if b >= total { scatter::place(a + 1, 0, total, shares) } else { scatter::place(a, b, total, shares) }
+    };
+    let last = counts.len() - 1;
+    let mut i = 0;
+    let mut next = at(Some(0));
+    scatter.points(at(None), at(Some(last)), &mut |p| {
+        while u128::from(p) >= next {
+            i += 1;
+            next = at(Some(i));
+        }
+        counts[i] += 1;
+    });
+}
+
+/// Σ ⌊n w⌋ before each tile and over each island.
+struct Floors {
+    bases: Vec<u64>,
+    totals: Vec<u64>,
+}
+
+impl Floors {
+    fn new(layout: &Layout, population: &mut Population, weighed: &Weighed, n: u64, team: &dyn Team) -> Floors {
+        let tiles = for_tiles(layout, population, |place, _, _, masses, _| {
+            let total = weighed.totals[place.island];
+            let mut before = 0;
+            let mut sum = 0;
+            for p in &masses[..place.len] {
+                sum += floor(n, p - before, total);
+                before = *p;
+            }
+            sum
+        });
+        let mine: Vec<u64> = layout.pieces().iter().map(|p| tiles[p.tiles()].iter().sum()).collect();
+        let all = layout.gather(&mine, team);
+        let mut totals = vec![0; layout.islands];
+        let mut bases = vec![0; tiles.len()];
+        for (i, piece) in layout.all.iter().enumerate() {
+            if layout.mine.contains(&i) {
+                let mut base = totals[piece.island];
+                for t in piece.tiles() {
+                    bases[t] = base;
+                    base += tiles[t];
+                }
+            }
+            totals[piece.island] += all[i];
+        }
+        Floors { bases, totals }
+    }
+}
+
+/// Tiles are numbered in the order of places.
+fn tile_index(layout: &Layout) -> impl Fn(&super::layout::Place) -> usize + Sync + '_ {
+    let pieces = layout.pieces();
+    move |place| {
+        let piece = pieces.iter().find(|p| p.island == place.island).expect("a tile of this rank");
+        piece.tile + (place.first - piece.first) / TILE
+    }
+}

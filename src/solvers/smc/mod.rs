@@ -1,0 +1,31 @@
+//! The room of sequential Monte Carlo: its door.
+//!
+//! Reading order: [`problem`] what is asked · [`data`] observations · [`models`] · [`setup`] from input to solver ·
+//! [`solver`] a filter, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
+
+mod check;
+pub mod data;
+pub mod exact;
+pub mod models;
+mod plot;
+mod pmmh;
+pub mod problem;
+mod sampling;
+mod setup;
+mod solver;
+mod walk;
+
+use schemars::schema_for;
+
+use super::Entry;
+
+pub const ENTRY: Entry = Entry {
+    name: "smc",
+    summary: "sequential Monte Carlo: particle filters and samplers, with evidence and its error",
+    build: setup::build,
+    check: check::check,
+    problem_schema: || schema_for!(problem::ProblemInput),
+    method_schema: || schema_for!(problem::MethodInput),
+    methods: || problem::Name::ALL.to_vec(),
+    plot: plot::plot,
+};

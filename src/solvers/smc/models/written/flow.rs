@@ -1,0 +1,121 @@
+//! The flow of a written model: tiles of particles through its programs.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Compiled, Part, REST};
+use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
+use crate::solvers::smc::data::Observations;
+
+pub(super) struct Flow {
+    pub model: Arc<Compiled>,
+    pub data: Arc<Observations>,
+}
+
+/// Slices of a tile: few enough to stay off the heap.
+type Slices<'a> = SmallVec<[&'a [f64]; 16]>;
+
+/// Room for the noises of a tile; on the heap only for more than four.
+type Room = SmallVec<[[f64; TILE]; 4]>;
+
+impl Flow {
+    /// t and dt of a step, with room for what follows.
+    fn numbers(&self, step: usize) -> SmallVec<[f64; 16]> {
+        let interval = if step == 0 { 0.0 } else { self.data.interval(step) };
+        SmallVec::from_slice(&[self.data.times[step], interval])
+    }
+
+    /// Draws the noises of `part` and runs it into the coordinates of `x`.
+    fn run(&self, part: &Part, step: usize, at: &Draws, previous: Option<View<'_>>, x: &mut Tile<'_>) {
+        let n = x.len();
+        let states = self.model.states.len();
+        let mut room: Room = SmallVec::new();
+        for &j in &part.noises {
+            room.push([0.0; TILE]);
+            if let Some(last) = room.last_mut() {
+                self.model.noises[j].draw(at, j as u32, &mut last[..n]);
+            }
+        }
+        let mut inputs: Slices = SmallVec::new();
+        for d in 0..states {
+            inputs.push(previous.map_or(&[][..], |p| p.coordinate(d)));
+        }
+        for j in 0..self.model.noises.len() {
+            inputs.push(part.noises.iter().position(|&k| k == j).map_or(&[][..], |k| &room[k][..n]));
+        }
+        let mut outputs: SmallVec<[&mut [f64]; 16]> = x.coordinates_mut().collect();
+        part.program.run(at.level, &self.numbers(step), &inputs, &mut outputs);
+    }
+
+    fn inputs<'a>(&self, x: View<'a>) -> Slices<'a> {
+        let none = (0..self.model.noises.len()).map(|_| &[][..]);
+        (0..self.model.states.len()).map(|d| x.coordinate(d)).chain(none).collect()
+    }
+}
+
+impl FeynmanKac for Flow {
+    fn dimension(&self) -> usize {
+        self.model.states.len()
+    }
+
+    fn horizon(&self) -> usize {
+        self.data.len()
+    }
+
+    fn initial(&self, at: &Draws, x: &mut Tile<'_>, _log_weight: &mut [f64]) {
+        self.run(&self.model.initial, 0, at, None, x);
+    }
+
+    fn mutate(&self, step: usize, at: &Draws, previous: View<'_>, x: &mut Tile<'_>, _log_weight: &mut [f64]) {
+        self.run(&self.model.transition, step, at, Some(previous), x);
+    }
+
+    fn log_potential(&self, step: usize, _previous: View<'_>, x: View<'_>, log_weight: &mut [f64]) {
+        let y = self.data.at(step);
+        let mut numbers = self.numbers(step);
+        let inputs = self.inputs(x);
+        if y.iter().all(|y| !y.is_nan()) {
+            numbers.extend_from_slice(y);
+            self.model.together.run(x.level(), &numbers, &inputs, &mut [log_weight]);
+            return;
+        }
+        for (component, y) in self.model.components.iter().zip(y).filter(|(_, y)| !y.is_nan()) {
+            numbers.truncate(REST);
+            numbers.push(*y);
+            component.density.run(x.level(), &numbers, &inputs, &mut [&mut *log_weight]);
+        }
+    }
+
+    fn has_transition(&self) -> bool {
+        self.model.density.is_some()
+    }
+
+    fn log_transition(&self, step: usize, previous: View<'_>, x: &[f64], value: &mut [f64]) {
+        if let Some(density) = &self.model.density {
+            let mut numbers = self.numbers(step);
+            numbers.extend_from_slice(x);
+            density.run(previous.level(), &numbers, &self.inputs(previous), &mut [value]);
+        }
+    }
+
+    fn log_ratio(&self, _step: usize, _previous: View<'_>, _x: View<'_>, _log_weight: &mut [f64]) -> bool {
+        true
+    }
+
+    fn observe(&self, step: usize, at: &Draws, x: View<'_>, y: &mut Tile<'_>) -> bool {
+        let n = y.len();
+        let numbers = self.numbers(step);
+        let inputs = self.inputs(x);
+        for (i, component) in self.model.components.iter().enumerate() {
+            let mut room = [[0.0; TILE]; 3];
+            let mut slices: SmallVec<[&mut [f64]; 3]> = room.iter_mut().map(|r| &mut r[..n]).collect();
+            slices.truncate(component.distribution.parameters().len());
+            component.parameters.run(x.level(), &numbers, &inputs, &mut slices);
+            let slices: SmallVec<[&[f64]; 3]> = slices.into_iter().map(|s| &*s).collect();
+            // Each component has draws of its own: 2048 leave room for tries.
+            component.distribution.draw(at, 512 * i as u32, &slices, y.coordinate_mut(i));
+        }
+        true
+    }
+}

@@ -1,0 +1,392 @@
+//! Distributions of observations: keys of the input, log-densities as formulas, data they can have given, draws.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Expression;
+use crate::math::dense::LOG_2_PI;
+use crate::math::elementary::{self, exp, ln, ln_gamma, tan};
+use crate::math::expression::graph::{Function, Graph, Id, Op};
+use crate::math::expression::real::{divide, logarithm};
+use crate::particles::{Draws, TILE};
+
+/// The distribution of one component of the observations, given the state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "distribution", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Observed {
+    /// Normal.
+    Normal {
+        mean: Expression,
+        /// Standard deviation.
+        sd: Expression,
+    },
+    /// Student's t, shifted and scaled.
+    StudentT { location: Expression, scale: Expression, degrees: Expression },
+    /// Laplace: density e^(−|y − location|/scale)/(2 scale).
+    Laplace { location: Expression, scale: Expression },
+    /// The logarithm of y is normal.
+    Lognormal { log_mean: Expression, log_sd: Expression },
+    /// Density rate·e^(−rate·y).
+    Exponential { rate: Expression },
+    /// Mean shape/rate.
+    Gamma { shape: Expression, rate: Expression },
+    /// Counts of mean `rate`.
+    Poisson { rate: Expression },
+    /// Counts of variance mean + mean²/dispersion.
+    NegativeBinomial { mean: Expression, dispersion: Expression },
+    /// Successes of `trials` trials.
+    Binomial { trials: Expression, probability: Expression },
+    /// 1 with the probability, else 0.
+    Bernoulli { probability: Expression },
+}
+
+/// What values an observation can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    Real,
+    Positive,
+    NotNegative,
+    Counts,
+    ZeroOrOne,
+}
+
+impl Support {
+    pub fn holds(self, y: f64) -> bool {
+        match self {
+            Support::Real => y.is_finite(),
+            Support::Positive => y > 0.0 && y.is_finite(),
+            Support::NotNegative => y >= 0.0 && y.is_finite(),
+            Support::Counts => y >= 0.0 && y.fract() == 0.0 && y.is_finite(),
+            Support::ZeroOrOne => y == 0.0 || y == 1.0,
+        }
+    }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Support::Real => "finite",
+            Support::Positive => "> 0",
+            Support::NotNegative => "≥ 0",
+            Support::Counts => "a whole number ≥ 0",
+            Support::ZeroOrOne => "0 or 1",
+        }
+    }
+}
+
+impl Observed {
+    /// Its parameters: key, expression, and whether it must be positive where it is a number.
+    pub fn parameters(&self) -> Vec<(&'static str, &Expression, bool)> {
+        match self {
+            Observed::Normal { mean, sd } => vec![("mean", mean, false), ("sd", sd, true)],
+            Observed::StudentT { location, scale, degrees } => {
+                vec![("location", location, false), ("scale", scale, true), ("degrees", degrees, true)]
+            }
+            Observed::Laplace { location, scale } => vec![("location", location, false), ("scale", scale, true)],
+            Observed::Lognormal { log_mean, log_sd } => vec![("log_mean", log_mean, false), ("log_sd", log_sd, true)],
+            Observed::Exponential { rate } | Observed::Poisson { rate } => vec![("rate", rate, true)],
+            Observed::Gamma { shape, rate } => vec![("shape", shape, true), ("rate", rate, true)],
+            Observed::NegativeBinomial { mean, dispersion } => {
+                vec![("mean", mean, true), ("dispersion", dispersion, true)]
+            }
+            Observed::Binomial { trials, probability } => {
+                vec![("trials", trials, true), ("probability", probability, true)]
+            }
+            Observed::Bernoulli { probability } => vec![("probability", probability, true)],
+        }
+    }
+
+    pub fn support(&self) -> Support {
+        match self {
+            Observed::Normal { .. } | Observed::StudentT { .. } | Observed::Laplace { .. } => Support::Real,
+            Observed::Lognormal { .. } | Observed::Gamma { .. } => Support::Positive,
+            Observed::Exponential { .. } => Support::NotNegative,
+            Observed::Poisson { .. } | Observed::NegativeBinomial { .. } | Observed::Binomial { .. } => Support::Counts,
+            Observed::Bernoulli { .. } => Support::ZeroOrOne,
+        }
+    }
+
+    /// ln p(y | parameters), with `p` the parameters in the order of [`Observed::parameters`].
+    pub fn log_density(&self, g: &mut Graph, y: Id, p: &[Id]) -> Id {
+        match self {
+            Observed::Normal { .. } => normal(g, y, p[0], p[1]),
+            Observed::Lognormal { .. } => {
+                let log_y = g.call(Function::Log, y);
+                let density = normal(g, log_y, p[0], p[1]);
+                g.sub(density, log_y)
+            }
+            Observed::StudentT { .. } => {
+                let z = standardised(g, y, p[0], p[1]);
+                let (square, half, one) = (g.mul(z, z), g.constant(0.5), g.constant(1.0));
+                let half_degrees = g.mul(half, p[2]);
+                let more = g.add(half_degrees, half);
+                let ratio = divide(g, square, p[2]);
+                let inner = g.add(one, ratio);
+                let tail = g.call(Function::Log, inner);
+                let tail = g.mul(more, tail);
+                // ln Γ((ν + 1)/2) − ln Γ(ν/2) − ½ ln(νπ) − ln scale.
+                let (up, down) = (g.call(Function::LogGamma, more), g.call(Function::LogGamma, half_degrees));
+                let pi = g.constant(std::f64::consts::PI);
+                let area = g.mul(pi, p[2]);
+                let area = logarithm(g, area);
+                let area = g.mul(half, area);
+                let log_scale = logarithm(g, p[1]);
+                let constant = g.sub(up, down);
+                let constant = g.sub(constant, area);
+                let constant = g.sub(constant, log_scale);
+                g.sub(constant, tail)
+            }
+            Observed::Laplace { .. } => {
+                let z = standardised(g, y, p[0], p[1]);
+                let distance = g.call(Function::Abs, z);
+                let (log_scale, log_2) = (logarithm(g, p[1]), g.constant(std::f64::consts::LN_2));
+                let constant = g.add(log_scale, log_2);
+                let minus = g.neg(constant);
+                g.sub(minus, distance)
+            }
+            Observed::Exponential { .. } => {
+                let (log_rate, product) = (logarithm(g, p[0]), g.mul(p[0], y));
+                g.sub(log_rate, product)
+            }
+            Observed::Gamma { .. } => {
+                let (log_rate, log_y, one) = (logarithm(g, p[1]), g.call(Function::Log, y), g.constant(1.0));
+                let (a, less) = (g.mul(p[0], log_rate), g.sub(p[0], one));
+                let gamma = g.call(Function::LogGamma, p[0]);
+                let (b, c) = (g.mul(less, log_y), g.mul(p[1], y));
+                let sum = g.sub(a, gamma);
+                let sum = g.add(sum, b);
+                g.sub(sum, c)
+            }
+            Observed::Poisson { .. } => {
+                let log_rate = safe_logarithm(g, p[0]);
+                let (factorial, product) = (log_factorial(g, y), g.mul(y, log_rate));
+                let sum = g.sub(product, p[0]);
+                g.sub(sum, factorial)
+            }
+            Observed::NegativeBinomial { .. } => {
+                // ln Γ(y+r)/(Γ(r) y!) + r ln(r/(r+m)) + y ln(m/(r+m)).
+                let (m, r) = (p[0], p[1]);
+                let (total, count) = (g.add(r, m), g.add(y, r));
+                let log_total = logarithm(g, total);
+                let (log_r, log_m) = (logarithm(g, r), safe_logarithm(g, m));
+                let (up, down) = (g.call(Function::LogGamma, count), g.call(Function::LogGamma, r));
+                let factorial = log_factorial(g, y);
+                let (a, b, c) = (g.mul(r, log_r), g.mul(y, log_m), g.mul(count, log_total));
+                let sum = g.sub(up, down);
+                let sum = g.sub(sum, factorial);
+                let sum = g.add(sum, a);
+                let sum = g.add(sum, b);
+                g.sub(sum, c)
+            }
+            Observed::Binomial { .. } => {
+                let failures = g.sub(p[0], y);
+                let total = log_factorial(g, p[0]);
+                let (first, second) = (log_factorial(g, y), log_factorial(g, failures));
+                let (yes, no) = odds(g, p[1]);
+                let (a, b) = (g.mul(y, yes), g.mul(failures, no));
+                let sum = g.sub(total, first);
+                let sum = g.sub(sum, second);
+                let sum = g.add(sum, a);
+                g.add(sum, b)
+            }
+            Observed::Bernoulli { .. } => {
+                let one = g.constant(1.0);
+                let failures = g.sub(one, y);
+                let (yes, no) = odds(g, p[0]);
+                let (a, b) = (g.mul(y, yes), g.mul(failures, no));
+                g.add(a, b)
+            }
+        }
+    }
+
+    /// Draws y for particles with parameters `p` (slices of `out.len()`), from draws 4·`number` on of each particle.
+    pub fn draw(&self, at: &Draws, number: u32, p: &[&[f64]], out: &mut [f64]) {
+        let n = out.len();
+        let first = 4 * number;
+        let mut u = [0.0; TILE];
+        let u = &mut u[..n];
+        match self {
+            Observed::Normal { .. } | Observed::Lognormal { .. } => {
+                at.normals(first, out);
+                (0..n).for_each(|i| out[i] = p[0][i] + p[1][i] * out[i]);
+                if matches!(self, Observed::Lognormal { .. }) {
+                    out.iter_mut().for_each(|y| *y = exp(*y));
+                }
+            }
+            Observed::StudentT { .. } => {
+                at.uniforms(first, u);
+                at.uniforms(first + 1, out);
+                for i in 0..n {
+                    out[i] = p[0][i] + p[1][i] * student(p[2][i], u[i], out[i]);
+                }
+            }
+            Observed::Laplace { .. } => {
+                at.uniforms(first, u);
+                (0..n).for_each(|i| out[i] = p[0][i] + p[1][i] * laplace(u[i]));
+            }
+            Observed::Exponential { .. } => {
+                at.uniforms(first, u);
+                (0..n).for_each(|i| out[i] = -ln(u[i]) / p[0][i]);
+            }
+            Observed::Gamma { .. } => {
+                gamma(at, first + 4, p[0], out);
+                (0..n).for_each(|i| out[i] /= p[1][i]);
+            }
+            Observed::Poisson { .. } => {
+                at.uniforms(first, u);
+                (0..n).for_each(|i| out[i] = poisson(p[0][i], u[i]));
+            }
+            Observed::NegativeBinomial { .. } => {
+                // Poisson of a gamma rate.
+                gamma(at, first + 4, p[1], out);
+                at.uniforms(first, u);
+                (0..n).for_each(|i| out[i] = poisson(out[i] * p[0][i] / p[1][i], u[i]));
+            }
+            Observed::Binomial { .. } => {
+                at.uniforms(first, u);
+                (0..n).for_each(|i| out[i] = binomial(p[0][i], p[1][i], u[i]));
+            }
+            Observed::Bernoulli { .. } => {
+                at.uniforms(first, u);
+                (0..n).for_each(|i| out[i] = f64::from(u8::from(u[i] < p[0][i])));
+            }
+        }
+    }
+}
+
+/// (y − location)/scale.
+fn standardised(g: &mut Graph, y: Id, location: Id, scale: Id) -> Id {
+    let distance = g.sub(y, location);
+    divide(g, distance, scale)
+}
+
+/// ln N(y; mean, sd²).
+pub fn normal(g: &mut Graph, y: Id, mean: Id, sd: Id) -> Id {
+    let z = standardised(g, y, mean, sd);
+    let (square, half) = (g.mul(z, z), g.constant(0.5));
+    let (fall, log_sd, area) = (g.mul(half, square), logarithm(g, sd), g.constant(-0.5 * LOG_2_PI));
+    let constant = g.sub(area, log_sd);
+    g.sub(constant, fall)
+}
+
+/// ln x for x that may be 0 where it is multiplied by 0.
+fn safe_logarithm(g: &mut Graph, x: Id) -> Id {
+    if let Op::Call(Function::Exp, inner) = g.op(x) {
+        return inner;
+    }
+    let least = g.constant(f64::MIN_POSITIVE);
+    let x = g.max(x, least);
+    g.call(Function::Log, x)
+}
+
+fn log_factorial(g: &mut Graph, y: Id) -> Id {
+    let one = g.constant(1.0);
+    let more = g.add(y, one);
+    g.call(Function::LogGamma, more)
+}
+
+/// ln p and ln(1 − p); of a logistic function both without cancellation.
+fn odds(g: &mut Graph, p: Id) -> (Id, Id) {
+    let one = g.constant(1.0);
+    let rest = match g.op(p) {
+        Op::Call(Function::Logistic, x) => {
+            let minus = g.neg(x);
+            g.call(Function::Logistic, minus)
+        }
+        _ => g.sub(one, p),
+    };
+    (safe_logarithm(g, p), safe_logarithm(g, rest))
+}
+
+/// A Student number of ν degrees from two uniform ones, for any ν > 0 [Bailey1994].
+pub fn student(degrees: f64, u: f64, v: f64) -> f64 {
+    let radius = degrees * (elementary::pow(u, -2.0 / degrees) - 1.0);
+    radius.max(0.0).sqrt() * elementary::cos(std::f64::consts::TAU * v)
+}
+
+pub fn laplace(u: f64) -> f64 {
+    if u < 0.5 { ln(2.0 * u) } else { -ln(2.0 * (1.0 - u)) }
+}
+
+pub fn cauchy(u: f64) -> f64 {
+    tan(std::f64::consts::PI * (u - 0.5))
+}
+
+/// The number of the distribution with mass e^{log_mass(k)}, k = 0, 1, …, at quantile u, searched outwards from its mode.
+fn quantile(mode: f64, log_mass: impl Fn(f64) -> f64, most: f64, u: f64) -> f64 {
+    // Values are visited mode, mode + 1, mode − 1, …: a fixed order of all, so a uniform number picks each with its mass.
+    let (mut up, mut down) = (mode, mode - 1.0);
+    let mut sum = 0.0;
+    for _ in 0..1_000_000 {
+        let mut left = false;
+        if up <= most {
+            let mass = exp(log_mass(up));
+            sum += mass;
+            if u < sum {
+                return up;
+            }
+            up += 1.0;
+            left |= mass > 1e-18;
+        }
+        if down >= 0.0 {
+            let mass = exp(log_mass(down));
+            sum += mass;
+            if u < sum {
+                return down;
+            }
+            down -= 1.0;
+            left |= mass > 1e-18;
+        }
+        if !left {
+            break;
+        }
+    }
+    mode
+}
+
+pub fn poisson(rate: f64, u: f64) -> f64 {
+    if rate.is_nan() || rate <= 0.0 {
+        return 0.0;
+    }
+    let log_rate = ln(rate);
+    quantile(rate.floor(), |k| k * log_rate - rate - ln_gamma(k + 1.0), f64::INFINITY, u)
+}
+
+pub fn binomial(trials: f64, p: f64, u: f64) -> f64 {
+    if p.is_nan() || p <= 0.0 {
+        return 0.0;
+    }
+    if p >= 1.0 {
+        return trials;
+    }
+    let (yes, no, total) = (ln(p), ln(1.0 - p), ln_gamma(trials + 1.0));
+    let log_mass = |k: f64| total - ln_gamma(k + 1.0) - ln_gamma(trials - k + 1.0) + k * yes + (trials - k) * no;
+    quantile(((trials + 1.0) * p).floor().min(trials), log_mass, trials, u)
+}
+
+/// Gamma numbers of the given shapes and rate 1 by rejection [MarsagliaTsang2000]; tries use draws `first`, `first` + 1, ….
+fn gamma(at: &Draws, first: u32, shapes: &[f64], out: &mut [f64]) {
+    let n = out.len();
+    let (mut z, mut u) = ([0.0; TILE], [0.0; TILE]);
+    out.fill(f64::NAN);
+    for attempt in 0..200 {
+        if !out.iter().any(|y| y.is_nan()) {
+            break;
+        }
+        at.normals(first + 2 * attempt, &mut z[..n]);
+        at.uniforms(first + 2 * attempt + 1, &mut u[..n]);
+        for i in 0..n {
+            // Below 1 the shape is raised by one and the draw lowered by U^(1/shape) at the end.
+            let d = shapes[i].max(0.0) + if shapes[i] < 1.0 { 1.0 } else { 0.0 } - 1.0 / 3.0;
+            let v = 1.0 + z[i] / (9.0 * d).sqrt();
+            let v = v * v * v;
+            if out[i].is_nan() && v > 0.0 && ln(u[i]) < 0.5 * z[i] * z[i] + d - d * v + d * ln(v) {
+                out[i] = d * v;
+            }
+        }
+    }
+    at.uniforms(first + 1000, &mut u[..n]);
+    for i in 0..n {
+        if shapes[i] < 1.0 {
+            out[i] *= elementary::pow(u[i], 1.0 / shapes[i]);
+        }
+    }
+}

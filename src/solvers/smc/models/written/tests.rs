@@ -1,0 +1,243 @@
+//! Written models: distributions, densities, noises, refusals. Against built-in twins: `models/tests.rs`.
+
+use std::sync::Arc;
+
+use super::super::{Built, ModelInput, Proposal, Refusal, StateSpace};
+use crate::math::rng::Stream;
+use crate::math::simd::Level;
+use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
+use crate::solvers::smc::data::Observations;
+
+fn build(text: &str) -> Result<Box<dyn StateSpace>, Refusal> {
+    let input: ModelInput = toml::from_str(text).map_err(|e| ("toml", e.to_string()))?;
+    match input.build(&|_, _, _| Err(("file", "no files here".into())))? {
+        Built::StateSpace(model) => Ok(model),
+        Built::Sampler(_) => panic!("a state-space model"),
+    }
+}
+
+fn flow(text: &str, data: &[f64]) -> Box<dyn FeynmanKac> {
+    let times = (0..data.len()).map(|k| k as f64).collect();
+    let data = Observations { components: 1, times, values: data.to_vec() };
+    let model = build(text).unwrap_or_else(|(key, message)| panic!("{key}: {message}"));
+    model.flow(&Arc::new(data), Proposal::Bootstrap).map_err(|e| e.1).unwrap()
+}
+
+/// A model whose state stays at 0.3 and is observed through `observation`.
+fn observing(observation: &str) -> String {
+    format!(
+        "kind = \"written\"\nstates = [\"x\"]\ninitial = {{ x = 0.3 }}\ntransition = {{ x = \"x\" }}\nobservation = {{ y = {observation} }}"
+    )
+}
+
+/// ln p(y | x = 0.3) for each y.
+fn densities(observation: &str, y: &[f64]) -> Vec<f64> {
+    let flow = flow(&observing(observation), y);
+    let one = |k| {
+        let mut w = [0.0];
+        let x = [0.3];
+        let view = View::new(Level::detect(), &x, 1, 1);
+        flow.log_potential(k, view, view, &mut w);
+        w[0]
+    };
+    (0..y.len()).map(one).collect()
+}
+
+/// Draws of y given x = 0.3.
+fn sample(observation: &str, n: usize) -> Vec<f64> {
+    let flow = flow(&observing(observation), &[f64::NAN]);
+    let level = Level::detect();
+    let x = [0.3; TILE];
+    let mut all = Vec::new();
+    while all.len() < n {
+        let at = Draws::new(level, 1, Stream::ParticlesData, 0).at(all.len() as u64);
+        let mut y = [0.0; TILE];
+        assert!(flow.observe(0, &at, View::new(level, &x, TILE, TILE), &mut Tile::new(level, &mut y, TILE, TILE)));
+        all.extend(y);
+    }
+    all
+}
+
+/// Distribution of x = 0.3, its support cut where its tails are below 1e-9, mean and variance.
+const CONTINUOUS: [(&str, f64, f64, f64, f64); 6] = [
+    ("{ distribution = \"normal\", mean = \"x\", sd = \"exp(x)\" }", -15.0, 15.0, 0.3, 1.822118800390509),
+    (
+        "{ distribution = \"student_t\", location = \"x\", scale = 0.5, degrees = 9 }",
+        -60.0,
+        60.0,
+        0.3,
+        0.25 * 9.0 / 7.0,
+    ),
+    ("{ distribution = \"laplace\", location = \"x\", scale = \"2*x\" }", -29.7, 30.3, 0.3, 0.72),
+    ("{ distribution = \"exponential\", rate = \"1 + x\" }", 0.0, 30.0, 1.0 / 1.3, 1.0 / 1.69),
+    ("{ distribution = \"gamma\", shape = 3.5, rate = \"1 + x\" }", 0.0, 40.0, 3.5 / 1.3, 3.5 / 1.69),
+    ("{ distribution = \"lognormal\", log_mean = \"x\", log_sd = 0.25 }", 0.0, 12.0, 1.3927, 0.1250896),
+];
+
+const COUNTS: [(&str, f64, f64); 5] = [
+    ("{ distribution = \"poisson\", rate = \"10*x\" }", 3.0, 3.0),
+    ("{ distribution = \"poisson\", rate = \"exp(10*x)\" }", 20.085536923187668, 20.085536923187668),
+    ("{ distribution = \"negative_binomial\", mean = \"10*x\", dispersion = 2.5 }", 3.0, 3.0 + 9.0 / 2.5),
+    ("{ distribution = \"binomial\", trials = 12, probability = \"x\" }", 3.6, 12.0 * 0.3 * 0.7),
+    ("{ distribution = \"bernoulli\", probability = \"logistic(x)\" }", 0.5744425168116589, 0.24445831169074586),
+];
+
+#[test]
+fn continuous_observations_integrate_to_1_with_their_means_and_variances() {
+    for (text, low, high, mean, variance) in CONTINUOUS {
+        // Midpoints: kinks and ends at 0 lie between them.
+        let n = 60_000;
+        let h = (high - low) / n as f64;
+        let y: Vec<f64> = (0..n).map(|k| low + h * (k as f64 + 0.5)).collect();
+        let p: Vec<f64> = densities(text, &y).iter().map(|l| l.exp() * h).collect();
+        let total: f64 = p.iter().sum();
+        let first: f64 = p.iter().zip(&y).map(|(p, y)| p * y).sum();
+        let second: f64 = p.iter().zip(&y).map(|(p, y)| p * (y - mean) * (y - mean)).sum();
+        assert!((total - 1.0).abs() < 1e-6, "{text}: {total}");
+        assert!((first - mean).abs() < 1e-4, "{text}: mean {first}");
+        assert!((second - variance).abs() < 1e-3, "{text}: variance {second}");
+    }
+}
+
+#[test]
+fn counts_sum_to_1_with_their_means_and_variances() {
+    for (text, mean, variance) in COUNTS {
+        let most = if text.contains("binomial\", trials") { 12 } else { 200 };
+        let most = if text.contains("bernoulli") { 1 } else { most };
+        let y: Vec<f64> = (0..=most).map(f64::from).collect();
+        let p: Vec<f64> = densities(text, &y).iter().map(|l| l.exp()).collect();
+        let total: f64 = p.iter().sum();
+        let first: f64 = p.iter().zip(&y).map(|(p, y)| p * y).sum();
+        let second: f64 = p.iter().zip(&y).map(|(p, y)| p * (y - mean) * (y - mean)).sum();
+        assert!((total - 1.0).abs() < 1e-12, "{text}: {total}");
+        assert!((first - mean).abs() < 1e-10 && (second - variance).abs() < 1e-9, "{text}: {first} {second}");
+    }
+}
+
+#[test]
+fn draws_of_observations_have_the_means_of_their_densities_to_4_standard_errors() {
+    let n = 40 * TILE;
+    let all = CONTINUOUS.iter().map(|c| (c.0, c.3, c.4)).chain(COUNTS);
+    for (text, mean, variance) in all {
+        let y = sample(text, n);
+        let found = y.iter().sum::<f64>() / n as f64;
+        let spread = y.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / n as f64;
+        assert!((found - mean).abs() < 4.0 * (variance / n as f64).sqrt() + 1e-4, "{text}: {found}, not {mean}");
+        assert!((spread / variance - 1.0).abs() < 0.08, "{text}: variance {spread}, not {variance}");
+    }
+}
+
+#[test]
+fn noises_have_their_variances() {
+    let cases = [
+        ("{ distribution = \"normal\" }", 0.0, 1.0),
+        ("{ distribution = \"uniform\" }", 0.5, 1.0 / 12.0),
+        ("{ distribution = \"student_t\", degrees = 9 }", 0.0, 9.0 / 7.0),
+        ("{ distribution = \"laplace\" }", 0.0, 2.0),
+        ("{ distribution = \"exponential\" }", 1.0, 1.0),
+        ("{ distribution = \"bernoulli\", probability = 0.2 }", 0.2, 0.16),
+    ];
+    for (noise, mean, variance) in cases {
+        let text = format!(
+            "kind = \"written\"\nstates = [\"x\"]\nnoises = {{ e = {noise} }}\ninitial = {{ x = \"e\" }}\ntransition = {{ x = \"x\" }}\nobservation = {{ y = {{ distribution = \"normal\", mean = \"x\", sd = 1.0 }} }}"
+        );
+        let flow = flow(&text, &[f64::NAN]);
+        let level = Level::detect();
+        let mut all = Vec::new();
+        for tile in 0..40u64 {
+            let mut x = [0.0; TILE];
+            let at = Draws::new(level, 3, Stream::ParticlesInitial, 0).at(tile * TILE as u64);
+            flow.initial(&at, &mut Tile::new(level, &mut x, TILE, TILE), &mut [0.0; TILE]);
+            all.extend(x);
+        }
+        let n = all.len() as f64;
+        let found = all.iter().sum::<f64>() / n;
+        let spread = all.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+        assert!((found - mean).abs() < 4.0 * (variance / n).sqrt(), "{noise}: {found}");
+        assert!((spread / variance - 1.0).abs() < 0.05, "{noise}: {spread}");
+    }
+}
+
+#[test]
+fn the_transition_density_is_derived_where_it_can_be() {
+    let text = |transition: &str| {
+        format!(
+            "kind = \"written\"\nstates = [\"x\", \"v\"]\nparameters = {{ s = 0.4 }}\nnoises = {{ a = {{ distribution = \"normal\" }}, b = {{ distribution = \"normal\" }}, c = {{ distribution = \"laplace\" }} }}\ninitial = {{ x = \"a\", v = \"b\" }}\ntransition = {{ {transition} }}\nobservation = {{ y = {{ distribution = \"normal\", mean = \"x\", sd = 1.0 }} }}"
+        )
+    };
+    let has = |t: &str| flow(&text(t), &[0.0, 0.0]).has_transition();
+    assert!(has("x = \"x + v*dt + s*a\", v = \"0.9*v - b*exp(x/4)\""));
+    assert!(!has("x = \"x + s*a\", v = \"v + a\""), "one noise for both");
+    assert!(!has("x = \"x + s*a^2\", v = \"v + b\""), "not linear in the noise");
+    assert!(!has("x = \"x + v\", v = \"v + b\""), "a state without noise");
+    assert!(!has("x = \"x + a\", v = \"v + c\""), "a noise that is not normal");
+    let flow = flow(&text("x = \"x + v*dt + s*a\", v = \"0.9*v - b*exp(x/4)\""), &[0.0, 0.0]);
+    let previous = [0.7, -0.2];
+    let mut value = [0.0];
+    flow.log_transition(1, View::new(Level::detect(), &previous, 1, 1), &[0.6, 0.1], &mut value);
+    let normal = |x: f64, m: f64, s: f64| -0.5 * (std::f64::consts::TAU.ln() + ((x - m) / s).powi(2)) - s.ln();
+    let exact = normal(0.6, 0.7 - 0.2, 0.4) + normal(0.1, -0.18, (0.7f64 / 4.0).exp());
+    assert!((value[0] - exact).abs() < 1e-13, "{} {exact}", value[0]);
+}
+
+const GOOD: &str = r#"
+kind = "written"
+states = ["x"]
+parameters = { phi = 0.9 }
+noises = { n = { distribution = "normal" } }
+initial = { x = "n" }
+transition = { x = "phi*x + n" }
+observation = { y = { distribution = "normal", mean = "x", sd = 1.0 } }
+"#;
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_the_key_and_the_character() {
+    assert!(build(GOOD).is_ok());
+    let cases = [
+        ("states = [\"x\"]", "states = []", "states", "at least one state"),
+        ("states = [\"x\"]", "states = [\"x\", \"z\"]", "initial", "the state \"z\" has no expression"),
+        ("states = [\"x\"]", "states = [\"x\", \"x\"]", "states", "\"x\" is a state already"),
+        ("states = [\"x\"]", "states = [\"exp\"]", "states", "already means something"),
+        ("states = [\"x\"]", "states = [\"2x\"]", "states", "is not a name"),
+        ("phi = 0.9", "phi = \"0.9*\"", "parameters", "phi: the expression ends here"),
+        ("phi = 0.9", "phi = \"1/0\"", "parameters", "not a finite number"),
+        ("phi = 0.9", "phi = 0.9, n = 1.0", "noises", "\"n\" is a parameter already"),
+        ("phi = 0.9", "t = 0.9", "parameters", "\"t\" is the time already"),
+        ("\"normal\" }", "\"student_t\", degrees = -1 }", "noises", "n: degrees = -1 must be positive"),
+        ("x = \"n\"", "x = \"m\"", "initial", "x: unknown name \"m\""),
+        ("x = \"n\"", "z = \"n\"", "initial", "\"z\" is not a state"),
+        ("phi*x + n", "phi*x + n)", "transition", "x: this bracket was never opened (at character 10)"),
+        ("phi*x + n", "phj*x + n", "transition", "did you mean \"phi\"?"),
+        ("phi*x + n", "phi x", "transition", "expected an operator"),
+        ("sd = 1.0", "sd = -1.0", "observation", "y.sd = -1 must be positive"),
+        ("sd = 1.0", "sd = \"n\"", "observation", "y.sd: unknown name \"n\""),
+        ("mean = \"x\"", "mean = \"sinx)\"", "observation", "y.mean: this bracket was never opened"),
+    ];
+    for (from, to, key, message) in cases {
+        assert!(GOOD.contains(from), "{from}");
+        let Err((found, said)) = build(&GOOD.replacen(from, to, 1)) else { panic!("{to} was accepted") };
+        assert_eq!(found, key, "{to}: {said}");
+        assert!(said.contains(message), "{to}: {said}");
+    }
+    let two = GOOD.replace("observation = {", "observation = { z = { distribution = \"poisson\", rate = 2.0 },");
+    assert_eq!(build(&two).err().unwrap().0, "observed");
+    assert!(build(&format!("{two}observed = [\"y\", \"z\"]\n")).is_ok());
+    assert!(build(&format!("{two}observed = [\"y\"]\n")).err().unwrap().1.contains("\"z\" is missing"));
+}
+
+#[test]
+fn impossible_data_are_refused() {
+    let cases = [
+        ("{ distribution = \"poisson\", rate = 2.0 }", 1.5, "a whole number ≥ 0"),
+        ("{ distribution = \"gamma\", shape = 2.0, rate = 1.0 }", 0.0, "> 0"),
+        ("{ distribution = \"bernoulli\", probability = 0.5 }", 2.0, "0 or 1"),
+        ("{ distribution = \"exponential\", rate = 2.0 }", -1.0, "≥ 0"),
+        ("{ distribution = \"normal\", mean = 0, sd = 1 }", f64::INFINITY, "finite"),
+    ];
+    for (observation, y, message) in cases {
+        let model = build(&observing(observation)).map_err(|e| e.1).unwrap();
+        let data = Observations { components: 1, times: vec![0.0, 1.0], values: vec![f64::NAN, y] };
+        let Err((key, said)) = model.flow(&Arc::new(data), Proposal::Bootstrap) else { panic!("{y} was accepted") };
+        assert!(key == "observations" && said.contains(message) && said.contains("row 1"), "{said}");
+    }
+}

@@ -1,0 +1,138 @@
+//! The figure of a finished run, from output.h5 alone: filtered means with their bands against the data, effective sample
+//! size and evidence.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::io::read::Reader;
+use crate::plot::{Axis, Curves, Figure, Line, Panel, Style, colours, number};
+
+/// Draws `figure` (.png or .svg) from the output.h5 at `output`.
+pub fn plot(output: &Path, figure: &Path) -> Result<()> {
+    draw(&Reader::open(output)?, output)?.save(figure)
+}
+
+fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
+    if reader.has("series/power") {
+        return sampler(reader);
+    }
+    let series = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("series/{name}"))?.values) };
+    let time = series("time")?;
+    let states: Vec<String> = reader
+        .datasets("series")
+        .into_iter()
+        .filter_map(|n| n.strip_prefix("mean_").filter(|n| !n.starts_with("error_")).map(str::to_string))
+        .collect();
+    if states.is_empty() || time.is_empty() {
+        return Err(Error::file(output, "holds no filtered means to draw"));
+    }
+    let mut above = Vec::new();
+    for name in states.iter().take(3) {
+        let (mean, sd) = (series(&format!("mean_{name}"))?, series(&format!("sd_{name}"))?);
+        let band = |sign: f64| -> Vec<f64> { mean.iter().zip(&sd).map(|(m, s)| m + sign * 2.0 * s).collect() };
+        let mut lines = vec![
+            line("mean ± 2 sd", &time, band(1.0), colours::GREEN, Style::Dashed),
+            line("", &time, band(-1.0), colours::GREEN, Style::Dashed),
+        ];
+        if states.len() == 1 && reader.has("inputs/observations") {
+            let seen = reader.array("inputs/observations")?;
+            let m = seen.shape.get(1).copied().unwrap_or(1).max(1);
+            let y: Vec<f64> = seen.values.iter().step_by(m).copied().collect();
+            let at = reader.array("inputs/time")?.values;
+            lines.push(line("observed", &at, y, colours::ORANGE, Style::Dots));
+        }
+        if states.len() == 1 && reader.has("results/exact_mean") {
+            let exact = reader.array("results/exact_mean")?.values;
+            let at = reader.array("inputs/time")?.values;
+            lines.push(line("exact mean", &at, exact, colours::VERMILION, Style::Solid));
+        }
+        lines.push(line("filtered mean", &time, mean, colours::BLUE, Style::Solid));
+        let curves =
+            Curves { title: format!("{name}, filtered"), x: Axis::new("time"), y: Axis::new(name.clone()), lines };
+        above.push((1.0, Panel::Curves(curves)));
+    }
+    let ess = Curves {
+        title: "Effective sample size".into(),
+        x: Axis::new("time"),
+        y: Axis { label: "share of the particles".into(), log: false, range: Some((0.0, 1.0)) },
+        lines: vec![line("", &time, series("ess")?, colours::BLUE, Style::Solid)],
+    };
+    let evidence = Curves {
+        title: "Evidence".into(),
+        x: Axis::new("time"),
+        y: Axis::new("log-evidence so far"),
+        lines: vec![line("", &time, series("log_evidence")?, colours::PURPLE, Style::Solid)],
+    };
+    let spread = Curves {
+        title: "Spread of the islands' evidence".into(),
+        x: Axis::new("time"),
+        y: Axis::new("standard deviation over mean"),
+        lines: vec![line("", &time, series("evidence_spread")?, colours::VERMILION, Style::Solid)],
+    };
+    let below = vec![(1.0, Panel::Curves(ess)), (1.0, Panel::Curves(evidence)), (1.0, Panel::Curves(spread))];
+    let last = series("log_evidence")?.last().copied().unwrap_or(f64::NAN);
+    let exact = if reader.has("results/exact_log_evidence") {
+        format!(" (exact {})", number(reader.number("results/exact_log_evidence")?, 7))
+    } else {
+        String::new()
+    };
+    Ok(Figure {
+        title: "Particle filter".into(),
+        subtitle: format!("{} times, log-evidence {}{exact}", time.len(), number(last, 7)),
+        size: (1500, 900),
+        rows: vec![(1.25, above), (1.0, below)],
+    })
+}
+
+/// Powers, acceptance, evidence, and the first coordinates with their spread as the power grows; the last run alone.
+fn sampler(reader: &Reader) -> Result<Figure> {
+    let series = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("series/{name}"))?.values) };
+    let exploring = series("exploring")?;
+    let first = exploring.iter().rposition(|e| *e == 1.0).map_or(0, |k| k + 1);
+    let last = |name: &str| -> Result<Vec<f64>> { Ok(series(name)?.get(first..).unwrap_or_default().to_vec()) };
+    let power = last("power")?;
+    let rung: Vec<f64> = (1..=power.len()).map(|k| k as f64).collect();
+    let curves = |title: &str, y: &str, lines: Vec<Line>| {
+        let (x, y) = (Axis::new("rung"), Axis::new(y));
+        (1.0, Panel::Curves(Curves { title: title.into(), x, y, lines }))
+    };
+    let powers = Curves {
+        title: "Powers of the likelihood".into(),
+        x: Axis::new("rung"),
+        y: Axis::log("power"),
+        lines: vec![line("", &rung, power, colours::BLUE, Style::Solid)],
+    };
+    let above = vec![
+        (1.0, Panel::Curves(powers)),
+        curves("Moves", "share accepted", vec![line("", &rung, last("acceptance")?, colours::GREEN, Style::Solid)]),
+        curves(
+            "Evidence",
+            "log-evidence so far",
+            vec![line("", &rung, last("log_evidence")?, colours::PURPLE, Style::Solid)],
+        ),
+    ];
+    let names: Vec<String> =
+        reader.datasets("series").into_iter().filter_map(|n| n.strip_prefix("mean_").map(str::to_string)).collect();
+    let mut below = Vec::new();
+    for name in names.iter().take(3) {
+        let (mean, sd) = (last(&format!("mean_{name}"))?, last(&format!("sd_{name}"))?);
+        let band = |sign: f64| -> Vec<f64> { mean.iter().zip(&sd).map(|(m, s)| m + sign * 2.0 * s).collect() };
+        let lines = vec![
+            line("mean ± 2 sd", &rung, band(1.0), colours::GREEN, Style::Dashed),
+            line("", &rung, band(-1.0), colours::GREEN, Style::Dashed),
+            line("mean", &rung, mean.clone(), colours::BLUE, Style::Solid),
+        ];
+        below.push(curves(name, name, lines));
+    }
+    let found = last("log_evidence")?.last().copied().unwrap_or(f64::NAN);
+    Ok(Figure {
+        title: "Tempering sampler".into(),
+        subtitle: format!("{} rungs, log-evidence {}", rung.len(), number(found, 7)),
+        size: (1500, 900),
+        rows: vec![(1.0, above), (1.0, below)],
+    })
+}
+
+fn line(label: &str, x: &[f64], y: Vec<f64>, colour: colours::Rgb, style: Style) -> Line {
+    Line { label: label.into(), x: x.to_vec(), y, colour, style }
+}

@@ -1,0 +1,154 @@
+//! What is asked: `[problem]` and `[method]` of the room.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::models::{ModelInput, Proposal};
+use crate::particles::Scheme;
+use crate::particles::moves::Kernel;
+
+/// `[problem]` of the smc room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemInput {
+    /// The model, with its parameters.
+    pub model: ModelInput,
+    /// What was observed; for state-space models.
+    #[serde(default)]
+    pub observations: Option<ObservationsInput>,
+    /// Times of the observations, increasing; absent: 0, 1, 2, …
+    #[serde(default)]
+    pub times: Option<Vec<f64>>,
+    /// Levels in (0, 1) of filtering quantiles to record.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub quantiles: Vec<f64>,
+}
+
+/// Observations: one of `values`, `file` and `simulate`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObservationsInput {
+    /// Numbers, time after time (all components of a time in a row); nan where missing.
+    #[schemars(extend("x-nan" = true))]
+    pub values: Option<Vec<f64>>,
+    /// A CSV, NumPy or HDF5 file, one row per time.
+    pub file: Option<PathBuf>,
+    /// Dataset of an HDF5 file or member of an archive.
+    pub dataset: Option<String>,
+    /// Columns of the file to take as the components; absent: all, in order.
+    pub columns: Option<Vec<usize>>,
+    /// Simulate so many times from the model itself.
+    #[schemars(range(min = 1))]
+    pub simulate: Option<usize>,
+    /// Seed of the simulation; absent: run.seed.
+    pub seed: Option<u64>,
+}
+
+/// The method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Name {
+    /// Particles move by the transition of the model.
+    #[default]
+    Bootstrap,
+    /// Particles move by a law that knows the present observation.
+    Guided,
+    /// Guided where the model can, with weights that look one observation ahead.
+    Auxiliary,
+    /// From the prior to the posterior through powers of the likelihood.
+    Tempering,
+    /// A chain of the model's parameters, with a filter's estimate for their likelihood.
+    Pmmh,
+}
+
+impl Name {
+    pub const ALL: [(&'static str, &'static str); 5] = [
+        ("bootstrap", "particles move by the transition of the model"),
+        ("guided", "particles move by a law that knows the present observation"),
+        ("auxiliary", "guided where the model can, with weights that look one observation ahead"),
+        ("tempering", "from the prior to the posterior through powers of the likelihood, with MCMC moves at each"),
+        ("pmmh", "particle marginal Metropolis–Hastings: a chain of the model's parameters"),
+    ];
+
+    pub fn word(self) -> &'static str {
+        Name::ALL[self as usize].0
+    }
+
+    /// The proposal of a filter; none for a sampler.
+    pub fn proposal(self) -> Option<Proposal> {
+        match self {
+            Name::Bootstrap => Some(Proposal::Bootstrap),
+            Name::Guided => Some(Proposal::Guided),
+            Name::Auxiliary => Some(Proposal::Auxiliary),
+            Name::Tempering | Name::Pmmh => None,
+        }
+    }
+}
+
+/// `[method]` of the smc room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MethodInput {
+    pub name: Name,
+    /// Particles of an island.
+    #[schemars(range(min = 2, max = 1_099_511_627_776_u64))]
+    pub particles: usize,
+    /// Independent filters side by side, from which errors are estimated.
+    #[schemars(range(min = 1, max = 4095))]
+    pub islands: usize,
+    /// How offspring are drawn.
+    pub resampling: Scheme,
+    /// Resample when the effective sample size falls below this fraction of the particles; 1: at every step.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ess_threshold: f64,
+    /// Tempering: how particles are moved.
+    pub kernel: Kernel,
+    /// Tempering: the next power of the likelihood keeps this share of the effective sample size.
+    #[schemars(range(min = 0.05, max = 0.99))]
+    pub keep: f64,
+    /// Tempering: fewest and most sweeps of moves at a power.
+    #[schemars(range(min = 1, max = 10000))]
+    pub least_moves: usize,
+    #[schemars(range(min = 1, max = 10000))]
+    pub most_moves: usize,
+    /// Tempering: moves go on until no coordinate's correlation with where it began is above this.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub correlation: f64,
+    /// Tempering: a first run of one island chooses powers and moves, then all islands run under its schedule: the evidence
+    /// is unbiased and its interval true. Without it the schedule adapts to the same particles, and no interval is claimed.
+    pub freeze: bool,
+    /// pmmh: proposals after the warm-up.
+    #[schemars(range(min = 1))]
+    pub iterations: u64,
+    /// pmmh: proposals during which the walk adapts.
+    pub warm_up: u64,
+    /// pmmh: parameters that vary; absent: all that have a prior.
+    pub parameters: Vec<String>,
+    /// pmmh: how particles of the filters move.
+    pub proposal: Proposal,
+}
+
+impl Default for MethodInput {
+    fn default() -> Self {
+        MethodInput {
+            name: Name::Bootstrap,
+            particles: 10_000,
+            islands: 16,
+            resampling: Scheme::Systematic,
+            ess_threshold: 0.5,
+            kernel: Kernel::RandomWalk,
+            keep: 0.5,
+            least_moves: 2,
+            most_moves: 50,
+            correlation: 0.1,
+            freeze: true,
+            iterations: 2000,
+            warm_up: 500,
+            parameters: Vec::new(),
+            proposal: Proposal::Bootstrap,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! From `[problem]` and `[method]` to a solver that is ready for its first step.
+
+use std::sync::Arc;
+
+use super::data::Observations;
+use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
+use super::pmmh::Chain;
+use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
+use super::sampling::Sampling;
+use super::solver::Filtering;
+use crate::error::Result;
+use crate::input::{Input, KernelLevel};
+use crate::io::ArrayFile;
+use crate::math::rng::Stream;
+use crate::math::simd::Level;
+use crate::particles::moves::Kernel;
+use crate::particles::{Draws, Family, FeynmanKac, TILE, Tile, View};
+use crate::solvers::Solver;
+use crate::team::Team;
+
+pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
+    let posed = team.agree(pose(input))?;
+    let level = level(input, team)?;
+    Ok(match posed {
+        Posed::Filter(posed) => Box::new(Filtering::new(input, posed, level, team)),
+        Posed::Sampler(posed) => Box::new(Sampling::new(input, posed, level, team)?),
+        Posed::Chain(posed) => Box::new(Chain::new(input, posed, level, team)?),
+    })
+}
+
+/// The lowest kernel level of all ranks, or the one asked for where every rank has it.
+fn level(input: &Input, team: &dyn Team) -> Result<Level> {
+    let common = Level::ALL[team.min(Level::detect() as usize as f64) as usize];
+    let asked = match input.run.kernels {
+        KernelLevel::Auto => return Ok(common),
+        KernelLevel::Portable => Level::Portable,
+        KernelLevel::Avx2 => Level::Avx2,
+        KernelLevel::Avx512 => Level::Avx512,
+    };
+    if asked > common {
+        let message = format!("not every rank's processor has it; the best that all have is {}", common.name());
+        return Err(input.invalid("run.kernels", message));
+    }
+    Ok(asked)
+}
+
+/// A problem that was read and found possible.
+pub enum Posed {
+    Filter(FilterPosed),
+    Sampler(SamplerPosed),
+    Chain(ChainPosed),
+}
+
+/// For a chain of parameters.
+pub struct ChainPosed {
+    pub problem: ProblemInput,
+    pub method: MethodInput,
+    pub family: Box<dyn Family>,
+    /// Coordinates of a particle, and times.
+    pub dimension: usize,
+    pub times: usize,
+}
+
+/// For a sampler.
+pub struct SamplerPosed {
+    pub problem: ProblemInput,
+    pub method: MethodInput,
+    pub sampler: Sampler,
+}
+
+/// For a filter.
+pub struct FilterPosed {
+    pub problem: ProblemInput,
+    pub method: MethodInput,
+    pub model: Box<dyn StateSpace>,
+    pub data: Arc<Observations>,
+    pub flow: Box<dyn FeynmanKac>,
+}
+
+/// Reads the input and the files it names; nothing is computed but simulated data.
+pub fn pose(input: &Input) -> Result<Posed> {
+    let problem: ProblemInput = input.problem()?;
+    let method: MethodInput = input.method()?;
+    let below = |section: &str, (key, message): Refusal| input.invalid(&format!("{section}.{key}"), message);
+    let read = |key: &'static str, path: &str, dataset: Option<&str>| {
+        let file = input.resolve(path.as_ref());
+        let opened = ArrayFile::open(&file, dataset).and_then(|f| Ok((f.shape().to_vec(), f.read()?)));
+        let (shape, values) = opened.map_err(|e| (key, format!("{}: {e}", file.display())))?;
+        let (rows, columns) = match shape[..] {
+            [n] => (n, 1),
+            [n, m] => (n, m),
+            _ => return Err((key, format!("{}: has {} axes, expected a table", file.display(), shape.len()))),
+        };
+        Ok(Table { rows, columns, values })
+    };
+    let built = problem.model.build(&read).map_err(|e| below("problem.model", e))?;
+    let chain = method.name == Name::Pmmh;
+    let (model, proposal) = match (built, method.name.proposal()) {
+        (Built::StateSpace(model), None) if chain => (model, method.proposal),
+        (Built::StateSpace(model), Some(proposal)) => (model, proposal),
+        (Built::Sampler(sampler), None) => return sampler_posed(input, problem, method, sampler),
+        (Built::Sampler(_), Some(_)) => {
+            let message =
+                "this filter needs observations in time; the model is a target of samplers: use \"tempering\"";
+            return Err(input.invalid("method.name", message));
+        }
+        (Built::StateSpace(_), None) => {
+            let message = "samples a prior and likelihood; the model is a state-space model: use \"bootstrap\"";
+            return Err(input.invalid("method.name", message));
+        }
+    };
+    if !model.proposals().contains(&proposal) {
+        let has: Vec<String> = model.proposals().iter().map(|p| format!("\"{p:?}\"").to_lowercase()).collect();
+        let message =
+            format!("the model {} has no such proposal; it has: {}", problem.model.about().word, has.join(", "));
+        return Err(input.invalid("method.name", message));
+    }
+    for (i, level) in problem.quantiles.iter().enumerate() {
+        if !(*level > 0.0 && *level < 1.0) {
+            return Err(input.invalid(&format!("problem.quantiles.{i}"), "a quantile's level lies in (0, 1)"));
+        }
+    }
+    let data = Arc::new(observations(input, &problem, model.as_ref(), &read)?);
+    let flow = model.flow(&data, proposal).map_err(|e| below("problem", e))?;
+    if chain {
+        let Some(family) = model.family(&data, &method.parameters) else {
+            let message = "the model has no parameters with priors, or not these (a written model declares them)";
+            return Err(input.invalid("method.parameters", message));
+        };
+        let (dimension, times) = (flow.dimension(), flow.horizon());
+        return Ok(Posed::Chain(ChainPosed { problem, method, family, dimension, times }));
+    }
+    Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow }))
+}
+
+fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, sampler: Sampler) -> Result<Posed> {
+    let refuse = |key: &str, message: &str| Err(input.invalid(key, message));
+    if problem.observations.is_some() || problem.times.is_some() {
+        return refuse("problem.observations", "the model is a target of samplers; its data are its own keys");
+    }
+    if method.least_moves > method.most_moves {
+        return refuse("method.least_moves", "is above method.most_moves");
+    }
+    match method.kernel {
+        Kernel::Mala | Kernel::Hmc if !sampler.target.has_gradients() => {
+            refuse("method.kernel", "needs gradients, which the model does not have: use \"random_walk\"")
+        }
+        Kernel::Pcn if sampler.target.gaussian_prior().is_none() => {
+            refuse("method.kernel", "needs a Gaussian prior, which the model does not have: use \"random_walk\"")
+        }
+        _ => Ok(Posed::Sampler(SamplerPosed { problem, method, sampler })),
+    }
+}
+
+fn observations(
+    input: &Input,
+    problem: &ProblemInput,
+    model: &dyn StateSpace,
+    read: &dyn Fn(&'static str, &str, Option<&str>) -> std::result::Result<Table, Refusal>,
+) -> Result<Observations> {
+    let key = "problem.observations";
+    let components = model.components().len();
+    let Some(given) = &problem.observations else {
+        return Err(input.invalid(key, "is missing: a state-space model needs values, a file or simulate"));
+    };
+    let ObservationsInput { values, file, dataset, columns, simulate, seed } = given;
+    let ways = [values.is_some(), file.is_some(), simulate.is_some()].iter().filter(|w| **w).count();
+    if ways != 1 {
+        return Err(input.invalid(key, "needs one of values, file and simulate"));
+    }
+    if let Some(bad) = values.iter().flatten().position(|v| v.is_infinite()) {
+        return Err(input.invalid(&format!("{key}.values.{bad}"), "must be a number, or nan where missing"));
+    }
+    let times = |n: usize| -> Result<Vec<f64>> {
+        let Some(times) = &problem.times else { return Ok((0..n).map(|k| k as f64).collect()) };
+        if times.len() != n {
+            let message = format!("has {} values; there are {n} observations", times.len());
+            return Err(input.invalid("problem.times", message));
+        }
+        if let Some(k) = (1..n).find(|&k| times[k].partial_cmp(&times[k - 1]) != Some(std::cmp::Ordering::Greater)) {
+            return Err(input.invalid(&format!("problem.times.{k}"), "must be above the one before"));
+        }
+        Ok(times.clone())
+    };
+    let made = if let Some(values) = values {
+        if values.is_empty() || values.len() % components != 0 {
+            let message = format!("has {} numbers; the model observes {components} at a time", values.len());
+            return Err(input.invalid(&format!("{key}.values"), message));
+        }
+        Observations { components, times: times(values.len() / components)?, values: values.clone() }
+    } else if let Some(file) = file {
+        let fail = |(_, message): Refusal| input.invalid(&format!("{key}.file"), message);
+        let table = read("file", &file.to_string_lossy(), dataset.as_deref()).map_err(fail)?;
+        let columns = columns.clone().unwrap_or_else(|| (0..table.columns).collect());
+        if let Some(c) = columns.iter().find(|c| **c >= table.columns) {
+            let message = format!("there is no column {c}: the file has {} (from 0)", table.columns);
+            return Err(input.invalid(&format!("{key}.columns"), message));
+        }
+        if columns.len() != components {
+            let message = format!("{} columns; the model observes {components} components", columns.len());
+            return Err(input.invalid(&format!("{key}.columns"), message));
+        }
+        let values: Vec<f64> = (0..table.rows)
+            .flat_map(|r| columns.iter().map(move |c| (r, *c)))
+            .map(|(r, c)| table.values[r * table.columns + c])
+            .collect();
+        Observations { components, times: times(table.rows)?, values }
+    } else {
+        let n = simulate.expect("one of three");
+        let blank = Observations { components, times: times(n)?, values: vec![f64::NAN; n * components] };
+        let made = simulated(model, blank, seed.unwrap_or(input.run.seed));
+        made.map_err(|message| input.invalid(&format!("{key}.simulate"), message))?
+    };
+    Ok(made)
+}
+
+/// One path of the model and what is observed of it.
+fn simulated(model: &dyn StateSpace, blank: Observations, seed: u64) -> std::result::Result<Observations, String> {
+    let mut made = blank.clone();
+    let flow = model.flow(&Arc::new(blank), Proposal::Bootstrap).map_err(|(_, message)| message)?;
+    // The same data whatever the machine.
+    let level = Level::Portable;
+    let (d, m) = (flow.dimension(), made.components);
+    let (mut x, mut before, mut y) = (vec![0.0; d * TILE], vec![0.0; d * TILE], vec![0.0; m * TILE]);
+    for k in 0..made.len() {
+        let at = Draws::new(level, seed, Stream::ParticlesData, k as u32);
+        before.copy_from_slice(&x);
+        let mut tile = Tile::new(level, &mut x, TILE, 1);
+        if k == 0 {
+            flow.initial(&at, &mut tile, &mut [0.0]);
+        } else {
+            flow.mutate(k, &at, View::new(level, &before, TILE, 1), &mut tile, &mut [0.0]);
+        }
+        let mut seen = Tile::new(level, &mut y, TILE, 1);
+        if !flow.observe(k, &at.stream(Stream::ParticlesPredictive), tile.view(), &mut seen) {
+            return Err("the model cannot simulate observations".into());
+        }
+        for c in 0..m {
+            made.values[k * m + c] = seen.coordinate(c)[0];
+        }
+    }
+    Ok(made)
+}

@@ -1,0 +1,329 @@
+//! A particle filter as a [`Solver`]: one step is one time of the data.
+
+use std::path::Path;
+
+use super::setup::FilterPosed;
+use super::walk::walk_filter;
+use crate::error::Result;
+use crate::input::Input;
+use crate::math::simd::Level;
+use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
+use crate::particles::migrate::Traffic;
+use crate::particles::{Filter, Options};
+use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::state::{Hyperslab, Name, Walk};
+use crate::team::Team;
+
+pub struct Filtering {
+    posed: FilterPosed,
+    filter: Filter,
+    names: Names,
+    notes: Vec<String>,
+    /// What was measured last, by coordinate.
+    means: Vec<Estimated>,
+    deviations: Vec<f64>,
+    /// [coordinate][level].
+    quantiles: Vec<Vec<Estimated>>,
+    /// Smallest effective sample size over a fraction of the particles so far, and resamplings of islands.
+    smallest: f64,
+    resamplings: u64,
+    copies: u64,
+    crossing: u64,
+    previous: f64,
+}
+
+struct Names {
+    particles: Vec<Name>,
+    means: Vec<Name>,
+    errors: Vec<Name>,
+    deviations: Vec<Name>,
+    quantiles: Vec<Vec<Name>>,
+    observations: Name,
+}
+
+const TIME: Name = Name { name: "time", units: "1", meaning: "time of the observation", axes: &[] };
+const ESS: Name =
+    Name { name: "ess", units: "1", meaning: "effective sample size over the particles, mean over islands", axes: &[] };
+const LOG_EVIDENCE: Name = Name {
+    name: "log_evidence",
+    units: "1",
+    meaning: "log of the mean over islands of the evidence of the data so far",
+    axes: &[],
+};
+const INCREMENT: Name = Name {
+    name: "log_evidence_increment",
+    units: "1",
+    meaning: "what this observation added to log_evidence",
+    axes: &[],
+};
+const SPREAD: Name = Name {
+    name: "evidence_spread",
+    units: "1",
+    meaning: "standard deviation of the islands' evidence over its mean",
+    axes: &[],
+};
+const RESAMPLED: Name =
+    Name { name: "resampled", units: "1", meaning: "share of islands that resampled before this step", axes: &[] };
+
+impl Filtering {
+    pub fn new(input: &Input, posed: FilterPosed, level: Level, team: &dyn Team) -> Filtering {
+        let method = &posed.method;
+        let options = Options {
+            particles: method.particles,
+            islands: method.islands,
+            scheme: method.resampling,
+            threshold: method.ess_threshold,
+            seed: input.run.seed,
+            level,
+            ancestors: false,
+            eves: false,
+        };
+        let filter = Filter::new(posed.flow.as_ref(), options, team);
+        let names = Names::new(&posed.model.coordinates(), &posed.problem.quantiles);
+        let notes = vec![format!(
+            "{} islands of {} particles, {:?} resampling when the effective sample size is below {} of them",
+            method.islands, method.particles, method.resampling, method.ess_threshold
+        )];
+        Filtering {
+            posed,
+            filter,
+            names,
+            notes,
+            means: Vec::new(),
+            deviations: Vec::new(),
+            quantiles: Vec::new(),
+            smallest: 1.0,
+            resamplings: 0,
+            copies: 0,
+            crossing: 0,
+            previous: 0.0,
+        }
+    }
+
+    fn log_evidences(&self) -> Vec<f64> {
+        self.filter.islands.iter().map(|i| i.log_evidence).collect()
+    }
+
+    fn log_evidence(&self) -> f64 {
+        evidence(&self.log_evidences()).log
+    }
+
+    /// The last step made; none before the first.
+    fn last(&self) -> Option<usize> {
+        self.filter.step.checked_sub(1)
+    }
+}
+
+impl Names {
+    fn new(coordinates: &[String], levels: &[f64]) -> Names {
+        let one = |prefix: &str, of: &str| -> Vec<Name> {
+            coordinates
+                .iter()
+                .map(|c| Name::kept(&format!("{prefix}_{c}"), "1", &format!("{of} of {c}"), &[]))
+                .collect()
+        };
+        let quantile = |c: &String| -> Vec<Name> {
+            let one = |l: &f64| {
+                let meaning = format!("filtering quantile of level {l} of {c}, mean over islands");
+                Name::kept(&format!("quantile_{l}_{c}"), "1", &meaning, &[])
+            };
+            levels.iter().map(one).collect()
+        };
+        let particles = |c: &String| {
+            Name::kept(
+                &format!("particles_{c}"),
+                "1",
+                &format!("{c} of every particle, island after island"),
+                &["particle"],
+            )
+        };
+        Names {
+            particles: coordinates.iter().map(particles).collect(),
+            means: one("mean", "filtering mean"),
+            errors: one("mean_error", "standard error (between islands) of the filtering mean"),
+            deviations: one("sd", "filtering standard deviation"),
+            quantiles: coordinates.iter().map(quantile).collect(),
+            observations: Name::kept(
+                "observations",
+                "1",
+                "what was observed; NaN where missing",
+                &["time", "component"],
+            ),
+        }
+    }
+}
+
+impl Solver for Filtering {
+    fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
+        self.previous = if self.filter.step == 0 { 0.0 } else { self.log_evidence() };
+        self.filter.step(self.posed.flow.as_ref(), team)?;
+        let n = self.filter.layout.each as f64;
+        for island in &self.filter.islands {
+            self.smallest = self.smallest.min(island.ess / n);
+            self.resamplings += u64::from(island.resampled);
+        }
+        let Traffic { copies, crossing, .. } = self.filter.traffic;
+        self.copies += copies;
+        self.crossing += crossing;
+        Ok(if self.reached() { Status::Finished(Outcome::Reached) } else { Status::Running })
+    }
+
+    fn reached(&self) -> bool {
+        self.filter.step == self.posed.flow.horizon()
+    }
+
+    fn measure(&mut self, team: &dyn Team) -> Result<()> {
+        if self.filter.step == 0 {
+            return Ok(());
+        }
+        let weights = island_weights(&self.log_evidences());
+        let (means, variances) = self.filter.moments(team);
+        self.means = means.iter().map(|m| over_islands(m, &weights)).collect();
+        let spread = |(m, v): (&Vec<f64>, &Vec<f64>), mean: f64| -> f64 {
+            let second = m.iter().zip(v).map(|(m, v)| v + (m - mean) * (m - mean));
+            second.zip(&weights).map(|(s, w)| s * w).sum::<f64>().sqrt()
+        };
+        self.deviations =
+            means.iter().zip(&variances).zip(&self.means).map(|(mv, mean)| spread(mv, mean.value)).collect();
+        let levels = &self.posed.problem.quantiles;
+        self.quantiles = if levels.is_empty() {
+            Vec::new()
+        } else {
+            let of = |d| self.filter.quantiles(d, levels, team).iter().map(|q| over_islands(q, &weights)).collect();
+            (0..means.len()).map(of).collect()
+        };
+        Ok(())
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk_filter(&mut self.filter, &self.names.particles, walk)?;
+        let count = |name, meaning| Name { name, units: "1", meaning, axes: &[] };
+        walk.scalar(&count("resamplings", "resamplings of islands so far"), (&mut self.resamplings).into())?;
+        walk.scalar(&count("copies", "particles copied so far"), (&mut self.copies).into())?;
+        walk.scalar(&count("smallest_ess", "smallest ess so far"), (&mut self.smallest).into())?;
+        walk.scalar(&count("previous_log_evidence", "log_evidence one step ago"), (&mut self.previous).into())?;
+        Ok(())
+    }
+
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let data = self.posed.data.clone();
+        let (n, m) = (data.len(), data.components);
+        let mut times = data.times.clone();
+        walk.replicated(&Name { axes: &["time"], ..TIME }, &mut times)?;
+        // Every rank holds the observations; rank 0 writes them.
+        let rows = if self.filter.layout.rank == 0 { 0..n } else { 0..0 };
+        let values = data.values[rows.start * m..rows.end * m].to_vec();
+        walk.given(&self.names.observations, &[n, m], &Hyperslab::rows(rows, &[m]), &values)
+    }
+
+    fn record(&self) -> Vec<(Name, f64)> {
+        // The same names at every step: before the first one nothing has a value.
+        let time = self.last().map_or(f64::NAN, |last| self.posed.data.times[last]);
+        let found = evidence(&self.log_evidences());
+        let (n, r) = (self.filter.layout.each as f64, self.filter.islands.len() as f64);
+        let resampled = self.filter.islands.iter().filter(|i| i.resampled).count() as f64;
+        let mut record = vec![
+            (TIME, time),
+            (ESS, self.filter.islands.iter().map(|i| i.ess / n).sum::<f64>() / r),
+            (LOG_EVIDENCE, found.log),
+            (INCREMENT, found.log - self.previous),
+            (SPREAD, found.spread),
+            (RESAMPLED, resampled / r),
+        ];
+        for (d, mean) in self.names.means.iter().enumerate() {
+            record.push((*mean, self.means.get(d).map_or(f64::NAN, |m| m.value)));
+            record.push((self.names.errors[d], self.means.get(d).map_or(f64::NAN, |m| m.standard_error)));
+            record.push((self.names.deviations[d], self.deviations.get(d).copied().unwrap_or(f64::NAN)));
+            for (i, name) in self.names.quantiles.get(d).into_iter().flatten().enumerate() {
+                record.push((*name, self.quantiles.get(d).map_or(f64::NAN, |q| q[i].value)));
+            }
+        }
+        record
+    }
+
+    fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        self.measure(team)?;
+        let found = evidence(&self.log_evidences());
+        if found.interval.is_none() && self.filter.step > 0 {
+            self.notes.push(match self.filter.islands.len() {
+                1 => "no interval for the evidence: one island says nothing of its error (method.islands = 16)".into(),
+                _ => format!(
+                    "no interval for the evidence: the islands' estimates spread by {:.2} of their mean, above {}; use \
+                     more particles",
+                    found.spread,
+                    estimate::LARGEST_SPREAD
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let Some(exact) = self.posed.model.exact(&self.posed.data).filter(|_| self.reached()) else { return Ok(()) };
+        let name = |name, meaning, axes| Name { name, units: "1", meaning, axes };
+        let mut log = exact.log_evidence;
+        walk.scalar(&name("exact_log_evidence", "log-evidence of the data, exact", &[]), (&mut log).into())?;
+        let (mut means, variances) = (exact.means, exact.variances);
+        if means.len() == self.posed.data.len() {
+            walk.replicated(&name("exact_mean", "filtering mean, exact", &["time"]), &mut means)?;
+            let mut sd: Vec<f64> = variances.iter().map(|v| v.sqrt()).collect();
+            walk.replicated(&name("exact_sd", "filtering standard deviation, exact", &["time"]), &mut sd)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    fn provenance(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("kernels", self.filter.options.level.name().to_string()),
+            ("copies_between_ranks", self.crossing.to_string()),
+        ]
+    }
+
+    fn report(&self) -> Vec<Number> {
+        let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
+        let found = evidence(&self.log_evidences());
+        let interval = found.interval.map_or(ErrorBar::None, |(low, high)| ErrorBar::Interval(low, high));
+        let mut report = vec![number(
+            "log_evidence",
+            "log-evidence of the data; 95 % interval from the islands",
+            found.log,
+            interval,
+        )];
+        if let Some(exact) = self.posed.model.exact(&self.posed.data).filter(|_| self.reached()) {
+            let meaning = "the same, exact";
+            report.push(number("exact_log_evidence", meaning, exact.log_evidence, ErrorBar::None));
+        }
+        report.push(number(
+            "evidence_spread",
+            "spread of the islands' evidence over its mean",
+            found.spread,
+            ErrorBar::None,
+        ));
+        for (name, mean) in self.names.means.iter().zip(&self.means).take(8) {
+            let error =
+                if mean.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(mean.standard_error) };
+            report.push(number(name.name, name.meaning, mean.value, error));
+        }
+        report.push(number(
+            "smallest_ess",
+            "smallest effective sample size over the particles",
+            self.smallest,
+            ErrorBar::None,
+        ));
+        report.push(number("resamplings", "resamplings of islands", self.resamplings as f64, ErrorBar::None));
+        report
+    }
+
+    fn work(&self) -> (f64, &'static str) {
+        let layout = &self.filter.layout;
+        ((layout.islands * layout.each) as f64 * self.filter.step as f64, "particle-steps")
+    }
+
+    fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}

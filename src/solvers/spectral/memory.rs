@@ -1,0 +1,107 @@
+//! What a spectral run holds in memory on its largest rank, in bytes: counts alone, for `spanwise check`.
+
+use super::domain::{Basis, Domain};
+use super::results::keys::OutputKeys;
+use super::results::spectra::Shells;
+use super::transform::ProcessGrid;
+use super::transform::layout::{Layout, buffer_lengths};
+use crate::math::exact::Exact;
+
+/// The program, MPI and HDF5 before any problem is built, on one rank and on one of several; measured.
+pub fn base(ranks: usize) -> u64 {
+    if ranks == 1 { 40_500_000 } else { 42_500_000 }
+}
+
+/// Exact sums over the modes of each wavenumber of an axis or shell, at their largest: those of a rank, and of several
+/// those that are sent, received and added up.
+pub fn sums(domain: &Domain, spectra: bool, ranks: usize) -> u64 {
+    let axes = domain.own().iter().map(|a| a.highest + 1).max().unwrap_or(0);
+    let size = (axes.max(shells(domain, spectra)) * size_of::<Exact>()) as u64;
+    if ranks == 1 { size } else { 3 * size + size / 2 }
+}
+
+fn shells(domain: &Domain, spectra: bool) -> usize {
+    if spectra && !domain.has_walls() { Shells::new(domain).len() } else { 0 }
+}
+
+/// What writing takes at its largest, for `members` of an ensemble (1 without one): a block with its copy in chunks, the
+/// members' own copy of it; and lists that every rank has whole, such as coordinates, on their way.
+pub fn files(solver: &Place, kept: &Place, members: u64, keys: &OutputKeys) -> u64 {
+    let copies = if members > 1 { 3 } else { 2 };
+    let block = if keys.whole { kept.values() } else { solver.array() };
+    let axes = |domain: &Domain| domain.own().iter().map(|a| a.points + a.modes()).sum::<usize>();
+    copies * members * block + 32 * (axes(kept.domain) + shells(kept.domain, keys.spectra)) as u64
+}
+
+/// Arrays that one trip takes to the grid and back: the most of any round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trip {
+    pub backward: u64,
+    pub forward: u64,
+}
+
+/// A domain over ranks: on the largest one, with so many threads, in real numbers of `size` bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub domain: &'a Domain,
+    pub grid: ProcessGrid,
+    pub threads: u64,
+    pub size: u64,
+}
+
+impl Place<'_> {
+    /// Coefficients here.
+    pub fn modes(&self) -> u64 {
+        Layout::new(self.domain, self.grid, 0).modes(self.domain).len() as u64
+    }
+
+    /// Bytes of the coefficients of one field.
+    pub fn array(&self) -> u64 {
+        2 * self.size * self.modes()
+    }
+
+    /// Bytes of the grid values of one field.
+    pub fn values(&self) -> u64 {
+        let points = Layout::new(self.domain, self.grid, 0).points(self.domain).len() as u64;
+        self.size * points * self.domain.reals() as u64
+    }
+
+    /// Buffers and work space of the transform.
+    pub fn transform(&self, trip: Trip) -> u64 {
+        let (m, n) = (self.domain.modes(), self.domain.points().map(|n| n as u64));
+        let complex = 2 * self.size;
+        let reals = self.domain.reals() as u64;
+        let both = trip.backward + trip.forward;
+        if self.domain.dimension == 1 {
+            let even = self.domain.axes[2].basis == Basis::HalfFourier && n[2].is_multiple_of(2);
+            let length = if even { n[2] / 2 } else { n[2] };
+            // The line, its copy while it is transformed, factors of two plans; roots, coordinates, places.
+            let line = complex * (4 * length + n[2] / 2) + 8 * n[2] + 8 * m[2] as u64;
+            return line + both * reals * self.size * n[2];
+        }
+        let fields = trip.backward.max(trip.forward);
+        let [mid, wide, flat, tall] = buffer_lengths(self.domain, self.grid, 0).map(|n| n as u64 * complex);
+        let fused = self.grid[1] == 1 && n[0] > 1;
+        let plane = if fused { fields * complex * n[1] * m[2] as u64 } else { 0 };
+        let rows = both * 8 * reals * self.size * n[2];
+        let lanes = 3 * 2 * 64 * n.into_iter().max().unwrap_or(1);
+        fields * (mid + flat) + 2 * (wide + tall) + self.threads * (plane + rows + lanes)
+    }
+}
+
+/// What kept fields take: values of one, its coefficients, its transform where the grid is another than the solver's;
+/// and records that wait to be written.
+pub fn kept(solver: &Place, kept: &Place, fields: u64, snapshots: u64, keys: &OutputKeys) -> u64 {
+    let own =
+        if kept.domain == solver.domain { 0 } else { kept.transform(Trip { backward: 1, forward: 0 }) + kept.array() };
+    let record = if keys.whole { fields * kept.values() } else { 0 };
+    // Larger ones go to their file at once.
+    let waiting = if record == 0 || 2 * record > WAITING { 0 } else { (WAITING / record).min(snapshots) * record };
+    // Coordinates; wavenumbers of the equation, the run and what is kept.
+    let points: usize = kept.domain.own().iter().map(|a| a.points).sum();
+    let modes: usize = solver.domain.own().iter().map(|a| a.modes()).sum();
+    kept.values() + solver.array() + own + waiting + 8 * points as u64 + 24 * modes as u64
+}
+
+/// Bytes of records that wait in memory at most.
+const WAITING: u64 = 32 << 20;

@@ -1,0 +1,97 @@
+//! Malformed models of sequential Monte Carlo are refused on 1 and on 3 ranks with exit code 2, one message that names the
+//! place, no panic, no hang, and nothing written.
+
+mod program;
+
+use std::fs;
+
+use program::{listing, rank_counts, spanwise};
+
+const GOOD: [&str; 7] = [
+    "solver = \"smc\"",                                        // 1
+    "[problem]",                                               // 2
+    "model = { kind = \"linear_gaussian\" }",                  // 3
+    "observations = { values = [0.3, -0.5, 1.2, nan, -0.1] }", // 4
+    "[method]",                                                // 5
+    "particles = 100",                                         // 6
+    "islands = 2",                                             // 7
+];
+
+/// A line of the good input (from 1) replaced, and what the message must contain besides the file.
+struct Case(usize, &'static str, &'static [&'static str]);
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    // Models that are not there, keys that are not theirs.
+    Case(3, "model = { kind = \"linear_gausian\" }", &["problem.model.kind = \"linear_gausian\"", "did you mean \"linear_gaussian\"?"]),
+    Case(3, "model = { kind = \"stochastic_volatility\", mu = 0.0 }", &["problem.model.mu", "unknown key"]),
+    Case(3, "model = { kind = \"constant_velocity\", acceleraton = 1.0 }", &["problem.model.acceleraton", "did you mean \"acceleration\"?"]),
+    // Variances that are negative or zero.
+    Case(3, "model = { kind = \"linear_gaussian\", state_sd = -1.0 }", &["problem.model.state_sd", "positive"]),
+    Case(3, "model = { kind = \"stochastic_volatility\", persistence = 1.0 }", &["problem.model.persistence", "(−1, 1)"]),
+    Case(3, "model = { kind = \"constant_velocity\", acceleration = -1.0 }", &["problem.model.acceleration", "positive"]),
+    Case(3, "model = { kind = \"lotka_volterra\", observation_sd = 0.0 }", &["problem.model.observation_sd", "positive"]),
+    Case(3, "model = { kind = \"lorenz_96\", noise = -0.5 }", &["problem.model.noise", "positive"]),
+    Case(3, "model = { kind = \"epidemic\", reporting = 1.5 }", &["problem.model.reporting", "(0, 1]"]),
+    Case(3, "model = { kind = \"epidemic\", initial_infected = 1e9 }", &["problem.model.initial_infected", "below the population"]),
+    Case(3, "model = { kind = \"bearings_only\", position_sd = -1.0 }", &["problem.model.position_sd", "positive"]),
+    Case(3, "model = { kind = \"linear_system\", transition = [[0.5]], noise_covariance = [[-1.0]], observation = [[1.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0]] }", &["problem.model.noise_covariance", "a variance is not negative"]),
+    Case(3, "model = { kind = \"linear_system\", transition = [[0.5]], noise_covariance = [[1.0]], observation = [[1.0]], observation_covariance = [[0.0]], initial_covariance = [[1.0]] }", &["problem.model.observation_covariance", "positive definite"]),
+    Case(3, "model = { kind = \"linear_system\", transition = [[0.5, 0.0], [0.0, 0.5]], noise_covariance = [[1.0, 2.0], [2.0, 1.0]], observation = [[1.0, 0.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0, 0.0], [0.0, 1.0]] }", &["problem.model.noise_covariance", "positive semidefinite"]),
+    Case(3, "model = { kind = \"linear_system\", transition = [[0.5, 0.0], [0.0, 0.5]], noise_covariance = [[1.0, 0.5], [0.4, 1.0]], observation = [[1.0, 0.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0, 0.0], [0.0, 1.0]] }", &["problem.model.noise_covariance", "symmetric"]),
+    Case(3, "model = { kind = \"multivariate_stochastic_volatility\", mean = [0.0, 0.0], persistence = [0.9, 0.9], volatility = [0.2, 0.2], return_correlation = [[1.0, 1.2], [1.2, 1.0]] }", &["problem.model.return_correlation", "positive definite"]),
+    // Dimensions that do not fit.
+    Case(3, "model = { kind = \"linear_system\", transition = [[0.5, 0.1], [0.0]], noise_covariance = [[1.0]], observation = [[1.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0]] }", &["problem.model.transition", "must be 2 × 2"]),
+    Case(3, "model = { kind = \"linear_system\", transition = [[0.5]], noise_covariance = [[1.0]], observation = [[1.0, 2.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0]] }", &["problem.model.observation", "must be 1 × 1"]),
+    Case(3, "model = { kind = \"multivariate_stochastic_volatility\", mean = [0.0, 0.0], persistence = [0.9], volatility = [0.2, 0.2] }", &["problem.model.persistence", "must have 2 entries"]),
+    Case(3, "model = { kind = \"constant_velocity\", dimensions = 4 }", &["problem.model.dimensions", "1, 2 or 3"]),
+    Case(3, "model = { kind = \"constant_velocity\", initial_position = [1.0] }", &["problem.model.initial_position", "must have 2 entries"]),
+    Case(3, "model = { kind = \"constant_velocity\" }", &["problem.observations.values", "observes 2 at a time"]),
+    Case(3, "model = { kind = \"bearings_only\", sensors = [[0.0]] }", &["problem.model.sensors", "[x, y]"]),
+    Case(3, "model = { kind = \"lorenz_96\", dimension = 3 }", &["problem.model.dimension", "4 … 100000"]),
+    Case(3, "model = { kind = \"lorenz_96\", stride = 0 }", &["problem.model.stride", "1 … 40"]),
+    // Data that cannot be.
+    Case(3, "model = { kind = \"epidemic\" }", &["problem.observations", "whole number"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"x\" }, observation = { y = { distribution = \"poisson\", rate = \"x\" } } }", &["problem.observations", "y = 0.3 at time 0", "whole number"]),
+    Case(4, "observations = { file = \"absent.csv\" }", &["problem.observations.file", "absent.csv"]),
+    Case(4, "observations = { values = [0.3, 0.5] }\ntimes = [0.0, 0.0]", &["problem.times"]),
+    // Models written in the input.
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*x +\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "x: the expression ends here", "^"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*z\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "unknown name \"z\"", "character 5"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"epx(x)\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "there is no function \"epx\""]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"x\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = -1.0 } } }", &["problem.model.observation", "y.sd = -1 must be positive"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"x\" }, observation = { y = { distribution = \"normall\", mean = \"x\", sd = 1.0 } } }", &["problem.model.observation", "did you mean \"normal\"?"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"x\" }, observation = { y = { distribution = \"normal\", mean = \"x\", std = 1.0 } } }", &["problem.model.observation.y.std"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\", \"v\"], initial = { x = 1.0 }, transition = { x = \"x\", v = \"v\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.initial", "the state \"v\" has no expression"]),
+    Case(3, "model = { kind = \"written\", states = [\"x\"], noises = { n = { distribution = \"student_t\", degrees = 0.0 } }, initial = { x = \"n\" }, transition = { x = \"x\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.noises", "degrees = 0 must be positive"]),
+];
+
+#[test]
+fn malformed_models_are_refused_alike_on_1_and_3_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    for (k, Case(line, text, _)) in CASES.iter().enumerate() {
+        let mut lines = GOOD;
+        lines[line - 1] = text;
+        fs::write(dir.path().join(format!("case{k}.toml")), lines.join("\n") + "\n").unwrap();
+    }
+    fs::write(dir.path().join("good.toml"), GOOD.join("\n") + "\n").unwrap();
+    let before = listing(dir.path());
+    let mut failures = Vec::new();
+    for (k, Case(_, text, fragments)) in CASES.iter().enumerate() {
+        let file = format!("case{k}.toml");
+        for ranks in rank_counts() {
+            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], dir.path());
+            let said = ended.stderr.trim();
+            let once = said.matches("spanwise: ").count() == 1;
+            let missing = std::iter::once(file.as_str()).chain(fragments.iter().copied()).find(|f| !said.contains(f));
+            if ended.codes.iter().any(|c| *c != 2) || !once || missing.is_some() || said.contains("internal error") {
+                let codes = &ended.codes;
+                failures.push(format!("{text}\n  on {ranks} ranks: codes {codes:?}, lacks {missing:?}: {said}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(before, listing(dir.path()), "something was written");
+    let good = spanwise(1, &["run", "good.toml"], dir.path());
+    assert_eq!(good.code(), 0, "{good:?}");
+}
