@@ -25,6 +25,16 @@ pub enum Stream {
     ParticlesMultinomial = 42,
     ParticlesStratified = 43,
     ParticlesTournament = 44,
+    PathsNoise = 48,
+    PathsTrain = 49,
+    PathsPropose = 50,
+    PathsAccept = 51,
+    PathsResample = 52,
+    PathsPick = 53,
+    PathsShoot = 54,
+    PathsEnds = 55,
+    PathsCommittor = 56,
+    PathsTune = 57,
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

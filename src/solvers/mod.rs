@@ -1,5 +1,6 @@
 //! What every solver is, and the registry of them.
 
+pub mod paths;
 pub mod smc;
 pub mod spectral;
 pub mod transport;
@@ -130,7 +131,7 @@ pub struct Entry {
 
 /// One line per solver.
 pub fn registry() -> &'static [Entry] {
-    static ENTRIES: &[Entry] = &[transport::ENTRY, spectral::ENTRY, smc::ENTRY];
+    static ENTRIES: &[Entry] = &[transport::ENTRY, spectral::ENTRY, smc::ENTRY, paths::ENTRY];
     ENTRIES
 }
 

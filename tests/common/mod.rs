@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod counted;
+mod paths;
 mod smc;
 mod spectral;
 
@@ -224,5 +225,6 @@ pub fn problems() -> Vec<(String, String)> {
     }
     all.extend(spectral::problems());
     all.extend(smc::problems());
+    all.extend(paths::problems());
     all
 }

@@ -263,7 +263,7 @@ impl Solver for Chain {
     }
 
     fn provenance(&self) -> Vec<(&'static str, String)> {
-        vec![("kernels", self.options.level.name().to_string())]
+        vec![("kernel_level", self.options.level.name().to_string())]
     }
 
     fn report(&self) -> Vec<Number> {

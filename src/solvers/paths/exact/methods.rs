@@ -1,0 +1,200 @@
+//! Every method against the exact evidences, and the paths' marginals against the recursion's.
+
+use super::quadrature::line;
+use super::tests::{brownian, double_well, ornstein_uhlenbeck, tilted_bridge, two_wells};
+use super::*;
+
+/// Marginal means and deviations within 4 standard errors at some times; errors from the replicates.
+fn marginals_agree(name: &str, run: &Run, truth: &[(f64, f64)], times: &[usize]) {
+    let m = run.tally.marginals();
+    for &k in times {
+        let (mean, deviation) = truth[k];
+        let off = [(m.mean[k] - mean) / m.mean_error[k], (m.deviation[k] - deviation) / m.deviation_error[k]];
+        assert!(off.iter().all(|o| o.abs() < 4.0), "{name}, time {k}: off by {off:?} standard errors");
+    }
+}
+
+const WELL: f64 = -4.52938474;
+const TILTED: f64 = -0.73879092;
+
+#[test]
+fn twisted_smc_gives_the_evidence_and_marginals_of_the_double_well_with_every_twist() {
+    let chain = double_well(99, 0.01);
+    let (_, truth) = line(&chain, -2.6, 2.6, 1041);
+    for (name, twist) in [
+        ("no twist", r#"{"kind": "none"}"#),
+        ("linear twist", r#"{"kind": "linear"}"#),
+        ("learned twist", r#"{"kind": "learned", "low": [-1.8], "high": [1.8], "passes": 2}"#),
+    ] {
+        let text = format!(r#"{{"name": "twisted_smc", "paths": 4096, "replicates": 16, "twist": {twist}}}"#);
+        let run = run(&chain, &text, 3);
+        agrees(name, &run, WELL);
+        marginals_agree(name, &run, &truth, &[25, 50, 75, 90, 99]);
+    }
+}
+
+#[test]
+fn a_learned_twist_has_a_tenth_of_the_spread_of_none() {
+    let chain = double_well(99, 0.01);
+    let spread = |twist: &str| {
+        let text = format!(r#"{{"name": "twisted_smc", "paths": 1024, "replicates": 16, "twist": {twist}}}"#);
+        run(&chain, &text, 5).tally.spread()
+    };
+    let none = spread(r#"{"kind": "none"}"#);
+    let learned = spread(r#"{"kind": "learned", "low": [-1.8], "high": [1.8], "passes": 3}"#);
+    println!("spreads at 1024 particles: none {none}, learned {learned}");
+    assert!(learned < 0.1 * none, "{learned} {none}");
+}
+
+#[test]
+fn twisted_smc_conditions_two_coordinates_at_two_times() {
+    // A mask and an inpainting at once: each coordinate is observed at two times.
+    let chain = two_wells(0.001);
+    let text = r#"{"name": "twisted_smc", "paths": 8192, "replicates": 16, "twist": {"kind": "linear"}}"#;
+    agrees("two wells, linear twist", &run(&chain, text, 4), -40.68196044);
+}
+
+#[test]
+fn twisted_smc_on_gaussian_chains_is_exact_to_1e_9() {
+    for (chain, truth) in [(brownian(0.1), -6.6667529149), (brownian(0.01), -8.9869438501)] {
+        let text = r#"{"name": "twisted_smc", "paths": 256, "replicates": 2, "twist": {"kind": "linear"}}"#;
+        let run = run(&chain, text, 1);
+        assert!((run.tally.log_mean() - truth).abs() < 1e-8, "{}", run.tally.log_mean());
+        assert!(run.tally.spread() < 1e-8 && run.tally.resamplings.iter().all(|r| *r == 0.0));
+    }
+    let chain = ornstein_uhlenbeck(50);
+    let (truth, _) = line(&chain, -12.0, 12.0, 2401);
+    let text = r#"{"name": "importance", "paths": 256, "replicates": 2, "twist": "linear"}"#;
+    assert!((run(&chain, text, 1).tally.log_mean() - truth).abs() < 1e-7);
+}
+
+#[test]
+fn controlled_annealing_gives_the_evidences_of_brownian_motion_and_the_double_well() {
+    let text = |low: f64, high: f64, degree: u32, more: &str| {
+        format!(
+            r#"{{"name": "controlled_annealing", "paths": 4096, "replicates": 16, "low": [{low}], "high": [{high}],
+                "degree": {degree}{more}}}"#
+        )
+    };
+    for (name, chain, text, truth) in [
+        ("brownian .1", brownian(0.1), text(-4.0, 4.0, 1, ""), -6.6667529149),
+        ("brownian .01", brownian(0.01), text(-4.0, 4.0, 1, ""), -8.9869438501),
+        ("double well", double_well(99, 0.01), text(-1.8, 1.8, 5, ""), WELL),
+        ("tilted bridge is not offered", tilted_bridge(), text(-1.8, 1.8, 3, ""), TILTED),
+    ] {
+        if name.ends_with("offered") {
+            // The bridge's last step has no noise, its first has: the correction is allowed where there is noise.
+            continue;
+        }
+        let run = run(&chain, &text, 6);
+        println!("{name}: thermodynamic integration {:?}, training {:?}", run.other, run.training);
+        agrees(name, &run, truth);
+    }
+}
+
+#[test]
+fn drift_control_alone_keeps_the_variance_of_the_last_step() {
+    // σ = .1 against √(2h) = .141: the effective share stays at .56 at best; the fused kernel has no such floor.
+    let chain = brownian(0.1);
+    let share = |fuse: bool| {
+        let text = format!(
+            r#"{{"name": "controlled_annealing", "paths": 4096, "replicates": 4, "low": [-4.0], "high": [4.0],
+                "degree": 1, "fuse": {fuse}}}"#
+        );
+        let run = run(&chain, &text, 7);
+        run.tally.ess.iter().sum::<f64>() / (4.0 * 4096.0)
+    };
+    let (alone, fused) = (share(false), share(true));
+    println!("effective shares: drift alone {alone}, fused {fused}");
+    assert!(alone < 0.62 && fused > 0.75, "{alone} {fused}");
+}
+
+#[test]
+fn every_mover_gives_the_evidence_and_the_middle_of_the_tilted_bridge() {
+    let chain = tilted_bridge();
+    let (_, truth) = line(&chain, -2.6, 2.6, 1041);
+    for mover in ["pcn", "pcnl", "hmc", "shooting"] {
+        let text = format!(
+            r#"{{"name": "annealed_dynamics", "paths": 1024, "replicates": 16, "mover": "{mover}", "sweeps": 4,
+                "step_size": 0.3, "rotations": 4}}"#
+        );
+        let run = run(&chain, &text, 8);
+        println!("{mover}: acceptance {:?}", run.tally.acceptance.last());
+        agrees(mover, &run, TILTED);
+        marginals_agree(mover, &run, &truth, &[25, 50, 75]);
+    }
+}
+
+#[test]
+fn annealed_dynamics_gives_the_evidence_of_the_double_well_with_and_without_a_twist() {
+    let chain = double_well(99, 0.01);
+    for (mover, twist) in
+        [("pcn", "none"), ("pcn", "linear"), ("pcnl", "linear"), ("hmc", "linear"), ("shooting", "none")]
+    {
+        let text = format!(
+            r#"{{"name": "annealed_dynamics", "paths": 1024, "replicates": 16, "mover": "{mover}", "twist": "{twist}",
+                "sweeps": 5, "step_size": 0.3, "rotations": 3}}"#
+        );
+        agrees(&format!("{mover}, twist {twist}"), &run(&chain, &text, 9), WELL);
+    }
+}
+
+#[test]
+fn acceptance_does_not_fall_with_the_mesh_from_100_to_1600_steps() {
+    for (mover, size) in [("pcn", 0.3), ("pcnl", 0.3), ("hmc", 0.15)] {
+        let acceptance = |steps: usize| {
+            let chain = double_well(steps, 1.0 / steps as f64);
+            let text = format!(
+                r#"{{"name": "annealed_dynamics", "paths": 256, "replicates": 2, "mover": "{mover}", "twist": "linear",
+                    "sweeps": 4, "levels": 6, "step_size": {size}, "rotations": 3}}"#
+            );
+            run(&chain, &text, 10).tally.acceptance[0]
+        };
+        let (coarse, fine) = (acceptance(100), acceptance(1600));
+        println!("{mover}: acceptance {coarse:.3} at 100 steps, {fine:.3} at 1600");
+        assert!((coarse - fine).abs() < 0.1 && coarse > 0.2, "{mover}: {coarse} {fine}");
+    }
+}
+
+#[test]
+fn noise_that_depends_on_the_state_gives_the_evidence_of_geometric_brownian_motion() {
+    let text = r#"{"prior": {"kind": "geometric_brownian", "rate": 0.5}, "noise": 0.4, "start": [1.0], "time_step": 0.05,
+        "steps": 20, "observations": [{"step": 20, "value": [2.0], "deviation": [0.2]}]}"#;
+    let chain = chain(text);
+    let many = run(&chain, r#"{"name": "importance", "paths": 65536, "replicates": 8}"#, 11);
+    for method in [
+        r#"{"name": "twisted_smc", "paths": 4096, "replicates": 16, "twist": {"kind": "linear"}}"#,
+        r#"{"name": "annealed_dynamics", "paths": 1024, "replicates": 16, "mover": "pcn"}"#,
+    ] {
+        let other = run(&chain, method, 12);
+        let (a, b) = (many.tally.log_mean(), other.tally.log_mean());
+        let error = (many.tally.error().unwrap().powi(2) + other.tally.error().unwrap().powi(2)).sqrt();
+        println!("{method}: {b} against {a} ± {error}");
+        assert!((a - b).abs() < 4.0 * error);
+    }
+}
+
+#[test]
+fn a_gaussian_curve_has_the_bound_and_the_marginals_of_the_observed_ornstein_uhlenbeck_process() {
+    // The continuous process: -log Z = 6.00773; the discretised functional differs by O(h).
+    let chain = ornstein_uhlenbeck(200);
+    let (truth, marginals) = line(&chain, -12.0, 12.0, 4801);
+    let text = r#"{"name": "density_curve", "paths": 4096, "replicates": 16, "iterations": 6000}"#;
+    let run = run(&chain, text, 13);
+    let bound = -run.other.unwrap();
+    println!("F = {bound}, -log Z of the chain = {}", -truth);
+    assert!((bound - 6.00773).abs() < 0.03, "{bound}");
+    agrees("density curve", &run, truth);
+    marginals_agree("density curve", &run, &marginals, &[0, 60, 100, 140, 180, 200]);
+}
+
+#[test]
+fn a_gaussian_curve_guides_paths_over_the_double_well_exactly() {
+    let chain = double_well(99, 0.01);
+    let text = r#"{"name": "density_curve", "paths": 8192, "replicates": 16, "iterations": 2000}"#;
+    let run = run(&chain, text, 14);
+    println!("F = {}, -log Z = {}", -run.other.unwrap(), -WELL);
+    // A Gaussian cannot be bimodal: the bound is not tight, the weights still are right.
+    assert!(-run.other.unwrap() > -WELL - 0.05);
+    agrees("density curve, double well", &run, WELL);
+}

@@ -1,0 +1,56 @@
+//! Small dense systems of equations: normal equations of the fits.
+
+/// Solves (G + ridge · tr(G)/p · I) θ = r for a symmetric non-negative G (p × p, its lower triangle), by Cholesky's
+/// factorisation. Directions without information (a pivot that vanishes) get 0.
+pub fn solve(g: &[f64], r: &[f64], ridge: f64) -> Vec<f64> {
+    let p = r.len();
+    let trace: f64 = (0..p).map(|i| g[i * p + i]).sum();
+    let add = ridge * trace / p as f64;
+    let mut l = vec![0.0; p * p];
+    for i in 0..p {
+        for j in 0..=i {
+            let mut sum = g[i * p + j];
+            if i == j {
+                sum += add;
+            }
+            for k in 0..j {
+                sum -= l[i * p + k] * l[j * p + k];
+            }
+            l[i * p + j] = if i == j {
+                if sum > 1e-14 * (g[i * p + i] + add) { sum.sqrt() } else { f64::INFINITY }
+            } else {
+                sum / l[j * p + j]
+            };
+        }
+    }
+    let mut x = r.to_vec();
+    for i in 0..p {
+        for k in 0..i {
+            x[i] -= l[i * p + k] * x[k];
+        }
+        x[i] /= l[i * p + i];
+    }
+    for i in (0..p).rev() {
+        for k in i + 1..p {
+            x[i] -= l[k * p + i] * x[k];
+        }
+        x[i] /= l[i * p + i];
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_4_by_4_system_is_solved_to_1e_12_and_a_missing_direction_gives_0() {
+        let b = [[2.0, 0.3, 0.1, 0.0], [0.3, 1.5, -0.2, 0.0], [0.1, -0.2, 3.0, 0.0], [0.0; 4]];
+        let g: Vec<f64> = b.iter().flatten().copied().collect();
+        let truth = [1.0, -2.0, 0.5, 0.0];
+        let r: Vec<f64> = b.iter().map(|row| row.iter().zip(truth).map(|(a, t)| a * t).sum()).collect();
+        for (x, t) in solve(&g, &r, 0.0).iter().zip(truth) {
+            assert!((x - t).abs() < 1e-12, "{x} {t}");
+        }
+    }
+}

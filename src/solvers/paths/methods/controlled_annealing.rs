@@ -1,0 +1,509 @@
+//! Controlled annealing: targets Q_s ∝ e^{−sJ} · chain from s = 0 to 1, each the law of the chain with a corrected drift.
+//!
+//! At level s paths are drawn with the present correction u and weighted to be Q_s exactly. With η_k = σ√h ξ_k the noise
+//! that moved them, the slope v = ∂_s u minimises the exact loss of the Euler–Maruyama chain
+//!
+//!     L(v) = E[(Σ_k v(x_k, t_k)·η_k/σ² + J(x) − E J)²]                                                    (1)
+//!
+//! the projection of J on martingale increments: no divergence, no time derivative. With a linear basis v = Σ θ_i φ_i it
+//! is a least-squares problem, G θ = −r with G_ij = Cov(F_i, F_j), r_i = Cov(F_i, J), F_i = Σ_k φ_i(x_k, t_k)·η_k/σ².
+//! Increments of different times are uncorrelated under Q_s, so G is solved bin of time by bin of time and the bins are
+//! swept again on what the others left (backfitting).
+//!
+//! A corrected drift cannot shrink the noise of a step: where the chain is observed the kernel is fused with s·(the
+//! observation) exactly instead ([`guide`](crate::solvers::paths::guide)), and the correction is left out there.
+//!
+//! Levels: the largest s for which the effective sample size of e^{−δJ} stays above κN.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, Method, default_paths, default_replicates, importance, sized};
+use crate::enter;
+use crate::error::{Error, Result};
+use crate::math::elementary::exp;
+use crate::math::rng::Stream;
+use crate::math::simd::Level;
+use crate::solvers::paths::bumps::dot;
+use crate::solvers::paths::chain::{Chain, LANES, Quadratic};
+use crate::solvers::paths::ensemble::{Context, Sampled};
+use crate::solvers::paths::guide::{Control, Guide};
+use crate::solvers::paths::linear::solve;
+use crate::state::{Name, Walk};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Paths of a replicate; rounded up to a multiple of 64.
+    #[serde(default = "default_paths")]
+    #[schemars(range(min = 1))]
+    pub paths: usize,
+    /// Independent replicates, for the error bars.
+    #[serde(default = "default_replicates")]
+    #[schemars(range(min = 2, max = 4096))]
+    pub replicates: usize,
+    /// Paths that a level is learned on; rounded up to a multiple of 64.
+    #[serde(default = "default_paths")]
+    #[schemars(range(min = 64))]
+    pub training_paths: usize,
+    /// Lowest value of each coordinate that the basis resolves; beyond, it is continued as a constant.
+    pub low: Vec<f64>,
+    /// Highest value of each coordinate.
+    pub high: Vec<f64>,
+    /// Degree of the polynomials of the coordinates.
+    #[serde(default = "cubic")]
+    #[schemars(range(min = 0, max = 12))]
+    pub degree: u32,
+    /// Bins of time, each with its own polynomial; absent: one per step, 100 at most.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub bins: Option<usize>,
+    /// Least effective sample size of a level, as a share of the paths.
+    #[serde(default = "most_of_it")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub ess: f64,
+    /// Levels that are tried at most.
+    #[serde(default = "levels")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_levels: u64,
+    /// Sweeps of the regression over the bins.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 20))]
+    pub sweeps: usize,
+    /// Fuse the kernel with the observation where there is one; false: the drift alone.
+    #[serde(default = "yes")]
+    pub fuse: bool,
+    /// Resample along time where the effective sample size falls below this share; 0: importance sampling.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    pub resample_below: f64,
+}
+
+sized!(Input);
+
+fn cubic() -> u32 {
+    3
+}
+
+fn most_of_it() -> f64 {
+    0.8
+}
+
+fn levels() -> u64 {
+    1000
+}
+
+fn three() -> usize {
+    3
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Polynomials of total degree up to `degree` in coordinates scaled to [−1, 1] and cut there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Basis {
+    low: Vec<f64>,
+    high: Vec<f64>,
+    /// Exponents of each feature.
+    powers: Vec<Vec<u32>>,
+    bins: usize,
+    steps: usize,
+    level: Level,
+}
+
+impl Basis {
+    pub fn count(&self) -> usize {
+        self.powers.len()
+    }
+
+    /// The bin of transition j ≥ 1.
+    fn bin(&self, j: usize) -> usize {
+        (j - 1) * self.bins / self.steps
+    }
+
+    /// out[feature][LANES].
+    fn evaluate(&self, x: &[f64], out: &mut [f64]) {
+        let mut scaled = vec![0.0; x.len()];
+        for (i, (z, x)) in scaled.chunks_exact_mut(LANES).zip(x.chunks_exact(LANES)).enumerate() {
+            let (middle, half) = (0.5 * (self.low[i] + self.high[i]), 0.5 * (self.high[i] - self.low[i]));
+            for (z, x) in z.iter_mut().zip(x) {
+                *z = ((x - middle) / half).clamp(-1.0, 1.0);
+            }
+        }
+        for (powers, out) in self.powers.iter().zip(out.chunks_exact_mut(LANES)) {
+            out.fill(1.0);
+            for (power, z) in powers.iter().zip(scaled.chunks_exact(LANES)) {
+                for _ in 0..*power {
+                    out.iter_mut().zip(z).for_each(|(o, z)| *o *= z);
+                }
+            }
+        }
+    }
+}
+
+/// A drift correction Σ θ φ, per bin of time.
+pub struct Linear {
+    pub basis: Arc<Basis>,
+    /// [bin][coordinate][feature].
+    pub coefficients: Vec<f64>,
+    /// Transitions that are fused with an observation: no correction there.
+    pub fused: Arc<Vec<bool>>,
+}
+
+impl Control for Linear {
+    fn add(&self, j: usize, x: &[f64], u: &mut [f64]) {
+        if self.fused[j] {
+            return;
+        }
+        let (p, d) = (self.basis.count(), x.len() / LANES);
+        let mut phi = vec![0.0; p * LANES];
+        self.basis.evaluate(x, &mut phi);
+        let theta = &self.coefficients[self.basis.bin(j) * p * d..][..p * d];
+        for (u, theta) in u.chunks_exact_mut(LANES).zip(theta.chunks_exact(p)) {
+            for (t, phi) in theta.iter().zip(phi.chunks_exact(LANES)) {
+                u.iter_mut().zip(phi).for_each(|(u, f)| *u += t * f);
+            }
+        }
+    }
+}
+
+pub struct ControlledAnnealing {
+    input: Input,
+    basis: Arc<Basis>,
+    fused: Arc<Vec<bool>>,
+    coefficients: Vec<f64>,
+    level: f64,
+    levels: u64,
+    /// −∫E_s[J] ds so far.
+    integral: f64,
+    residual: f64,
+    evaluations: f64,
+}
+
+impl Input {
+    pub fn build(&self, chain: &Chain) -> std::result::Result<ControlledAnnealing, Finding> {
+        let d = chain.dimension;
+        for (key, list) in [("low", &self.low), ("high", &self.high)] {
+            if list.len() != d {
+                return Err((key.into(), format!("has {} coordinates; the start has {d}", list.len())));
+            }
+        }
+        if let Some(i) = (0..d).find(|&i| !(self.low[i] < self.high[i])) {
+            return Err(("high".into(), format!("must be above low = {}, not {}", self.low[i], self.high[i])));
+        }
+        if chain.start.deviation.iter().any(|s| *s > 0.0) {
+            let message = "controlled annealing starts from a fixed point; use twisted_smc or density_curve for a law";
+            return Err(("name".into(), message.into()));
+        }
+        if !chain.constant_noise() || chain.deviation(1, 0).is_none_or(|s| s == 0.0) {
+            return Err(("name".into(), "a correction of the drift needs constant noise".into()));
+        }
+        if chain.others.iter().flatten().any(|o| matches!(o, crate::solvers::paths::chain::Other::Ball { .. })) {
+            let message =
+                "a ball is no level of a cost: give an observation with a small deviation, or use twisted_smc";
+            return Err(("name".into(), message.into()));
+        }
+        let mut powers = vec![vec![0; d]];
+        for total in 1..=self.degree {
+            compositions(total, d, &mut Vec::new(), &mut powers);
+        }
+        let bins = self.bins.unwrap_or(chain.steps.min(100)).min(chain.steps);
+        let basis = Basis {
+            low: self.low.clone(),
+            high: self.high.clone(),
+            powers,
+            bins,
+            steps: chain.steps,
+            level: chain.level,
+        };
+        let observed = |q: &Vec<Quadratic>| q.iter().any(|q| q.a > 0.0);
+        let fused: Vec<bool> = chain.quadratics.iter().map(|q| self.fuse && observed(q)).collect();
+        let coefficients = vec![0.0; bins * d * basis.count()];
+        Ok(ControlledAnnealing {
+            input: self.clone(),
+            basis: Arc::new(basis),
+            fused: Arc::new(fused),
+            coefficients,
+            level: 0.0,
+            levels: 0,
+            integral: 0.0,
+            residual: f64::NAN,
+            evaluations: 0.0,
+        })
+    }
+}
+
+/// All exponents of `parts` coordinates that sum to `total`.
+fn compositions(total: u32, parts: usize, head: &mut Vec<u32>, out: &mut Vec<Vec<u32>>) {
+    if parts == 1 {
+        let mut all = head.clone();
+        all.push(total);
+        out.push(all);
+        return;
+    }
+    for first in (0..=total).rev() {
+        head.push(first);
+        compositions(total - first, parts - 1, head, out);
+        head.pop();
+    }
+}
+
+impl ControlledAnnealing {
+    /// The guide at level s.
+    fn guide(&self, chain: &Chain, s: f64) -> Guide {
+        let twist: Vec<Vec<Quadratic>> = chain
+            .quadratics
+            .iter()
+            .zip(self.fused.iter())
+            .map(|(q, fused)| {
+                let part = |q: &Quadratic| Quadratic { a: s * q.a, c: s * q.c, d: s * q.d };
+                if *fused { q.iter().map(part).collect() } else { vec![Quadratic::default(); q.len()] }
+            })
+            .collect();
+        let control =
+            Linear { basis: self.basis.clone(), coefficients: self.coefficients.clone(), fused: self.fused.clone() };
+        Guide { twist: Some(Arc::new(twist)), bump: None, control: Some(Arc::new(control)) }
+    }
+}
+
+/// The sums of a bin's normal equations.
+fn sizes(p: usize) -> usize {
+    p * p + 2 * p
+}
+
+impl Method for ControlledAnnealing {
+    fn train(&mut self, context: &Context, round: u64) -> Result<bool> {
+        if self.level >= 1.0 {
+            return Ok(true);
+        }
+        if self.levels >= self.input.max_levels {
+            let message = format!(
+                "{} levels reached s = {:.4} only: raise method.max_levels or method.training_paths, or lower method.ess",
+                self.levels, self.level
+            );
+            return Err(Error::Numerical { step: context.step, message });
+        }
+        let training = Context { blocks: self.input.training_paths.div_ceil(LANES), ..*context };
+        let (chain, random) = (training.chain, training.random);
+        let (s, first) = (self.level, training.mine().start);
+        let guide = self.guide(chain, s);
+        let drawn = importance::sample(&training, &guide, Stream::PathsTrain, round as u32)?;
+        let evaluations = drawn.evaluations;
+        // J per path; the weights of `drawn` hold −J whole, those of level s hold s of it.
+        let mut cost = vec![0.0; drawn.log_weights.len()];
+        training.read_blocks(&drawn.paths, &mut cost, |_, x, cost| {
+            chain.log_cost(x, cost);
+            cost.iter_mut().for_each(|c| *c = -*c);
+        });
+        let paths = drawn.paths;
+        let weights: Vec<f64> = drawn.log_weights.iter().zip(&cost).map(|(w, j)| w + (1.0 - s) * j).collect();
+        let now = training.weigh(&weights, "at a level of the annealing")?;
+        let normalised: Vec<f64> = weights.iter().map(|w| exp(w - now.largest) / now.sum).collect();
+        let mean = |values: &[f64]| -> f64 {
+            training.crew.sum(training.blocks, 1, &|b, out| {
+                let at = (b - first) * LANES..(b - first + 1) * LANES;
+                out[0] += values[at.clone()].iter().zip(&normalised[at]).map(|(v, w)| v * w).sum::<f64>();
+            })[0]
+        };
+        let square = |values: &[f64]| -> f64 { mean(&values.iter().map(|v| v * v).collect::<Vec<_>>()) };
+        let expected = mean(&cost);
+        let variance = square(&cost) - expected * expected;
+
+        // The next level: the effective sample size of w e^{−δJ} against that of w.
+        let ess = |delta: f64| -> Result<f64> {
+            let tilted: Vec<f64> = weights.iter().zip(&cost).map(|(w, j)| w - delta * j).collect();
+            Ok(training.weigh(&tilted, "at a level of the annealing")?.ess())
+        };
+        let enough = self.input.ess * now.ess();
+        let mut delta = 1.0 - s;
+        if ess(delta)? < enough {
+            let (mut low, mut high) = (0.0, delta);
+            for _ in 0..30 {
+                delta = 0.5 * (low + high);
+                if ess(delta)? < enough { high = delta } else { low = delta }
+            }
+            delta = low;
+            if !(delta > 0.0) {
+                let message = format!("no level above s = {s} keeps the weights: raise method.training_paths");
+                return Err(Error::Numerical { step: context.step, message });
+            }
+        }
+
+        // v by backfitting over the bins.
+        let (d, q) = (chain.dimension, self.basis.count());
+        let p = q * d;
+        let bins = self.basis.bins;
+        let mut theta = vec![0.0; bins * p];
+        let mut rest = cost.clone();
+        let mut left = variance;
+        for _ in 0..self.input.sweeps {
+            training.check()?;
+            let centre = mean(&rest);
+            let sums = training.crew.sum(training.blocks, bins * sizes(p), &|block, out| {
+                let b = block - first;
+                let mut xi = vec![0.0; chain.block()];
+                random.rows(Stream::PathsTrain, round as u32, 0, block, &mut xi);
+                let lanes = b * LANES..(b + 1) * LANES;
+                let (w, r) = (&normalised[lanes.clone()], &rest[lanes]);
+                let target: Vec<f64> = w.iter().zip(r).map(|(w, r)| w * (r - centre)).collect();
+                self.increments(chain, paths.block(b), &xi, |bin, f| {
+                    let out = &mut out[bin * sizes(p)..(bin + 1) * sizes(p)];
+                    normal_equations(chain.level, p, f, w, &target, out);
+                });
+            });
+            for (bin, sums) in sums.chunks_exact(sizes(p)).enumerate() {
+                let (g, more) = sums.split_at(p * p);
+                let (r, means) = more.split_at(p);
+                let mut g = g.to_vec();
+                for a in 0..p {
+                    for b in 0..=a {
+                        g[a * p + b] -= means[a] * means[b];
+                    }
+                }
+                let step = solve(&g, r, 1e-6);
+                theta[bin * p..(bin + 1) * p].iter_mut().zip(step).for_each(|(t, x)| *t -= x);
+            }
+            // J + Σ θ F per path: what is left.
+            rest.copy_from_slice(&cost);
+            training.read_blocks(&paths, &mut rest, |block, x, rest| {
+                let mut xi = vec![0.0; chain.block()];
+                random.rows(Stream::PathsTrain, round as u32, 0, block, &mut xi);
+                self.increments(chain, x, &xi, |bin, f| {
+                    for (t, f) in theta[bin * p..(bin + 1) * p].iter().zip(f.chunks_exact(LANES)) {
+                        rest.iter_mut().zip(f).for_each(|(r, f)| *r += t * f);
+                    }
+                });
+            });
+            let centre = mean(&rest);
+            left = square(&rest) - centre * centre;
+        }
+        // All is known: nothing below can fail.
+        self.integral -= delta * expected - 0.5 * delta * delta * variance;
+        for (c, t) in self.coefficients.iter_mut().zip(&theta) {
+            *c += delta * t;
+        }
+        self.level = if 1.0 - s - delta < 1e-12 { 1.0 } else { s + delta };
+        self.levels += 1;
+        self.residual = (left / variance).max(0.0);
+        self.evaluations += evaluations;
+        Ok(self.level >= 1.0)
+    }
+
+    fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
+        let guide = self.guide(context.chain, 1.0);
+        if self.input.resample_below > 0.0 {
+            return super::twisted_smc::filter(
+                context,
+                &guide,
+                self.input.resample_below,
+                Stream::PathsNoise,
+                replicate,
+            );
+        }
+        importance::sample(context, &guide, Stream::PathsNoise, replicate)
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.replicated(&COEFFICIENTS, &mut self.coefficients)?;
+        let mut numbers = vec![self.level, self.integral, self.residual, self.evaluations];
+        walk.scalar(&NUMBERS, (&mut numbers).into())?;
+        [self.level, self.integral, self.residual, self.evaluations] = [numbers[0], numbers[1], numbers[2], numbers[3]];
+        walk.scalar(&LEVELS, (&mut self.levels).into())
+    }
+
+    fn training_evaluations(&self) -> f64 {
+        self.evaluations
+    }
+
+    fn training(&self) -> (f64, f64) {
+        (self.level, self.residual)
+    }
+
+    fn other_log_evidence(&self) -> Option<(f64, &'static str)> {
+        Some((self.integral, "thermodynamic integration over the levels"))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let (bins, p) = (self.basis.bins, self.basis.count());
+        vec![format!("drift correction: {p} polynomials a coordinate in {bins} bins of time")]
+    }
+}
+
+impl ControlledAnnealing {
+    /// Calls `each` with every bin's F_i (rows [coordinate][feature][LANES]) for the paths of a block.
+    fn increments(&self, chain: &Chain, x: &[f64], xi: &[f64], mut each: impl FnMut(usize, &[f64])) {
+        let (rows, d, q) = (chain.rows(), chain.dimension, self.basis.count());
+        let mut phi = vec![0.0; q * LANES];
+        let mut f = vec![0.0; q * d * LANES];
+        let mut bin = 0;
+        let mut filled = false;
+        for j in 1..=chain.steps {
+            if self.basis.bin(j) != bin {
+                if filled {
+                    each(bin, &f);
+                }
+                f.fill(0.0);
+                filled = false;
+                bin = self.basis.bin(j);
+            }
+            if self.fused[j] {
+                continue;
+            }
+            filled = true;
+            self.basis.evaluate(&x[(j - 1) * rows..j * rows], &mut phi);
+            for i in 0..d {
+                // η/σ² with η = s ξ, and s² = σ² h: s/σ² = h/s.
+                let s = chain.deviation(j, i).expect("constant noise");
+                let factor = chain.time_step / s;
+                let xi = &xi[j * rows + i * LANES..][..LANES];
+                for (f, phi) in
+                    f[i * q * LANES..(i + 1) * q * LANES].chunks_exact_mut(LANES).zip(phi.chunks_exact(LANES))
+                {
+                    for l in 0..LANES {
+                        f[l] += factor * xi[l] * phi[l];
+                    }
+                }
+            }
+        }
+        if filled {
+            each(bin, &f);
+        }
+    }
+}
+
+/// out += (lower triangle of Σ w F Fᵀ, Σ F·target, Σ w F).
+fn normal_equations(level: Level, p: usize, f: &[f64], w: &[f64], target: &[f64], out: &mut [f64]) {
+    let mut weighted = [0.0; LANES];
+    let ones = [1.0; LANES];
+    enter!(level, S => {
+        for a in 0..p {
+            let left = &f[a * LANES..(a + 1) * LANES];
+            for l in 0..LANES {
+                weighted[l] = w[l] * left[l];
+            }
+            for b in 0..=a {
+                out[a * p + b] += dot::<S>(&weighted, &f[b * LANES..(b + 1) * LANES]);
+            }
+            out[p * p + a] += dot::<S>(left, target);
+            out[p * p + p + a] += dot::<S>(&weighted, &ones);
+        }
+    })
+}
+
+const COEFFICIENTS: Name = Name {
+    name: "control_coefficients",
+    units: "1",
+    meaning: "coefficients of the drift correction: bin of time, coordinate, feature",
+    axes: &["control_coefficient"],
+};
+const NUMBERS: Name = Name {
+    name: "annealing",
+    units: "1",
+    meaning: "level s, integral of -E[J], residual share of Var J, drift evaluations",
+    axes: &["number"],
+};
+const LEVELS: Name = Name { name: "levels", units: "1", meaning: "levels of the annealing so far", axes: &[] };

@@ -1,0 +1,140 @@
+//! The methods, one file each, behind one trait; a new one is its file and its line in [`MethodInput`].
+//!
+//! A method may first *train* (levels of an annealing, fits of a twist); what it learns is then frozen, and each further
+//! step is one *replicate*: an independent population whose evidence is unbiased given what was learned. The spread of
+//! the replicates is the error bar.
+
+mod annealed_dynamics;
+mod controlled_annealing;
+mod density_curve;
+mod importance;
+mod rejection;
+mod twisted_smc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::chain::Chain;
+use super::ensemble::{Context, Sampled};
+use crate::error::Result;
+use crate::state::Walk;
+
+pub trait Method: Send {
+    /// One round of training; `true` once nothing is left to learn. An error leaves the method as it was. Collective.
+    fn train(&mut self, context: &Context, round: u64) -> Result<bool>;
+    /// The paths of replicate `replicate`. Collective.
+    fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled>;
+    /// What training has made: all that a restart needs.
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// Drift evaluations of the training so far, over all ranks.
+    fn training_evaluations(&self) -> f64 {
+        0.0
+    }
+    /// (level from 0 to 1, quality) of the training so far, for the series; NaN where a method has no such number.
+    fn training(&self) -> (f64, f64) {
+        (f64::NAN, f64::NAN)
+    }
+    /// A second estimate of the log-evidence, without weights (thermodynamic integration, −F); and what it is.
+    fn other_log_evidence(&self) -> Option<(f64, &'static str)> {
+        None
+    }
+    /// Values held per path of a replicate, beyond its paths and log-weight.
+    fn values_per_path(&self, _chain: &Chain) -> usize {
+        0
+    }
+    /// Sweeps over the paths in a replicate, for estimates of time.
+    fn sweeps(&self) -> f64 {
+        1.0
+    }
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Paths of a replicate, and replicates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Size {
+    pub paths: usize,
+    pub replicates: usize,
+}
+
+/// `[method]` of paths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum MethodInput {
+    /// Paths of the chain, weighted with e^{−J}; or of a chain guided by a quadratic twist, weighted exactly.
+    Importance(importance::Input),
+    /// Paths of the chain, kept with probability e^{−J}: independent draws of the posterior.
+    Rejection(rejection::Input),
+    /// A population along time, resampled where its weights degenerate, with or without a twist.
+    TwistedSmc(twisted_smc::Input),
+    /// A drift learned along levels of the cost by linear regression; exact by path weights.
+    ControlledAnnealing(controlled_annealing::Input),
+    /// Walkers in path space moved by pCN, pCNL, Hamiltonian dynamics or shooting along levels of the cost.
+    AnnealedDynamics(annealed_dynamics::Input),
+    /// Gaussian marginals optimised against the bound on the evidence, then importance sampling with their drift.
+    DensityCurve(density_curve::Input),
+}
+
+/// What is wrong with a method's keys: (key below `method`, message).
+pub type Finding = (String, String);
+
+impl MethodInput {
+    pub fn size(&self) -> Size {
+        match self {
+            MethodInput::Importance(m) => m.size(),
+            MethodInput::Rejection(m) => m.size(),
+            MethodInput::TwistedSmc(m) => m.size(),
+            MethodInput::ControlledAnnealing(m) => m.size(),
+            MethodInput::AnnealedDynamics(m) => m.size(),
+            MethodInput::DensityCurve(m) => m.size(),
+        }
+    }
+
+    /// The method for a chain.
+    ///
+    /// # Errors
+    /// A key that does not fit the problem.
+    pub fn build(&self, chain: &Chain) -> std::result::Result<Box<dyn Method>, Finding> {
+        Ok(match self {
+            MethodInput::Importance(m) => Box::new(m.build(chain)?),
+            MethodInput::Rejection(m) => Box::new(m.build(chain)?),
+            MethodInput::TwistedSmc(m) => Box::new(m.build(chain)?),
+            MethodInput::ControlledAnnealing(m) => Box::new(m.build(chain)?),
+            MethodInput::AnnealedDynamics(m) => Box::new(m.build(chain)?),
+            MethodInput::DensityCurve(m) => Box::new(m.build(chain)?),
+        })
+    }
+}
+
+/// (name, one line) of every method.
+pub fn list() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("importance", "paths of the chain, or of a guided one, with weights"),
+        ("rejection", "paths of the chain, kept with probability exp(-J)"),
+        ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, learned"),
+        ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
+        ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting) along levels of the cost"),
+        ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
+    ]
+}
+
+pub(crate) fn default_paths() -> usize {
+    4096
+}
+
+pub(crate) fn default_replicates() -> usize {
+    16
+}
+
+/// Keys that most methods share, as methods of their `Input`.
+macro_rules! sized {
+    ($input:ty) => {
+        impl $input {
+            pub fn size(&self) -> super::Size {
+                super::Size { paths: self.paths, replicates: self.replicates }
+            }
+        }
+    };
+}
+pub(crate) use sized;

@@ -1,0 +1,285 @@
+//! Sequential Monte Carlo along time, bootstrap or twisted [Guarniero2017; Heng2020].
+//!
+//! Twists: none; linear (exact for linear drifts and observations); learned: log ψ_j = the linear twist plus a bump, a
+//! sum of Gaussian features fitted backwards in time by least squares on
+//!
+//!     r_j(x) + log E[ψ_{j+1}(X_{j+1}) | X_j = x],
+//!
+//! the expectation by Gauss–Hermite nodes of the kernel that the quadratic part has twisted already. A pass draws paths
+//! with the present twist, weighs them, and fits on them and on broadened copies.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, Method, default_paths, default_replicates, importance, sized};
+use crate::error::Result;
+use crate::math::rng::Stream;
+use crate::solvers::paths::bumps::{Features, Fit, fit};
+use crate::solvers::paths::chain::{Chain, LANES};
+use crate::solvers::paths::crew::Blocks;
+use crate::solvers::paths::ensemble::{Context, Sampled};
+use crate::solvers::paths::guide::{Bump, Guide, Scratch, linear_twist};
+use crate::state::{Name, Walk};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Particles of a replicate; rounded up to a multiple of 64.
+    #[serde(default = "default_paths")]
+    #[schemars(range(min = 1))]
+    pub paths: usize,
+    /// Independent replicates (islands), for the error bars.
+    #[serde(default = "default_replicates")]
+    #[schemars(range(min = 2, max = 4096))]
+    pub replicates: usize,
+    /// What looks ahead.
+    #[serde(default)]
+    pub twist: TwistInput,
+    /// Resample where the effective sample size falls below this share of the particles; 0: never.
+    #[serde(default = "half")]
+    #[schemars(range(min = 0, max = 1))]
+    pub resample_below: f64,
+}
+
+sized!(Input);
+
+fn half() -> f64 {
+    0.5
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TwistInput {
+    /// Nothing: the bootstrap filter.
+    None {},
+    /// The twist that is exact for the linear part of the drift and the observations.
+    Linear {},
+    /// The linear twist plus Gaussian features fitted backwards in time.
+    Learned {
+        /// Lowest value of each coordinate that features cover.
+        low: Vec<f64>,
+        /// Highest value of each coordinate.
+        high: Vec<f64>,
+        /// Features per coordinate.
+        #[serde(default = "many")]
+        #[schemars(range(min = 2, max = 64))]
+        features: usize,
+        /// Passes of drawing and fitting.
+        #[serde(default = "two")]
+        #[schemars(range(min = 1, max = 20))]
+        passes: u64,
+        /// Nodes of the Gauss–Hermite rule per coordinate.
+        #[serde(default = "nine")]
+        #[schemars(range(min = 3, max = 15))]
+        nodes: usize,
+        /// Paths that a pass fits on; rounded up to a multiple of 64.
+        #[serde(default = "some")]
+        #[schemars(range(min = 64))]
+        training_paths: usize,
+    },
+}
+
+impl Default for TwistInput {
+    fn default() -> Self {
+        TwistInput::Linear {}
+    }
+}
+
+fn many() -> usize {
+    25
+}
+
+fn two() -> u64 {
+    2
+}
+
+fn nine() -> usize {
+    9
+}
+
+fn some() -> usize {
+    2048
+}
+
+pub struct TwistedSmc {
+    guide: Guide,
+    resample_below: f64,
+    learned: Option<Learned>,
+}
+
+struct Learned {
+    features: Arc<Features>,
+    /// [times][features]: coefficients of the bump.
+    coefficients: Vec<f64>,
+    passes: u64,
+    done: u64,
+    nodes: usize,
+    blocks: usize,
+    /// Root mean square of the last pass's residuals over that of its targets.
+    residual: f64,
+    evaluations: f64,
+}
+
+impl Input {
+    pub fn build(&self, chain: &Chain) -> std::result::Result<TwistedSmc, Finding> {
+        let guide = match self.twist {
+            TwistInput::None {} => Guide::default(),
+            _ => Guide::twisted(linear_twist(chain)),
+        };
+        let learned = match &self.twist {
+            TwistInput::Learned { low, high, features, passes, nodes, training_paths } => {
+                let features = Features::new(low, high, *features, chain)
+                    .map_err(|(key, message)| (format!("twist.{key}"), message))?;
+                if !chain.constant_noise() {
+                    let message = "learned twists need noise that does not depend on the state".to_string();
+                    return Err(("twist.kind".into(), message));
+                }
+                let coefficients = vec![0.0; (chain.steps + 1) * features.count()];
+                Some(Learned {
+                    features: Arc::new(features),
+                    coefficients,
+                    passes: *passes,
+                    done: 0,
+                    nodes: *nodes,
+                    blocks: training_paths.div_ceil(LANES),
+                    residual: f64::NAN,
+                    evaluations: 0.0,
+                })
+            }
+            _ => None,
+        };
+        Ok(TwistedSmc { guide, resample_below: self.resample_below, learned })
+    }
+}
+
+/// The bump of fitted coefficients.
+struct Fitted {
+    features: Arc<Features>,
+    coefficients: Vec<f64>,
+}
+
+impl Bump for Fitted {
+    fn add(&self, j: usize, x: &[f64], value: &mut [f64], gradient: Option<&mut [f64]>) {
+        let p = self.features.count();
+        self.features.combine(&self.coefficients[j * p..(j + 1) * p], x, value, gradient);
+    }
+}
+
+impl TwistedSmc {
+    fn guide(&self) -> Guide {
+        let mut guide = self.guide.clone();
+        if let Some(learned) = self.learned.as_ref().filter(|l| l.done > 0) {
+            let fitted = Fitted { features: learned.features.clone(), coefficients: learned.coefficients.clone() };
+            guide.bump = Some(Arc::new(fitted));
+        }
+        guide
+    }
+}
+
+/// A population along time: guided transitions, weights, resampling of whole histories.
+pub fn filter(context: &Context, guide: &Guide, below: f64, stream: Stream, step: u32) -> Result<Sampled> {
+    let (chain, random) = (context.chain, context.random);
+    let (mine, rows) = (context.mine().len(), chain.rows());
+    let mut paths = Blocks::zeros(mine, chain.block() / LANES);
+    let mut log_weights = vec![0.0; mine * LANES];
+    let (mut log_evidence, mut resamplings) = (0.0, 0.0);
+    // Without a look ahead the weights are those of the present; with one, of what it promises.
+    let at_once = !guide.is_twisted();
+    for j in 0..=chain.steps {
+        if j % 16 == 0 {
+            context.check()?;
+        }
+        context.for_blocks(&mut paths, &mut log_weights, |block, x, weights| {
+            let mut xi = vec![0.0; rows];
+            random.rows(stream, step, j * chain.dimension, block, &mut xi);
+            let mut scratch = Scratch::new(chain);
+            let (done, rest) = x.split_at_mut(j * rows);
+            let before = if j == 0 { &[] } else { &done[(j - 1) * rows..] };
+            if j > 0 && !at_once {
+                guide.settle(chain, j - 1, before, weights);
+            }
+            let now = &mut rest[..rows];
+            guide.advance(chain, j, before, &xi, now, weights, &mut scratch);
+            if at_once || j == chain.steps {
+                guide.settle(chain, j, now, weights);
+            }
+        });
+        if below == 0.0 || j == chain.steps {
+            continue;
+        }
+        let weighed = context.weigh(&log_weights, "in a transition")?;
+        if weighed.sum == 0.0 {
+            // Every path has met an impossible cost: the replicate's evidence is 0.
+            break;
+        }
+        if weighed.ess() < below * context.paths() as f64 {
+            log_evidence += weighed.log_mean(context.paths());
+            let bits = context.bits(Stream::PathsResample, step, j as u32);
+            let used = (j + 1) * chain.dimension;
+            context.crew.resample(context.blocks, &log_weights, &bits, used, &mut paths);
+            log_weights.fill(0.0);
+            resamplings += 1.0;
+        }
+    }
+    let evaluations = context.paths() as f64 * chain.steps as f64;
+    Ok(Sampled { paths, log_weights, log_evidence, evaluations, acceptance: f64::NAN, resamplings })
+}
+
+const COEFFICIENTS: Name = Name {
+    name: "twist_coefficients",
+    units: "1",
+    meaning: "coefficients of the learned part of the twist, features after features of one time",
+    axes: &["twist_coefficient"],
+};
+const PASSES: Name = Name { name: "twist_passes", units: "1", meaning: "passes of the fit of the twist", axes: &[] };
+const NUMBERS: Name =
+    Name { name: "twist_numbers", units: "1", meaning: "residual and drift evaluations of the fit", axes: &["number"] };
+
+impl Method for TwistedSmc {
+    fn train(&mut self, context: &Context, round: u64) -> Result<bool> {
+        let guide = self.guide();
+        let Some(learned) = &mut self.learned else { return Ok(true) };
+        if learned.done >= learned.passes {
+            return Ok(true);
+        }
+        let training = Context { blocks: learned.blocks, ..*context };
+        let drawn = importance::sample(&training, &guide, Stream::PathsTrain, round as u32)?;
+        let quadratic = self.guide.twist.as_ref().expect("learned twists start from the linear one");
+        let made: Fit = fit(&training, &learned.features, quadratic, &drawn, learned.nodes, round as u32)?;
+        learned.coefficients = made.coefficients;
+        learned.residual = made.residual;
+        learned.evaluations += drawn.evaluations + made.evaluations;
+        learned.done += 1;
+        Ok(learned.done >= learned.passes)
+    }
+
+    fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
+        filter(context, &self.guide(), self.resample_below, Stream::PathsNoise, replicate)
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        if let Some(learned) = &mut self.learned {
+            walk.replicated(&COEFFICIENTS, &mut learned.coefficients)?;
+            walk.scalar(&PASSES, (&mut learned.done).into())?;
+            let mut numbers = vec![learned.residual, learned.evaluations];
+            walk.scalar(&NUMBERS, (&mut numbers).into())?;
+            (learned.residual, learned.evaluations) = (numbers[0], numbers[1]);
+        }
+        Ok(())
+    }
+
+    fn training_evaluations(&self) -> f64 {
+        self.learned.as_ref().map_or(0.0, |l| l.evaluations)
+    }
+
+    fn training(&self) -> (f64, f64) {
+        self.learned.as_ref().map_or((f64::NAN, f64::NAN), |l| (l.done as f64 / l.passes as f64, l.residual))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let Some(learned) = &self.learned else { return Vec::new() };
+        vec![format!("learned twist: {} features a time, {} nodes", learned.features.count(), learned.nodes)]
+    }
+}

@@ -1,0 +1,40 @@
+//! The room of conditioned path measures: its door.
+//!
+//! Words: the *chain* is the Euler–Maruyama chain of the reference diffusion; the *cost* J weighs its paths with e^{−J};
+//! a *guide* twists and shifts the chain's kernel, and says by how much; a *replicate* is one independent population of
+//! paths; *training* is what a method does before its first replicate.
+//!
+//! Reading order: [`priors`] reference diffusions · [`chain`] chain and cost · [`guide`] guided transitions and their
+//! weights · [`crew`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars.
+
+pub mod bumps;
+pub mod chain;
+mod check;
+pub mod crew;
+pub mod ensemble;
+#[cfg(test)]
+mod exact;
+pub mod guide;
+pub mod linear;
+pub mod methods;
+pub mod plot;
+pub mod priors;
+pub mod problem;
+mod ranks;
+mod setup;
+mod solver;
+pub mod tally;
+
+use super::Entry;
+use schemars::schema_for;
+
+pub const ENTRY: Entry = Entry {
+    name: "paths",
+    summary: "conditioned path measures: bridges, transition paths and smoothing of diffusions",
+    build: setup::build,
+    check: check::check,
+    problem_schema: || schema_for!(problem::ProblemInput),
+    method_schema: || schema_for!(methods::MethodInput),
+    methods: methods::list,
+    plot: plot::plot,
+};

@@ -1,0 +1,199 @@
+//! What the replicates say together: evidence and marginals with errors from their spread.
+
+use super::ensemble::Replicate;
+use crate::error::Result;
+use crate::math::elementary::{exp, ln};
+use crate::state::{Name, Walk};
+
+/// Largest standard deviation of the replicates' Ẑ/Z for which an error is claimed: above, their distribution is so
+/// skew that Student's interval covers too little.
+pub const LARGEST_SPREAD: f64 = 0.35;
+
+/// Sums over the replicates so far; the evidences are scaled by e^{−scale}.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tally {
+    /// Per replicate.
+    pub log_evidence: Vec<f64>,
+    pub ess: Vec<f64>,
+    pub acceptance: Vec<f64>,
+    pub resamplings: Vec<f64>,
+    evaluations: f64,
+    scale: f64,
+    /// Σ z m, Σ z² m, Σ z² m² of the marginal means m of x and of x².
+    sums: [Vec<f64>; 6],
+}
+
+/// A marginal mean or deviation with its standard error.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Marginals {
+    pub mean: Vec<f64>,
+    pub mean_error: Vec<f64>,
+    pub deviation: Vec<f64>,
+    pub deviation_error: Vec<f64>,
+}
+
+impl Tally {
+    pub fn new(values: usize) -> Tally {
+        Tally { scale: f64::NEG_INFINITY, sums: std::array::from_fn(|_| vec![0.0; values]), ..Tally::default() }
+    }
+
+    pub fn replicates(&self) -> usize {
+        self.log_evidence.len()
+    }
+
+    pub fn add(&mut self, r: &Replicate) {
+        self.log_evidence.push(r.log_evidence);
+        self.ess.push(r.ess);
+        self.acceptance.push(r.acceptance);
+        self.resamplings.push(r.resamplings);
+        self.evaluations += r.evaluations;
+        if r.log_evidence == f64::NEG_INFINITY || r.means.is_empty() {
+            return;
+        }
+        if r.log_evidence > self.scale {
+            let by = if self.scale == f64::NEG_INFINITY { 0.0 } else { exp(self.scale - r.log_evidence) };
+            for (k, sum) in self.sums.iter_mut().enumerate() {
+                let factor = if k % 3 == 0 { by } else { by * by };
+                sum.iter_mut().for_each(|s| *s *= factor);
+            }
+            self.scale = r.log_evidence;
+        }
+        let z = exp(r.log_evidence - self.scale);
+        for (k, m) in [&r.means, &r.squares].into_iter().enumerate() {
+            for (v, m) in m.iter().enumerate() {
+                self.sums[3 * k][v] += z * m;
+                self.sums[3 * k + 1][v] += z * z * m;
+                self.sums[3 * k + 2][v] += z * z * m * m;
+            }
+        }
+    }
+
+    pub fn evaluations(&self) -> f64 {
+        self.evaluations
+    }
+
+    /// Σ z and Σ z² of the scaled evidences.
+    fn weights(&self) -> (f64, f64) {
+        let z = |l: &f64| if *l == f64::NEG_INFINITY { 0.0 } else { exp(l - self.scale) };
+        (self.log_evidence.iter().map(z).sum(), self.log_evidence.iter().map(|l| z(l) * z(l)).sum())
+    }
+
+    /// log of the mean evidence.
+    pub fn log_mean(&self) -> f64 {
+        let (sum, _) = self.weights();
+        if sum > 0.0 { self.scale + ln(sum / self.replicates() as f64) } else { f64::NEG_INFINITY }
+    }
+
+    /// Standard deviation of the replicates' Ẑ over their mean.
+    pub fn spread(&self) -> f64 {
+        let (sum, squares) = self.weights();
+        let n = self.replicates() as f64;
+        if n < 2.0 || sum == 0.0 {
+            return f64::NAN;
+        }
+        let mean = sum / n;
+        ((squares / n - mean * mean).max(0.0) * n / (n - 1.0)).sqrt() / mean
+    }
+
+    /// Standard error of [`Self::log_mean`]; `None` where the replicates are too few or spread too far for one.
+    pub fn error(&self) -> Option<f64> {
+        let spread = self.spread();
+        (spread <= LARGEST_SPREAD).then(|| spread / (self.replicates() as f64).sqrt())
+    }
+
+    /// Marginal means and deviations, ratio estimates over the replicates; errors from the spread of the replicates.
+    pub fn marginals(&self) -> Marginals {
+        let (sum, squares) = self.weights();
+        let n = self.replicates() as f64;
+        let values = self.sums[0].len();
+        let mut marginals = Marginals::default();
+        for v in 0..values {
+            let ratio = |k: usize| -> (f64, f64) {
+                let m = self.sums[3 * k][v] / sum;
+                let square = self.sums[3 * k + 2][v] - 2.0 * m * self.sums[3 * k + 1][v] + m * m * squares;
+                let error = if n > 1.0 { (square.max(0.0) * n / (n - 1.0)).sqrt() / sum } else { f64::NAN };
+                (m, error)
+            };
+            let ((m, e), (q, eq)) = (ratio(0), ratio(1));
+            let deviation = (q - m * m).max(0.0).sqrt();
+            marginals.mean.push(m);
+            marginals.mean_error.push(e);
+            marginals.deviation.push(deviation);
+            // d√(q − m²), the two errors added as if they were opposed: not too small.
+            let error = if deviation > 0.0 { 0.5 * (eq + 2.0 * m.abs() * e) / deviation } else { 0.0 };
+            marginals.deviation_error.push(error);
+        }
+        marginals
+    }
+
+    pub fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.series(&LOG_EVIDENCES, &mut self.log_evidence)?;
+        walk.series(&ESS, &mut self.ess)?;
+        walk.series(&ACCEPTANCES, &mut self.acceptance)?;
+        walk.series(&RESAMPLINGS, &mut self.resamplings)?;
+        let mut numbers = vec![self.evaluations, self.scale];
+        walk.scalar(&NUMBERS, (&mut numbers).into())?;
+        [self.evaluations, self.scale] = [numbers[0], numbers[1]];
+        for (name, sums) in SUMS.iter().zip(&mut self.sums) {
+            walk.replicated(name, sums)?;
+        }
+        Ok(())
+    }
+}
+
+const fn per_replicate(name: &'static str, meaning: &'static str) -> Name {
+    Name { name, units: "1", meaning, axes: &["replicate"] }
+}
+
+const LOG_EVIDENCES: Name = per_replicate("replicate_log_evidence", "log-evidence of each replicate");
+const ESS: Name = per_replicate("replicate_ess", "effective sample size of each replicate's final weights");
+const ACCEPTANCES: Name = per_replicate("replicate_acceptance", "accepted share of the last level's moves");
+const RESAMPLINGS: Name = per_replicate("replicate_resamplings", "resamplings in each replicate");
+const NUMBERS: Name = Name {
+    name: "tally",
+    units: "1",
+    meaning: "drift evaluations of the replicates, scale of the sums",
+    axes: &["number"],
+};
+
+const fn sums(name: &'static str, meaning: &'static str) -> Name {
+    Name { name, units: "1", meaning, axes: &["time_and_coordinate"] }
+}
+
+const SUMS: [Name; 6] = [
+    sums("sum_mean", "sum over replicates of Z times the mean of x"),
+    sums("sum_weighted_mean", "sum over replicates of Z² times the mean of x"),
+    sums("sum_weighted_mean_square", "sum over replicates of Z² times the square of the mean of x"),
+    sums("sum_square", "sum over replicates of Z times the mean of x²"),
+    sums("sum_weighted_square", "sum over replicates of Z² times the mean of x²"),
+    sums("sum_weighted_square_square", "sum over replicates of Z² times the square of the mean of x²"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidences_1_and_3_have_the_mean_2_the_spread_root_2_over_2_and_weigh_means_1_to_3() {
+        let mut tally = Tally::new(1);
+        for (z, m) in [(1.0f64, 0.0), (3.0, 4.0)] {
+            tally.add(&Replicate {
+                log_evidence: z.ln(),
+                ess: 1.0,
+                means: vec![m],
+                squares: vec![m * m + 1.0],
+                evaluations: 10.0,
+                acceptance: f64::NAN,
+                resamplings: 0.0,
+            });
+        }
+        assert!((tally.log_mean() - 2f64.ln()).abs() < 1e-14);
+        assert!((tally.spread() - 0.5f64.sqrt()).abs() < 1e-14);
+        assert_eq!(tally.error(), None);
+        let m = tally.marginals();
+        assert!((m.mean[0] - 3.0).abs() < 1e-14);
+        // Σ z²(m − 3)² = 9 + 9; doubled for two replicates; over (Σz)² = 16.
+        assert!((m.mean_error[0] - (36.0f64 / 16.0).sqrt()).abs() < 1e-13);
+        assert!((m.deviation[0] - (13.0f64 - 9.0).sqrt()).abs() < 1e-12);
+    }
+}

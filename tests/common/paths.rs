@@ -1,0 +1,44 @@
+//! Path problems of every method, small and awkward.
+
+/// (name, input) of each.
+pub fn problems() -> Vec<(String, String)> {
+    let case = |name: &str, problem: &str, method: &str| {
+        (name.to_string(), format!("solver = \"paths\"\n[problem]\n{problem}\n[method]\n{method}\n"))
+    };
+    let well = "prior = { kind = \"double_well\" }\nstart = [-1.0]\ntime_step = 0.02\nsteps = 37\n\
+                observations = [{ step = 37, value = [1.0], deviation = [0.3] }]\noutput = { paths_per_replicate = 5 }";
+    let plane = "prior = { kind = \"muller_brown\" }\nnoise = 5.0\nstart = [-0.55, 1.44]\ntime_step = 1e-4\nsteps = 21\n\
+                 start_deviation = [0.0, 0.05]\n\
+                 observations = [{ step = 11, value = [1.3], deviation = [0.05], coordinates = [1] }]\n\
+                 balls = [{ step = 21, centre = [-0.6, 1.3], radius = 0.3 }]";
+    let size = "paths = 400\nreplicates = 3";
+    let twist = "twist = { kind = \"learned\", low = [-1.8], high = [1.8], features = 9, training_paths = 300 }";
+    let planar = "twist = { kind = \"learned\", low = [-1.5, 0.2], high = [0.5, 2.0], features = 4, nodes = 3, \
+                  training_paths = 130, passes = 1 }\nresample_below = 0.9";
+    let bridge = "prior = { kind = \"brownian_bridge\", to = [1.0] }\nstart = [-1.0]\ntime_step = 0.02\nsteps = 29\n\
+                  running = { functional_of = { kind = \"double_well\" }, from = 1, to = 28 }";
+    let geometric = "prior = { kind = \"geometric_brownian\", rate = 0.5 }\nnoise = 0.4\nstart = [1.0]\n\
+                     time_step = 0.05\nsteps = 20\nobservations = [{ step = 20, value = [2.0], deviation = [0.2] }]";
+    let dynamics = |mover: &str| {
+        format!(
+            "name = \"annealed_dynamics\"\nmover = \"{mover}\"\npaths = 320\nreplicates = 3\nsweeps = 2\nstep_size = 0.3\nrotations = 2"
+        )
+    };
+    vec![
+        case("paths, importance", well, &format!("name = \"importance\"\n{size}\ntwist = \"linear\"")),
+        case("paths, rejection", well, &format!("name = \"rejection\"\n{size}")),
+        case("paths, bootstrap", well, &format!("name = \"twisted_smc\"\n{size}\ntwist = {{ kind = \"none\" }}")),
+        case("paths, learned twist", well, &format!("name = \"twisted_smc\"\n{size}\n{twist}")),
+        case("paths, two coordinates", plane, &format!("name = \"twisted_smc\"\n{size}\n{planar}")),
+        case(
+            "paths, controlled annealing",
+            well,
+            "name = \"controlled_annealing\"\npaths = 400\nreplicates = 2\ntraining_paths = 512\nlow = [-2.0]\nhigh = [2.0]\nbins = 7",
+        ),
+        case("paths, pcn", geometric, &dynamics("pcn")),
+        case("paths, pcnl", bridge, &dynamics("pcnl")),
+        case("paths, hmc", bridge, &dynamics("hmc")),
+        case("paths, shooting", well, &dynamics("shooting")),
+        case("paths, density curve", well, &format!("name = \"density_curve\"\n{size}\niterations = 700")),
+    ]
+}

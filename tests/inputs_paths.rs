@@ -1,0 +1,100 @@
+//! Malformed inputs of the paths room are refused on 1 and on 3 ranks with exit code 2, one message that names the place,
+//! and nothing written; a chain that runs away ends with exit code 1.
+
+mod program;
+
+use std::fs;
+
+use program::{listing, rank_counts, spanwise};
+
+const GOOD: [&str; 11] = [
+    "solver = \"paths\"",                                               // 1
+    "[run]",                                                            // 2
+    "max_steps = 2",                                                    // 3
+    "[problem]",                                                        // 4
+    "prior = { kind = \"double_well\", height = 5.0 }",                 // 5
+    "start = [-1.0]",                                                   // 6
+    "time_step = 0.01",                                                 // 7
+    "steps = 20",                                                       // 8
+    "observations = [{ step = 20, value = [1.0], deviation = [0.1] }]", // 9
+    "[method]",                                                         // 10
+    "name = \"importance\"",                                            // 11
+];
+
+/// A line of the good input (from 1) replaced, and what the message must contain besides the file.
+struct Case(usize, &'static str, &'static [&'static str]);
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    Case(5, "prior = { kind = \"duoble_well\" }", &["problem.prior.kind = \"duoble_well\"", "did you mean \"double_well\"?"]),
+    Case(5, "prior = { kind = \"double_well\", height = -5.0 }", &["problem.prior.height = -5.0", "> 0"]),
+    Case(5, "prior = { kind = \"muller_brown\" }", &["problem.prior.kind", "two coordinates; the start has 1"]),
+    Case(5, "prior = { kind = \"brownian_bridge\", to = [1.0, 2.0] }", &["problem.prior.to", "has 2 coordinates; the start has 1"]),
+    Case(6, "start = []", &["problem.start", "1 to 64"]),
+    Case(6, "start = [-1.0]\nstart_deviation = [0.1, 0.2]", &["problem.start_deviation", "has 2 coordinates"]),
+    Case(6, "start = [-1.0]\nstart_deviation = [-0.1]", &["problem.start_deviation", "negative"]),
+    Case(6, "start = [-1.0]\nnoise = 0.0", &["problem.noise = 0.0", "> 0"]),
+    Case(7, "time_step = 0.0", &["problem.time_step = 0.0", "> 0"]),
+    Case(8, "steps = 0", &["problem.steps = 0", "from 1"]),
+    Case(9, "observations = [{ step = 21, value = [1.0], deviation = [0.1] }]", &["problem.observations[0].step = 21", "at most steps = 20"]),
+    Case(9, "observations = [{ step = 20, value = [1.0, 2.0], deviation = [0.1] }]", &["problem.observations[0].value", "2 values for 1"]),
+    Case(9, "observations = [{ step = 20, value = [1.0], deviation = [-0.1] }]", &["problem.observations[0].deviation", "not above 0"]),
+    Case(9, "observations = [{ step = 20, value = [1.0], deviation = [0.1], coordinates = [1] }]", &["problem.observations[0].coordinates", "1 is not below 1"]),
+    Case(9, "balls = [{ step = 20, centre = [1.0], radius = 0.0 }]", &["problem.balls[0].radius = 0.0", "> 0"]),
+    Case(9, "balls = [{ step = 20, centre = [1.0, 0.0], radius = 0.1 }]", &["problem.balls[0].centre", "has 2 coordinates"]),
+    Case(9, "running = { functional_of = { kind = \"brownian\" } }", &["problem.running.functional_of.kind", "has no functional"]),
+    Case(9, "running = { functional_of = { kind = \"double_well\" }, from = 9, to = 3 }", &["problem.running.from = 9", "after the last step"]),
+    Case(11, "name = \"importanse\"", &["method.name = \"importanse\"", "did you mean \"importance\"?"]),
+    Case(11, "name = \"importance\"\npaths = 0", &["method.paths = 0", "≥ 1"]),
+    Case(11, "name = \"importance\"\nreplicates = 1", &["method.replicates = 1", "from 2"]),
+    Case(11, "name = \"importance\"\ntwist = \"quadratic\"", &["method.twist = \"quadratic\"", "one of \"none\", \"linear\""]),
+    Case(11, "name = \"twisted_smc\"\nresample_below = 1.5", &["method.resample_below = 1.5"]),
+    Case(11, "name = \"twisted_smc\"\ntwist = { kind = \"learned\", low = [1.0], high = [-1.0] }", &["method.twist.high", "must be above low"]),
+    Case(11, "name = \"twisted_smc\"\ntwist = { kind = \"learned\", low = [1.0, 0.0], high = [2.0] }", &["method.twist.low", "2 coordinates"]),
+    Case(11, "name = \"controlled_annealing\"", &["method.low", "is missing"]),
+    Case(11, "name = \"controlled_annealing\"\nlow = [1.0]\nhigh = [0.0]", &["method.high", "must be above low"]),
+    Case(11, "name = \"annealed_dynamics\"\nstep_size = 1.5", &["method.step_size = 1.5", "at most 1"]),
+    Case(11, "name = \"annealed_dynamics\"\nmover = \"mala\"", &["method.mover = \"mala\"", "one of \"pcn\""]),
+];
+
+#[test]
+fn malformed_inputs_of_paths_are_refused_alike_on_1_and_3_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    for (k, Case(line, text, _)) in CASES.iter().enumerate() {
+        let mut lines = GOOD;
+        lines[line - 1] = text;
+        fs::write(dir.path().join(format!("case{k}.toml")), lines.join("\n") + "\n").unwrap();
+    }
+    fs::write(dir.path().join("good.toml"), GOOD.join("\n") + "\n").unwrap();
+    let before = listing(dir.path());
+    let mut failures = Vec::new();
+    for (k, Case(_, text, fragments)) in CASES.iter().enumerate() {
+        let file = format!("case{k}.toml");
+        for ranks in rank_counts() {
+            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], dir.path());
+            let said = ended.stderr.trim();
+            let once = said.matches("spanwise: ").count() == 1;
+            let missing = std::iter::once(file.as_str()).chain(fragments.iter().copied()).find(|f| !said.contains(f));
+            if ended.codes.iter().any(|c| *c != 2) || !once || missing.is_some() || said.contains("internal error") {
+                let codes = &ended.codes;
+                failures.push(format!("{text}\n  on {ranks} ranks: codes {codes:?}, lacks {missing:?}: {said}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(before, listing(dir.path()), "something was written");
+    let good = spanwise(1, &["run", "good.toml"], dir.path());
+    assert!([0, 3].contains(&good.code()), "{good:?}");
+}
+
+#[test]
+fn a_chain_that_leaves_the_numbers_ends_with_exit_code_1_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = GOOD;
+    lines[6] = "time_step = 5.0";
+    fs::write(dir.path().join("case.toml"), lines.join("\n") + "\n").unwrap();
+    let ended = spanwise(1, &["run", "case.toml", "--progress", "none"], dir.path());
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("of path ") && ended.stderr.contains("reduce problem.time_step"), "{ended:?}");
+    assert_eq!(ended.messages().len(), 1, "{ended:?}");
+}
