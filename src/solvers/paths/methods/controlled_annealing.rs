@@ -277,8 +277,12 @@ impl ControlledAnnealing {
                 if *fused { q.iter().map(part).collect() } else { vec![Quadratic::default(); q.len()] }
             })
             .collect();
-        let control =
-            Linear { basis: self.basis.clone(), coefficients: self.coefficients.clone(), fused: self.fused.clone() };
+        let control = Linear {
+            basis: self.basis.clone(),
+            coefficients: self.coefficients.clone(),
+            fused: self.fused.clone(),
+            largest: 3.0 * chain.noise / chain.time_step.sqrt(),
+        };
         Guide { twist: Some(Arc::new(twist)), bump: None, control: Some(Arc::new(control)) }
     }
 }
