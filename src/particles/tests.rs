@@ -433,30 +433,6 @@ fn paths_have_the_same_bits_on_1_3_and_4_ranks() {
 }
 
 #[test]
-#[ignore = "a study: coverage by the number of particles"]
-fn coverage_study() {
-    let (model, data) = ten();
-    for (proposal, scheme) in [
-        (Proposal::Bootstrap, Scheme::Systematic),
-        (Proposal::Guided, Scheme::Ssp),
-        (Proposal::Guided, Scheme::Multinomial),
-    ] {
-        for particles in [100, 200, 400] {
-            let flow = model.flow(&data, proposal).unwrap();
-            let (mut covered, mut spreads) = (0, 0.0);
-            for seed in 0..2000 {
-                let filter = run(&*flow, options(particles, 16, scheme, 0.5, 5000 + seed), &Solo);
-                let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
-                let found = estimate::evidence(&logs);
-                covered += usize::from(found.interval.is_some_and(|(low, high)| low <= EXACT && EXACT <= high));
-                spreads += found.spread / 2000.0;
-            }
-            println!("{proposal:?} {scheme:?} {particles}: {:.3} (spread {spreads:.3})", covered as f64 / 2000.0);
-        }
-    }
-}
-
-#[test]
 fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_resampling_at_every_step() {
     let (model, data) = ten();
     let flow = model.flow(&data, Proposal::Bootstrap).unwrap();

@@ -39,6 +39,13 @@ pub fn problems() -> Vec<(String, String)> {
         case("paths, pcnl", bridge, &dynamics("pcnl")),
         case("paths, hmc", bridge, &dynamics("hmc")),
         case("paths, shooting", well, &dynamics("shooting")),
+        case(
+            "paths, Schrödinger bridge",
+            "prior = { kind = \"brownian\" }\nnoise = 0.7\nstart = [0.0]\ntime_step = 0.1\nsteps = 10",
+            "name = \"schrodinger_bridge\"\npaths = 200\nreplicates = 3\n\
+             source = { kind = \"points\", points = [[-1.0], [0.0], [0.5]] }\n\
+             target = { kind = \"gaussian\", mean = [1.0], deviation = [0.3], samples = 41 }",
+        ),
         case("paths, density curve", well, &format!("name = \"density_curve\"\n{size}\niterations = 700")),
     ]
 }

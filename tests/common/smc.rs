@@ -7,6 +7,13 @@ pub fn problems() -> Vec<(String, String)> {
     };
     let linear = "model = { kind = \"linear_gaussian\" }\nobservations = { simulate = 30, seed = 3 }";
     let volatility = "model = { kind = \"stochastic_volatility\" }\nobservations = { simulate = 30, seed = 3 }";
+    let mixture = "model = { kind = \"gaussian_mixture\", prior_sd = 3.0, \
+                   components = [{ mean = [2, -2], sd = 0.5 }, { mean = [-1, 1], sd = 0.4 }] }";
+    let chain = "observations = { values = [0.3, -0.5, 1.2, 0.8, -0.1, -1.4] }\n[problem.model]\nkind = \"written\"\n\
+                 states = [\"x\"]\nparameters = { a = 0.5 }\nnoises = { n = { distribution = \"normal\" } }\n\
+                 initial = { x = \"n\" }\ntransition = { x = \"a*x + n\" }\n\
+                 observation = { y = { distribution = \"normal\", mean = \"x\", sd = 0.5 } }\n\
+                 priors = { a = { distribution = \"normal\", mean = 0.0, sd = 1.0 } }";
     vec![
         case("filter", &format!("{linear}\nquantiles = [0.05, 0.5]"), "particles = 1500\nislands = 3"),
         case("filter, one island", linear, "particles = 5003\nislands = 1"),
@@ -23,5 +30,12 @@ pub fn problems() -> Vec<(String, String)> {
             "model = { kind = \"linear_gaussian\" }\nobservations = { values = [0.1, nan, nan, 1.0, nan, -0.5] }",
             "particles = 2050\nislands = 2",
         ),
+        case("tempering, frozen", mixture, "name = \"tempering\"\nparticles = 150\nislands = 3\nmost_moves = 5"),
+        case(
+            "tempering, adaptive, HMC",
+            mixture,
+            "name = \"tempering\"\nkernel = \"hmc\"\nparticles = 1100\nislands = 2\nmost_moves = 4\nfreeze = false",
+        ),
+        case("chain", chain, "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12"),
     ]
 }

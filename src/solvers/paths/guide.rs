@@ -166,15 +166,23 @@ impl Guide {
             if !shifted {
                 scratch.shift.fill(0.0);
             }
-            scratch.rows[0].fill(0.0);
-            scratch.value.fill(0.0);
-            bump.add(j, &scratch.mean, &mut scratch.value, Some(&mut scratch.rows[0]));
+            // The slope at the mean of the kernel that the quadratic part has twisted.
+            let [slope, at, _] = &mut scratch.rows;
             for i in 0..chain.dimension {
-                let row = i * LANES..(i + 1) * LANES;
+                let psi = self.twist.as_ref().map_or(Quadratic::default(), |t| t[j][i]);
+                for l in i * LANES..(i + 1) * LANES {
+                    let s = chain.deviation(j, i).unwrap_or(scratch.deviation[l]);
+                    at[l] = (scratch.mean[l] + s * s * psi.c) / (1.0 + s * s * psi.a);
+                }
+            }
+            slope.fill(0.0);
+            scratch.value.fill(0.0);
+            bump.add(j, at, &mut scratch.value, Some(slope));
+            for i in 0..chain.dimension {
                 let s = chain.deviation(j, i);
-                for l in row {
+                for l in i * LANES..(i + 1) * LANES {
                     let s = s.unwrap_or(scratch.deviation[l]);
-                    scratch.shift[l] += s * s * scratch.rows[0][l];
+                    scratch.shift[l] += s * s * slope[l];
                 }
             }
             shifted = true;
@@ -219,6 +227,10 @@ impl Guide {
                     }
                 }
             }
+        }
+        // ψ_j(x) itself; `settle` takes it back at the next time.
+        if let Some(bump) = &self.bump {
+            bump.add(j, x, weight, None);
         }
     }
 

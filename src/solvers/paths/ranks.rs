@@ -250,7 +250,7 @@ mod tests {
             let all = team.gather(&population.data);
             (sum.iter().map(|x| x.to_bits()).collect(), all.iter().map(|x| x.to_bits()).collect())
         };
-        let alone = one(&Solo::start());
+        let alone = one(&Solo);
         for ranks in 2..=5 {
             for other in threads::run(ranks, |team| one(team)) {
                 assert_eq!(other, alone, "{ranks} ranks");
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn offspring_of_a_path_differ_from_n_times_its_weight_by_less_than_1() {
-        let team = Solo::start();
+        let team = Solo;
         let crew = Ranks(&team);
         let paths = 2 * LANES;
         let weights: Vec<f64> = (0..paths).map(|i| if i == 5 { 0.0 } else { -1.0 - (i % 7) as f64 }).collect();

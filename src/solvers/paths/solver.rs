@@ -234,6 +234,14 @@ impl Solver for Paths {
 
     fn report(&self) -> Vec<Number> {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
+        if !self.method.has_evidence() {
+            let evaluations = self.tally.evaluations();
+            let (_, error) = self.method.training();
+            return vec![
+                number("marginal_error", "error of the target marginal of the coupling", error, ErrorBar::None),
+                number("path_steps", "steps of paths that were drawn", evaluations, ErrorBar::None),
+            ];
+        }
         let n = self.tally.replicates();
         let error = self.tally.error();
         let meaning = match error {
@@ -302,7 +310,7 @@ const fn scalar(name: &'static str, meaning: &'static str) -> Name {
 }
 
 const REPLICATES: Name = scalar("replicates", "replicates asked for");
-const STEPS: Name = scalar("steps", "steps done: rounds of training and replicates");
+const STEPS: Name = scalar("rounds_done", "rounds of training and replicates done");
 const ROUNDS: Name = scalar("training_rounds", "rounds of training done");
 const TRAINED: Name = scalar("trained", "1 once nothing is left to learn");
 const LOG_EVIDENCE: Name = scalar("log_evidence", "log of the mean evidence of the replicates so far");

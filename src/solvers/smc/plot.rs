@@ -78,7 +78,11 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     };
     Ok(Figure {
         title: "Particle filter".into(),
-        subtitle: format!("{} times, log-evidence {}{exact}", time.len(), number(last, 7)),
+        subtitle: format!(
+            "{} times, log-evidence {}{exact}",
+            time.iter().filter(|t| t.is_finite()).count(),
+            number(last, 7)
+        ),
         size: (1500, 900),
         rows: vec![(1.25, above), (1.0, below)],
     })

@@ -227,9 +227,9 @@ impl Solver for Chain {
         let list = |name, meaning, axes| Name { axes, ..plain(name, meaning) };
         walk.scalar(&list("theta", "parameters", &["parameter"]), (&mut self.theta).into())?;
         walk.scalar(&list("walk_mean", "mean of the walk's coordinates", &["parameter"]), (&mut self.mean).into())?;
-        let name = list("walk_covariance", "their covariance, row by row", &["entry"]);
+        let name = list("walk_covariance", "their covariance, row by row", &["covariance_entry"]);
         walk.scalar(&name, (&mut self.covariance).into())?;
-        walk.replicated(&list("trace", "parameters after each proposal, row by row", &["entry"]), &mut self.trace)
+        walk.replicated(&list("trace", "parameters after each proposal, row by row", &["trace_entry"]), &mut self.trace)
     }
 
     fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
@@ -263,7 +263,7 @@ impl Solver for Chain {
     }
 
     fn provenance(&self) -> Vec<(&'static str, String)> {
-        vec![("kernels", self.options.level.name().to_string())]
+        vec![("kernel_level", self.options.level.name().to_string())]
     }
 
     fn report(&self) -> Vec<Number> {

@@ -240,7 +240,7 @@ impl Solver for Sampling {
     }
 
     fn provenance(&self) -> Vec<(&'static str, String)> {
-        vec![("kernels", self.options.level.name().to_string())]
+        vec![("kernel_level", self.options.level.name().to_string())]
     }
 
     fn report(&self) -> Vec<Number> {

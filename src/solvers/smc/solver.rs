@@ -278,7 +278,7 @@ impl Solver for Filtering {
 
     fn provenance(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("kernels", self.filter.options.level.name().to_string()),
+            ("kernel_level", self.filter.options.level.name().to_string()),
             ("copies_between_ranks", self.crossing.to_string()),
         ]
     }

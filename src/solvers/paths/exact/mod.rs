@@ -39,7 +39,7 @@ pub fn run(chain: &Chain, method: &str, seed: u64) -> Run {
     let input: MethodInput = serde_json::from_str(method).unwrap_or_else(|e| panic!("{e}\n{method}"));
     let mut method = input.build(chain).unwrap_or_else(|(key, message)| panic!("{key}: {message}"));
     let size = input.size();
-    let team = Solo::start();
+    let team = Solo;
     let crew = Ranks(&team);
     let stop = || false;
     let context = Context {

@@ -13,6 +13,9 @@
 //! A corrected drift cannot shrink the noise of a step: where the chain is observed the kernel is fused with s·(the
 //! observation) exactly instead ([`guide`](crate::solvers::paths::guide)), and the correction is left out there.
 //!
+//! The regression's target is δJ less the log-weights of level s: what earlier levels missed is mended, to first order, at
+//! each later one, and in a few last rounds at s = 1.
+//!
 //! Levels: the largest s for which the effective sample size of e^{−δJ} stays above κN.
 
 use std::sync::Arc;
@@ -88,7 +91,7 @@ fn cubic() -> u32 {
 }
 
 fn most_of_it() -> f64 {
-    0.8
+    0.9
 }
 
 fn levels() -> u64 {
@@ -152,6 +155,8 @@ pub struct Linear {
     pub coefficients: Vec<f64>,
     /// Transitions that are fused with an observation: no correction there.
     pub fused: Arc<Vec<bool>>,
+    /// Largest correction of a coordinate.
+    pub largest: f64,
 }
 
 impl Control for Linear {
@@ -167,6 +172,8 @@ impl Control for Linear {
             for (t, phi) in theta.iter().zip(phi.chunks_exact(LANES)) {
                 u.iter_mut().zip(phi).for_each(|(u, f)| *u += t * f);
             }
+            // A push of a few deviations a step is all that a bridge takes; more would drive the chain out of range.
+            u.iter_mut().for_each(|u| *u = u.clamp(-self.largest, self.largest));
         }
     }
 }
@@ -182,7 +189,12 @@ pub struct ControlledAnnealing {
     integral: f64,
     residual: f64,
     evaluations: f64,
+    /// Rounds at level 1.
+    polished: f64,
 }
+
+/// Rounds at level 1 that only mend what the weights say.
+const POLISH: f64 = 3.0;
 
 impl Input {
     pub fn build(&self, chain: &Chain) -> std::result::Result<ControlledAnnealing, Finding> {
@@ -233,6 +245,7 @@ impl Input {
             integral: 0.0,
             residual: f64::NAN,
             evaluations: 0.0,
+            polished: 0.0,
         })
     }
 }
@@ -264,8 +277,12 @@ impl ControlledAnnealing {
                 if *fused { q.iter().map(part).collect() } else { vec![Quadratic::default(); q.len()] }
             })
             .collect();
-        let control =
-            Linear { basis: self.basis.clone(), coefficients: self.coefficients.clone(), fused: self.fused.clone() };
+        let control = Linear {
+            basis: self.basis.clone(),
+            coefficients: self.coefficients.clone(),
+            fused: self.fused.clone(),
+            largest: 3.0 * chain.noise / chain.time_step.sqrt(),
+        };
         Guide { twist: Some(Arc::new(twist)), bump: None, control: Some(Arc::new(control)) }
     }
 }
@@ -277,7 +294,7 @@ fn sizes(p: usize) -> usize {
 
 impl Method for ControlledAnnealing {
     fn train(&mut self, context: &Context, round: u64) -> Result<bool> {
-        if self.level >= 1.0 {
+        if self.level >= 1.0 && self.polished >= POLISH {
             return Ok(true);
         }
         if self.levels >= self.input.max_levels {
@@ -320,7 +337,7 @@ impl Method for ControlledAnnealing {
         };
         let enough = self.input.ess * now.ess();
         let mut delta = 1.0 - s;
-        if ess(delta)? < enough {
+        if delta > 0.0 && ess(delta)? < enough {
             let (mut low, mut high) = (0.0, delta);
             for _ in 0..30 {
                 delta = 0.5 * (low + high);
@@ -338,8 +355,13 @@ impl Method for ControlledAnnealing {
         let p = q * d;
         let bins = self.basis.bins;
         let mut theta = vec![0.0; bins * p];
-        let mut rest = cost.clone();
-        let mut left = variance;
+        // What the correction is to explain: the step of the level, and what the weights say it has missed so far.
+        let mut rest: Vec<f64> = cost.iter().zip(&weights).map(|(j, w)| delta * j - w).collect();
+        let asked = {
+            let centre = mean(&rest);
+            square(&rest) - centre * centre
+        };
+        let mut left = asked;
         for _ in 0..self.input.sweeps {
             training.check()?;
             let centre = mean(&rest);
@@ -355,6 +377,7 @@ impl Method for ControlledAnnealing {
                     normal_equations(chain.level, p, f, w, &target, out);
                 });
             });
+            let mut step = vec![0.0; bins * p];
             for (bin, sums) in sums.chunks_exact(sizes(p)).enumerate() {
                 let (g, more) = sums.split_at(p * p);
                 let (r, means) = more.split_at(p);
@@ -364,33 +387,40 @@ impl Method for ControlledAnnealing {
                         g[a * p + b] -= means[a] * means[b];
                     }
                 }
-                let step = solve(&g, r, 1e-6);
-                theta[bin * p..(bin + 1) * p].iter_mut().zip(step).for_each(|(t, x)| *t -= x);
+                step[bin * p..(bin + 1) * p].copy_from_slice(&solve(&g, r, 1e-6));
             }
-            // J + Σ θ F per path: what is left.
-            rest.copy_from_slice(&cost);
-            training.read_blocks(&paths, &mut rest, |block, x, rest| {
+            // Σ step F per path, and the length of the step that leaves the least variance: bins that are correlated in
+            // the sample cannot overshoot together.
+            let mut along = vec![0.0; cost.len()];
+            training.read_blocks(&paths, &mut along, |block, x, along| {
                 let mut xi = vec![0.0; chain.block()];
                 random.rows(Stream::PathsTrain, round as u32, 0, block, &mut xi);
                 self.increments(chain, x, &xi, |bin, f| {
-                    for (t, f) in theta[bin * p..(bin + 1) * p].iter().zip(f.chunks_exact(LANES)) {
-                        rest.iter_mut().zip(f).for_each(|(r, f)| *r += t * f);
+                    for (t, f) in step[bin * p..(bin + 1) * p].iter().zip(f.chunks_exact(LANES)) {
+                        along.iter_mut().zip(f).for_each(|(a, f)| *a += t * f);
                     }
                 });
             });
+            let middle = mean(&along);
+            let spread = square(&along) - middle * middle;
+            let both: Vec<f64> = along.iter().zip(&rest).map(|(a, r)| a * r).collect();
+            let length = if spread > 0.0 { (mean(&both) - middle * centre) / spread } else { 0.0 };
+            theta.iter_mut().zip(&step).for_each(|(t, x)| *t -= length * x);
+            rest.iter_mut().zip(&along).for_each(|(r, a)| *r -= length * a);
             let centre = mean(&rest);
             left = square(&rest) - centre * centre;
         }
         // All is known: nothing below can fail.
         self.integral -= delta * expected - 0.5 * delta * delta * variance;
         for (c, t) in self.coefficients.iter_mut().zip(&theta) {
-            *c += delta * t;
+            *c += t;
         }
         self.level = if 1.0 - s - delta < 1e-12 { 1.0 } else { s + delta };
         self.levels += 1;
-        self.residual = (left / variance).max(0.0);
+        self.polished += f64::from(u8::from(s >= 1.0));
+        self.residual = if asked > 0.0 { left / asked } else { 0.0 };
         self.evaluations += evaluations;
-        Ok(self.level >= 1.0)
+        Ok(self.level >= 1.0 && self.polished >= POLISH)
     }
 
     fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
@@ -409,9 +439,10 @@ impl Method for ControlledAnnealing {
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         walk.replicated(&COEFFICIENTS, &mut self.coefficients)?;
-        let mut numbers = vec![self.level, self.integral, self.residual, self.evaluations];
+        let mut numbers = vec![self.level, self.integral, self.residual, self.evaluations, self.polished];
         walk.scalar(&NUMBERS, (&mut numbers).into())?;
-        [self.level, self.integral, self.residual, self.evaluations] = [numbers[0], numbers[1], numbers[2], numbers[3]];
+        [self.level, self.integral, self.residual, self.evaluations, self.polished] =
+            [numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]];
         walk.scalar(&LEVELS, (&mut self.levels).into())
     }
 
@@ -503,7 +534,7 @@ const COEFFICIENTS: Name = Name {
 const NUMBERS: Name = Name {
     name: "annealing",
     units: "1",
-    meaning: "level s, integral of -E[J], residual share of Var J, drift evaluations",
+    meaning: "level s, integral of -E[J], unexplained share, drift evaluations, rounds at level 1",
     axes: &["number"],
 };
 const LEVELS: Name = Name { name: "levels", units: "1", meaning: "levels of the annealing so far", axes: &[] };

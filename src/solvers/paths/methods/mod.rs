@@ -9,6 +9,7 @@ mod controlled_annealing;
 mod density_curve;
 mod importance;
 mod rejection;
+mod schrodinger_bridge;
 mod twisted_smc;
 
 use schemars::JsonSchema;
@@ -46,6 +47,10 @@ pub trait Method: Send {
     fn sweeps(&self) -> f64 {
         1.0
     }
+    /// Whether the weights say anything of an evidence.
+    fn has_evidence(&self) -> bool {
+        true
+    }
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
@@ -74,6 +79,8 @@ pub enum MethodInput {
     AnnealedDynamics(annealed_dynamics::Input),
     /// Gaussian marginals optimised against the bound on the evidence, then importance sampling with their drift.
     DensityCurve(density_curve::Input),
+    /// Brownian motion tied to two sets of points, by entropic transport.
+    SchrodingerBridge(schrodinger_bridge::Input),
 }
 
 /// What is wrong with a method's keys: (key below `method`, message).
@@ -88,6 +95,7 @@ impl MethodInput {
             MethodInput::ControlledAnnealing(m) => m.size(),
             MethodInput::AnnealedDynamics(m) => m.size(),
             MethodInput::DensityCurve(m) => m.size(),
+            MethodInput::SchrodingerBridge(m) => m.size(),
         }
     }
 
@@ -103,6 +111,7 @@ impl MethodInput {
             MethodInput::ControlledAnnealing(m) => Box::new(m.build(chain)?),
             MethodInput::AnnealedDynamics(m) => Box::new(m.build(chain)?),
             MethodInput::DensityCurve(m) => Box::new(m.build(chain)?),
+            MethodInput::SchrodingerBridge(m) => Box::new(m.build(chain)?),
         })
     }
 }
@@ -116,6 +125,7 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
         ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting) along levels of the cost"),
         ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
+        ("schrodinger_bridge", "Brownian motion tied to two sets of points, by entropic transport"),
     ]
 }
 

@@ -206,7 +206,7 @@ fn a_drive_of_constant_power_does_that_work_whatever_the_flow_and_resolution() {
 
 #[test]
 fn resolved_shallow_water_keeps_its_energy_and_potential_enstrophy() {
-    // Cubic and rational in the fields, so kept only as far as the modes resolve them: a smooth flow, rates to 1e-10.
+    // Cubic and rational in the fields: the second is kept only as far as the modes resolve it.
     let text = "kind = 'shallow_water'\ngravity = 2.0\ndepth = 1.5\ncoriolis = 0.7";
     let domain = padded(&[24, 24], &[CIRCLE, 5.0], 2, false);
     let (mut run, _) = Run::<f64>::named(&input(text), &domain, "bump", &[("height", 0.1), ("width", 0.15)]);
@@ -216,10 +216,13 @@ fn resolved_shallow_water_keeps_its_energy_and_potential_enstrophy() {
     for name in ["energy", "potential_enstrophy", "elevation"] {
         let (rate, drift) = (rates[name], after[name] - before[name]);
         println!("{name}: {:.6}, rate {rate:.1e}, drift {drift:.1e}", after[name]);
-        assert!(rate.abs() < 1e-9 && drift.abs() < 1e-9, "{name}: rate {rate:e}, drift {drift:e}");
+        // The stencil of `rates` is exact for polynomials only.
+        let rational = name == "potential_enstrophy";
+        assert!(drift.abs() < 1e-10 && (rational || rate.abs() < 1e-10), "{name}: rate {rate:e}, drift {drift:e}");
     }
-    // The parts do change: what is kept is the whole.
-    assert!(rates["kinetic"].abs() > 1e-4 && (before["kinetic"] + before["potential"] - before["energy"]).abs() > 1e-6);
+    // The parts do change: what is kept is the whole, which is more than its quadratic parts.
+    let quadratic = after["kinetic"] + after["potential"];
+    assert!(rates["kinetic"].abs() > 1e-3 && (quadratic - after["energy"]).abs() > 1e-5, "{quadratic}");
 }
 
 #[test]

@@ -1,0 +1,293 @@
+//! Schrödinger bridges of Brownian motion between two sets of points: the law closest to σW among those with the given
+//! ends. Static part: entropic transport with cost |x − y|² and ε = 2σ²T, by Sinkhorn's iteration in logarithms. Dynamic
+//! part: with the target's potential γ the bridge is a Markov chain,
+//!
+//!     w_j(t, z) ∝ b_j exp(γ_j − |z − y_j|²/(2σ²(T − t))),   given j: the Brownian bridge from (t, z) to (T, y_j)
+//!
+//! so each step draws j and then makes an exact bridge step: no error of the time step, and paths end at the points.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, Method, default_paths, default_replicates, sized};
+use crate::enter;
+use crate::error::{Error, Result};
+use crate::math::elementary::{exp, ln};
+use crate::math::rng::Stream;
+use crate::math::simd::scalar::Scalar;
+use crate::solvers::paths::chain::{Chain, LANES, Other, Quadratic};
+use crate::solvers::paths::crew::Blocks;
+use crate::solvers::paths::ensemble::{Context, Random, Sampled};
+use crate::state::{Name, Walk};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Paths of a replicate; rounded up to a multiple of 64.
+    #[serde(default = "default_paths")]
+    #[schemars(range(min = 1))]
+    pub paths: usize,
+    /// Independent replicates, for the error bars.
+    #[serde(default = "default_replicates")]
+    #[schemars(range(min = 2, max = 4096))]
+    pub replicates: usize,
+    /// Where paths start.
+    pub source: Ends,
+    /// Where paths end.
+    pub target: Ends,
+    /// Stop Sinkhorn's iteration at this error of the marginals (in total variation, doubled).
+    #[serde(default = "small")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub tolerance: f64,
+    /// Iterations at most.
+    #[serde(default = "many")]
+    #[schemars(range(min = 1))]
+    pub max_iterations: u64,
+}
+
+sized!(Input);
+
+fn small() -> f64 {
+    1e-9
+}
+
+fn many() -> u64 {
+    20_000
+}
+
+/// A set of points of equal weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ends {
+    /// As given.
+    Points {
+        /// Coordinates of each point.
+        #[schemars(length(min = 1))]
+        points: Vec<Vec<f64>>,
+    },
+    /// Draws of a Gaussian with independent coordinates.
+    Gaussian {
+        /// Mean per coordinate.
+        mean: Vec<f64>,
+        /// Standard deviation per coordinate.
+        deviation: Vec<f64>,
+        /// Number of points.
+        #[serde(default = "hundreds")]
+        #[schemars(range(min = 1, max = 20_000))]
+        samples: usize,
+    },
+}
+
+fn hundreds() -> usize {
+    500
+}
+
+impl Ends {
+    fn check(&self, d: usize) -> std::result::Result<(), (&'static str, String)> {
+        let wrong = |n: usize| format!("has {n} coordinates; the problem's start has {d}");
+        match self {
+            Ends::Points { points } => match points.iter().find(|p| p.len() != d) {
+                Some(p) => Err(("points", wrong(p.len()))),
+                None => Ok(()),
+            },
+            Ends::Gaussian { mean, .. } if mean.len() != d => Err(("mean", wrong(mean.len()))),
+            Ends::Gaussian { deviation, .. } if deviation.len() != d => Err(("deviation", wrong(deviation.len()))),
+            Ends::Gaussian { .. } => Ok(()),
+        }
+    }
+
+    /// [point][coordinate].
+    fn points(&self, random: Random, which: u32) -> Vec<f64> {
+        match self {
+            Ends::Points { points } => points.concat(),
+            Ends::Gaussian { mean, deviation, samples } => {
+                let d = mean.len();
+                let mut out = vec![0.0; samples * d];
+                let mut row = vec![0.0; *samples];
+                for i in 0..d {
+                    random.draws(Stream::PathsEnds, which).normals(i as u32, &mut row);
+                    for (k, z) in row.iter().enumerate() {
+                        out[k * d + i] = mean[i] + deviation[i] * z;
+                    }
+                }
+                out
+            }
+        }
+    }
+}
+
+pub struct SchrodingerBridge {
+    input: Input,
+    source: Vec<f64>,
+    target: Vec<f64>,
+    /// γ + ln b of the target's points.
+    potential: Vec<f64>,
+    error: f64,
+}
+
+impl Input {
+    pub fn build(&self, chain: &Chain) -> std::result::Result<SchrodingerBridge, Finding> {
+        let brownian = (0..chain.dimension).all(|i| chain.prior.linear(0.0, i) == Some((0.0, 0.0)));
+        if !brownian || chain.deviation(1, 0).is_none() {
+            return Err(("name".into(), "Schrödinger bridges here are those of the prior brownian".into()));
+        }
+        let free = chain.quadratics.iter().flatten().all(|q| *q == Quadratic::default());
+        if !free || chain.others.iter().any(|o: &Vec<Other>| !o.is_empty()) {
+            return Err(("name".into(), "a Schrödinger bridge has no observations, balls or running cost".into()));
+        }
+        for (key, ends) in [("source", &self.source), ("target", &self.target)] {
+            ends.check(chain.dimension).map_err(|(k, message)| (format!("{key}.{k}"), message))?;
+        }
+        Ok(SchrodingerBridge {
+            input: self.clone(),
+            source: Vec::new(),
+            target: Vec::new(),
+            potential: Vec::new(),
+            error: f64::NAN,
+        })
+    }
+}
+
+/// log Σ_j exp(a_j − |x − y_j|² scale) over the points y.
+fn soft(x: &[f64], y: &[f64], a: &[f64], scale: f64, work: &mut [f64]) -> f64 {
+    let d = x.len();
+    for ((w, y), a) in work.iter_mut().zip(y.chunks_exact(d)).zip(a) {
+        let square: f64 = x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum();
+        *w = a - square * scale;
+    }
+    let largest = work.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    largest + ln(work.iter().map(|w| exp(w - largest)).sum())
+}
+
+impl Method for SchrodingerBridge {
+    fn train(&mut self, context: &Context, _round: u64) -> Result<bool> {
+        if !self.potential.is_empty() {
+            return Ok(true);
+        }
+        use rayon::prelude::*;
+        let chain = context.chain;
+        let d = chain.dimension;
+        let (x, y) = (self.input.source.points(context.random, 0), self.input.target.points(context.random, 1));
+        let (n, m) = (x.len() / d, y.len() / d);
+        let (a, b) = (-ln(n as f64), -ln(m as f64));
+        let scale = 1.0 / (2.0 * chain.noise * chain.noise * chain.time(chain.steps));
+        // f + ln a and g + ln b, in units of ε.
+        let mut g = vec![b; m];
+        let mut f = vec![a; n];
+        let mut error = f64::INFINITY;
+        for iteration in 0..self.input.max_iterations {
+            if iteration % 16 == 0 {
+                context.check()?;
+            }
+            let update = |of: &[f64], with: &[f64], h: &[f64], mass: f64| -> Vec<f64> {
+                of.par_chunks_exact(d)
+                    .map_init(|| vec![0.0; h.len()], |work, x| mass - soft(x, with, h, scale, work))
+                    .collect()
+            };
+            f = update(&x, &y, &g, a);
+            let next = update(&y, &x, &f, b);
+            // Mass of column j before the update: e^{g_j − next_j} b.
+            error = g.iter().zip(&next).map(|(g, n)| (exp(g - n) - 1.0).abs() * exp(b)).sum();
+            g = next;
+            if error < self.input.tolerance {
+                break;
+            }
+        }
+        if !(error < self.input.tolerance) {
+            let message = format!("Sinkhorn's marginal error is {error:.2e} after method.max_iterations");
+            return Err(Error::Numerical { step: context.step, message });
+        }
+        (self.source, self.target, self.potential, self.error) = (x, y, g, error);
+        Ok(true)
+    }
+
+    fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
+        context.check()?;
+        let (chain, random) = (context.chain, context.random);
+        let (d, rows, mine) = (chain.dimension, chain.rows(), context.mine().len());
+        let end = chain.time(chain.steps);
+        let mut paths = Blocks::zeros(mine, chain.block() / LANES);
+        let mut log_weights = vec![0.0; mine * LANES];
+        let (m, n) = (self.potential.len(), self.source.len() / d);
+        context.for_blocks(&mut paths, &mut log_weights, |block, x, _| {
+            let (mut u, mut xi, mut w) = ([0.0; LANES], vec![0.0; rows], vec![0.0; m]);
+            random.uniforms(Stream::PathsShoot, replicate, 0, block, &mut u);
+            for l in 0..LANES {
+                let from = ((u[l] * n as f64) as usize).min(n - 1);
+                for i in 0..d {
+                    x[i * LANES + l] = self.source[from * d + i];
+                }
+            }
+            for j in 1..=chain.steps {
+                let (before, now) = x[(j - 1) * rows..(j + 1) * rows].split_at_mut(rows);
+                let left = end - chain.time(j - 1);
+                let share = if j == chain.steps { 1.0 } else { chain.time_step / left };
+                let deviation = chain.noise * (chain.time_step * (1.0 - share)).max(0.0).sqrt();
+                random.uniforms(Stream::PathsShoot, replicate, j as u32, block, &mut u);
+                random.rows(Stream::PathsNoise, replicate, j * d, block, &mut xi);
+                let scale = 1.0 / (2.0 * chain.noise * chain.noise * left);
+                for l in 0..LANES {
+                    let z = |i: usize| before[i * LANES + l];
+                    for (k, (w, g)) in w.iter_mut().zip(&self.potential).enumerate() {
+                        let y = &self.target[k * d..(k + 1) * d];
+                        let square: f64 = y.iter().enumerate().map(|(i, y)| (z(i) - y) * (z(i) - y)).sum();
+                        *w = g - square * scale;
+                    }
+                    let largest = w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    enter!(chain.level, S => for w in w.iter_mut() { *w = S::exp(*w - largest) });
+                    let mut rest = u[l] * w.iter().sum::<f64>();
+                    let mut chosen = m - 1;
+                    for (k, w) in w.iter().enumerate() {
+                        rest -= w;
+                        if rest < 0.0 {
+                            chosen = k;
+                            break;
+                        }
+                    }
+                    for i in 0..d {
+                        let y = self.target[chosen * d + i];
+                        now[i * LANES + l] = z(i) + share * (y - z(i)) + deviation * xi[i * LANES + l];
+                    }
+                }
+            }
+        });
+        let evaluations = context.paths() as f64 * chain.steps as f64;
+        Ok(Sampled { paths, log_weights, log_evidence: 0.0, evaluations, acceptance: f64::NAN, resamplings: 0.0 })
+    }
+
+    fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk.replicated(&SOURCE, &mut self.source)?;
+        walk.replicated(&TARGET, &mut self.target)?;
+        walk.replicated(&POTENTIAL, &mut self.potential)?;
+        walk.scalar(&ERROR, (&mut self.error).into())
+    }
+
+    fn training(&self) -> (f64, f64) {
+        (if self.potential.is_empty() { 0.0 } else { 1.0 }, self.error)
+    }
+
+    fn has_evidence(&self) -> bool {
+        false
+    }
+}
+
+const SOURCE: Name = Name {
+    name: "source_points",
+    units: "1",
+    meaning: "points where paths start, coordinate after coordinate",
+    axes: &["source_value"],
+};
+const TARGET: Name = Name {
+    name: "target_points",
+    units: "1",
+    meaning: "points where paths end, coordinate after coordinate",
+    axes: &["target_value"],
+};
+const POTENTIAL: Name = Name {
+    name: "target_potential",
+    units: "1",
+    meaning: "potential of the target's points over epsilon, with the logarithm of their weight",
+    axes: &["target_point"],
+};
+const ERROR: Name =
+    Name { name: "marginal_error", units: "1", meaning: "error of the target marginal of the coupling", axes: &[] };
