@@ -98,11 +98,11 @@ fn the_peak_of_a_run_is_within_a_tenth_of_what_check_promises_on_one_rank_and_on
             ),
         ),
         (
-            "Kuramoto–Sivashinsky, 64 members of 2¹⁴ points",
+            "Kuramoto–Sivashinsky, 16 members of 2¹⁴ points",
             input(
                 &format!(
                     "points = [16384]\nlengths = [2000]\nequation = {{ kind = \"kuramoto_sivashinsky\" }}\n{random}\n\
-                     ensemble = {{ members = 64 }}"
+                     ensemble = {{ members = 16 }}"
                 ),
                 "scheme = \"etdrk4\"\ntime_step = 0.001",
             ),

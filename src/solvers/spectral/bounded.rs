@@ -499,24 +499,28 @@ pub fn check(
         let gammas = if scheme.word == "smr_rk3" { 3 } else { 1 };
         let (velocities, lasting) = (n as u64 + heat, scheme.lasting_arrays() as u64);
         let snapshots = 1 + problem.output.times.len() as u64;
+        // The state before a step that is taken again stays; a stepper for it, where the scheme's own has a history, does
+        // not.
+        let again = u64::from(method.time_error);
+        let retaking = if scheme.steps > 1 { again * retake_arrays(&scheme) as u64 } else { 0 };
         estimate.memory.extend([
             (format!("state and work space of {}", scheme.word), 16 * (1 + lasting) * unknowns * modes),
             ("velocities and products".into(), 16 * (n as u64 + trip.forward) * modes),
             ("banded factors per wavenumber".into(), 24 * gammas * unknowns * modes + 32 * modes),
             ("buffers of the transform".into(), here.transform(trip)),
-            // The first steps of a multistep scheme are over before fields are kept.
+            // The first steps of a multistep scheme, and steps taken again, are over before fields are kept.
             ("values of kept fields, or first steps".into(), {
                 let kept = velocities * values
                     + here.transform(Trip { backward: 1, forward: 0 })
                     + memory::kept(&here, &kept, velocities, snapshots, &keys);
-                16 * velocities * modes + kept.max(16 * (scheme.arrays as u64 - lasting) * unknowns * modes)
+                let starting = scheme.arrays as u64 - lasting + retaking;
+                16 * velocities * modes + kept.max(16 * starting * unknowns * modes)
             }),
             ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
             ("files".into(), memory::files(&here, &kept, 1, &keys)),
         ]);
-        if method.time_error {
-            let again = 1 + if scheme.steps > 1 { retake_arrays(&scheme) as u64 } else { 0 };
-            estimate.memory.push(("steps taken a second time for their error".into(), 16 * again * unknowns * modes));
+        if again > 0 {
+            estimate.memory.push(("steps taken a second time for their error".into(), 16 * unknowns * modes));
         }
     } else {
         estimate.memory.extend([

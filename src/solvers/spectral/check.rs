@@ -102,12 +102,9 @@ fn estimate<T: Real>(
     let array = here.array();
     let judged = method.step_control == StepControl::Error;
     let estimated = if judged { scheme.estimate_arrays } else { 0 };
-    // The state before a step that is taken again, and a stepper for it where the scheme's own has a history.
-    let again = match (method.time_error, scheme.steps > 1 || judged) {
-        (false, _) => 0,
-        (true, false) => 1,
-        (true, true) => 1 + retake_arrays(scheme),
-    } as u64;
+    // The state before a step that is taken again stays; a stepper for it, where the scheme's own has a history, does not.
+    let again = u64::from(method.time_error);
+    let retaking = if scheme.steps > 1 || judged { again * retake_arrays(scheme) as u64 } else { 0 };
     // Of L in double precision, and of a factor made of it, per field and mode; fields with equal L share factors.
     let (exact, factor) = match equation.coupling() {
         Coupling::RealDiagonal => (8 * count, size * distinct(equation)),
@@ -151,9 +148,10 @@ fn estimate<T: Real>(
         ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
         ("arrays on their way to the grid and back".into(), (derived + products) * array + forced),
         ("buffers of the transform".into(), here.transform(trip)),
-        // The first steps of a multistep scheme are over before fields are kept.
+        // The first steps of a multistep scheme, and steps taken again, are over before fields are kept.
         ("values of kept fields, or first steps".into(), {
-            let starting = (scheme.arrays - scheme.lasting_arrays()) as u64 * copies * count * array;
+            let starting = (scheme.arrays - scheme.lasting_arrays()) as u64;
+            let starting = (starting + retaking) * copies * count * array;
             memory::kept(&here, &kept, named, snapshots, &keys).max(starting)
         }),
         ("sums over wavenumbers".into(), memory::sums(domain, keys.spectra, ranks)),
