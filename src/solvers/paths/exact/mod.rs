@@ -8,7 +8,7 @@ mod tests;
 
 use super::chain::Chain;
 use super::crew::Crew;
-use super::ensemble::{Context, Random, Replicate, conclude};
+use super::ensemble::{Context, Random, conclude};
 use super::methods::MethodInput;
 use super::problem::ProblemInput;
 use super::ranks::Ranks;
@@ -28,7 +28,6 @@ fn problem(text: &str) -> ProblemInput {
 /// Runs a method on a chain and hands back the tally and the method's own numbers.
 pub struct Run {
     pub tally: Tally,
-    pub replicates: Vec<Replicate>,
     pub other: Option<f64>,
     pub training: (f64, f64),
     pub evaluations: f64,
@@ -55,22 +54,13 @@ pub fn run(chain: &Chain, method: &str, seed: u64) -> Run {
         rounds += 1;
     }
     let mut tally = Tally::new((chain.steps + 1) * chain.dimension);
-    let mut replicates = Vec::new();
     for r in 0..size.replicates {
         let sampled = method.sample(&context, r as u32).unwrap();
         let concluded = conclude(&context, &sampled).unwrap();
         tally.add(&concluded);
-        replicates.push(concluded);
     }
     let evaluations = tally.evaluations() + method.training_evaluations();
-    Run {
-        replicates,
-        other: method.other_log_evidence().map(|o| o.0),
-        training: method.training(),
-        evaluations,
-        rounds,
-        tally,
-    }
+    Run { other: method.other_log_evidence().map(|o| o.0), training: method.training(), evaluations, rounds, tally }
 }
 
 /// The estimate, its error and how it compares, for a table.

@@ -1,7 +1,7 @@
 //! The room against the exact numbers. Statistical tests hold within 4 standard errors; numbers without a source here
 //! are those of the quadrature recursion, which is tested first.
 
-use super::quadrature::{line, plane};
+use super::quadrature::line;
 use super::*;
 use crate::solvers::paths::chain::{LANES, Quadratic};
 use crate::solvers::paths::guide::{Guide, Scratch, linear_twist};
