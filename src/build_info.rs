@@ -36,5 +36,8 @@ pub fn features() -> Vec<&'static str> {
     if cfg!(feature = "parallel-hdf5") {
         list.push("parallel-hdf5");
     }
+    if cfg!(feature = "fftw") {
+        list.push("fftw");
+    }
     list
 }

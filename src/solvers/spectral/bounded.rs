@@ -22,8 +22,8 @@ use super::setup;
 use super::start;
 use super::steppers::{self, retake_arrays, stepper};
 use super::time::{Control, MethodInput, Next};
-use super::transform::Transform;
 use super::transform::layout::{Network, process_grid};
+use super::transform::{self, Transform};
 use super::walls::advection::trips;
 use super::walls::geometry;
 use super::walls::input::{
@@ -407,6 +407,10 @@ impl Solver for Flow {
 
     fn notes(&self) -> Vec<String> {
         self.flow.notes()
+    }
+
+    fn provenance(&self) -> Vec<(&'static str, String)> {
+        vec![("line_transforms", transform::library())]
     }
 
     fn report(&self) -> Vec<Number> {

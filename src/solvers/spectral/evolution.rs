@@ -23,7 +23,7 @@ use super::results::{means, ranks, xdmf};
 use super::setup::{self, Posed};
 use super::steppers::{Kind, LinearPart, Nonlinear, Scheme, Stepper, retake, stepper, subtract};
 use super::time::{Control, MethodInput, Next, StepControl, Verdict, error_ratio, frequency};
-use super::transform::{Scales, Transform};
+use super::transform::{self, Scales, Transform};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
@@ -618,6 +618,10 @@ impl<T: Real> Solver for Evolution<T> {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    fn provenance(&self) -> Vec<(&'static str, String)> {
+        vec![("line_transforms", transform::library())]
     }
 
     fn report(&self) -> Vec<Number> {

@@ -72,6 +72,10 @@ impl Place<'_> {
         let complex = 2 * self.size;
         let reals = self.domain.reals() as u64;
         let both = trip.backward + trip.forward;
+        let layout = Layout::new(self.domain, self.grid, 0);
+        if let Some(shares) = &layout.shares {
+            return self.size * shares.work_space(0) as u64 + both * self.values();
+        }
         if self.domain.dimension == 1 {
             let even = self.domain.axes[2].basis == Basis::HalfFourier && n[2].is_multiple_of(2);
             let length = if even { n[2] / 2 } else { n[2] };

@@ -12,7 +12,8 @@ use num_complex::Complex;
 use rayon::prelude::*;
 
 use super::layout::{self, Layout, Network, ProcessGrid};
-use super::lines::{Buffers, Contiguous, LinesBackward, LinesForward, Run, Strided, StridedJob};
+use super::lines::{Buffers, Contiguous, LinesBackward, LinesForward, Run, Strided, StridedJob, columns_to_line};
+use super::long::Long;
 use super::single::Single;
 use super::tables::{Parts, Place, parts, tables};
 use super::vector::{Level, enter};
@@ -24,6 +25,8 @@ use crate::team::{Flight, Team};
 
 /// Columns of a task of a strided pass.
 const COLUMNS: usize = 64;
+/// Bytes of an array from which on a pass along its first axis writes past the caches.
+const STREAM: usize = 8 << 20;
 /// Fields whose slices are listed without an allocation.
 const LISTED: usize = 24;
 
@@ -42,6 +45,8 @@ pub struct Distributed<T: Real> {
     layout: Layout,
     /// Domains of one dimension, on the rank that holds the line.
     single: Option<Single<T>>,
+    /// Those that ranks share.
+    long: Option<Long<T>>,
     /// Arrays of one field between the first two axes: [b0][m1][a2], in regions by the ranks that hold m1 in spectral
     /// space.
     mid: Vec<Vec<Complex<T>>>,
@@ -68,10 +73,10 @@ struct Core<T: Real> {
     flat_domain: bool,
     /// Planes are worked on whole.
     fused: bool,
-    /// Rows of axis 0: in spectral arrays, and in (`wide`, `mid`).
-    x_rows: [Vec<Place>; 2],
-    /// Rows of axis 1: in `mid`, and in (`tall`, `flat`), or in a plane when fused.
-    y_rows: [Vec<Place>; 2],
+    /// Rows of axis 0, in spectral arrays and in (`wide`, `mid`): from and to, forwards and backwards.
+    x_rows: [[Vec<Option<Place>>; 2]; 2],
+    /// Rows of axis 1, in `mid` and in (`tall`, `flat`), or in a plane when fused.
+    y_rows: [[Vec<Option<Place>>; 2]; 2],
     runs: Vec<Run>,
     /// Complex numbers of a plane when fused.
     plane: usize,
@@ -192,30 +197,39 @@ impl<T: Real> Distributed<T> {
         let pitch = m2.next_multiple_of(4) / 4 * 4;
         let pitch = if pitch / 4 % 2 == 0 { pitch + 4 } else { pitch };
         let (x_rows, y_rows, runs) = tables(domain, &layout, fused.then_some(pitch));
+        let axes = [Strided::new(&domain.axes[0], level), Strided::new(&domain.axes[1], level)];
+        // Ranks beyond the process grid have none.
+        let ordered = |axis: &Strided<T>, [modes, points]: [Vec<Place>; 2]| match points.is_empty() {
+            true => Default::default(),
+            false => axis.in_order(&modes, &points),
+        };
         let core = Core {
             domain: domain.clone(),
             level,
             modes,
             points,
             scales: Scales::coordinates(domain, points),
-            axes: [Strided::new(&domain.axes[0], level), Strided::new(&domain.axes[1], level)],
+            x_rows: ordered(&axes[0], x_rows),
+            y_rows: ordered(&axes[1], y_rows),
+            axes,
             last: Contiguous::new(&domain.axes[2], domain.complex, scale, level),
             flat_domain,
             fused,
-            x_rows,
-            y_rows,
             runs,
             plane: domain.points()[1] * pitch,
             tile_rows: level.lanes::<T>().max(8),
             scratch: Mutex::new(Vec::new()),
         };
         let parts = parts(&layout);
-        let single =
-            (domain.dimension == 1 && layout.at.is_some()).then(|| Single::new(&domain.axes[2], domain.complex, level));
+        let (axis, complex) = (&domain.axes[2], domain.complex);
+        let long = layout.shares.is_some().then(|| Long::new(axis, complex, team.rank(), grid[1], level));
+        let alone = domain.dimension == 1 && long.is_none() && layout.at.is_some();
+        let single = alone.then(|| Single::new(axis, complex, level));
         Ok(Distributed {
             core,
             layout,
             single,
+            long,
             mid: Vec::new(),
             wide: Vec::new(),
             flat: Vec::new(),
@@ -414,7 +428,9 @@ impl<T: Real> Transform<T> for Distributed<T> {
         assert_eq!(coefficients.len(), values.len(), "as many fields of values as of coefficients");
         self.check(coefficients.iter().map(|c| c.len()), values.iter().map(|v| v.len()));
         if self.core.domain.dimension == 1 {
-            if let Some(single) = &mut self.single {
+            if let Some(long) = &mut self.long {
+                coefficients.iter().zip(values).for_each(|(c, v)| long.backward(team, c, v));
+            } else if let Some(single) = &mut self.single {
                 coefficients.iter().zip(values).for_each(|(c, v)| single.backward(c, v));
             }
             return;
@@ -429,7 +445,9 @@ impl<T: Real> Transform<T> for Distributed<T> {
         assert_eq!(coefficients.len(), values.len(), "as many fields of values as of coefficients");
         self.check(coefficients.iter().map(|c| c.len()), values.iter().map(|v| v.len()));
         if self.core.domain.dimension == 1 {
-            if let Some(single) = &mut self.single {
+            if let Some(long) = &mut self.long {
+                values.iter().zip(coefficients).for_each(|(v, c)| long.forward(team, v, c));
+            } else if let Some(single) = &mut self.single {
                 values.iter().zip(coefficients).for_each(|(v, c)| single.forward(v, c));
             }
             return;
@@ -449,7 +467,9 @@ impl<T: Real> Transform<T> for Distributed<T> {
     ) {
         self.check(inputs.iter().map(|c| c.len()).chain(outputs.iter().map(|c| c.len())), std::iter::empty());
         if self.core.domain.dimension == 1 {
-            if let Some(single) = &mut self.single {
+            if let Some(long) = &mut self.long {
+                long.through(team, inputs, pointwise, outputs);
+            } else if let Some(single) = &mut self.single {
                 single.through(inputs, pointwise, outputs);
             }
             return;
@@ -510,18 +530,27 @@ impl<T: Real> Core<T> {
         flight: Moving<T>,
     ) {
         let rows = if axis == 0 { &self.x_rows } else { &self.y_rows };
-        let (rows_from, rows_to) = if backward { (&rows[0], &rows[1]) } else { (&rows[1], &rows[0]) };
+        let rows = &rows[usize::from(backward)];
+        let rows_to = rows[1].iter().flatten().count();
         let (from, to) = (Shared(from), Shared(to));
+        // Tasks begin with a cache line where rows do; the first takes the columns before it.
+        let head = rows[1]
+            .iter()
+            .flatten()
+            .next()
+            .map_or(0, |p| columns_to_line(to.get()[usize::from(p.second)].wrapping_add(p.base), 0));
         let width = self.width(planes * columns);
-        let tasks = columns.div_ceil(width);
+        let tasks = columns.saturating_sub(head).div_ceil(width).max(1);
+        let stream = size_of::<Complex<T>>() * planes * columns * rows_to > STREAM;
         let run = |task: usize| {
-            let (plane, first) = (task / tasks, task % tasks * width);
-            let columns = first..columns.min(first + width);
+            let (plane, part) = (task / tasks, task % tasks);
+            let first = if part == 0 { 0 } else { head + part * width };
+            let columns = first..columns.min(head + (part + 1) * width);
             self.with_scratch(|s| {
-                s.list(rows_from, from.get(), rows_to, to.get(), plane);
+                s.list(rows, from.get(), to.get(), plane);
                 // SAFETY: rows and columns lie within the arrays by construction of the tables; tasks have other
                 // columns or planes.
-                unsafe { self.strided(axis, backward, columns, s) };
+                unsafe { self.strided(axis, backward, columns, stream, s) };
             });
         };
         match flight {
@@ -548,10 +577,10 @@ impl<T: Real> Core<T> {
 
     /// # Safety
     /// The rows listed in `s` must be valid for the columns.
-    unsafe fn strided(&self, axis: usize, backward: bool, columns: Range<usize>, s: &mut Scratch<T>) {
+    unsafe fn strided(&self, axis: usize, backward: bool, columns: Range<usize>, stream: bool, s: &mut Scratch<T>) {
         let [a, b, c] = &mut s.lanes;
         let buffers = Buffers { a: a.start(), b: b.start(), c: c.start(), line: &mut s.line };
-        let job = StridedJob { plan: &self.axes[axis], backward, from: &s.from, to: &s.to, columns, buffers };
+        let job = StridedJob { plan: &self.axes[axis], backward, from: &s.from, to: &s.to, columns, stream, buffers };
         // SAFETY: the level was checked, the buffers are long enough.
         unsafe { enter(self.level, job) };
     }
@@ -594,9 +623,9 @@ impl<T: Real> Core<T> {
         let in_plane = |s: &mut Scratch<T>, f: usize| -> *mut Complex<T> { s.planes[f].start().cast() };
         for (f, array) in arrays.iter().enumerate().take(inputs) {
             let to = in_plane(s, f);
-            s.list(&self.y_rows[0], [array.get(); 2].map(<*mut _>::cast_const), &self.y_rows[1], [to; 2], plane);
+            s.list(&self.y_rows[1], [array.get(); 2].map(<*mut _>::cast_const), [to; 2], plane);
             // SAFETY: this plane's rows of the array, and a plane of this thread.
-            unsafe { self.strided(1, true, columns.clone(), s) };
+            unsafe { self.strided(1, true, columns.clone(), false, s) };
         }
         let rows = self.points.count[1];
         for first in (0..rows).step_by(self.tile_rows) {
@@ -604,9 +633,9 @@ impl<T: Real> Core<T> {
         }
         for (f, array) in arrays.iter().enumerate().take(outputs) {
             let from = in_plane(s, f);
-            s.list(&self.y_rows[1], [from.cast_const(); 2], &self.y_rows[0], [array.get(); 2], plane);
+            s.list(&self.y_rows[0], [from.cast_const(); 2], [array.get(); 2], plane);
             // SAFETY: as above.
-            unsafe { self.strided(1, false, columns.clone(), s) };
+            unsafe { self.strided(1, false, columns.clone(), false, s) };
         }
     }
 
@@ -697,18 +726,20 @@ impl<T: Real> Core<T> {
 impl<T: Real> Scratch<T> {
     fn list(
         &mut self,
-        rows_from: &[Place],
+        rows: &[Vec<Option<Place>>; 2],
         from: [*const Complex<T>; 2],
-        rows_to: &[Place],
         to: [*mut Complex<T>; 2],
         plane: usize,
     ) {
+        let [rows_from, rows_to] = rows;
         self.from.clear();
         self.to.clear();
         let at = |p: &Place| p.base + plane * p.step;
         // Only addresses are made here; what is behind them was made valid by the tables.
-        self.from.extend(rows_from.iter().map(|p| from[usize::from(p.second)].wrapping_add(at(p))));
-        self.to.extend(rows_to.iter().map(|p| to[usize::from(p.second)].wrapping_add(at(p))));
+        let source = |p: &Place| from[usize::from(p.second)].wrapping_add(at(p));
+        let sink = |p: &Place| to[usize::from(p.second)].wrapping_add(at(p));
+        self.from.extend(rows_from.iter().map(|p| p.as_ref().map_or(std::ptr::null(), source)));
+        self.to.extend(rows_to.iter().map(|p| p.as_ref().map_or(std::ptr::null_mut(), sink)));
     }
 
     fn buffers(&mut self) -> Buffers<'_, T> {

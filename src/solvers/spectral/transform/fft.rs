@@ -1,16 +1,18 @@
-//! Complex transforms of many lines at once, one per lane: Stockham passes of radix 8, 5, 4, 3 and 2, self-sorting,
-//! between two buffers (C. Van Loan, Computational Frameworks for the Fast Fourier Transform, §1.7). Lengths with other
-//! prime factors go line by line through rustfft.
+//! Complex transforms of many lines at once, one per lane: Stockham passes of radix 2 to 16, self-sorting, between two
+//! buffers (C. Van Loan, Computational Frameworks for the Fast Fourier Transform, §1.7). The first pass takes its numbers
+//! from where they are and the last puts them where they go, so that lengths to 256 touch one buffer only, once. Lengths
+//! with other prime factors go line by line through a library.
 //!
 //! A buffer of `n` elements holds, per element, the real parts of all lanes and then the imaginary parts.
 
-use std::f64::consts::{FRAC_1_SQRT_2, TAU};
+use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use num_complex::Complex;
 use rustfft::{FftDirection, FftPlanner};
 
-use super::vector::{Level, Vector};
+use super::butterflies::{Butterfly, Input, Output, Pair};
+use super::vector::{Call, Level, Vector};
 use crate::math::real::Real;
 
 /// e^{−2πi j/n}, each part to within one rounding.
@@ -32,14 +34,91 @@ pub fn root(j: usize, n: usize) -> Complex<f64> {
     }
 }
 
+/// The library's plan of single lines, at a kernel level: rustfft's, or FFTW's with feature `fftw`.
+pub fn library_plan<T: Real>(n: usize, direction: FftDirection, level: Level) -> Arc<dyn rustfft::Fft<T>> {
+    #[cfg(feature = "fftw")]
+    {
+        let _ = level;
+        super::fftw::plan(n, direction)
+    }
+    #[cfg(not(feature = "fftw"))]
+    rustfft_plan(n, direction, level)
+}
+
+/// Which library [`library_plan`] takes, with its version if it says.
+pub fn library() -> String {
+    #[cfg(feature = "fftw")]
+    {
+        super::fftw::version()
+    }
+    #[cfg(not(feature = "fftw"))]
+    "rustfft".into()
+}
+
 /// rustfft's plan at a kernel level.
-pub fn rust_plan<T: Real>(n: usize, direction: FftDirection, level: Level) -> Arc<dyn rustfft::Fft<T>> {
+#[cfg_attr(all(feature = "fftw", not(test)), allow(dead_code))]
+pub fn rustfft_plan<T: Real>(n: usize, direction: FftDirection, level: Level) -> Arc<dyn rustfft::Fft<T>> {
     if level == Level::Portable {
         return rustfft::FftPlannerScalar::new().plan_fft(n, direction);
     }
     match rustfft::FftPlannerAvx::new() {
         Ok(mut planner) => planner.plan_fft(n, direction),
         Err(()) => FftPlanner::new().plan_fft(n, direction),
+    }
+}
+
+/// Element `i` of the line of every lane, for a transform to begin with.
+pub trait Source<T: Real, V: Vector<T>> {
+    /// # Safety
+    /// The maker of the source answers for its pointers.
+    unsafe fn take(&self, i: usize) -> Pair<V>;
+}
+
+/// Where element `i` of every lane goes at the end.
+pub trait Sink<T: Real, V: Vector<T>> {
+    /// # Safety
+    /// As for [`Source::take`].
+    unsafe fn put(&self, i: usize, z: Pair<V>);
+}
+
+/// A buffer; the transform in the other direction is this one with real and imaginary parts exchanged on both ends.
+#[derive(Clone, Copy)]
+pub struct Buffer<T> {
+    at: *mut T,
+    re: usize,
+    im: usize,
+}
+
+impl<T: Real> Buffer<T> {
+    #[inline(always)]
+    pub fn new<V: Vector<T>>(at: *mut T) -> Self {
+        Buffer { at, re: 0, im: V::LANES }
+    }
+
+    #[inline(always)]
+    pub fn exchanged<V: Vector<T>>(at: *mut T) -> Self {
+        Buffer { at, re: V::LANES, im: 0 }
+    }
+}
+
+impl<T: Real, V: Vector<T>> Source<T, V> for Buffer<T> {
+    #[inline(always)]
+    unsafe fn take(&self, i: usize) -> Pair<V> {
+        unsafe {
+            let at = self.at.add(2 * i * V::LANES);
+            (V::load(at.add(self.re)), V::load(at.add(self.im)))
+        }
+    }
+}
+
+impl<T: Real, V: Vector<T>> Sink<T, V> for Buffer<T> {
+    #[inline(always)]
+    unsafe fn put(&self, i: usize, (re, im): Pair<V>) {
+        unsafe {
+            let at = self.at.add(2 * i * V::LANES);
+            re.store(at.add(self.re));
+            im.store(at.add(self.im));
+        }
     }
 }
 
@@ -52,8 +131,7 @@ struct Pass {
     twiddles: usize,
 }
 
-/// The forward transform (e^{−ikx}) of length `n` of each lane. For the other direction swap real and imaginary parts
-/// before and after.
+/// The forward transform (e^{−ikx}) of length `n` of each lane.
 pub struct Fft<T: Real> {
     n: usize,
     passes: Vec<Pass>,
@@ -61,34 +139,41 @@ pub struct Fft<T: Real> {
     other: Option<Arc<dyn rustfft::Fft<T>>>,
 }
 
-/// Factors of `n`, largest radix last; none if another prime divides it.
+/// `n` as a product of radices: as few as possible, and of those the ones with the smallest largest; ascending. None if
+/// a prime other than 2, 3 and 5 divides it.
 fn radices(n: usize) -> Option<Vec<usize>> {
-    let mut rest = n;
-    let mut found = Vec::new();
-    for p in [5, 3] {
-        while rest % p == 0 {
-            found.push(p);
-            rest /= p;
+    const KNOWN: [usize; 10] = [2, 3, 4, 5, 6, 8, 9, 10, 12, 16];
+    let mut smooth = n;
+    for p in [2, 3, 5] {
+        while smooth % p == 0 {
+            smooth /= p;
         }
     }
-    if !rest.is_power_of_two() {
+    if smooth > 1 {
         return None;
     }
-    let twos = rest.trailing_zeros() as usize;
-    let (fours, two) = match twos % 3 {
-        0 => (0, false),
-        1 if twos >= 4 => (2, false),
-        1 => (0, true),
-        _ => (1, false),
-    };
-    found.extend(vec![4; fours]);
-    if two {
-        found.push(2);
+    // All products of `left` of the radices up to `largest`, in ascending order.
+    fn search(n: usize, left: usize, largest: usize, found: &mut Vec<usize>) -> bool {
+        if left == 0 {
+            return n == 1;
+        }
+        KNOWN.iter().rev().filter(|r| **r <= largest && n % **r == 0).any(|&r| {
+            found.push(r);
+            search(n / r, left - 1, r, found) || {
+                found.pop();
+                false
+            }
+        })
     }
-    found.extend(vec![8; (twos - 2 * fours - usize::from(two)) / 3]);
-    // The first pass works with stride 1 and the largest radix, where every element needs other twiddles.
-    found.reverse();
-    Some(found)
+    (0..=n.ilog2() as usize).find_map(|count| {
+        KNOWN.iter().find_map(|&largest| {
+            let mut found = Vec::new();
+            search(n, count, largest, &mut found).then(|| {
+                found.reverse();
+                found
+            })
+        })
+    })
 }
 
 impl<T: Real> Fft<T> {
@@ -96,7 +181,7 @@ impl<T: Real> Fft<T> {
         assert!(n > 0, "a transform of nothing");
         let mut fft = Fft { n, passes: Vec::new(), twiddles: Vec::new(), other: None };
         let Some(radices) = radices(n) else {
-            fft.other = Some(rust_plan(n, FftDirection::Forward, level));
+            fft.other = Some(library_plan(n, FftDirection::Forward, level));
             return fft;
         };
         let (mut length, mut s) = (n, 1);
@@ -120,30 +205,68 @@ impl<T: Real> Fft<T> {
         self.other.as_ref().map_or(0, |f| self.n + f.get_inplace_scratch_len())
     }
 
-    /// Transforms `a`, using `b`; returns the one of the two that holds the result.
+    /// Transforms what `source` gives and hands it to `sink`, by way of `a` and `b`. The source may be a third buffer, and
+    /// the sink the same one again.
     ///
     /// # Safety
-    /// Both are buffers of `n` elements of `V`; `line` as long as [`line`](Fft::line) says.
+    /// `a` and `b` are buffers of `n` elements of `V`; `line` as long as [`line`](Fft::line) says.
     #[inline(always)]
-    pub unsafe fn run<V: Vector<T>>(&self, a: *mut T, b: *mut T, line: &mut [Complex<T>]) -> *mut T {
+    pub unsafe fn run<V: Vector<T>>(
+        &self,
+        source: &impl Source<T, V>,
+        sink: &impl Sink<T, V>,
+        a: *mut T,
+        b: *mut T,
+        line: &mut [Complex<T>],
+    ) {
+        let buffer = Buffer::new::<V>(a);
         unsafe {
-            if let Some(other) = &self.other {
-                self.one_by_one::<V>(other.as_ref(), a, line);
-                return a;
-            }
-            let (mut x, mut y) = (a, b);
-            for pass in &self.passes {
-                let twiddles = self.twiddles.as_ptr().add(pass.twiddles);
-                match pass.radix {
-                    8 => run_pass::<T, V, 8>(pass, twiddles, x, y),
-                    5 => run_pass::<T, V, 5>(pass, twiddles, x, y),
-                    4 => run_pass::<T, V, 4>(pass, twiddles, x, y),
-                    3 => run_pass::<T, V, 3>(pass, twiddles, x, y),
-                    _ => run_pass::<T, V, 2>(pass, twiddles, x, y),
+            match (&self.other, &self.passes[..]) {
+                (Some(other), _) => {
+                    for i in 0..self.n {
+                        buffer.put(i, Source::<T, V>::take(source, i));
+                    }
+                    self.one_by_one::<V>(other.as_ref(), a, line);
+                    for i in 0..self.n {
+                        sink.put(i, Source::<T, V>::take(&buffer, i));
+                    }
                 }
-                (x, y) = (y, x);
+                (None, []) => sink.put(0, source.take(0)),
+                (None, [pass]) => {
+                    self.pass::<V>(pass, source, &buffer);
+                    for i in 0..self.n {
+                        sink.put(i, Source::<T, V>::take(&buffer, i));
+                    }
+                }
+                (None, [first, middle @ .., last]) => {
+                    self.pass::<V>(first, source, &buffer);
+                    let (mut x, mut y) = (buffer, Buffer::new::<V>(b));
+                    for pass in middle {
+                        self.pass::<V>(pass, &x, &y);
+                        (x, y) = (y, x);
+                    }
+                    self.pass::<V>(last, &x, sink);
+                }
             }
-            x
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pass<V: Vector<T>>(&self, pass: &Pass, source: &impl Source<T, V>, sink: &impl Sink<T, V>) {
+        unsafe {
+            let twiddles = self.twiddles.as_ptr().add(pass.twiddles);
+            match pass.radix {
+                16 => V::call(PassJob::<_, _, _, 16> { pass, twiddles, source, sink }),
+                12 => V::call(PassJob::<_, _, _, 12> { pass, twiddles, source, sink }),
+                10 => V::call(PassJob::<_, _, _, 10> { pass, twiddles, source, sink }),
+                9 => V::call(PassJob::<_, _, _, 9> { pass, twiddles, source, sink }),
+                8 => V::call(PassJob::<_, _, _, 8> { pass, twiddles, source, sink }),
+                6 => V::call(PassJob::<_, _, _, 6> { pass, twiddles, source, sink }),
+                5 => V::call(PassJob::<_, _, _, 5> { pass, twiddles, source, sink }),
+                4 => V::call(PassJob::<_, _, _, 4> { pass, twiddles, source, sink }),
+                3 => V::call(PassJob::<_, _, _, 3> { pass, twiddles, source, sink }),
+                _ => V::call(PassJob::<_, _, _, 2> { pass, twiddles, source, sink }),
+            }
         }
     }
 
@@ -167,141 +290,35 @@ impl<T: Real> Fft<T> {
     }
 }
 
-type Pair<V> = (V, V);
-
-/// A transform of length `R` within registers; a trait, so that it is inlined whatever its size.
-trait Butterfly<const R: usize> {
-    unsafe fn apply<T: Real, V: Vector<T>>(a: [Pair<V>; R]) -> [Pair<V>; R];
-}
-
-macro_rules! butterflies {
-    ($($r:literal $f:ident),*) => {$(
-        impl Butterfly<$r> for () {
-            #[inline(always)]
-            unsafe fn apply<T: Real, V: Vector<T>>(a: [Pair<V>; $r]) -> [Pair<V>; $r] {
-                unsafe { $f::<T, V>(a) }
-            }
-        }
-    )*};
-}
-
-butterflies!(2 two, 3 three, 4 four, 5 five, 8 eight);
-
 /// One pass: y[q + s (r p + j)] = w^{pj} Σ_i e^{−2πi ij/r} x[q + s (p + m i)], w the (r m)-th root.
-#[inline(always)]
-unsafe fn run_pass<T: Real, V: Vector<T>, const R: usize>(
-    pass: &Pass,
+struct PassJob<'a, T, S, K, const R: usize> {
+    pass: &'a Pass,
     twiddles: *const Complex<T>,
-    x: *const T,
-    y: *mut T,
-) where
+    source: &'a S,
+    sink: &'a K,
+}
+
+impl<T: Real, V: Vector<T>, S: Source<T, V>, K: Sink<T, V>, const R: usize> Call<T, V> for PassJob<'_, T, S, K, R>
+where
     (): Butterfly<R>,
 {
-    let (m, s, element) = (pass.m, pass.s, 2 * V::LANES);
-    unsafe {
-        for p in 0..m {
-            let w: [Pair<V>; R] = std::array::from_fn(|j| {
-                // The zeroth is never used.
-                let w = *twiddles.add(p * (R - 1) + j.max(1) - 1);
-                (V::splat(w.re), V::splat(w.im))
-            });
+    #[inline(always)]
+    unsafe fn call(self) {
+        let PassJob { pass, twiddles, source, sink } = self;
+        let (m, s) = (pass.m, pass.s);
+        unsafe {
             for q in 0..s {
-                let a: [Pair<V>; R] = std::array::from_fn(|i| {
-                    let at = x.add((q + s * (p + m * i)) * element);
-                    (V::load(at), V::load(at.add(V::LANES)))
-                });
-                let b = <() as Butterfly<R>>::apply(a);
-                for j in 0..R {
-                    let (re, im) = b[j];
-                    let (re, im) = if j == 0 || p == 0 {
-                        (re, im)
-                    } else {
-                        let (c, d) = w[j];
-                        (re.mul_sub(c, im.mul(d)), re.mul_add(d, im.mul(c)))
-                    };
-                    let at = y.add((q + s * (R * p + j)) * element);
-                    re.store(at);
-                    im.store(at.add(V::LANES));
+                let to = Output::<_, _, false> { sink, at: q, step: s, w: twiddles };
+                <() as Butterfly<R>>::apply::<T, V, S, K, false>(Input { source, at: q, step: s * m }, to);
+            }
+            for p in 1..m {
+                let w = twiddles.add(p * (R - 1));
+                for q in 0..s {
+                    let to = Output::<_, _, true> { sink, at: q + s * R * p, step: s, w };
+                    <() as Butterfly<R>>::apply::<T, V, S, K, true>(Input { source, at: q + s * p, step: s * m }, to);
                 }
             }
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn plus<T: Real, V: Vector<T>>(a: Pair<V>, b: Pair<V>) -> Pair<V> {
-    unsafe { (a.0.add(b.0), a.1.add(b.1)) }
-}
-
-#[inline(always)]
-unsafe fn minus<T: Real, V: Vector<T>>(a: Pair<V>, b: Pair<V>) -> Pair<V> {
-    unsafe { (a.0.sub(b.0), a.1.sub(b.1)) }
-}
-
-/// a − i b and a + i b.
-#[inline(always)]
-unsafe fn turned<T: Real, V: Vector<T>>(a: Pair<V>, b: Pair<V>) -> (Pair<V>, Pair<V>) {
-    unsafe { ((a.0.add(b.1), a.1.sub(b.0)), (a.0.sub(b.1), a.1.add(b.0))) }
-}
-
-#[inline(always)]
-unsafe fn two<T: Real, V: Vector<T>>(a: [Pair<V>; 2]) -> [Pair<V>; 2] {
-    unsafe { [plus(a[0], a[1]), minus(a[0], a[1])] }
-}
-
-#[inline(always)]
-unsafe fn three<T: Real, V: Vector<T>>(a: [Pair<V>; 3]) -> [Pair<V>; 3] {
-    unsafe {
-        let (half, sine) = (V::splat(T::of(0.5)), V::splat(T::of(0.866_025_403_784_438_6)));
-        let (t, d) = (plus(a[1], a[2]), minus(a[1], a[2]));
-        let m = (t.0.neg_mul_add(half, a[0].0), t.1.neg_mul_add(half, a[0].1));
-        let (b, c) = turned(m, (d.0.mul(sine), d.1.mul(sine)));
-        [plus(a[0], t), b, c]
-    }
-}
-
-#[inline(always)]
-unsafe fn four<T: Real, V: Vector<T>>(a: [Pair<V>; 4]) -> [Pair<V>; 4] {
-    unsafe {
-        let (s, d) = (plus(a[0], a[2]), minus(a[0], a[2]));
-        let (t, e) = (plus(a[1], a[3]), minus(a[1], a[3]));
-        let (b, c) = turned(d, e);
-        [plus(s, t), b, minus(s, t), c]
-    }
-}
-
-#[inline(always)]
-unsafe fn five<T: Real, V: Vector<T>>(a: [Pair<V>; 5]) -> [Pair<V>; 5] {
-    unsafe {
-        // cos and sin of 2π/5 and 4π/5.
-        let number = |x: f64| V::splat(T::of(x));
-        let (c1, c2) = (number(0.309_016_994_374_947_45), number(-0.809_016_994_374_947_5));
-        let (s1, s2) = (number(0.951_056_516_295_153_5), number(0.587_785_252_292_473_1));
-        let (t1, t2) = (plus(a[1], a[4]), plus(a[2], a[3]));
-        let (d1, d2) = (minus(a[1], a[4]), minus(a[2], a[3]));
-        let m1 = (t2.0.mul_add(c2, t1.0.mul_add(c1, a[0].0)), t2.1.mul_add(c2, t1.1.mul_add(c1, a[0].1)));
-        let m2 = (t2.0.mul_add(c1, t1.0.mul_add(c2, a[0].0)), t2.1.mul_add(c1, t1.1.mul_add(c2, a[0].1)));
-        let n1 = (d2.0.mul_add(s2, d1.0.mul(s1)), d2.1.mul_add(s2, d1.1.mul(s1)));
-        let n2 = (d2.0.neg_mul_add(s1, d1.0.mul(s2)), d2.1.neg_mul_add(s1, d1.1.mul(s2)));
-        let (b1, b4) = turned(m1, n1);
-        let (b2, b3) = turned(m2, n2);
-        [plus(a[0], plus(t1, t2)), b1, b2, b3, b4]
-    }
-}
-
-#[inline(always)]
-unsafe fn eight<T: Real, V: Vector<T>>(a: [Pair<V>; 8]) -> [Pair<V>; 8] {
-    unsafe {
-        let [e0, e1, e2, e3] = four([a[0], a[2], a[4], a[6]]);
-        let [o0, o1, o2, o3] = four([a[1], a[3], a[5], a[7]]);
-        let h = V::splat(T::of(FRAC_1_SQRT_2));
-        // e^{−iπ/4} and e^{−3iπ/4} times the odd ones.
-        let o1 = (o1.0.add(o1.1).mul(h), o1.1.sub(o1.0).mul(h));
-        let o3 = (o3.1.sub(o3.0).mul(h), o3.0.add(o3.1).mul(h));
-        let (b2, b6) = turned(e2, o2);
-        // o3 above lacks its sign in the imaginary part.
-        let (b3, b7) = ((e3.0.add(o3.0), e3.1.sub(o3.1)), (e3.0.sub(o3.0), e3.1.add(o3.1)));
-        [plus(e0, o0), plus(e1, o1), b2, b3, minus(e0, o0), minus(e1, o1), b6, b7]
     }
 }
 
@@ -324,8 +341,9 @@ mod tests {
                 }
             }
             let mut line = vec![Complex::new(T::zero(), T::zero()); self.0.line()];
-            let result = unsafe { self.0.run::<V>(a.as_mut_ptr(), b.as_mut_ptr(), &mut line) };
-            let result = if result == a.as_mut_ptr() { a } else { b };
+            let mut result = std::mem::replace(&mut a, b.clone());
+            let ends = Buffer::new::<V>(result.as_mut_ptr());
+            unsafe { self.0.run::<V>(&ends, &ends, a.as_mut_ptr(), b.as_mut_ptr(), &mut line) };
             *self.2 = (0..lanes)
                 .map(|l| {
                     (0..n).map(|i| Complex::new(result[2 * i * lanes + l], result[(2 * i + 1) * lanes + l])).collect()

@@ -6,9 +6,12 @@
 //!     spectral   m0 (whole)   m1 / p1      m2 / p2
 //!     between    n0 / p1      m1 (whole)   m2 / p2      after an exchange among the p1 ranks of a column
 //!     grid       n0 / p1      n1 / p2      n2 (whole)   after an exchange among the p2 ranks of a row
+//!
+//! A domain of one axis is whole on one rank, or, above [`WHOLE`] points, shared as [`Shares`] says.
 
 use std::ops::Range;
 
+use super::long::{Shares, WHOLE};
 use crate::error::{Error, Result};
 use crate::solvers::spectral::domain::{Basis, Block, Domain};
 use crate::team::Partition;
@@ -34,11 +37,17 @@ impl Network {
 /// The process grid [p1, p2].
 pub type ProcessGrid = [usize; 2];
 
+/// Whether a domain is one line that ranks share.
+pub fn is_long(domain: &Domain) -> bool {
+    domain.dimension == 1 && domain.axes[2].points > WHOLE
+}
+
 /// Most ranks of each side of the process grid: the pencil limit.
 pub fn pencil_limit(domain: &Domain) -> ProcessGrid {
     let (m, n) = (domain.modes(), domain.points());
     let side = |a: usize, b: usize| if n[a] == 1 && m[a] == 1 { 1 } else { n[a].max(m[b]) };
     match domain.dimension {
+        1 if is_long(domain) => [1, Shares::limit(&domain.axes[2], domain.complex)],
         1 => [1, 1],
         _ => [side(0, 1), side(1, 2)],
     }
@@ -131,6 +140,13 @@ fn exchanges(domain: &Domain, grid: ProcessGrid, rank: usize, direction: Directi
     let mut sent = [Traffic::default(); 2];
     let layout = Layout::new(domain, grid, rank);
     let Some([r1, r2]) = layout.at else { return sent };
+    if let Some(shares) = &layout.shares {
+        for q in (0..grid[1]).filter(|q| *q != rank) {
+            let messages = shares.sent(rank, q, direction == Direction::Backward);
+            messages.into_iter().for_each(|numbers| sent[1].add(numbers, size));
+        }
+        return sent;
+    }
     let count = |cut: &Cut, r: usize| cut.of(r).len();
     let (n0, m1) = (&layout.points0, &layout.modes1);
     let (n1, m2) = (&layout.points1, &layout.modes2);
@@ -209,6 +225,8 @@ pub struct Layout {
     pub modes1: Cut,
     pub points1: Cut,
     pub modes2: Cut,
+    /// Of one long line.
+    pub shares: Option<Shares>,
 }
 
 impl Layout {
@@ -222,6 +240,7 @@ impl Layout {
             modes1: Cut::new(m[1], p1),
             points1: Cut::new(n[1], p2),
             modes2: Cut::new(m[2], p2),
+            shares: is_long(domain).then(|| Shares::new(&domain.axes[2], domain.complex, p2)),
         }
     }
 
@@ -242,6 +261,9 @@ impl Layout {
     }
 
     pub fn points(&self, domain: &Domain) -> Block {
+        if let Some(shares) = &self.shares {
+            return self.block(|[_, rank]| [0..1, 0..1, shares.points(rank)]);
+        }
         self.block(|[r1, r2]| [self.points0.of(r1), self.points1.of(r2), 0..domain.points()[2]])
     }
 }
@@ -250,6 +272,9 @@ impl Layout {
 /// two exchanges under way; zero where a pass needs none.
 pub fn buffer_lengths(domain: &Domain, grid: ProcessGrid, rank: usize) -> [usize; 4] {
     let layout = Layout::new(domain, grid, rank);
+    if layout.shares.is_some() {
+        return [0; 4];
+    }
     let (m, n) = (domain.modes(), domain.points());
     let (a, b) = (layout.modes(domain).count, layout.points(domain).count);
     let flat_domain = n[0] == 1;

@@ -3,20 +3,19 @@
 
 use num_complex::Complex;
 
-use super::fft::{Fft, root};
-use super::vector::{Job, Level, Vector, prefetch};
+use super::fft::{Buffer, Fft, Sink, Source, root};
+use super::vector::{Job, Level, Vector, prefetch, settle};
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Axis, Basis};
 
-/// Lines whose consecutive elements are rows: the first two axes. Rows are given by pointers, one per mode and one per
-/// point, to their first column.
+/// Lines whose consecutive elements are rows: the first two axes. Rows are given by pointers to their first column: one
+/// for each element of the complex transform, null for modes that are not kept; for Chebyshev axes
+/// one for each degree on the side of the modes.
 pub struct Strided<T: Real> {
     fft: Fft<T>,
     modes: usize,
-    /// Where element i of a line (mode for Fourier, point for Chebyshev) is in the complex transform.
-    place: Vec<usize>,
-    /// Elements between the kept modes of both signs.
-    gap: std::ops::Range<usize>,
+    /// For each element of the complex transform its mode, if it is kept, and its point.
+    order: [Vec<Option<usize>>; 2],
     /// Chebyshev: ω_k / 2 and the factors of the forward transform.
     chebyshev: Option<Vec<(Complex<T>, T)>>,
 }
@@ -28,18 +27,36 @@ fn places(axis: &Axis) -> Vec<usize> {
 
 impl<T: Real> Strided<T> {
     pub fn new(axis: &Axis, level: Level) -> Strided<T> {
-        let n = axis.points;
-        let (place, chebyshev) = if axis.basis == Basis::Chebyshev {
+        let (n, modes) = (axis.points, axis.modes());
+        let mut order = [vec![None; n], (0..n).map(Some).collect()];
+        let mut chebyshev = None;
+        if axis.basis == Basis::Chebyshev {
+            order[0] = (0..n).map(|k| (k < modes).then_some(k)).collect();
             // Ascending points are the standard ones from the last to the first; the standard ones go even ones first,
             // then odd ones backwards (J. Makhoul, IEEE Trans. ASSP 28 (1980) 27).
-            let place = (0..n).rev().map(|s| if s % 2 == 0 { s / 2 } else { n - 1 - s / 2 }).collect();
+            for (point, s) in (0..n).rev().enumerate() {
+                order[1][if s % 2 == 0 { s / 2 } else { n - 1 - s / 2 }] = Some(point);
+            }
             let factor = |k: usize| T::of(if k == 0 { 1.0 } else { 2.0 } / n as f64);
-            (place, Some((0..n).map(|k| (T::complex(root(k, 4 * n) * 0.5), factor(k))).collect()))
+            chebyshev = Some((0..n).map(|k| (T::complex(root(k, 4 * n) * 0.5), factor(k))).collect());
         } else {
-            (places(axis), None)
+            places(axis).into_iter().enumerate().for_each(|(mode, at)| order[0][at] = Some(mode));
+        }
+        Strided { fft: Fft::new(n, level), modes, order, chebyshev }
+    }
+
+    /// Rows of modes and of points in the order in which [`StridedJob`] takes them: from and to, forwards and backwards.
+    pub fn in_order<P: Clone>(&self, modes: &[P], points: &[P]) -> [[Vec<Option<P>>; 2]; 2] {
+        let list = |order: &[Option<usize>], rows: &[P]| -> Vec<_> {
+            order.iter().map(|i| i.map(|i| rows[i].clone())).collect()
         };
-        let gap = gap(&place, n);
-        Strided { fft: Fft::new(n, level), modes: axis.modes(), place, gap, chebyshev }
+        let [modes, points] = [list(&self.order[0], modes), list(&self.order[1], points)];
+        let mut opposite = modes.clone();
+        if self.chebyshev.is_none() {
+            // The inverse transform is the forward one of the elements in opposite order.
+            opposite[1..].reverse();
+        }
+        [[points.clone(), modes], [opposite, points]]
     }
 
     /// Elements of a buffer.
@@ -67,29 +84,35 @@ pub struct StridedJob<'a, T: Real> {
     pub from: &'a [*const Complex<T>],
     pub to: &'a [*mut Complex<T>],
     pub columns: std::ops::Range<usize>,
+    /// Whether to write past the caches, where rows lie on whole cache lines.
+    pub stream: bool,
     pub buffers: Buffers<'a, T>,
 }
 
 impl<T: Real> Job<T> for StridedJob<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T>>(self) {
-        let StridedJob { plan, backward, from, to, columns, buffers } = self;
+        let StridedJob { plan, backward, from, to, columns, stream, buffers } = self;
         let mut column = columns.start;
+        // Groups begin with a cache line if the columns do.
+        let head = (to.iter().find(|row| !row.is_null())).map_or(0, |row| columns_to_line(*row, column));
+        let stream = stream && to.iter().all(|row| row.is_null() || columns_to_line(*row, column) == head);
         while column < columns.end {
-            let count = (columns.end - column).min(V::LANES);
+            let whole = if column == columns.start && head > 0 { head } else { V::LANES };
+            let count = (columns.end - column).min(whole);
+            let Buffers { a, b, .. } = buffers;
+            let group = Columns { from, to, column, count, stream };
             unsafe {
                 match (&plan.chebyshev, backward) {
-                    (None, true) => {
-                        fourier::<T, V, true>(plan, from, to, column, count, &buffers, buffers.line_again())
-                    }
-                    (None, false) => {
-                        fourier::<T, V, false>(plan, from, to, column, count, &buffers, buffers.line_again())
-                    }
-                    (Some(roots), true) => chebyshev_backward::<T, V>(plan, roots, from, to, column, count, &buffers),
-                    (Some(roots), false) => chebyshev_forward::<T, V>(plan, roots, from, to, column, count, &buffers),
+                    (None, _) => plan.fft.run::<V>(&group, &group, a, b, buffers.line_again()),
+                    (Some(roots), true) => chebyshev_backward::<T, V>(plan, roots, &group, &buffers),
+                    (Some(roots), false) => chebyshev_forward::<T, V>(plan, roots, &group, &buffers),
                 }
             }
             column += count;
+        }
+        if stream {
+            settle();
         }
     }
 }
@@ -104,39 +127,72 @@ impl<T> Buffers<'_, T> {
     }
 }
 
+/// Columns of a row from `column` to the next beginning of a cache line.
+pub fn columns_to_line<T>(row: *const Complex<T>, column: usize) -> usize {
+    let at = row.wrapping_add(column) as usize;
+    (at.next_multiple_of(64) - at) / size_of::<Complex<T>>()
+}
+
 /// Asks for the cache lines of a group of columns, which are to be read or written soon.
 #[inline(always)]
 fn fetch<T: Real, V: Vector<T>>(row: *const Complex<T>, column: usize) {
     let first: *const u8 = row.wrapping_add(column).cast();
-    for at in (0..V::LANES * size_of::<Complex<T>>()).step_by(64) {
+    let bytes = V::LANES * size_of::<Complex<T>>();
+    for at in (0..bytes).step_by(64) {
         prefetch(first.wrapping_add(at));
     }
+    // The group may begin within a line.
+    prefetch(first.wrapping_add(bytes - 1));
 }
 
-/// The real and imaginary parts of `count` columns from `column` on; the other lanes are zero.
-#[inline(always)]
-unsafe fn load<T: Real, V: Vector<T>>(row: *const Complex<T>, column: usize, count: usize) -> (V, V) {
-    unsafe {
-        let at: *const T = row.add(column).cast();
-        if count == V::LANES {
-            return V::load_pairs(at);
+/// A group of `count` columns from `column` on, of rows that are elements of a transform; other lanes are zero.
+struct Columns<'a, T> {
+    from: &'a [*const Complex<T>],
+    to: &'a [*mut Complex<T>],
+    column: usize,
+    count: usize,
+    /// Whether to write past the caches.
+    stream: bool,
+}
+
+impl<T: Real, V: Vector<T>> Source<T, V> for Columns<'_, T> {
+    /// Asks for the next group of the row, and for the columns to which this group goes in the end.
+    #[inline(always)]
+    unsafe fn take(&self, i: usize) -> (V, V) {
+        unsafe {
+            let (row, to) = (*self.from.get_unchecked(i), *self.to.get_unchecked(i));
+            if !self.stream {
+                fetch::<T, V>(to, self.column);
+            }
+            if row.is_null() {
+                let zero = V::splat(T::zero());
+                return (zero, zero);
+            }
+            fetch::<T, V>(row, self.column + V::LANES);
+            let at: *const T = row.add(self.column).cast();
+            let all = self.count == V::LANES;
+            if all { V::load_pairs(at) } else { V::load_some_pairs(at, self.count) }
         }
-        let mut part = [T::zero(); 32];
-        std::ptr::copy_nonoverlapping(at, part.as_mut_ptr(), 2 * count);
-        V::load_pairs(part.as_ptr())
     }
 }
 
-#[inline(always)]
-unsafe fn store<T: Real, V: Vector<T>>(re: V, im: V, row: *mut Complex<T>, column: usize, count: usize) {
-    unsafe {
-        let at: *mut T = row.add(column).cast();
-        if count == V::LANES {
-            return V::store_pairs(re, im, at);
+impl<T: Real, V: Vector<T>> Sink<T, V> for Columns<'_, T> {
+    #[inline(always)]
+    unsafe fn put(&self, i: usize, (re, im): (V, V)) {
+        unsafe {
+            let row = *self.to.get_unchecked(i);
+            if row.is_null() {
+                return;
+            }
+            let at = row.add(self.column).cast();
+            if self.count < V::LANES {
+                V::store_some_pairs(re, im, at, self.count);
+            } else if self.stream {
+                V::stream_pairs(re, im, at);
+            } else {
+                V::store_pairs(re, im, at);
+            }
         }
-        let mut part = [T::zero(); 32];
-        V::store_pairs(re, im, part.as_mut_ptr());
-        std::ptr::copy_nonoverlapping(part.as_ptr(), at, 2 * count);
     }
 }
 
@@ -177,75 +233,30 @@ fn gap(place: &[usize], n: usize) -> std::ops::Range<usize> {
     jump..place.get(jump).copied().unwrap_or(n)
 }
 
-#[inline(always)]
-unsafe fn fourier<T: Real, V: Vector<T>, const BACKWARD: bool>(
-    plan: &Strided<T>,
-    from: &[*const Complex<T>],
-    to: &[*mut Complex<T>],
-    column: usize,
-    count: usize,
-    buffers: &Buffers<T>,
-    line: &mut [Complex<T>],
-) {
-    unsafe {
-        if BACKWARD {
-            // The inverse transform is the forward one of the numbers with their parts exchanged.
-            for (row, &at) in from.iter().zip(&plan.place) {
-                set(buffers.a, at, true, load::<T, V>(*row, column, count));
-                fetch::<T, V>(*row, column + V::LANES);
-            }
-            to.iter().for_each(|row| fetch::<T, V>(*row, column));
-            clear::<T, V>(buffers.a, plan.gap.clone());
-            let result = plan.fft.run::<V>(buffers.a, buffers.b, line);
-            for (i, row) in to.iter().enumerate() {
-                let (re, im) = element::<T, V>(result, i, true);
-                store(re, im, *row, column, count);
-            }
-        } else {
-            for (i, row) in from.iter().enumerate() {
-                set(buffers.a, i, false, load::<T, V>(*row, column, count));
-                fetch::<T, V>(*row, column + V::LANES);
-            }
-            to.iter().for_each(|row| fetch::<T, V>(*row, column));
-            let result = plan.fft.run::<V>(buffers.a, buffers.b, line);
-            for (row, &at) in to.iter().zip(&plan.place) {
-                let (re, im) = element::<T, V>(result, at, false);
-                store(re, im, *row, column, count);
-            }
-        }
-    }
-}
-
 /// u(x_i) = Σ_k c_k cos kθ_i, by one complex transform of V_k = ω̄_k (c_k − i c_{n−k}) / 2, ω_k = e^{−iπk/2n}.
 #[inline(always)]
 unsafe fn chebyshev_backward<T: Real, V: Vector<T>>(
     plan: &Strided<T>,
     roots: &[(Complex<T>, T)],
-    from: &[*const Complex<T>],
-    to: &[*mut Complex<T>],
-    column: usize,
-    count: usize,
+    columns: &Columns<T>,
     buffers: &Buffers<T>,
 ) {
     let n = plan.fft.len();
     unsafe {
-        for (k, row) in from.iter().enumerate() {
-            set(buffers.c, k, false, load::<T, V>(*row, column, count));
+        for k in 0..n {
+            set::<T, V>(buffers.c, k, false, columns.take(k));
         }
-        clear::<T, V>(buffers.c, plan.modes..n);
-        set(buffers.a, 0, true, element::<T, V>(buffers.c, 0, false));
+        set::<T, V>(buffers.b, 0, false, element(buffers.c, 0, false));
         for (k, (w, _)) in roots.iter().enumerate().skip(1) {
             let (x, y) = (element::<T, V>(buffers.c, k, false), element::<T, V>(buffers.c, n - k, false));
             let (re, im) = (x.0.add(y.1), x.1.sub(y.0));
             let (c, s) = (V::splat(w.re), V::splat(-w.im));
             let z = (re.mul_sub(c, im.mul(s)), re.mul_add(s, im.mul(c)));
-            set(buffers.a, k, true, z);
+            // In opposite order, as the inverse transform is the forward one.
+            set(buffers.b, n - k, false, z);
         }
-        let result = plan.fft.run::<V>(buffers.a, buffers.b, buffers.line_again());
-        for (row, &at) in to.iter().zip(&plan.place) {
-            let (re, im) = element::<T, V>(result, at, true);
-            store(re, im, *row, column, count);
-        }
+        // The transform reads all of `b` before it writes there.
+        plan.fft.run::<V>(&Buffer::new::<V>(buffers.b), columns, buffers.a, buffers.b, buffers.line_again());
     }
 }
 
@@ -254,25 +265,20 @@ unsafe fn chebyshev_backward<T: Real, V: Vector<T>>(
 unsafe fn chebyshev_forward<T: Real, V: Vector<T>>(
     plan: &Strided<T>,
     roots: &[(Complex<T>, T)],
-    from: &[*const Complex<T>],
-    to: &[*mut Complex<T>],
-    column: usize,
-    count: usize,
+    columns: &Columns<T>,
     buffers: &Buffers<T>,
 ) {
     let n = plan.fft.len();
     unsafe {
-        for (row, &at) in from.iter().zip(&plan.place) {
-            set(buffers.a, at, false, load::<T, V>(*row, column, count));
-        }
-        let result = plan.fft.run::<V>(buffers.a, buffers.b, buffers.line_again());
-        for (k, (row, (w, factor))) in to.iter().zip(roots).enumerate() {
-            let (x, y) = (element::<T, V>(result, k, false), element::<T, V>(result, (n - k) % n, false));
+        let result = Buffer::new::<V>(buffers.c);
+        plan.fft.run::<V>(columns, &result, buffers.a, buffers.b, buffers.line_again());
+        for (k, (w, factor)) in roots.iter().enumerate().take(plan.modes) {
+            let (x, y) = (element::<T, V>(buffers.c, k, false), element::<T, V>(buffers.c, (n - k) % n, false));
             // ω x + ω̄ y = c (x + y) + i s (x − y), with ω = c + i s.
             let (c, s, factor) = (V::splat(w.re), V::splat(w.im), V::splat(*factor));
             let re = x.0.add(y.0).mul_sub(c, x.1.sub(y.1).mul(s));
             let im = x.1.add(y.1).mul_add(c, x.0.sub(y.0).mul(s));
-            store(re.mul(factor), im.mul(factor), *row, column, count);
+            columns.put(k, (re.mul(factor), im.mul(factor)));
         }
     }
 }
@@ -375,10 +381,9 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
                 }
                 let to: [*mut T; 16] = std::array::from_fn(|l| values.add(l.min(count - 1) * plan.reals()));
                 // The lines follow each other: what will be written is one piece.
-                let bytes: *const u8 = values.cast_const().cast();
-                (0..count * plan.reals() * size_of::<T>()).step_by(64).for_each(|at| prefetch(bytes.wrapping_add(at)));
-                let (result, swap) = lines_backward::<T, V>(plan, &buffers);
-                store_lines::<T, V>(result, swap, plan.reals(), &to, count);
+                let bytes = count * plan.reals() * size_of::<T>();
+                lines_backward::<T, V>(plan, &buffers, values.cast_const().cast(), bytes);
+                store_lines::<T, V>(buffers.c, plan.reals(), &to, count);
             }
             first += count;
         }
@@ -406,25 +411,44 @@ unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], ahead: usize
 
 /// The reverse, for the first `count` lanes.
 #[inline(always)]
-unsafe fn store_lines<T: Real, V: Vector<T>>(from: *const T, swap: bool, n: usize, lines: &[*mut T; 16], count: usize) {
+unsafe fn store_lines<T: Real, V: Vector<T>>(from: *const T, n: usize, lines: &[*mut T; 16], count: usize) {
     let whole = n - n % V::LANES;
     unsafe {
         for i in (0..whole).step_by(V::LANES) {
-            V::store_transposed(from.add(i * V::LANES), swap, lines, i, count);
+            V::store_transposed(from.add(i * V::LANES), lines, i, count);
         }
         for i in whole..n {
             for (l, line) in lines.iter().take(count).enumerate() {
-                *line.add(i) = *from.add((i ^ usize::from(swap)) * V::LANES + l);
+                *line.add(i) = *from.add(i * V::LANES + l);
             }
         }
     }
 }
 
-/// Modes in `c` to numbers of the grid; in pairs of vectors that are exchanged, or one by one.
+/// X_k + X̄_{h−k} ± i e^{±2πik/n} (X_k − X̄_{h−k}) and the same of h − k, n = 2h: between the modes of a real line and those
+/// of the complex one of its even and odd elements. The sine is that of −2πk/n on the way back, of 2πk/n forwards.
 #[inline(always)]
-unsafe fn lines_backward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, buffers: &Buffers<T>) -> (*mut T, bool) {
-    let (a, b, c) = (buffers.a, buffers.b, buffers.c);
-    let n = plan.n;
+unsafe fn halves<T: Real, V: Vector<T>>(x: (V, V), y: (V, V), cosine: V, sine: V) -> [(V, V); 2] {
+    unsafe {
+        let (sum, difference) = ((x.0.add(y.0), x.1.sub(y.1)), (x.0.sub(y.0), x.1.add(y.1)));
+        let a = difference.0.mul_sub(sine, difference.1.mul(cosine));
+        let b = difference.1.mul_add(sine, difference.0.mul(cosine));
+        [(sum.0.add(a), sum.1.add(b)), (sum.0.sub(a), b.sub(sum.1))]
+    }
+}
+
+/// Modes in `c` to numbers of the grid, in `c`. On the way asks for the cache lines that will be written, a few at a time.
+#[inline(always)]
+unsafe fn lines_backward<T: Real, V: Vector<T>>(
+    plan: &Contiguous<T>,
+    buffers: &Buffers<T>,
+    written: *const u8,
+    bytes: usize,
+) {
+    let ask =
+        |from: usize, to: usize| (from..to.min(bytes)).step_by(64).for_each(|at| prefetch(written.wrapping_add(at)));
+    let (a, b, c, n) = (buffers.a, buffers.b, buffers.c, plan.n);
+    let (ends, line) = (Buffer::exchanged::<V>(c), unsafe { buffers.line_again() });
     unsafe {
         let zero = V::splat(T::zero());
         match plan.kind {
@@ -436,38 +460,39 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, buffers: &
                     let (re, _) = element::<T, V>(c, k, false);
                     set(c, k, false, (re, zero));
                 }
-                for (k, w) in plan.roots.iter().enumerate().take(h) {
+                let each = (bytes / (h / 2 + 1)).next_multiple_of(64);
+                for (k, w) in plan.roots.iter().enumerate().take(h / 2 + 1) {
+                    ask(k * each, (k + 1) * each);
                     let (x, y) = (element::<T, V>(c, k, false), element::<T, V>(c, h - k, false));
-                    let (sum, difference) = ((x.0.add(y.0), x.1.sub(y.1)), (x.0.sub(y.0), x.1.add(y.1)));
-                    let (p, q) = (V::splat(w.re), V::splat(w.im));
-                    let re = difference.0.mul_add(q, difference.1.neg_mul_add(p, sum.0));
-                    let im = difference.1.mul_add(q, difference.0.mul_add(p, sum.1));
-                    set(a, k, true, (re, im));
+                    let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im));
+                    set(c, k, false, x);
+                    set(c, h - k, false, y);
                 }
-                (plan.fft.run::<V>(a, b, buffers.line_again()), true)
+                plan.fft.run::<V>(&ends, &ends, a, b, line);
             }
             Kind::Odd => {
-                clear::<T, V>(a, 0..n);
+                ask(0, bytes);
+                clear::<T, V>(b, 0..n);
                 let (re, _) = element::<T, V>(c, 0, false);
-                set(a, 0, true, (re, zero));
+                set(b, 0, true, (re, zero));
                 for k in 1..plan.modes {
                     let (re, im) = element::<T, V>(c, k, false);
-                    set(a, k, true, (re, im));
-                    set(a, n - k, true, (re, zero.sub(im)));
+                    set(b, k, true, (re, im));
+                    set(b, n - k, true, (re, zero.sub(im)));
                 }
-                let result = plan.fft.run::<V>(a, b, buffers.line_again());
+                plan.fft.run::<V>(&Buffer::new::<V>(b), &ends, a, b, line);
                 for i in 0..n {
-                    let (re, _) = element::<T, V>(result, i, true);
+                    let (re, _) = element::<T, V>(c, i, false);
                     re.store(c.add(i * V::LANES));
                 }
-                (c, false)
             }
             Kind::Complex => {
+                ask(0, bytes);
                 for (i, &at) in plan.place.iter().enumerate() {
-                    set(a, at, true, element::<T, V>(c, i, false));
+                    set(b, at, true, element::<T, V>(c, i, false));
                 }
-                clear::<T, V>(a, gap(&plan.place, n));
-                (plan.fft.run::<V>(a, b, buffers.line_again()), true)
+                clear::<T, V>(b, gap(&plan.place, n));
+                plan.fft.run::<V>(&Buffer::new::<V>(b), &ends, a, b, line);
             }
         }
     }
@@ -498,7 +523,7 @@ impl<T: Real> Job<T> for LinesForward<'_, T> {
                 for run in runs {
                     let line: [*mut T; 16] =
                         std::array::from_fn(|l| modes.add(run.base + (first + l.min(count - 1)) * run.pitch).cast());
-                    store_lines::<T, V>(buffers.c.add(2 * at * V::LANES), false, 2 * run.modes, &line, count);
+                    store_lines::<T, V>(buffers.c.add(2 * at * V::LANES), 2 * run.modes, &line, count);
                     at += run.modes;
                 }
             }
@@ -511,39 +536,41 @@ impl<T: Real> Job<T> for LinesForward<'_, T> {
 #[inline(always)]
 unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*const T; 16], buffers: &Buffers<T>) {
     let (a, b, c) = (buffers.a, buffers.b, buffers.c);
+    let (ends, line) = (Buffer::new::<V>(c), unsafe { buffers.line_again() });
     unsafe {
         let (zero, scale) = (V::splat(T::zero()), V::splat(plan.scale));
         match plan.kind {
             Kind::Even => {
                 let h = plan.n / 2;
-                load_lines::<T, V>(from, V::LANES * plan.n, plan.n, a);
-                let result = plan.fft.run::<V>(a, b, buffers.line_again());
-                for (k, w) in plan.roots.iter().enumerate().take(plan.modes) {
-                    let x = element::<T, V>(result, if k == h { 0 } else { k }, false);
-                    let y = element::<T, V>(result, if k == 0 { 0 } else { h - k }, false);
-                    let (sum, difference) = ((x.0.add(y.0), x.1.sub(y.1)), (x.0.sub(y.0), x.1.add(y.1)));
-                    let (p, q) = (V::splat(w.re), V::splat(w.im));
-                    let re = difference.1.mul_add(p, difference.0.mul_add(q, sum.0));
-                    let im = difference.1.mul_add(q, difference.0.neg_mul_add(p, sum.1));
-                    set(c, k, false, (re.mul(scale), im.mul(scale)));
+                load_lines::<T, V>(from, V::LANES * plan.n, plan.n, c);
+                plan.fft.run::<V>(&ends, &ends, a, b, line);
+                for (k, w) in plan.roots.iter().enumerate().take((h / 2 + 1).min(plan.modes)) {
+                    let (x, y) =
+                        (element::<T, V>(c, k, false), element::<T, V>(c, if k == 0 { 0 } else { h - k }, false));
+                    // e^{−2πik/n}: of the other sine.
+                    let [x, y] = halves::<T, V>(x, y, V::splat(-w.re), V::splat(w.im));
+                    set(c, k, false, (x.0.mul(scale), x.1.mul(scale)));
+                    if h - k < plan.modes {
+                        set(c, h - k, false, (y.0.mul(scale), y.1.mul(scale)));
+                    }
                 }
             }
             Kind::Odd => {
                 load_lines::<T, V>(from, V::LANES * plan.n, plan.n, c);
                 for i in 0..plan.n {
-                    set(a, i, false, (V::load(c.add(i * V::LANES)), zero));
+                    set(b, i, false, (V::load(c.add(i * V::LANES)), zero));
                 }
-                let result = plan.fft.run::<V>(a, b, buffers.line_again());
+                plan.fft.run::<V>(&Buffer::new::<V>(b), &ends, a, b, line);
                 for k in 0..plan.modes {
-                    let (re, im) = element::<T, V>(result, k, false);
+                    let (re, im) = element::<T, V>(c, k, false);
                     set(c, k, false, (re.mul(scale), im.mul(scale)));
                 }
             }
             Kind::Complex => {
-                load_lines::<T, V>(from, 2 * V::LANES * plan.n, 2 * plan.n, a);
-                let result = plan.fft.run::<V>(a, b, buffers.line_again());
+                load_lines::<T, V>(from, 2 * V::LANES * plan.n, 2 * plan.n, b);
+                plan.fft.run::<V>(&Buffer::new::<V>(b), &ends, a, b, line);
                 for (i, &at) in plan.place.iter().enumerate() {
-                    let (re, im) = element::<T, V>(result, at, false);
+                    let (re, im) = element::<T, V>(c, at, false);
                     set(c, i, false, (re.mul(scale), im.mul(scale)));
                 }
             }

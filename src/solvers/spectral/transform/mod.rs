@@ -2,10 +2,14 @@
 //!
 //! Coefficients are normalised as û_k = (1/M) Σ u(x_j) e^{−ik·(x_j − low)} (M points), so Σ|û|² is the mean of |u|².
 
+mod butterflies;
 mod distributed;
 mod fft;
+#[cfg(feature = "fftw")]
+mod fftw;
 pub mod layout;
 mod lines;
+mod long;
 mod memory;
 mod reference;
 mod single;
@@ -13,6 +17,7 @@ mod tables;
 mod vector;
 
 pub use distributed::{Distributed, Settings};
+pub use fft::library;
 pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, seconds, traffic};
 pub use memory::prefer_large_pages;
 pub use reference::Reference;

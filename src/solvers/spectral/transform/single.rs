@@ -1,5 +1,5 @@
 //! One line, whole on one rank: the transform of one-dimensional domains. There are no other lines to share vectors
-//! with, so it goes through rustfft, whose vectors lie along the line.
+//! with, so it goes through a library (rustfft or FFTW), whose vectors lie along the line.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use num_complex::Complex;
 use rustfft::{Fft, FftDirection};
 
 use super::Pointwise;
-use super::fft::{root, rust_plan};
+use super::fft::{library_plan, root};
 use super::vector::Level;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Axis, Tile};
@@ -47,7 +47,7 @@ impl<T: Real> Single<T> {
             _ => Kind::Odd,
         };
         let length = if kind == Kind::Even { n / 2 } else { n };
-        let plans = [FftDirection::Inverse, FftDirection::Forward].map(|d| rust_plan(length, d, level));
+        let plans = [FftDirection::Inverse, FftDirection::Forward].map(|d| library_plan(length, d, level));
         let scratch = plans.iter().map(|p| p.get_inplace_scratch_len()).max().unwrap_or(0);
         let zero = Complex::new(T::zero(), T::zero());
         let scale = if kind == Kind::Even { 0.5 } else { 1.0 } / n as f64;
@@ -152,7 +152,7 @@ impl<T: Real> Single<T> {
 }
 
 /// X_k + X̄_{h−k} + i e^{2πik/n} (X_k − X̄_{h−k}), w = e^{−2πik/n}.
-fn joined<T: Real>(x: Complex<T>, y: Complex<T>, w: Complex<T>) -> Complex<T> {
+pub fn joined<T: Real>(x: Complex<T>, y: Complex<T>, w: Complex<T>) -> Complex<T> {
     let (sum, d) = (x + y.conj(), x - y.conj());
     let turned = w.conj() * d;
     Complex::new(sum.re - turned.im, sum.im + turned.re)

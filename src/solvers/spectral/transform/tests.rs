@@ -215,6 +215,44 @@ fn lines_of_any_length_agree_and_lie_on_rank_0() {
 }
 
 #[test]
+fn a_line_of_more_than_2_to_the_22_points_is_shared_with_the_bits_of_one_rank() {
+    // 4 199 040 = 2⁷ 3⁸ 5; only a few modes, or comparing takes longer than transforming.
+    let domain = domain(&[(4_199_040, 2_000)], false);
+    let fields = random_fields::<f64>(&domain, 1);
+    let run = |ranks: usize| {
+        let parts = threads::run(ranks, |team| {
+            let mut transform = Distributed::<f64>::new(&domain, team, settings(None)).unwrap();
+            assert_eq!(transform.process_grid(), [1, ranks]);
+            let mine = part(&fields[0], domain.modes(), transform.modes(), 1);
+            let mut values = vec![0.0; transform.points().len()];
+            let mut back = vec![Complex::new(0.0, 0.0); mine.len()];
+            transform.backward(team, &[&mine], &mut [&mut values]);
+            transform.forward(team, &[&values], &mut [&mut back]);
+            ((transform.points(), values), (transform.modes(), back))
+        });
+        let (values, back): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        (whole(&values, domain.points(), 1), whole(&back, domain.modes(), 1))
+    };
+    let (values, back) = run(1);
+    let mut real = fields[0].clone();
+    real[0].im = 0.0;
+    assert!(distance(&back, &real) < 1e-14, "{:e}", distance(&back, &real));
+    let sum = |i: usize| -> f64 {
+        let angle = |k: usize| std::f64::consts::TAU * (k * i % 4_199_040) as f64 / 4_199_040.0;
+        let term = |(k, z): (usize, &Complex<f64>)| {
+            if k == 0 { z.re } else { 2.0 * (z * Complex::from_polar(1.0, angle(k))).re }
+        };
+        real.iter().enumerate().map(term).sum()
+    };
+    for i in [0, 1, 17, 65_536, 2_099_520, 4_199_039] {
+        assert!((values[i] - sum(i)).abs() < 1e-11, "{} and {}", values[i], sum(i));
+    }
+    for ranks in [2, 5] {
+        assert!(run(ranks) == (values.clone(), back.clone()), "{ranks} ranks");
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bits() {
     for domain in [domain(&[(24, 7), (20, 6), (18, 5)], false), domain(&[(40, 13), (36, 11)], false)] {
         let fields = random_fields::<f64>(&domain, 2);

@@ -68,6 +68,36 @@ pub trait Vector<T: Real>: Copy {
     /// Real and imaginary parts of `LANES` complex numbers in memory; the order of the lanes is that of `store_pairs`.
     unsafe fn load_pairs(from: *const T) -> (Self, Self);
     unsafe fn store_pairs(re: Self, im: Self, to: *mut T);
+
+    /// As `store_pairs`, past the caches, to whole cache lines; [`settle`] must follow before others read them.
+    #[inline(always)]
+    unsafe fn stream_pairs(re: Self, im: Self, to: *mut T) {
+        unsafe { Self::store_pairs(re, im, to) }
+    }
+
+    /// The first `count` of them; the others are zero.
+    #[inline(always)]
+    unsafe fn load_some_pairs(from: *const T, count: usize) -> (Self, Self) {
+        let mut part = [T::zero(); 32];
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, part.as_mut_ptr(), 2 * count);
+            Self::load_pairs(part.as_ptr())
+        }
+    }
+
+    /// The first `count` of them.
+    #[inline(always)]
+    unsafe fn store_some_pairs(re: Self, im: Self, to: *mut T, count: usize) {
+        let mut part = [T::zero(); 32];
+        unsafe {
+            Self::store_pairs(re, im, part.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(part.as_ptr(), to, 2 * count);
+        }
+    }
+
+    /// Runs `work` as a function of its own, compiled with the instructions of this vector: once, however many call it.
+    unsafe fn call(work: impl Call<T, Self>);
+
     /// `LANES` numbers of each of `LANES` lines, in place: the i-th vector holds the i-th number of each line.
     unsafe fn transpose(block: *mut T) {
         for i in 0..Self::LANES {
@@ -89,14 +119,14 @@ pub trait Vector<T: Real>: Copy {
     }
 
     /// Writes a block of vectors back, transposed: the j-th number of the i-th vector goes to `lines[j]` at `at + i`,
-    /// for the first `count` lines. With `swap` the vectors of each pair (2i, 2i + 1) are exchanged first.
+    /// for the first `count` lines.
     #[inline(always)]
-    unsafe fn store_transposed(from: *const T, swap: bool, lines: &[*mut T; 16], at: usize, count: usize) {
+    unsafe fn store_transposed(from: *const T, lines: &[*mut T; 16], at: usize, count: usize) {
         let mut block = Block([T::zero(); 256]);
         let block = block.0.as_mut_ptr();
         unsafe {
             for i in 0..Self::LANES {
-                Self::load(from.add((i ^ usize::from(swap)) * Self::LANES)).store(block.add(i * Self::LANES));
+                Self::load(from.add(i * Self::LANES)).store(block.add(i * Self::LANES));
             }
             Self::transpose(block);
             for (j, line) in lines.iter().enumerate().take(count) {
@@ -108,6 +138,18 @@ pub trait Vector<T: Real>: Copy {
 
 #[repr(align(64))]
 struct Block<T>([T; 256]);
+
+#[repr(align(64))]
+struct Line([u8; 64]);
+
+/// Work for [`Vector::call`].
+pub trait Call<T: Real, V: Vector<T>> {
+    /// Must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The maker of the work answers for its pointers.
+    unsafe fn call(self);
+}
 
 /// A piece of work compiled once per level.
 pub trait Job<T: Real> {
@@ -156,6 +198,16 @@ pub fn prefetch(at: *const u8) {
     };
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Makes what was streamed visible before anything that is written later.
+#[inline(always)]
+pub fn settle() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_sfence()
+    };
 }
 
 /// Four lanes of plain Rust.
@@ -210,6 +262,11 @@ impl<T: Real> Vector<T> for Plain<T> {
         Plain(std::array::from_fn(|i| self.0[i] * b.0[i] - c.0[i]))
     }
 
+    #[inline(never)]
+    unsafe fn call(work: impl Call<T, Self>) {
+        unsafe { work.call() }
+    }
+
     #[inline(always)]
     unsafe fn load_pairs(from: *const T) -> (Self, Self) {
         let pairs = unsafe { from.cast::<[[T; 2]; 4]>().read_unaligned() };
@@ -228,7 +285,7 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::mem::{transmute, transmute_copy};
 
-    use super::{PhantomData, Real, Vector};
+    use super::{Call, PhantomData, Real, Vector};
 
     /// A 512-bit vector of f64 or f32.
     #[derive(Clone, Copy)]
@@ -302,17 +359,11 @@ mod x86 {
         };
     }
 
-    impl<T: Real> Vector<T> for V512<T> {
-        const LANES: usize = 64 / size_of::<T>();
-
-        arithmetic!(V512: _mm512_add_pd _mm512_add_ps _mm512_sub_pd _mm512_sub_ps _mm512_mul_pd _mm512_mul_ps
-            _mm512_fmadd_pd _mm512_fmadd_ps _mm512_fnmadd_pd _mm512_fnmadd_ps _mm512_fmsub_pd _mm512_fmsub_ps
-            _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_set1_ps);
-
+    impl<T: Real> V512<T> {
+        /// Real and imaginary parts of numbers in two vectors, in order.
         #[inline(always)]
-        unsafe fn load_pairs(from: *const T) -> (Self, Self) {
+        unsafe fn parted(a: __m512d, b: __m512d) -> (Self, Self) {
             unsafe {
-                let (a, b) = (Self::load(from).0, Self::load(from.add(Self::LANES)).0);
                 let (re, im) = if size_of::<T>() == 8 {
                     let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
                     let odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
@@ -328,8 +379,9 @@ mod x86 {
             }
         }
 
+        /// The reverse.
         #[inline(always)]
-        unsafe fn store_pairs(re: Self, im: Self, to: *mut T) {
+        unsafe fn joined(re: Self, im: Self) -> (__m512d, __m512d) {
             unsafe {
                 let (low, high) = if size_of::<T>() == 8 {
                     let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
@@ -342,6 +394,71 @@ mod x86 {
                     let (low, high) = (_mm512_permutex2var_ps(re, low, im), _mm512_permutex2var_ps(re, high, im));
                     (_mm512_castps_pd(low), _mm512_castps_pd(high))
                 };
+                (low, high)
+            }
+        }
+    }
+
+    impl<T: Real> Vector<T> for V512<T> {
+        const LANES: usize = 64 / size_of::<T>();
+
+        arithmetic!(V512: _mm512_add_pd _mm512_add_ps _mm512_sub_pd _mm512_sub_ps _mm512_mul_pd _mm512_mul_ps
+            _mm512_fmadd_pd _mm512_fmadd_ps _mm512_fnmadd_pd _mm512_fnmadd_ps _mm512_fmsub_pd _mm512_fmsub_ps
+            _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_set1_ps);
+
+        #[inline(always)]
+        unsafe fn call(work: impl Call<T, Self>) {
+            #[inline(never)]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl")]
+            unsafe fn go<T: Real, V: Vector<T>>(work: impl Call<T, V>) {
+                // Something that must lie on a cache line makes the compiler align the vectors it keeps on the stack.
+                std::hint::black_box(super::Line([0; 64]).0.as_ptr());
+                unsafe { work.call() }
+            }
+            unsafe { go(work) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_pairs(from: *const T) -> (Self, Self) {
+            unsafe { V512::parted(Self::load(from).0, Self::load(from.add(Self::LANES)).0) }
+        }
+
+        #[inline(always)]
+        unsafe fn stream_pairs(re: Self, im: Self, to: *mut T) {
+            unsafe {
+                let (low, high) = V512::joined(re, im);
+                _mm512_stream_pd(to.cast(), low);
+                _mm512_stream_pd(to.add(Self::LANES).cast(), high);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn load_some_pairs(from: *const T, count: usize) -> (Self, Self) {
+            // Complex numbers of single precision are moved as numbers of double.
+            let words = count * size_of::<T>() / 4;
+            unsafe {
+                let a = _mm512_maskz_loadu_pd(((1u32 << words.min(8)) - 1) as u8, from.cast());
+                let b =
+                    _mm512_maskz_loadu_pd(((1u32 << words.saturating_sub(8)) - 1) as u8, from.add(Self::LANES).cast());
+                V512::parted(a, b)
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store_some_pairs(re: Self, im: Self, to: *mut T, count: usize) {
+            let words = count * size_of::<T>() / 4;
+            unsafe {
+                let (low, high) = V512::joined(re, im);
+                _mm512_mask_storeu_pd(to.cast(), ((1u32 << words.min(8)) - 1) as u8, low);
+                let rest = ((1u32 << words.saturating_sub(8)) - 1) as u8;
+                _mm512_mask_storeu_pd(to.add(Self::LANES).cast(), rest, high);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store_pairs(re: Self, im: Self, to: *mut T) {
+            unsafe {
+                let (low, high) = V512::joined(re, im);
                 _mm512_storeu_pd(to.cast(), low);
                 _mm512_storeu_pd(to.add(Self::LANES).cast(), high);
             }
@@ -352,7 +469,10 @@ mod x86 {
             unsafe {
                 if size_of::<T>() == 8 {
                     let p: *mut f64 = block.cast();
-                    let mut r: [__m512d; 8] = std::array::from_fn(|i| _mm512_loadu_pd(p.add(8 * i)));
+                    let mut r = [_mm512_setzero_pd(); 8];
+                    for (i, r) in r.iter_mut().enumerate() {
+                        *r = _mm512_loadu_pd(p.add(8 * i));
+                    }
                     transpose8(&mut r);
                     for (i, r) in r.iter().enumerate() {
                         _mm512_storeu_pd(p.add(8 * i), *r);
@@ -360,7 +480,10 @@ mod x86 {
                 } else {
                     // Pairs of numbers are transposed as 8-byte items first, then within the pairs.
                     let p: *mut f32 = block.cast();
-                    let mut r: [__m512d; 16] = std::array::from_fn(|i| _mm512_loadu_pd(p.add(16 * i).cast()));
+                    let mut r = [_mm512_setzero_pd(); 16];
+                    for (i, r) in r.iter_mut().enumerate() {
+                        *r = _mm512_loadu_pd(p.add(16 * i).cast());
+                    }
                     let mut even: [__m512d; 8] = std::array::from_fn(|i| r[2 * i]);
                     let mut odd: [__m512d; 8] = std::array::from_fn(|i| r[2 * i + 1]);
                     transpose8(&mut even);
@@ -383,7 +506,10 @@ mod x86 {
         unsafe fn load_transposed(lines: &[*const T; 16], at: usize, to: *mut T) {
             unsafe {
                 if size_of::<T>() == 8 {
-                    let mut r: [__m512d; 8] = std::array::from_fn(|i| _mm512_loadu_pd(lines[i].add(at).cast()));
+                    let mut r = [_mm512_setzero_pd(); 8];
+                    for (r, line) in r.iter_mut().zip(lines) {
+                        *r = _mm512_loadu_pd(line.add(at).cast());
+                    }
                     transpose8(&mut r);
                     for (i, r) in r.iter().enumerate() {
                         _mm512_storeu_pd(to.add(8 * i).cast(), *r);
@@ -398,12 +524,14 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn store_transposed(from: *const T, swap: bool, lines: &[*mut T; 16], at: usize, count: usize) {
+        unsafe fn store_transposed(from: *const T, lines: &[*mut T; 16], at: usize, count: usize) {
             unsafe {
-                let swap = usize::from(swap);
                 if size_of::<T>() == 8 {
                     let p: *const f64 = from.cast();
-                    let mut r: [__m512d; 8] = std::array::from_fn(|i| _mm512_loadu_pd(p.add(8 * (i ^ swap))));
+                    let mut r = [_mm512_setzero_pd(); 8];
+                    for (i, r) in r.iter_mut().enumerate() {
+                        *r = _mm512_loadu_pd(p.add(8 * i));
+                    }
                     transpose8(&mut r);
                     for (r, line) in r.iter().zip(lines).take(count) {
                         _mm512_storeu_pd(line.add(at).cast(), *r);
@@ -412,7 +540,7 @@ mod x86 {
                     let mut block = super::Block([T::zero(); 256]);
                     let block = block.0.as_mut_ptr();
                     for i in 0..16 {
-                        Self::load(from.add((i ^ swap) * 16)).store(block.add(i * 16));
+                        Self::load(from.add(i * 16)).store(block.add(i * 16));
                     }
                     Self::transpose(block);
                     for (j, line) in lines.iter().enumerate().take(count) {
@@ -455,6 +583,18 @@ mod x86 {
         arithmetic!(V256: _mm256_add_pd _mm256_add_ps _mm256_sub_pd _mm256_sub_ps _mm256_mul_pd _mm256_mul_ps
             _mm256_fmadd_pd _mm256_fmadd_ps _mm256_fnmadd_pd _mm256_fnmadd_ps _mm256_fmsub_pd _mm256_fmsub_ps
             _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_set1_ps);
+
+        #[inline(always)]
+        unsafe fn call(work: impl Call<T, Self>) {
+            #[inline(never)]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn go<T: Real, V: Vector<T>>(work: impl Call<T, V>) {
+                // Something that must lie on a cache line makes the compiler align the vectors it keeps on the stack.
+                std::hint::black_box(super::Line([0; 64]).0.as_ptr());
+                unsafe { work.call() }
+            }
+            unsafe { go(work) }
+        }
 
         // The unpacking instructions work within halves of 128 bits: the lanes are in another order than in memory.
         #[inline(always)]
@@ -523,10 +663,21 @@ mod tests {
             let mut back = numbers.clone();
             let mut to = [back.as_mut_ptr(); 16];
             (0..n).for_each(|i| to[i] = back[i * (n + 1)..].as_mut_ptr());
-            unsafe { V::store_transposed(out.as_ptr(), false, &to, 1, n) };
+            unsafe { V::store_transposed(out.as_ptr(), &to, 1, n) };
             assert_eq!(back, numbers);
-            unsafe { V::store_transposed(out.as_ptr(), true, &to, 1, 1) };
-            assert_eq!((back[1], back[2], back[n + 3]), (numbers[2], numbers[1], numbers[n + 3]));
+            for count in 1..n {
+                unsafe {
+                    let (re, im) = V::load_some_pairs(numbers.as_ptr(), count);
+                    out.fill(T::of(-1.0));
+                    V::store_pairs(re, im, out.as_mut_ptr());
+                    assert_eq!(out[..2 * count], numbers[..2 * count]);
+                    assert!(out[2 * count..2 * n].iter().all(|x| *x == T::zero()));
+                    out.fill(T::of(-1.0));
+                    V::store_some_pairs(re, im, out.as_mut_ptr(), count);
+                    assert_eq!(out[..2 * count], numbers[..2 * count]);
+                    assert!(out[2 * count..].iter().all(|x| *x == T::of(-1.0)));
+                }
+            }
         }
     }
 
