@@ -153,7 +153,7 @@ const NUMBERS: Name = Name {
     name: "tally",
     units: "1",
     meaning: "drift evaluations of the replicates, scale of the sums",
-    axes: &["number"],
+    axes: &["tally_number"],
 };
 
 const fn sums(name: &'static str, meaning: &'static str) -> Name {

@@ -535,6 +535,6 @@ const NUMBERS: Name = Name {
     name: "annealing",
     units: "1",
     meaning: "level s, integral of -E[J], unexplained share, drift evaluations, rounds at level 1",
-    axes: &["number"],
+    axes: &["annealing_number"],
 };
 const LEVELS: Name = Name { name: "levels", units: "1", meaning: "levels of the annealing so far", axes: &[] };

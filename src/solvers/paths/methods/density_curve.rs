@@ -352,7 +352,7 @@ const NUMBERS: Name = Name {
     name: "curve_numbers",
     units: "1",
     meaning: "F and drift evaluations of the optimisation",
-    axes: &["number"],
+    axes: &["curve_number"],
 };
 const ITERATIONS: Name = Name { name: "iterations", units: "1", meaning: "iterations of the optimisation", axes: &[] };
 

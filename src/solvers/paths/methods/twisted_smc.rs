@@ -234,8 +234,12 @@ const COEFFICIENTS: Name = Name {
     axes: &["twist_coefficient"],
 };
 const PASSES: Name = Name { name: "twist_passes", units: "1", meaning: "passes of the fit of the twist", axes: &[] };
-const NUMBERS: Name =
-    Name { name: "twist_numbers", units: "1", meaning: "residual and drift evaluations of the fit", axes: &["number"] };
+const NUMBERS: Name = Name {
+    name: "twist_numbers",
+    units: "1",
+    meaning: "residual and drift evaluations of the fit",
+    axes: &["twist_number"],
+};
 
 impl Method for TwistedSmc {
     fn train(&mut self, context: &Context, round: u64) -> Result<bool> {
