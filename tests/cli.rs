@@ -122,13 +122,19 @@ fn list_shows_every_key_of_the_schema() {
 
 #[test]
 fn the_schema_is_whole_and_its_references_resolve() {
-    for arguments in [["schema"].as_slice(), &["schema", "transport"], &["schema", "spectral"]] {
+    for arguments in [
+        ["schema"].as_slice(),
+        &["schema", "transport"],
+        &["schema", "spectral"],
+        &["schema", "smc"],
+        &["schema", "paths"],
+    ] {
         let text = alone(arguments).stdout;
         let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
         // One branch per solver, or the one solver.
         let branches = schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
-        assert_eq!(branches.len(), if arguments.len() == 1 { 2 } else { 1 });
+        assert_eq!(branches.len(), if arguments.len() == 1 { 4 } else { 1 });
         for branch in &branches {
             for section in ["solver", "comment", "run", "output", "checkpoint", "problem", "method"] {
                 assert!(branch["properties"][section].is_object(), "{arguments:?}: {section}");

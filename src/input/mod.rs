@@ -203,21 +203,35 @@ impl Input {
     /// value as written. For an absent key the line is that of the nearest table that is there.
     pub fn invalid(&self, key: &str, message: impl Into<String>) -> Error {
         let message = message.into();
+        let shown = with_brackets(key);
         if let Some((place, node)) = self.document.find(key) {
-            let finding =
-                Finding { key: key.to_string(), place: place.clone(), written: node.written.clone(), message };
+            let finding = Finding { key: shown, place: place.clone(), written: node.written.clone(), message };
             return place_finding(&self.path, finding);
         }
         let mut table = key;
         while let Some((parent, _)) = table.rsplit_once('.') {
             table = parent;
             if let Some((place, _)) = self.document.find(table) {
-                let finding = Finding { key: key.to_string(), place: place.clone(), written: String::new(), message };
+                let finding = Finding { key: shown, place: place.clone(), written: String::new(), message };
                 return place_finding(&self.path, finding);
             }
         }
-        Error::Input { file: self.path.clone(), line: None, key: key.to_string(), value: String::new(), message }
+        Error::Input { file: self.path.clone(), line: None, key: shown, value: String::new(), message }
     }
+}
+
+/// A dotted key as messages show it: list elements in brackets.
+fn with_brackets(key: &str) -> String {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let mut shown = String::new();
+    for part in key.split('.') {
+        match is_number(part) {
+            true => shown.push_str(&format!("[{part}]")),
+            false if shown.is_empty() => shown.push_str(part),
+            false => shown.push_str(&format!(".{part}")),
+        }
+    }
+    shown
 }
 
 /// The registry entry that `solver` names.

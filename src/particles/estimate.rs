@@ -1,6 +1,9 @@
 //! Estimates from weighted particles: means, variances, quantiles by island, the same bits on any number of ranks.
 
+use rayon::prelude::*;
+
 use super::filter::{Filter, Island};
+use super::layout::Piece;
 use super::model::TILE;
 use crate::math::resampling::Sums;
 use crate::math::sum::{Tree, complete_subtrees, subtree_roots_parallel};
@@ -60,57 +63,73 @@ impl Filter {
     }
 
     /// By island, the smallest value of coordinate `d` at which the weight below or at it reaches `level` of the whole,
-    /// for each of `levels`: [level][island]. Sixteen thresholds are counted in one pass, exactly. Collective.
+    /// for each of `levels`: [level][island]. A pass over the particles counts the weight in sixteen bins, exactly, and the
+    /// bin with the answer becomes the next range. Collective.
     pub fn quantiles(&self, d: usize, levels: &[f64], team: &dyn Team) -> Vec<Vec<f64>> {
         let islands = self.layout.islands;
-        // The answer lies in low ..= high of the ordered integers of f64.
+        // The answer lies in low ..= high of the ordered integers of f64; `below` is the weight under low.
         let mut ranges = vec![(0u64, u64::MAX); levels.len() * islands];
-        for _ in 0..17 {
-            let cut = |&(low, high): &(u64, u64)| -> [u64; 15] {
-                let width = (high - low) / 16;
-                std::array::from_fn(|k| low + width * (k as u64 + 1) + ((high - low) % 16) * (k as u64 + 1) / 16)
-            };
+        let mut below = vec![0u128; ranges.len()];
+        // Bin b holds what lies in cuts[b - 1] < x ≤ cuts[b], the last one what is left of the range.
+        let cut = |&(low, high): &(u64, u64)| -> [u64; 15] {
+            let (width, rest) = ((high - low) / 16, (high - low) % 16);
+            std::array::from_fn(|k| low + width * (k as u64 + 1) + rest * (k as u64 + 1) / 16)
+        };
+        while ranges.iter().any(|(low, high)| low < high) {
             let cuts: Vec<[u64; 15]> = ranges.iter().map(cut).collect();
-            let pieces = self.layout.pieces();
-            let mut mine = Vec::with_capacity(pieces.len());
-            for piece in pieces {
-                let mut sums = vec![[0u128; 15]; levels.len()];
-                for t in piece.tiles() {
-                    let len = self.layout.places[t].len;
-                    for i in 0..len {
-                        let (x, q) = (ordered(self.population.at(t, d, i)), u128::from(self.mass(t, i)));
-                        for (l, sums) in sums.iter_mut().enumerate() {
-                            let cuts = &cuts[l * islands + piece.island];
-                            for (sum, cut) in sums.iter_mut().zip(cuts) {
-                                *sum += if x <= *cut { q } else { 0 };
-                            }
-                        }
-                    }
-                }
-                mine.push(sums);
-            }
+            let mine: Vec<Vec<[u128; 16]>> =
+                self.layout.pieces().iter().map(|piece| self.bins(piece, d, &ranges, &cuts)).collect();
             let flat: Vec<[u64; 2]> = mine.iter().flatten().flatten().map(|s| [*s as u64, (*s >> 64) as u64]).collect();
             let all = if team.size() == 1 { flat } else { team.gather(&flat) };
-            let mut totals = vec![[0u128; 15]; levels.len() * islands];
+            let mut totals = vec![[0u128; 16]; ranges.len()];
             let mut next = all.into_iter();
             for piece in &self.layout.all {
                 for l in 0..levels.len() {
                     for total in &mut totals[l * islands + piece.island] {
-                        let [a, b] = next.next().expect("a sum of every cut");
+                        let [a, b] = next.next().expect("a sum of every bin");
                         *total += u128::from(a) | u128::from(b) << 64;
                     }
                 }
             }
-            for (at, (range, (cuts, sums))) in ranges.iter_mut().zip(cuts.iter().zip(&totals)).enumerate() {
-                let (l, island) = (at / islands, at % islands);
-                let wanted = (levels[l] * self.islands[island].sums.total as f64).max(1.0) as u128;
-                let k = sums.partition_point(|s| *s < wanted);
-                let low = if k == 0 { range.0 } else { cuts[k - 1].saturating_add(1).min(range.1) };
-                let high = if k == 15 { range.1 } else { cuts[k] };
-                *range = (low, high);
+            for at in 0..ranges.len() {
+                let (level, island) = (levels[at / islands], at % islands);
+                let wanted = (level * self.islands[island].sums.total as f64).max(1.0) as u128;
+                let mut bin = 0;
+                while bin < 15 && below[at] + totals[at][bin] < wanted {
+                    below[at] += totals[at][bin];
+                    bin += 1;
+                }
+                let (low, high) = ranges[at];
+                let from = if bin == 0 { low } else { cuts[at][bin - 1].saturating_add(1).min(high) };
+                ranges[at] = (from, if bin == 15 { high } else { cuts[at][bin] });
             }
         }
-        ranges.chunks(islands).map(|r| r.iter().map(|r| unordered(r.1)).collect()).collect()
+        let ranges: Vec<u64> = ranges.into_iter().map(|r| r.1).collect();
+        ranges.chunks(islands).map(|r| r.iter().map(|&r| unordered(r)).collect()).collect()
+    }
+
+    /// The weight of a piece in the bins of each level's range, exact in any order.
+    fn bins(&self, piece: &Piece, d: usize, ranges: &[(u64, u64)], cuts: &[[u64; 15]]) -> Vec<[u128; 16]> {
+        let islands = self.layout.islands;
+        let levels = ranges.len() / islands;
+        let of_tile = |t: usize| {
+            let mut sums = vec![[0u128; 16]; levels];
+            for i in 0..self.layout.places[t].len {
+                let x = ordered(self.population.at(t, d, i));
+                for (l, sums) in sums.iter_mut().enumerate() {
+                    let at = l * islands + piece.island;
+                    if ranges[at].0 <= x && x <= ranges[at].1 {
+                        sums[cuts[at].partition_point(|cut| *cut < x)] += u128::from(self.mass(t, i));
+                    }
+                }
+            }
+            sums
+        };
+        let add = |mut a: Vec<[u128; 16]>, b: Vec<[u128; 16]>| {
+            a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
+            a
+        };
+        piece.tiles().into_par_iter().with_min_len(8).map(of_tile).reduce(|| vec![[0; 16]; levels], add)
     }
 }
 

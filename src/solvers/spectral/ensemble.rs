@@ -105,13 +105,10 @@ pub fn member(input: &Input, asked: &EnsembleInput, m: usize) -> Result<(Input, 
     Ok((own, problem))
 }
 
-/// A value as TOML.
+/// A value as TOML; texts such as "1/3" were checked before.
 fn written(value: &Quantity) -> String {
-    match value {
-        Quantity::Number(x) if x.fract() == 0.0 && x.abs() < 1e15 => format!("{x:.0}"),
-        Quantity::Number(x) => format!("{x:?}"),
-        Quantity::Text(text) => toml::Value::String(text.clone()).to_string(),
-    }
+    let x = value.value().expect("checked before");
+    if x.fract() == 0.0 && x.abs() < 1e15 { format!("{x:.0}") } else { format!("{x:?}") }
 }
 
 /// What is wrong with a member, as a fault of the whole input.

@@ -40,7 +40,9 @@ pub fn sum_over_tiles(
     if rayon::current_num_threads() == 1 || tiles == 1 {
         return (0..tiles).fold(none(), add);
     }
-    (0..tiles).into_par_iter().fold(none, add).reduce(none, |mut a, b| {
+    // A few pieces a thread: every piece has sums of its own.
+    let piece = tiles.div_ceil(4 * rayon::current_num_threads());
+    (0..tiles).into_par_iter().with_min_len(piece).fold(none, add).reduce(none, |mut a, b| {
         a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
         a
     })
