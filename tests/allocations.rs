@@ -121,7 +121,7 @@ fn problems(n: usize) -> Vec<(&'static str, String)> {
         ("Navier–Stokes, CFL", input(&flow(""), "scheme = \"if_rk4\"\nstep_control = \"cfl\"\nmax_step = 0.01")),
         (
             "Navier–Stokes, error control",
-            input(&flow(""), "step_control = \"error\"\ntime_step = 0.01\ntolerance = 1e-3"),
+            input(&flow(""), "step_control = \"error\"\ntime_step = 0.01\ntolerance = 1e-3\nmax_step = 0.02"),
         ),
         (
             "written, with a constraint",

@@ -5,7 +5,7 @@ pub fn problems() -> Vec<(String, String)> {
     let case = |name: &str, problem: &str, method: &str| {
         (name.to_string(), format!("solver = \"paths\"\n[problem]\n{problem}\n[method]\n{method}\n"))
     };
-    let well = "prior = { kind = \"double_well\" }\nstart = [-1.0]\ntime_step = 0.02\nsteps = 37\n\
+    let well = "prior = { kind = \"double_well\" }\nstart = [-1.0]\ntime_step = 0.005\nsteps = 37\n\
                 observations = [{ step = 37, value = [1.0], deviation = [0.3] }]\noutput = { paths_per_replicate = 5 }";
     let plane = "prior = { kind = \"muller_brown\" }\nnoise = 5.0\nstart = [-0.55, 1.44]\ntime_step = 1e-4\nsteps = 21\n\
                  start_deviation = [0.0, 0.05]\n\

@@ -123,11 +123,8 @@ impl Solver for Paths {
             let trained = self.method.train(&context, self.rounds)?;
             self.rounds += 1;
             self.trained = u64::from(trained);
-            // A method without training goes on to its first replicate at once.
-            if !trained || self.method.training_evaluations() > 0.0 {
-                self.steps += 1;
-                return Ok(Status::Running);
-            }
+            self.steps += 1;
+            return Ok(Status::Running);
         }
         let replicate = self.tally.replicates();
         let sampled = self.method.sample(&context, replicate as u32)?;

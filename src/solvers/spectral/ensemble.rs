@@ -149,7 +149,10 @@ impl<T: Real> Ensemble<T> {
             let made = Evolution::new(&own, &problem, equation, &method, &Solo);
             made.map_err(|e| if asked.vary.is_empty() { e } else { of_member(input, m, e) })
         };
-        let members: Vec<Evolution<T>> = team.agree(here.map(build).collect())?;
+        let mut members: Vec<Evolution<T>> = team.agree(here.map(build).collect())?;
+        // First steps by the CFL limit differ with the members' first states.
+        let first = team.min(members.iter().map(Evolution::first_step).fold(f64::INFINITY, f64::min));
+        members.iter_mut().for_each(|m| m.begin(first));
         let modes = members[0].modes() as f64;
         if team.min(modes) != team.max(modes) {
             return Err(input.invalid("problem.ensemble.vary", "members would keep other modes than each other"));

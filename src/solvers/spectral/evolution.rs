@@ -231,6 +231,15 @@ impl<T: Real> Evolution<T> {
         self.time
     }
 
+    /// The regular step of the beginning, and another one in its place.
+    pub(super) fn first_step(&self) -> f64 {
+        self.control.regular()
+    }
+
+    pub(super) fn begin(&mut self, step: f64) {
+        self.control.begin(step);
+    }
+
     /// Modes here.
     pub(super) fn modes(&self) -> usize {
         self.state.modes()

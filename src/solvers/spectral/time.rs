@@ -338,6 +338,11 @@ impl Control {
         self.tolerance
     }
 
+    /// Begins with a regular step of `step`.
+    pub fn begin(&mut self, step: f64) {
+        self.step = step;
+    }
+
     /// The regular step: what is taken where no stop is near.
     pub fn regular(&self) -> f64 {
         self.step
