@@ -1,5 +1,7 @@
 //! What `check` promises of memory is what a run takes, program and libraries included, on one rank and on two.
 
+#![cfg(feature = "mpi")]
+
 #[allow(dead_code)]
 mod program;
 
