@@ -112,8 +112,8 @@ impl Filter {
     fn bins(&self, piece: &Piece, d: usize, ranges: &[(u64, u64)], cuts: &[[u64; 15]]) -> Vec<[u128; 16]> {
         let islands = self.layout.islands;
         let levels = ranges.len() / islands;
-        let of_tile = |t: usize| {
-            let mut sums = vec![[0u128; 16]; levels];
+        let none = || vec![[0u128; 16]; levels];
+        let count = |mut sums: Vec<[u128; 16]>, t: usize| {
             for i in 0..self.layout.places[t].len {
                 let x = ordered(self.population.at(t, d, i));
                 for (l, sums) in sums.iter_mut().enumerate() {
@@ -129,7 +129,7 @@ impl Filter {
             a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
             a
         };
-        piece.tiles().into_par_iter().with_min_len(8).map(of_tile).reduce(|| vec![[0; 16]; levels], add)
+        piece.tiles().into_par_iter().with_min_len(8).fold(none, count).reduce(none, add)
     }
 }
 
