@@ -91,14 +91,16 @@ fn main() {
                 })
             });
         }
-        let rows = clouds.rows(epsilon, F64, level);
-        let (h0, mut r) = (h.clone(), vec![MaxSum::EMPTY; n]);
-        add(format!("max and sum (row pass only), m={m}"), F64, n * m, {
-            Box::new(move || {
-                rows.max_sum(0..n, &h0, &mut r);
-                black_box(&r);
-            })
-        });
+        for precision in [F64, F32] {
+            let rows = clouds.rows(epsilon, precision, level);
+            let (h0, mut r) = (h.clone(), vec![MaxSum::EMPTY; n]);
+            add(format!("max and sum (row pass only), m={m}"), precision, n * m, {
+                Box::new(move || {
+                    rows.max_sum(0..n, &h0, &mut r);
+                    black_box(&r);
+                })
+            });
+        }
         let rows = clouds.rows(epsilon, F64, level);
         let (h0, mut r) = (h.clone(), vec![0.0; n]);
         add(format!("min-plus (row pass only), m={m}"), F64, n * m, {

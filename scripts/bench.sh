@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kernel benchmarks, then Spanwise and the other codes in turn on the same cores; writes docs/benchmarks.md.
+# Kernels, two cores against one, then Spanwise and the other codes in turn on the same cores; writes docs/benchmarks.md.
 # THREADS=1 and REPETITIONS=3 unless set. Takes an hour or so; the other codes go into ~/.cache/spanwise-peers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,30 +7,43 @@ bash scripts/setup.sh --python
 . scripts/env.sh
 
 threads=${THREADS:-1}
+repetitions=${REPETITIONS:-3}
 partial=docs/benchmarks.md.partial
 cargo build --release --locked
+cargo bench --locked --no-run
 bash benches/peers/setup.sh
-bash benches/peers/setup.sh exponax fluidsim dedalus fft
+bash benches/peers/setup.sh exponax fluidsim dedalus fft particles
+
+section() { printf '\n## %s\n\n' "$*"; }
+script() { .venv/bin/python "$@"; }
 {
     echo "# Benchmarks"
     echo
     echo "Written by \`make bench\` at commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown). Times on a shared machine drift by tens of"
     echo "per cent: compare numbers of one table, which were taken in turn."
-    echo
-    echo "## Kernels and whole runs"
-    echo
+    section "Kernels"
     echo '```'
     for bench in benches/*.rs; do
-        [ -e "$bench" ] || continue
         OPENBLAS_NUM_THREADS=$threads RAYON_NUM_THREADS=$threads \
             cargo bench --locked --quiet --bench "$(basename "$bench" .rs)"
     done
     echo '```'
-    echo
-    echo "## Other codes"
-    echo
-    .venv/bin/python benches/peers/run.py --threads "$threads" --repetitions "${REPETITIONS:-3}"
-    .venv/bin/python benches/peers/spectral.py --threads "$threads" --repetitions "${REPETITIONS:-3}"
+    if [ "$(cores)" -ge 2 ]; then
+        section "A million points"
+        script benches/million.py
+        section "Two cores, transport"
+        script benches/scaling.py
+        section "Two cores, PDEs"
+        script benches/scaling_spectral.py
+    fi
+    section "Transport"
+    script benches/peers/run.py --threads "$threads" --repetitions "$repetitions"
+    section "PDEs"
+    script benches/peers/spectral.py --threads "$threads" --repetitions "$repetitions"
+    section "Transforms"
+    script benches/peers/fft.py --rounds "$repetitions"
+    section "Particles"
+    script benches/peers/filters.py --rounds "$repetitions"
 } >"$partial"
 mv "$partial" docs/benchmarks.md
 echo "written: docs/benchmarks.md"

@@ -1,0 +1,82 @@
+"""Bootstrap filters of Spanwise and of other packages on the same problem, in turn on one core; prints Markdown.
+
+usage: filters.py [--bench PATH] [--rounds 3] [--particles 100000 1000000]
+
+Resampling (systematic) at every step. A round runs every code once, a process each; the number of a code is the median
+of the rounds. (Not particles.py: the package of that name would import it.) Ours is `cargo bench --bench particles --no-run`; the others come from setup.sh particles.
+"""
+
+import argparse
+import datetime
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from machine import machine
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PEERS = Path(os.environ.get("SPANWISE_PEERS", Path.home() / ".cache/spanwise-peers"))
+PYTHON = PEERS / "venv-particles/bin/python"
+MODELS = {"lg": "linear Gaussian", "sv": "stochastic volatility"}
+# As many times as benches/particles.rs takes.
+TIMES = {100_000: 300, 1_000_000: 30}
+OTHERS = {"numba": "numba", "jax": "JAX, f64", "jax_single": "JAX, f32", "particles": "`particles`"}
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--bench", help="the built bench of ours")
+parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--particles", type=int, nargs="+", default=list(TIMES))
+args = parser.parse_args()
+core = str(min(os.sched_getaffinity(0)))
+
+
+def newest_bench():
+    built = [p for p in (ROOT / "target/release/deps").glob("particles-*") if not p.suffix]
+    if not built:
+        sys.exit("filters.py: build ours first: cargo bench --bench particles --no-run")
+    return max(built, key=lambda p: p.stat().st_mtime)
+
+
+def output(command):
+    done = subprocess.run(["taskset", "-c", core, *map(str, command)], capture_output=True, text=True, timeout=1800)
+    if done.returncode:
+        print(f"{command}: {done.stderr.strip()[-300:]}", file=sys.stderr)
+    return done.stdout
+
+
+def ours(bench, rates):
+    for line in output([bench, "filters"]).splitlines():
+        found = re.match(r"(\S+) +(.+) N = +(\d+), T = \d+, resampled at every step: ([0-9.]+) M .*log Z (\S+)\)", line)
+        if found:
+            level, model, n, rate, evidence = found.groups()
+            rates.setdefault((model, int(n), f"**Spanwise**, {level}"), []).append(float(rate))
+
+
+def other(name, model, n, rates):
+    single = ["--single"] if name.endswith("_single") else []
+    shown = output([PYTHON, HERE / "particles_peer.py", name.removesuffix("_single"), "--model", model, "--particles", n,
+                    "--times", TIMES[n], "--every-step", *single])
+    found = re.search(r": ([0-9.]+) M particle-steps/s", shown)
+    if found:
+        rates.setdefault((MODELS[model], n, OTHERS[name]), []).append(float(found[1]))
+
+
+bench, rates = args.bench or newest_bench(), {}
+for _ in range(args.rounds):
+    ours(bench, rates)
+    for n in args.particles:
+        for model in MODELS:
+            for name in OTHERS:
+                other(name, model, n, rates)
+
+columns = [(model, n) for model in MODELS.values() for n in args.particles]
+print(f"Measured {datetime.date.today().isoformat()} on {machine()}; core {core}, f64 unless said, median of {args.rounds} interleaved "
+      "round(s); million particle-steps a second, compilation excluded.\n")
+print("| code | " + " | ".join(f"{model}, N = {n}" for model, n in columns) + " |\n|---|" + "---:|" * len(columns))
+for code in dict.fromkeys(c for _, _, c in rates):
+    row = [rates.get((*column, code)) for column in columns]
+    print(f"| {code} | " + " | ".join(f"{statistics.median(r):.1f}" if r else "" for r in row) + " |")
