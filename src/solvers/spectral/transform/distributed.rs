@@ -12,11 +12,11 @@ use num_complex::Complex;
 use rayon::prelude::*;
 
 use super::layout::{self, Layout, Network, ProcessGrid};
-use super::lines::{Buffers, Contiguous, LinesBackward, LinesForward, Run, Strided, StridedJob, columns_to_line};
+use super::lines::{Buffers, Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, StridedJob, columns_to_line};
 use super::long::Long;
 use super::single::Single;
 use super::tables::{Parts, Place, parts, tables};
-use super::vector::{Level, enter};
+use super::vector::{Level, enter, settle, stream_copy};
 use super::{Pointwise, Scales, Transform};
 use crate::error::Result;
 use crate::math::real::Real;
@@ -25,8 +25,8 @@ use crate::team::{Flight, Team};
 
 /// Columns of a task of a strided pass.
 const COLUMNS: usize = 64;
-/// Bytes of an array from which on a pass along its first axis writes past the caches.
-const STREAM: usize = 8 << 20;
+/// Bytes of an array from which on passes write past the caches, and planes are brought in and out row by row.
+const STREAM: usize = if cfg!(test) { 32 << 10 } else { 8 << 20 };
 /// Fields whose slices are listed without an allocation.
 const LISTED: usize = 24;
 
@@ -78,8 +78,9 @@ struct Core<T: Real> {
     /// Rows of axis 1, in `mid` and in (`tall`, `flat`), or in a plane when fused.
     y_rows: [[Vec<Option<Place>>; 2]; 2],
     runs: Vec<Run>,
-    /// Complex numbers of a plane when fused.
+    /// Complex numbers of a plane when fused, and from row to row in it.
     plane: usize,
+    pitch: usize,
     tile_rows: usize,
     scratch: Mutex<Vec<Box<Scratch<T>>>>,
 }
@@ -90,6 +91,8 @@ struct Scratch<T> {
     line: Vec<Complex<T>>,
     from: Vec<*const Complex<T>>,
     to: Vec<*mut Complex<T>>,
+    /// Where rows go that were worked on in a plane.
+    out: Vec<*mut Complex<T>>,
     planes: Vec<Aligned<T>>,
     values: Aligned<T>,
     products: Aligned<T>,
@@ -217,6 +220,7 @@ impl<T: Real> Distributed<T> {
             fused,
             runs,
             plane: domain.points()[1] * pitch,
+            pitch,
             tile_rows: level.lanes::<T>().max(8),
             scratch: Mutex::new(Vec::new()),
         };
@@ -541,7 +545,7 @@ impl<T: Real> Core<T> {
             .map_or(0, |p| columns_to_line(to.get()[usize::from(p.second)].wrapping_add(p.base), 0));
         let width = self.width(planes * columns);
         let tasks = columns.saturating_sub(head).div_ceil(width).max(1);
-        let stream = size_of::<Complex<T>>() * planes * columns * rows_to > STREAM;
+        let far = if self.is_large(planes * columns * rows_to) { Rows::Streamed } else { Rows::Far };
         let run = |task: usize| {
             let (plane, part) = (task / tasks, task % tasks);
             let first = if part == 0 { 0 } else { head + part * width };
@@ -550,7 +554,7 @@ impl<T: Real> Core<T> {
                 s.list(rows, from.get(), to.get(), plane);
                 // SAFETY: rows and columns lie within the arrays by construction of the tables; tasks have other
                 // columns or planes.
-                unsafe { self.strided(axis, backward, columns, stream, s) };
+                unsafe { self.strided(axis, backward, columns, far, s) };
             });
         };
         match flight {
@@ -577,10 +581,10 @@ impl<T: Real> Core<T> {
 
     /// # Safety
     /// The rows listed in `s` must be valid for the columns.
-    unsafe fn strided(&self, axis: usize, backward: bool, columns: Range<usize>, stream: bool, s: &mut Scratch<T>) {
+    unsafe fn strided(&self, axis: usize, backward: bool, columns: Range<usize>, rows: Rows, s: &mut Scratch<T>) {
         let [a, b, c] = &mut s.lanes;
         let buffers = Buffers { a: a.start(), b: b.start(), c: c.start(), line: &mut s.line };
-        let job = StridedJob { plan: &self.axes[axis], backward, from: &s.from, to: &s.to, columns, stream, buffers };
+        let job = StridedJob { plan: &self.axes[axis], backward, from: &s.from, to: &s.to, columns, rows, buffers };
         // SAFETY: the level was checked, the buffers are long enough.
         unsafe { enter(self.level, job) };
     }
@@ -620,12 +624,19 @@ impl<T: Real> Core<T> {
             s.planes.push(Aligned::new(2 * self.plane));
         }
         let columns = 0..self.modes.count[2];
+        let large = self.is_large(self.points.count[0] * self.y_rows[0][1].len() * columns.len());
+        let kept = if large { Rows::Near } else { Rows::Far };
         let in_plane = |s: &mut Scratch<T>, f: usize| -> *mut Complex<T> { s.planes[f].start().cast() };
         for (f, array) in arrays.iter().enumerate().take(inputs) {
             let to = in_plane(s, f);
             s.list(&self.y_rows[1], [array.get(); 2].map(<*mut _>::cast_const), [to; 2], plane);
             // SAFETY: this plane's rows of the array, and a plane of this thread.
-            unsafe { self.strided(1, true, columns.clone(), false, s) };
+            unsafe {
+                if large {
+                    s.bring(to, self.pitch, columns.len());
+                }
+                self.strided(1, true, columns.clone(), kept, s);
+            }
         }
         let rows = self.points.count[1];
         for first in (0..rows).step_by(self.tile_rows) {
@@ -635,8 +646,21 @@ impl<T: Real> Core<T> {
             let from = in_plane(s, f);
             s.list(&self.y_rows[0], [from.cast_const(); 2], [array.get(); 2], plane);
             // SAFETY: as above.
-            unsafe { self.strided(1, false, columns.clone(), false, s) };
+            unsafe {
+                if large {
+                    s.stay(from, self.pitch);
+                }
+                self.strided(1, false, columns.clone(), kept, s);
+                if large {
+                    s.send(columns.len());
+                }
+            }
         }
+    }
+
+    /// Whether an array of so many numbers does not stay in the caches between two passes.
+    fn is_large(&self, numbers: usize) -> bool {
+        size_of::<Complex<T>>() * numbers > STREAM
     }
 
     /// Some rows of a plane: lines to the grid, work, and back. `line` is the number of row 0 among the lines of the runs.
@@ -712,6 +736,7 @@ impl<T: Real> Core<T> {
             line: vec![Complex::new(T::zero(), T::zero()); line],
             from: Vec::new(),
             to: Vec::new(),
+            out: Vec::new(),
             planes: Vec::new(),
             values: Aligned::new(0),
             products: Aligned::new(0),
@@ -740,6 +765,42 @@ impl<T: Real> Scratch<T> {
         let sink = |p: &Place| to[usize::from(p.second)].wrapping_add(at(p));
         self.from.extend(rows_from.iter().map(|p| p.as_ref().map_or(std::ptr::null(), source)));
         self.to.extend(rows_to.iter().map(|p| p.as_ref().map_or(std::ptr::null_mut(), sink)));
+    }
+
+    /// Copies the listed rows to a plane, in the order of memory, and lists those of the plane instead: rows of a plane
+    /// follow each other, so that memory is read as one piece, at more than twice the rate of columns of rows.
+    ///
+    /// # Safety
+    /// The rows are valid for `columns`, the plane for as many rows of `pitch`.
+    unsafe fn bring(&mut self, plane: *mut Complex<T>, pitch: usize, columns: usize) {
+        let mut row = plane;
+        // The inverse transform takes the rows in opposite order.
+        for from in self.from.iter_mut().rev().filter(|row| !row.is_null()) {
+            unsafe {
+                std::ptr::copy_nonoverlapping(*from, row, columns);
+                *from = row;
+                row = row.add(pitch);
+            }
+        }
+    }
+
+    /// Lists rows of the plane as those to write to, and keeps where they are to go by [`send`](Self::send).
+    fn stay(&mut self, plane: *mut Complex<T>, pitch: usize) {
+        self.out.clear();
+        self.out.extend_from_slice(&self.to);
+        let kept = self.to.iter_mut().filter(|row| !row.is_null());
+        kept.enumerate().for_each(|(i, row)| *row = plane.wrapping_add(i * pitch));
+    }
+
+    /// Copies the rows of a plane to where they go.
+    ///
+    /// # Safety
+    /// The rows are valid for `columns`.
+    unsafe fn send(&mut self, columns: usize) {
+        for (from, to) in self.to.iter().zip(&self.out).filter(|(row, _)| !row.is_null()) {
+            unsafe { stream_copy(from.cast_const().cast(), to.cast(), columns * size_of::<Complex<T>>()) };
+        }
+        settle();
     }
 
     fn buffers(&mut self) -> Buffers<'_, T> {
