@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use num_complex::Complex;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use super::layout::{self, Layout, Network, ProcessGrid};
 use super::lines::{Buffers, Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, StridedJob, columns_to_line};
@@ -29,6 +30,9 @@ const COLUMNS: usize = 64;
 const STREAM: usize = if cfg!(test) { 32 << 10 } else { 8 << 20 };
 /// Fields whose slices are listed without an allocation.
 const LISTED: usize = 24;
+
+/// Something of each field.
+type FieldList<V> = SmallVec<[V; LISTED]>;
 
 /// How a [`Distributed`] transform is to work.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,6 +137,28 @@ unsafe impl<P> Sync for Shared<P> {}
 impl<P: Copy> Shared<P> {
     fn get(&self) -> P {
         self.0
+    }
+}
+
+/// The arrays that a pass takes a field from and puts it to, two each: its tables say in which of them a row lies.
+#[derive(Clone, Copy)]
+struct Ends<T> {
+    from: [*const Complex<T>; 2],
+    to: [*mut Complex<T>; 2],
+}
+
+// SAFETY: see the passes: tasks write to disjoint rows or columns.
+unsafe impl<T> Send for Ends<T> {}
+unsafe impl<T> Sync for Ends<T> {}
+
+impl<T> Ends<T> {
+    fn new(from: [&[Complex<T>]; 2], to: [&mut [Complex<T>]; 2]) -> Self {
+        Ends { from: from.map(<[_]>::as_ptr), to: to.map(<[_]>::as_mut_ptr) }
+    }
+
+    /// Between arrays of which there is one on either side.
+    fn plain(from: &[Complex<T>], to: &mut [Complex<T>]) -> Self {
+        Ends { from: [from.as_ptr(); 2], to: [to.as_mut_ptr(); 2] }
     }
 }
 
@@ -281,9 +307,44 @@ impl<T: Real> Distributed<T> {
         }
     }
 
+    /// [`descend`](Self::descend) on one rank: all fields in one pass per axis, so that threads meet once.
+    fn descend_alone(&mut self, inputs: &[&[Complex<T>]]) {
+        let core = &self.core;
+        if !core.flat_domain {
+            let fields: FieldList<_> = inputs.iter().zip(&mut self.mid).map(|(c, mid)| Ends::plain(c, mid)).collect();
+            core.x(true, &fields, None);
+        }
+        if !core.fused {
+            let from = |f: usize| if core.flat_domain { inputs[f] } else { &self.mid[f] };
+            let pairs = self.flat.iter_mut().enumerate().take(inputs.len());
+            let fields: FieldList<_> = pairs.map(|(f, flat)| Ends::plain(from(f), flat)).collect();
+            core.y(true, &fields, None);
+        }
+    }
+
+    /// [`ascend`](Self::ascend) on one rank.
+    fn ascend_alone(&mut self, outputs: &mut [&mut [Complex<T>]]) {
+        let core = &self.core;
+        if !core.fused {
+            let mut fields = FieldList::new();
+            for (f, output) in outputs.iter_mut().enumerate() {
+                let to = if core.flat_domain { &mut **output } else { &mut self.mid[f][..] };
+                fields.push(Ends::plain(&self.flat[f], to));
+            }
+            core.y(false, &fields, None);
+        }
+        if !core.flat_domain {
+            let fields: FieldList<_> = self.mid.iter().zip(outputs).map(|(mid, c)| Ends::plain(mid, c)).collect();
+            core.x(false, &fields, None);
+        }
+    }
+
     /// Coefficients to `mid` (fused) or `flat`.
     fn descend(&mut self, team: &dyn Team, inputs: &[&[Complex<T>]]) {
         let [p1, p2] = self.layout.grid;
+        if p1 * p2 == 1 {
+            return self.descend_alone(inputs);
+        }
         let mut first: [Option<Flight<Complex<T>>>; 2] = [None, None];
         let mut second: Vec<Option<Flight<Complex<T>>>> = Vec::new();
         let fields = inputs.len();
@@ -292,7 +353,7 @@ impl<T: Real> Distributed<T> {
                 let mut mid = std::mem::take(&mut self.mid[f]);
                 let mut wide = self.wide.pop().unwrap_or_default();
                 let flight = first[(f + 1) % 2].as_mut();
-                self.core.x_backward(inputs[f], [&mut wide, &mut mid], flight);
+                self.core.x(true, &[Ends::new([inputs[f]; 2], [&mut wide, &mut mid])], flight);
                 if p1 > 1 {
                     first[f % 2] = Some(team.start_transfer(wide, &self.parts[0], mid, &self.parts[1]));
                 } else {
@@ -318,7 +379,7 @@ impl<T: Real> Distributed<T> {
             let mut tall = self.tall.pop().unwrap_or_default();
             let from = if self.core.flat_domain { inputs[g] } else { &self.mid[g] };
             let flight = first[f % 2].as_mut().or(second.last_mut().and_then(Option::as_mut));
-            self.core.y_backward(from, [&mut tall, &mut flat], flight);
+            self.core.y(true, &[Ends::new([from; 2], [&mut tall, &mut flat])], flight);
             if p2 > 1 {
                 second.push(Some(team.start_transfer(tall, &self.parts[2], flat, &self.parts[3])));
             } else {
@@ -341,6 +402,9 @@ impl<T: Real> Distributed<T> {
     /// `mid` (fused) or `flat` to coefficients.
     fn ascend(&mut self, team: &dyn Team, outputs: &mut [&mut [Complex<T>]]) {
         let [p1, p2] = self.layout.grid;
+        if p1 * p2 == 1 {
+            return self.ascend_alone(outputs);
+        }
         let fields = outputs.len();
         let mut second: Vec<Option<Flight<Complex<T>>>> = Vec::new();
         let mut first: [Option<Flight<Complex<T>>>; 2] = [None, None];
@@ -358,7 +422,11 @@ impl<T: Real> Distributed<T> {
                 let mut mid = if self.core.flat_domain { Vec::new() } else { std::mem::take(&mut self.mid[f]) };
                 let to = if self.core.flat_domain { &mut *outputs[f] } else { &mut mid[..] };
                 let flight = second.get_mut(f + 1).and_then(Option::as_mut).or(first[(f + 1) % 2].as_mut());
-                self.core.y_forward([&tall, &self.flat[f]], to, flight);
+                self.core.y(
+                    false,
+                    &[Ends { from: [tall.as_ptr(), self.flat[f].as_ptr()], ..Ends::plain(&[], to) }],
+                    flight,
+                );
                 if !self.core.flat_domain {
                     self.mid[f] = mid;
                 }
@@ -386,7 +454,8 @@ impl<T: Real> Distributed<T> {
                 let (mid, filled) = flight.wait();
                 (self.mid[g], wide) = (mid, filled);
             }
-            self.core.x_forward([&wide, &self.mid[g]], outputs[g], first[f % 2].as_mut());
+            let ends = Ends { from: [wide.as_ptr(), self.mid[g].as_ptr()], ..Ends::plain(&[], outputs[g]) };
+            self.core.x(false, &[ends], first[f % 2].as_mut());
             if p1 > 1 {
                 self.wide.push(wide);
             }
@@ -401,17 +470,8 @@ impl<T: Real> Distributed<T> {
     fn on_grid(&mut self, inputs: usize, outputs: usize, work: &Work<T>) {
         let arrays = if self.core.fused { &mut self.mid } else { &mut self.flat };
         let fields = inputs.max(outputs);
-        let mut few = [Shared(std::ptr::null_mut()); LISTED];
-        let mut many = Vec::new();
-        let pointers = arrays[..fields].iter_mut().map(|a| Shared(a.as_mut_ptr()));
-        let arrays = if fields <= LISTED {
-            few.iter_mut().zip(pointers).for_each(|(p, q)| *p = q);
-            &few[..fields]
-        } else {
-            many.extend(pointers);
-            &many[..]
-        };
-        self.core.on_grid(arrays, inputs, outputs, work);
+        let arrays: FieldList<_> = arrays[..fields].iter_mut().map(|a| Shared(a.as_mut_ptr())).collect();
+        self.core.on_grid(&arrays, inputs, outputs, work);
     }
 }
 
@@ -499,69 +559,48 @@ impl<T: Real> Distributed<T> {
 type Moving<'a, 't, T> = Option<&'a mut Flight<'t, Complex<T>>>;
 
 impl<T: Real> Core<T> {
-    fn x_backward(&self, from: &[Complex<T>], to: [&mut [Complex<T>]; 2], flight: Moving<T>) {
-        let [wide, mid] = to.map(|a| a.as_mut_ptr());
-        let spectral = from.as_ptr();
-        let columns = self.modes.count[1] * self.modes.count[2];
-        self.pass(0, true, 1, columns, [spectral; 2], [wide, mid], flight);
+    /// The pass along axis 0.
+    fn x(&self, backward: bool, fields: &[Ends<T>], flight: Moving<T>) {
+        self.pass(0, backward, 1, self.modes.count[1] * self.modes.count[2], fields, flight);
     }
 
-    fn x_forward(&self, from: [&[Complex<T>]; 2], to: &mut [Complex<T>], flight: Moving<T>) {
-        let columns = self.modes.count[1] * self.modes.count[2];
-        self.pass(0, false, 1, columns, from.map(|a| a.as_ptr()), [to.as_mut_ptr(); 2], flight);
+    /// The pass along axis 1.
+    fn y(&self, backward: bool, fields: &[Ends<T>], flight: Moving<T>) {
+        self.pass(1, backward, self.points.count[0], self.modes.count[2], fields, flight);
     }
 
-    fn y_backward(&self, from: &[Complex<T>], to: [&mut [Complex<T>]; 2], flight: Moving<T>) {
-        let to = to.map(|a| a.as_mut_ptr());
-        self.pass(1, true, self.points.count[0], self.modes.count[2], [from.as_ptr(); 2], to, flight);
-    }
-
-    fn y_forward(&self, from: [&[Complex<T>]; 2], to: &mut [Complex<T>], flight: Moving<T>) {
-        let from = from.map(|a| a.as_ptr());
-        self.pass(1, false, self.points.count[0], self.modes.count[2], from, [to.as_mut_ptr(); 2], flight);
-    }
-
-    /// A pass along axis 0 or 1 over all planes and columns, in tasks of some columns.
-    #[allow(clippy::too_many_arguments)]
-    fn pass(
-        &self,
-        axis: usize,
-        backward: bool,
-        planes: usize,
-        columns: usize,
-        from: [*const Complex<T>; 2],
-        to: [*mut Complex<T>; 2],
-        flight: Moving<T>,
-    ) {
+    /// A pass along axis 0 or 1 over all planes and columns of some fields, in tasks of some columns.
+    fn pass(&self, axis: usize, backward: bool, planes: usize, columns: usize, fields: &[Ends<T>], flight: Moving<T>) {
         let rows = if axis == 0 { &self.x_rows } else { &self.y_rows };
         let rows = &rows[usize::from(backward)];
         let rows_to = rows[1].iter().flatten().count();
-        let (from, to) = (Shared(from), Shared(to));
-        // Tasks begin with a cache line where rows do; the first takes the columns before it.
-        let head = rows[1]
-            .iter()
-            .flatten()
-            .next()
-            .map_or(0, |p| columns_to_line(to.get()[usize::from(p.second)].wrapping_add(p.base), 0));
-        let width = self.width(planes * columns);
-        let tasks = columns.saturating_sub(head).div_ceil(width).max(1);
+        let width = self.width(fields.len() * planes * columns);
+        let tasks = columns.div_ceil(width).max(1);
         let far = if self.is_large(planes * columns * rows_to) { Rows::Streamed } else { Rows::Far };
         let run = |task: usize| {
+            let (field, task) = (&fields[task / (planes * tasks)], task % (planes * tasks));
             let (plane, part) = (task / tasks, task % tasks);
-            let first = if part == 0 { 0 } else { head + part * width };
+            // Tasks begin with a cache line where rows do; the first takes the columns before it.
+            let head = rows[1]
+                .iter()
+                .flatten()
+                .next()
+                .map_or(0, |p| columns_to_line(field.to[usize::from(p.second)].wrapping_add(p.base), 0));
+            let first = if part == 0 { 0 } else { columns.min(head + part * width) };
             let columns = first..columns.min(head + (part + 1) * width);
             self.with_scratch(|s| {
-                s.list(rows, from.get(), to.get(), plane);
+                s.list(rows, field.from, field.to, plane);
                 // SAFETY: rows and columns lie within the arrays by construction of the tables; tasks have other
-                // columns or planes.
+                // fields, columns or planes.
                 unsafe { self.strided(axis, backward, columns, far, s) };
             });
         };
+        let all = fields.len() * planes * tasks;
         match flight {
-            None => each(planes * tasks, run),
+            None => each(all, run),
             Some(flight) => {
                 // In a few parts, between which messages move on.
-                let (all, parts) = (planes * tasks, 8);
+                let parts = 8;
                 for part in 0..parts {
                     let (start, end) = (all * part / parts, all * (part + 1) / parts);
                     each(end - start, |i| run(start + i));
