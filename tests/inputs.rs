@@ -5,11 +5,10 @@ mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use program::{Ended, command, finish, listing, npy, rank_counts, spanwise};
+use program::malformed::{Case, complaint, refused_alike};
+use program::{command, finish, listing, npy, rank_counts, spanwise};
 
 /// All files below `inputs/` that end in `.toml`.
 fn shipped() -> Vec<PathBuf> {
@@ -63,9 +62,6 @@ const GOOD: [&str; 10] = [
     "[method]",                                         // 9
     "tolerance = 1e-3",                                 // 10
 ];
-
-/// One mistake: a line of the good input (from 1) replaced, and what the message must contain besides "case.toml:LINE:".
-struct Case(usize, &'static str, &'static [&'static str]);
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -220,64 +216,19 @@ fn write_data(directory: &Path) {
     put("cut.png", &whole[..whole.len() / 2]);
 }
 
-/// What a refused run must look like; the complaint, or nothing.
-fn complaint(ended: &Ended, fragments: &[&str]) -> Option<String> {
-    let messages = ended.messages();
-    let said = |what: &str| Some(format!("{what}\n  stderr: {}", ended.stderr.trim()));
-    if ended.codes.iter().any(|c| *c != 2) {
-        return said(&format!("exit codes {:?}", ended.codes));
-    }
-    if messages.len() != 1 || ended.stderr.lines().filter(|l| !l.trim().is_empty()).count() != 1 {
-        return said("not exactly one message of one line");
-    }
-    if ended.stderr.contains("panicked") || ended.stderr.contains("internal error") {
-        return said("a panic");
-    }
-    match fragments.iter().find(|f| !messages[0].contains(**f)) {
-        Some(missing) => said(&format!("the message does not say {missing:?}")),
-        None => None,
-    }
-}
-
 #[test]
 fn ninety_eight_malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
     const { assert!(CASES.len() >= 60) };
     let dir = tempfile::tempdir().unwrap();
     write_data(dir.path());
-    for (k, Case(line, text, _)) in CASES.iter().enumerate() {
-        let mut lines = GOOD;
-        lines[line - 1] = text;
-        fs::write(dir.path().join(format!("case{k}.toml")), lines.join("\n") + "\n").unwrap();
-    }
-    fs::write(dir.path().join("good.toml"), GOOD.join("\n") + "\n").unwrap();
-    let before = listing(dir.path());
-
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || loop {
-        let k = next.fetch_add(1, Ordering::Relaxed);
-        let Some(Case(line, text, fragments)) = CASES.get(k) else { return };
+    refused_alike(dir.path(), &GOOD, CASES, |file, Case(line, text, _)| {
         // In a text of several lines the mistake is in the last but one where a section precedes it.
         let line = line + usize::from(text.starts_with("[output]") || text.starts_with("[checkpoint]"));
-        let file = format!("case{k}.toml");
-        let place = match text.contains("normalise = false") {
+        match text.contains("normalise = false") {
             true => format!("{file}:"),
             false => format!("{file}:{line}: "),
-        };
-        let all: Vec<&str> = std::iter::once(place.as_str()).chain(fragments.iter().copied()).collect();
-        for ranks in rank_counts() {
-            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], dir.path());
-            if let Some(what) = complaint(&ended, &all) {
-                failures.lock().unwrap().push(format!("{text} on {ranks} ranks: {what}"));
-            }
         }
-    };
-    std::thread::scope(|s| (0..3).for_each(|_| drop(s.spawn(work))));
-    let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-    assert_eq!(before, listing(dir.path()), "something was written");
-    // The input that the cases spoil is good.
-    let good = spanwise(1, &["run", "good.toml"], dir.path());
-    assert!([0, 3].contains(&good.code()), "{good:?}");
+    });
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod program;
 
 use std::fs;
 
-use program::{listing, rank_counts, spanwise};
+use program::malformed::{Case, refused_alike};
+use program::spanwise;
 
 const GOOD: [&str; 10] = [
     "solver = \"spectral\"",                                                              // 1
@@ -19,9 +20,6 @@ const GOOD: [&str; 10] = [
     "[method]",                                                                           // 9
     "time_step = 0.01",                                                                   // 10
 ];
-
-/// A line of the good input (from 1) replaced, and what the message must contain besides the file.
-struct Case(usize, &'static str, &'static [&'static str]);
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -72,31 +70,7 @@ const CASES: &[Case] = &[
 #[test]
 fn malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
     let dir = tempfile::tempdir().unwrap();
-    for (k, Case(line, text, _)) in CASES.iter().enumerate() {
-        let mut lines = GOOD;
-        lines[line - 1] = text;
-        fs::write(dir.path().join(format!("case{k}.toml")), lines.join("\n") + "\n").unwrap();
-    }
-    fs::write(dir.path().join("good.toml"), GOOD.join("\n") + "\n").unwrap();
-    let before = listing(dir.path());
-    let mut failures = Vec::new();
-    for (k, Case(_, text, fragments)) in CASES.iter().enumerate() {
-        let file = format!("case{k}.toml");
-        for ranks in rank_counts() {
-            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], dir.path());
-            let said = ended.stderr.trim();
-            let once = said.matches("spanwise: ").count() == 1;
-            let missing = std::iter::once(file.as_str()).chain(fragments.iter().copied()).find(|f| !said.contains(f));
-            if ended.codes.iter().any(|c| *c != 2) || !once || missing.is_some() || said.contains("internal error") {
-                let codes = &ended.codes;
-                failures.push(format!("{text}\n  on {ranks} ranks: codes {codes:?}, lacks {missing:?}: {said}"));
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-    assert_eq!(before, listing(dir.path()), "something was written");
-    let good = spanwise(1, &["run", "good.toml"], dir.path());
-    assert!([0, 3].contains(&good.code()), "{good:?}");
+    refused_alike(dir.path(), &GOOD, CASES, |file, _| file.to_string());
 }
 
 #[test]

@@ -102,7 +102,8 @@ pub fn uniform_pair(seed: u64, stream: Stream, step: u32, item: u64, draw: u32) 
 
 fn open_unit(high: u32, low: u32) -> f64 {
     let k = (u64::from(high) << 32 | u64::from(low)) >> 11;
-    (k as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0)
+    // The largest k and a half is rounded up to 2^53.
+    ((k as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0)).min(1.0 - f64::EPSILON / 2.0)
 }
 
 /// Two independent standard normal numbers (Box–Muller).
@@ -116,6 +117,12 @@ pub fn normal_pair(seed: u64, stream: Stream, step: u32, item: u64, draw: u32) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uniform_numbers_never_reach_the_ends() {
+        assert_eq!(open_unit(0, 0), 2f64.powi(-54));
+        assert_eq!(open_unit(u32::MAX, u32::MAX), 1.0 - 2f64.powi(-53));
+    }
 
     #[test]
     fn philox_gives_the_known_answers_of_random123() {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses its share
 
+pub mod malformed;
+
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -77,31 +77,44 @@ pub struct Buffers<'a, T> {
     pub line: &'a mut [Complex<T>],
 }
 
-/// Some columns of a strided transform; `from` and `to` point to the first column of each row.
+/// Where the rows of a strided transform are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// In the second-level cache.
+    Near,
+    /// In memory: they are asked for before they are needed.
+    Far,
+    /// In memory, to be written past the caches where rows lie on whole cache lines.
+    Streamed,
+}
+
+/// Some columns of a strided transform; `from` and `to` point to the first column of each row. A row of `to` may be one
+/// of `from`: all rows of some columns are read before the first is written.
 pub struct StridedJob<'a, T: Real> {
     pub plan: &'a Strided<T>,
     pub backward: bool,
     pub from: &'a [*const Complex<T>],
     pub to: &'a [*mut Complex<T>],
     pub columns: std::ops::Range<usize>,
-    /// Whether to write past the caches, where rows lie on whole cache lines.
-    pub stream: bool,
+    pub rows: Rows,
     pub buffers: Buffers<'a, T>,
 }
 
 impl<T: Real> Job<T> for StridedJob<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T>>(self) {
-        let StridedJob { plan, backward, from, to, columns, stream, buffers } = self;
+        let StridedJob { plan, backward, from, to, columns, mut rows, buffers } = self;
         let mut column = columns.start;
         // Groups begin with a cache line if the columns do.
         let head = (to.iter().find(|row| !row.is_null())).map_or(0, |row| columns_to_line(*row, column));
-        let stream = stream && to.iter().all(|row| row.is_null() || columns_to_line(*row, column) == head);
+        if rows == Rows::Streamed && to.iter().any(|row| !row.is_null() && columns_to_line(*row, column) != head) {
+            rows = Rows::Far;
+        }
         while column < columns.end {
             let whole = if column == columns.start && head > 0 { head } else { V::LANES };
             let count = (columns.end - column).min(whole);
             let Buffers { a, b, .. } = buffers;
-            let group = Columns { from, to, column, count, stream };
+            let group = Columns { from, to, column, count, rows };
             unsafe {
                 match (&plan.chebyshev, backward) {
                     (None, _) => plan.fft.run::<V>(&group, &group, a, b, buffers.line_again()),
@@ -111,7 +124,7 @@ impl<T: Real> Job<T> for StridedJob<'_, T> {
             }
             column += count;
         }
-        if stream {
+        if rows == Rows::Streamed {
             settle();
         }
     }
@@ -151,8 +164,7 @@ struct Columns<'a, T> {
     to: &'a [*mut Complex<T>],
     column: usize,
     count: usize,
-    /// Whether to write past the caches.
-    stream: bool,
+    rows: Rows,
 }
 
 impl<T: Real, V: Vector<T>> Source<T, V> for Columns<'_, T> {
@@ -161,14 +173,16 @@ impl<T: Real, V: Vector<T>> Source<T, V> for Columns<'_, T> {
     unsafe fn take(&self, i: usize) -> (V, V) {
         unsafe {
             let (row, to) = (*self.from.get_unchecked(i), *self.to.get_unchecked(i));
-            if !self.stream {
+            if self.rows == Rows::Far {
                 fetch::<T, V>(to, self.column);
             }
             if row.is_null() {
                 let zero = V::splat(T::zero());
                 return (zero, zero);
             }
-            fetch::<T, V>(row, self.column + V::LANES);
+            if self.rows != Rows::Near {
+                fetch::<T, V>(row, self.column + V::LANES);
+            }
             let at: *const T = row.add(self.column).cast();
             let all = self.count == V::LANES;
             if all { V::load_pairs(at) } else { V::load_some_pairs(at, self.count) }
@@ -187,7 +201,7 @@ impl<T: Real, V: Vector<T>> Sink<T, V> for Columns<'_, T> {
             let at = row.add(self.column).cast();
             if self.count < V::LANES {
                 V::store_some_pairs(re, im, at, self.count);
-            } else if self.stream {
+            } else if self.rows == Rows::Streamed {
                 V::stream_pairs(re, im, at);
             } else {
                 V::store_pairs(re, im, at);

@@ -188,16 +188,45 @@ pub unsafe fn enter<T: Real, J: Job<T>>(level: Level, job: J) {
     }
 }
 
-/// Asks for the cache line of an address, which need not be valid.
+/// Asks for the cache line of an address, which need not be valid. It goes to the second-level cache: more requests may
+/// be under way there than in the first (on Zen 4, 17 instead of 13 GB/s of rows far apart).
 #[inline(always)]
 pub fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it reads nothing the program could see and faults nowhere.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast())
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast())
     };
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Copies past the caches; [`settle`] must follow before others read it. Lines that end within a row are made whole by
+/// the next row, if it follows in memory.
+///
+/// # Safety
+/// As `copy_nonoverlapping`. Only addresses and numbers of bytes that are multiples of 8 go past the caches.
+#[inline(always)]
+pub unsafe fn stream_copy(from: *const u8, to: *mut u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::*;
+        if (to as usize | bytes) % 8 > 0 {
+            return std::ptr::copy_nonoverlapping(from, to, bytes);
+        }
+        let head = to.align_offset(16).min(bytes);
+        let whole = head + (bytes - head) / 16 * 16;
+        let single = |at: usize| _mm_stream_si64(to.add(at).cast(), from.add(at).cast::<i64>().read_unaligned());
+        (0..head).step_by(8).for_each(single);
+        for at in (head..whole).step_by(16) {
+            _mm_stream_si128(to.add(at).cast(), _mm_loadu_si128(from.add(at).cast()));
+        }
+        (whole..bytes).step_by(8).for_each(single);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unsafe {
+        std::ptr::copy_nonoverlapping(from, to, bytes)
+    }
 }
 
 /// Makes what was streamed visible before anything that is written later.

@@ -1,0 +1,65 @@
+//! Inputs with one mistake each.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Ended, listing, rank_counts, spanwise};
+
+/// A line of a good input (from 1) replaced, and what the message must contain besides the file.
+pub struct Case(pub usize, pub &'static str, pub &'static [&'static str]);
+
+/// What a refused run must look like; the complaint, or nothing.
+pub fn complaint(ended: &Ended, fragments: &[&str]) -> Option<String> {
+    let messages = ended.messages();
+    let said = |what: &str| Some(format!("{what}\n  stderr: {}", ended.stderr.trim()));
+    if ended.codes.iter().any(|c| *c != 2) {
+        return said(&format!("exit codes {:?}", ended.codes));
+    }
+    // Of one line, but for an expression that is shown with its place.
+    let lines = ended.stderr.lines().filter(|l| !l.trim().is_empty()).count();
+    if messages.len() != 1 || (lines != 1 && !ended.stderr.contains('^')) {
+        return said("not exactly one message of one line");
+    }
+    if ended.stderr.contains("panicked") || ended.stderr.contains("internal error") {
+        return said("a panic");
+    }
+    match fragments.iter().find(|f| !ended.stderr.contains(**f)) {
+        Some(missing) => said(&format!("the message does not say {missing:?}")),
+        None => None,
+    }
+}
+
+/// Every case is refused on 1 and on 3 ranks with exit code 2 and one message that says its fragments and its place,
+/// and nothing is written; the good input runs. `place` makes the words for the place of a case in a file.
+pub fn refused_alike(directory: &Path, good: &[&str], cases: &[Case], place: impl Fn(&str, &Case) -> String + Sync) {
+    for (k, Case(line, text, _)) in cases.iter().enumerate() {
+        let mut lines = good.to_vec();
+        lines[line - 1] = text;
+        fs::write(directory.join(format!("case{k}.toml")), lines.join("\n") + "\n").unwrap();
+    }
+    fs::write(directory.join("good.toml"), good.join("\n") + "\n").unwrap();
+    let before = listing(directory);
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || loop {
+        let k = next.fetch_add(1, Ordering::Relaxed);
+        let Some(case) = cases.get(k) else { return };
+        let file = format!("case{k}.toml");
+        let place = place(&file, case);
+        let said: Vec<&str> = std::iter::once(place.as_str()).chain(case.2.iter().copied()).collect();
+        for ranks in rank_counts() {
+            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], directory);
+            if let Some(what) = complaint(&ended, &said) {
+                failures.lock().unwrap().push(format!("{} on {ranks} ranks: {what}", case.1));
+            }
+        }
+    };
+    std::thread::scope(|s| (0..3).for_each(|_| drop(s.spawn(work))));
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(before, listing(directory), "something was written");
+    // The input that the cases spoil is good.
+    let ended = spanwise(1, &["run", "good.toml"], directory);
+    assert!([0, 3].contains(&ended.code()), "{ended:?}");
+}
