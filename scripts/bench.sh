@@ -24,7 +24,8 @@ script() { .venv/bin/python "$@"; }
     section "Kernels"
     echo '```'
     for bench in benches/*.rs; do
-        OPENBLAS_NUM_THREADS=$threads RAYON_NUM_THREADS=$threads \
+        # benches/grid.rs times NumPy beside.
+        PYTHON=$PWD/.venv/bin/python OPENBLAS_NUM_THREADS=$threads RAYON_NUM_THREADS=$threads \
             cargo bench --locked --quiet --bench "$(basename "$bench" .rs)"
     done
     echo '```'
