@@ -152,13 +152,19 @@ unsafe impl<T> Send for Ends<T> {}
 unsafe impl<T> Sync for Ends<T> {}
 
 impl<T> Ends<T> {
-    fn new(from: [&[Complex<T>]; 2], to: [&mut [Complex<T>]; 2]) -> Self {
-        Ends { from: from.map(<[_]>::as_ptr), to: to.map(<[_]>::as_mut_ptr) }
+    /// From one array to the two.
+    fn scatter(from: &[Complex<T>], to: [&mut [Complex<T>]; 2]) -> Self {
+        Ends { from: [from.as_ptr(); 2], to: to.map(<[_]>::as_mut_ptr) }
+    }
+
+    /// From the two to one array.
+    fn gather(from: [&[Complex<T>]; 2], to: &mut [Complex<T>]) -> Self {
+        Ends { from: from.map(<[_]>::as_ptr), to: [to.as_mut_ptr(); 2] }
     }
 
     /// Between arrays of which there is one on either side.
     fn plain(from: &[Complex<T>], to: &mut [Complex<T>]) -> Self {
-        Ends { from: [from.as_ptr(); 2], to: [to.as_mut_ptr(); 2] }
+        Ends::gather([from; 2], to)
     }
 }
 
@@ -353,7 +359,7 @@ impl<T: Real> Distributed<T> {
                 let mut mid = std::mem::take(&mut self.mid[f]);
                 let mut wide = self.wide.pop().unwrap_or_default();
                 let flight = first[(f + 1) % 2].as_mut();
-                self.core.x(true, &[Ends::new([inputs[f]; 2], [&mut wide, &mut mid])], flight);
+                self.core.x(true, &[Ends::scatter(inputs[f], [&mut wide, &mut mid])], flight);
                 if p1 > 1 {
                     first[f % 2] = Some(team.start_transfer(wide, &self.parts[0], mid, &self.parts[1]));
                 } else {
@@ -379,7 +385,7 @@ impl<T: Real> Distributed<T> {
             let mut tall = self.tall.pop().unwrap_or_default();
             let from = if self.core.flat_domain { inputs[g] } else { &self.mid[g] };
             let flight = first[f % 2].as_mut().or(second.last_mut().and_then(Option::as_mut));
-            self.core.y(true, &[Ends::new([from; 2], [&mut tall, &mut flat])], flight);
+            self.core.y(true, &[Ends::scatter(from, [&mut tall, &mut flat])], flight);
             if p2 > 1 {
                 second.push(Some(team.start_transfer(tall, &self.parts[2], flat, &self.parts[3])));
             } else {
@@ -422,11 +428,7 @@ impl<T: Real> Distributed<T> {
                 let mut mid = if self.core.flat_domain { Vec::new() } else { std::mem::take(&mut self.mid[f]) };
                 let to = if self.core.flat_domain { &mut *outputs[f] } else { &mut mid[..] };
                 let flight = second.get_mut(f + 1).and_then(Option::as_mut).or(first[(f + 1) % 2].as_mut());
-                self.core.y(
-                    false,
-                    &[Ends { from: [tall.as_ptr(), self.flat[f].as_ptr()], ..Ends::plain(&[], to) }],
-                    flight,
-                );
+                self.core.y(false, &[Ends::gather([&tall, &self.flat[f]], to)], flight);
                 if !self.core.flat_domain {
                     self.mid[f] = mid;
                 }
@@ -454,8 +456,7 @@ impl<T: Real> Distributed<T> {
                 let (mid, filled) = flight.wait();
                 (self.mid[g], wide) = (mid, filled);
             }
-            let ends = Ends { from: [wide.as_ptr(), self.mid[g].as_ptr()], ..Ends::plain(&[], outputs[g]) };
-            self.core.x(false, &[ends], first[f % 2].as_mut());
+            self.core.x(false, &[Ends::gather([&wide, &self.mid[g]], outputs[g])], first[f % 2].as_mut());
             if p1 > 1 {
                 self.wide.push(wide);
             }
