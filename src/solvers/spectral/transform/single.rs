@@ -136,14 +136,7 @@ impl<T: Real> Single<T> {
             self.backward(modes, values);
         }
         let tile = Tile { plane: 0.0, rows: &[0.0], columns: &self.coordinates, start: [0; 3] };
-        super::distributed::call(
-            pointwise,
-            &tile,
-            values.chunks(n),
-            inputs.len(),
-            products.chunks_mut(n),
-            outputs.len(),
-        );
+        super::passes::call(pointwise, &tile, values.chunks(n), inputs.len(), products.chunks_mut(n), outputs.len());
         for (modes, products) in outputs.iter_mut().zip(products.chunks(n)) {
             self.forward(products, modes);
         }
