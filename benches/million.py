@@ -15,27 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from sinkhorn import sinkhorn
+
 ROOT = Path(__file__).resolve().parents[1]
 parser = argparse.ArgumentParser()
 parser.add_argument("--binary", default=ROOT / "target/release/spanwise")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--points", type=int, default=1_000_000)
 args = parser.parse_args()
-
-INPUT = f"""solver = "transport"
-[run]
-threads = {args.threads}
-max_steps = 2
-[problem]
-source = {{ kind = "uniform_samples", points = {args.points}, dimension = 3 }}
-target = {{ kind = "uniform_samples", points = {args.points}, dimension = 3 }}
-epsilon = 0.05
-[method]
-name = "sinkhorn"
-precision = "f32"
-stored_kernel_mib = 0
-epsilon_scaling = {{ enabled = "off" }}
-"""
 
 
 def kernel():
@@ -49,8 +36,9 @@ def iteration():
     """(seconds, peak bytes) of the first step."""
     with tempfile.TemporaryDirectory(prefix="spanwise-million-") as name:
         folder = Path(name)
-        (folder / "million.toml").write_text(INPUT)
-        command = [str(args.binary), "run", str(folder / "million.toml"), "--output", str(folder / "out"), "--quiet"]
+        (folder / "million.toml").write_text(sinkhorn(args.points, 2, "f32"))
+        command = [str(args.binary), "run", str(folder / "million.toml"), "--output", str(folder / "out"), "--quiet",
+                   "--set", f"run.threads={args.threads}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         log = folder / "out/run.log"
         try:
@@ -62,6 +50,7 @@ def iteration():
                     return 60 * int(step[1] or 0) + float(step[2]), int(peak[1]) * 1024
         finally:
             process.kill()
+            process.wait()
     raise SystemExit("the run ended before its first step was logged")
 
 

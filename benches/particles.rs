@@ -1,7 +1,7 @@
 //! The particle engine: its kernels by particle, a filter's step by model, level and number of particles, and what of it is
 //! resampling. One thread unless RAYON_NUM_THREADS says otherwise. Medians of repetitions.
 //!
-//! `cargo bench --bench particles [-- kernels|filters|peers]`; `peers` prints the problem of benches/peers/filters.py.
+//! `cargo bench --bench particles [-- kernels|filters]`; benches/peers/filters.py runs `filters` beside other packages.
 
 use std::hint::black_box;
 use std::sync::Arc;

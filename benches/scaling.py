@@ -14,26 +14,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from sinkhorn import sinkhorn
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--binary", default=Path(__file__).resolve().parents[1] / "target/release/spanwise")
 parser.add_argument("--points", type=int, default=20000)
 parser.add_argument("--steps", type=int, default=8)
 parser.add_argument("--repetitions", type=int, default=3)
 args = parser.parse_args()
-
-INPUT = f"""solver = "transport"
-[run]
-max_steps = {args.steps}
-[problem]
-source = {{ kind = "uniform_samples", points = {args.points}, dimension = 3 }}
-target = {{ kind = "uniform_samples", points = {args.points}, dimension = 3 }}
-epsilon = 0.05
-[method]
-name = "sinkhorn"
-precision = "f64"
-stored_kernel_mib = 0
-epsilon_scaling = {{ enabled = "off" }}
-"""
 
 
 def start(folder, name, cores, threads, ranks):
@@ -57,7 +45,7 @@ def main():
     results = {"one copy alone": [], "two copies at once (sum)": [], "1 rank × 2 threads": [], "2 ranks × 1 thread": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "scaling.toml").write_text(INPUT)
+        (folder / "scaling.toml").write_text(sinkhorn(args.points, args.steps, "f64"))
         for _ in range(args.repetitions):
             results["one copy alone"].append(rate(*start(folder, "alone", "0", 1, 1)))
             pair = [start(folder, "left", "0", 1, 1), start(folder, "right", "1", 1, 1)]

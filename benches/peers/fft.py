@@ -14,8 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from built import newest_bench
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 PEERS = Path(os.environ.get("SPANWISE_PEERS", Path.home() / ".cache/spanwise-peers"))
 PYTHON = PEERS / "venv-fft/bin/python"
 
@@ -69,13 +70,6 @@ parser.add_argument("--ways", nargs="+", default=["1x1", "2x1", "1x2"], help="ra
 arguments = parser.parse_args()
 
 
-def newest_bench():
-    built = [p for p in (ROOT / "target/release/deps").glob("fft-*") if not p.suffix]
-    if not built:
-        sys.exit("fft.py: build ours first: cargo bench --bench fft --no-run")
-    return max(built, key=lambda p: p.stat().st_mtime)
-
-
 def build_fftw():
     source, binary = HERE / "fftw_mpi.c", PEERS / "fftw_mpi"
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
@@ -100,7 +94,7 @@ def run(command, ranks, threads):
     return rows
 
 
-bench, fftw, found = arguments.bench or newest_bench(), build_fftw(), {}
+bench, fftw, found = arguments.bench or newest_bench("fft"), build_fftw(), {}
 ways = [tuple(map(int, way.split("x"))) for way in arguments.ways]
 for _ in range(arguments.rounds):
     for n in arguments.sizes:

@@ -3,7 +3,9 @@
 usage: filters.py [--bench PATH] [--rounds 3] [--particles 100000 1000000]
 
 Resampling (systematic) at every step. A round runs every code once, a process each; the number of a code is the median
-of the rounds. (Not particles.py: the package of that name would import it.) Ours is `cargo bench --bench particles --no-run`; the others come from setup.sh particles.
+of the rounds. Ours is `cargo bench --bench particles --no-run`; the others come from setup.sh particles.
+
+(Not called particles.py: a peer beside it would import that instead of the package of this name.)
 """
 
 import argparse
@@ -15,10 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from built import newest_bench
 from machine import machine
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 PEERS = Path(os.environ.get("SPANWISE_PEERS", Path.home() / ".cache/spanwise-peers"))
 PYTHON = PEERS / "venv-particles/bin/python"
 MODELS = {"lg": "linear Gaussian", "sv": "stochastic volatility"}
@@ -34,13 +36,6 @@ args = parser.parse_args()
 core = str(min(os.sched_getaffinity(0)))
 
 
-def newest_bench():
-    built = [p for p in (ROOT / "target/release/deps").glob("particles-*") if not p.suffix]
-    if not built:
-        sys.exit("filters.py: build ours first: cargo bench --bench particles --no-run")
-    return max(built, key=lambda p: p.stat().st_mtime)
-
-
 def output(command):
     done = subprocess.run(["taskset", "-c", core, *map(str, command)], capture_output=True, text=True, timeout=1800)
     if done.returncode:
@@ -50,9 +45,9 @@ def output(command):
 
 def ours(bench, rates):
     for line in output([bench, "filters"]).splitlines():
-        found = re.match(r"(\S+) +(.+) N = +(\d+), T = \d+, resampled at every step: ([0-9.]+) M .*log Z (\S+)\)", line)
+        found = re.match(r"(\S+) +(.+) N = +(\d+), T = \d+, resampled at every step: ([0-9.]+) M ", line)
         if found:
-            level, model, n, rate, evidence = found.groups()
+            level, model, n, rate = found.groups()
             rates.setdefault((model, int(n), f"**Spanwise**, {level}"), []).append(float(rate))
 
 
@@ -65,7 +60,7 @@ def other(name, model, n, rates):
         rates.setdefault((MODELS[model], n, OTHERS[name]), []).append(float(found[1]))
 
 
-bench, rates = args.bench or newest_bench(), {}
+bench, rates = args.bench or newest_bench("particles"), {}
 for _ in range(args.rounds):
     ours(bench, rates)
     for n in args.particles:
