@@ -143,9 +143,14 @@ install_rust() {
         say "installing Rust with rustup into ${CARGO_HOME:-$HOME/.cargo}"
         local installer
         installer=$(mktemp)
-        if curl --proto '=https' --tlsv1.2 --connect-timeout 30 -sSf https://sh.rustup.rs -o "$installer"; then
-            sh "$installer" -y --profile minimal --no-modify-path --default-toolchain stable >&2 || true
-        fi
+        # The second has the same script, and what the script downloads: some networks let through only that.
+        local address
+        for address in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
+            if curl --proto '=https' --tlsv1.2 --connect-timeout 30 -sSf "$address" -o "$installer"; then
+                sh "$installer" -y --profile minimal --no-modify-path --default-toolchain stable >&2 || true
+                break
+            fi
+        done
         rm -f "$installer"
     fi
     hash -r
