@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod filter;
 pub mod history;
 pub mod layout;
+pub mod lineage;
 pub mod migrate;
 pub mod model;
 pub mod moves;

@@ -118,14 +118,18 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         ("missing".into(), data.values.iter().filter(|v| v.is_nan()).count().to_string()),
         ("particles".into(), format!("{islands} islands of {n}")),
     ];
-    let memory = vec![
+    let smoothing = method.smoothing;
+    let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
-        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, false, false)),
+        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), false)),
         ("sums of tiles".into(), places * 160),
         ("a tile of each thread".into(), threads as u64 * 8 * d * TILE as u64),
         // `state` writes one coordinate at a time.
         ("a coordinate on its way to a file".into(), 8 * largest),
     ];
+    if let Some(kind) = smoothing {
+        memory.push(("the past of the particles".into(), 8 * (d + 3) * kind.kept(largest, data.len() as u64)));
+    }
     let (bytes, messages) = sent(&method, d, ranks);
     let state = 8 * n * islands * (d + 1);
     Estimate {

@@ -1,7 +1,7 @@
 //! The room of sequential Monte Carlo: its door.
 //!
 //! Reading order: [`problem`] what is asked · [`data`] observations · [`models`] · [`setup`] from input to solver ·
-//! [`solver`] a filter, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
+//! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
 
 mod check;
 pub mod data;
@@ -12,6 +12,9 @@ mod pmmh;
 pub mod problem;
 mod sampling;
 mod setup;
+mod smoothing;
+#[cfg(test)]
+mod smoothing_tests;
 mod solver;
 mod walk;
 

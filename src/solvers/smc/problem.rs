@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::models::{ModelInput, Proposal};
+use super::smoothing::SmoothingInput;
 use crate::particles::Scheme;
 use crate::particles::moves::Kernel;
 
@@ -104,6 +105,8 @@ pub struct MethodInput {
     /// Resample when the effective sample size falls below this fraction of the particles; 1: at every step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ess_threshold: f64,
+    /// Filters: the states of all times given all data, at the end of the run; absent: filtering alone.
+    pub smoothing: Option<SmoothingInput>,
     /// Tempering: how particles are moved.
     pub kernel: Kernel,
     /// Tempering: the next power of the likelihood keeps this share of the effective sample size.
@@ -139,6 +142,7 @@ impl Default for MethodInput {
             islands: 16,
             resampling: Scheme::Systematic,
             ess_threshold: 0.5,
+            smoothing: None,
             kernel: Kernel::RandomWalk,
             keep: 0.5,
             least_moves: 2,

@@ -7,6 +7,7 @@ use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
 use super::pmmh::Chain;
 use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
 use super::sampling::Sampling;
+use super::smoothing::SmoothingInput;
 use super::solver::Filtering;
 use crate::error::Result;
 use crate::input::{Input, KernelLevel};
@@ -95,6 +96,11 @@ pub fn pose(input: &Input) -> Result<Posed> {
     };
     let built = problem.model.build(&read).map_err(|e| below("problem.model", e))?;
     let chain = method.name == Name::Pmmh;
+    if method.smoothing.is_some() && method.name.proposal().is_none() {
+        let message =
+            format!("is for filters (\"bootstrap\", \"guided\", \"auxiliary\"), not for \"{}\"", method.name.word());
+        return Err(input.invalid("method.smoothing", message));
+    }
     let (model, proposal) = match (built, method.name.proposal()) {
         (Built::StateSpace(model), None) if chain => (model, method.proposal),
         (Built::StateSpace(model), Some(proposal)) => (model, proposal),
@@ -129,6 +135,14 @@ pub fn pose(input: &Input) -> Result<Posed> {
         };
         let (dimension, times) = (flow.dimension(), flow.horizon());
         return Ok(Posed::Chain(ChainPosed { problem, method, family, dimension, times }));
+    }
+    if matches!(method.smoothing, Some(SmoothingInput::Backward { .. })) && !flow.has_transition() {
+        let message = format!(
+            "backward simulation needs the transition density, which the model {} does not have; use kind = \"genealogy\" or \
+             kind = \"fixed_lag\"",
+            problem.model.about().word
+        );
+        return Err(input.invalid("method.smoothing", message));
     }
     Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow }))
 }
