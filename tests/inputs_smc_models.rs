@@ -59,6 +59,8 @@ const CASES: &[Case] = &[
     Case(6, "particles = 100\nsmoothing = { kind = \"backwards\" }", &["method.smoothing", "did you mean \"backward\"?"]),
     Case(6, "particles = 100\nsmoothing = { kind = \"fixed_lag\" }", &["method.smoothing", "lag"]),
     Case(6, "name = \"pmmh\"\nsmoothing = { kind = \"genealogy\" }", &["method.smoothing", "pmmh"]),
+    Case(6, "name = \"particle_gibbs\"\nparameters = [\"a\"]", &["method.parameters", "fixed parameters"]),
+    Case(6, "name = \"particle_gibbs\"\nproposal = \"guided\"", &["method.proposal", "cannot weigh a trajectory"]),
     // Models written in the input.
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*x +\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "x: the expression ends here", "^"]),
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*z\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "unknown name \"z\"", "character 5"]),

@@ -5,6 +5,7 @@
 //! Reading order: [`model`] what a model is · [`layout`] who holds which particles · [`population`] how they are stored ·
 //! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles.
 
+pub mod conditional;
 pub mod estimate;
 pub mod filter;
 pub mod history;

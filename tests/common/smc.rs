@@ -47,6 +47,11 @@ pub fn problems() -> Vec<(String, String)> {
             volatility,
             "particles = 600\nislands = 2\nsmoothing = { kind = \"fixed_lag\", lag = 5 }",
         ),
+        case(
+            "particle Gibbs",
+            linear,
+            "name = \"particle_gibbs\"\nparticles = 20\nislands = 3\niterations = 15\nwarm_up = 4\nthin = 2",
+        ),
         case("chain", chain, "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12"),
     ]
 }

@@ -2,6 +2,7 @@
 
 use super::problem::MethodInput;
 use super::setup::{self, ChainPosed, FilterPosed, Posed, SamplerPosed};
+use super::smoothing::SmoothingInput;
 use crate::error::Result;
 use crate::input::Input;
 use crate::particles::layout::Layout;
@@ -16,7 +17,26 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         Posed::Filter(posed) => Ok(filter(posed, ranks, threads)),
         Posed::Sampler(posed) => Ok(sampler(posed, ranks, threads)),
         Posed::Chain(posed) => Ok(chain(posed, ranks)),
+        Posed::Gibbs(posed) => Ok(gibbs(posed, ranks, threads)),
     }
+}
+
+/// As a filter's, whose steps a draw takes one after the other.
+fn gibbs(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
+    let (times, d, method) = (posed.data.len() as u64, posed.flow.dimension() as u64, posed.method.clone());
+    let mut estimate = filter(posed, ranks, threads);
+    let chains = method.islands as u64;
+    let largest = (method.particles as u64 * chains).div_ceil(ranks as u64);
+    let kept = 8 * chains * times * d * (method.iterations / method.thin);
+    let moments = 8 * 4 * chains * times * d;
+    let past = SmoothingInput::Genealogy {}.kept(largest, times);
+    estimate.memory.push(("the past of the particles".into(), 8 * (d + 3) * past));
+    estimate.memory.push(("trajectories and their moments".into(), 2 * kept + moments));
+    estimate.bytes_per_step *= times;
+    estimate.messages_per_step *= times;
+    estimate.output_bytes = 2 * kept + moments;
+    estimate.checkpoint_bytes = kept + moments;
+    estimate
 }
 
 fn chain(posed: ChainPosed, ranks: usize) -> Estimate {

@@ -6,6 +6,9 @@
 mod check;
 pub mod data;
 pub mod exact;
+mod gibbs;
+#[cfg(test)]
+mod gibbs_tests;
 pub mod models;
 mod plot;
 mod pmmh;
