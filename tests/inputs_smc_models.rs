@@ -50,6 +50,12 @@ const CASES: &[Case] = &[
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"x\" }, observation = { y = { distribution = \"poisson\", rate = \"x\" } } }", &["problem.observations", "y = 0.3 at time 0", "whole number"]),
     Case(4, "observations = { file = \"absent.csv\" }", &["problem.observations.file", "absent.csv"]),
     Case(4, "observations = { values = [0.3, 0.5] }\ntimes = [0.0, 0.0]", &["problem.times"]),
+    // Smoothing that the model or the method does not have.
+    Case(6, "particles = 100\nsmoothing = { kind = \"backwards\" }", &["method.smoothing", "did you mean \"backward\"?"]),
+    Case(6, "particles = 100\nsmoothing = { kind = \"fixed_lag\" }", &["method.smoothing", "lag"]),
+    Case(6, "name = \"pmmh\"\nsmoothing = { kind = \"genealogy\" }", &["method.smoothing", "pmmh"]),
+    Case(6, "name = \"particle_gibbs\"\nparameters = [\"a\"]", &["method.parameters", "fixed parameters"]),
+    Case(6, "name = \"particle_gibbs\"\nproposal = \"guided\"", &["method.proposal", "cannot weigh a trajectory"]),
     // Models written in the input.
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*x +\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "x: the expression ends here", "^"]),
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*z\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "unknown name \"z\"", "character 5"]),
@@ -67,4 +73,17 @@ fn malformed_models_are_refused_alike_on_1_and_3_ranks() {
     // Of three lines where an expression is shown with its place.
     let good = refused_alike(dir.path(), &GOOD, CASES, 3, |file, _| file.to_string());
     assert!(good == 0, "the input that the cases spoil is good: {good}");
+}
+
+#[test]
+fn backward_simulation_without_a_transition_density_is_refused_by_check_with_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"smc\"\n[problem]\nmodel = { kind = \"epidemic\" }\nobservations = { simulate = 5 }\n[method]\n\
+                smoothing = { kind = \"backward\" }\n";
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    let ended = spanwise(1, &["check", "case.toml"], dir.path());
+    assert_eq!(ended.code(), 2, "{ended:?}");
+    for word in ["method.smoothing", "transition density", "epidemic", "genealogy"] {
+        assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+    }
 }

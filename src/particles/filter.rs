@@ -1,9 +1,10 @@
 //! The Feynman–Kac loop: move, weigh, decide, resample; islands side by side.
 
+use super::conditional::Reference;
 use super::estimate::{sums_from_words, sums_to_words};
 use super::layout::Layout;
 use super::migrate::{self, Traffic};
-use super::model::{Draws, FeynmanKac, TILE, View};
+use super::model::{Draws, FeynmanKac, TILE, Tile, View};
 use super::population::{Population, for_tiles};
 use super::scheme::{Scheme, Weighed};
 use crate::error::{Error, Result};
@@ -75,6 +76,8 @@ pub struct Filter {
     pub step: usize,
     /// Of the last resampling.
     pub traffic: Traffic,
+    /// What the last slot of each island follows, in conditional SMC.
+    pub(super) reference: Option<Reference>,
     /// Exact sums of the integer weights by tile of this rank.
     tiles: Vec<Sums>,
 }
@@ -108,6 +111,7 @@ impl Filter {
             options,
             step: 0,
             traffic: Traffic::default(),
+            reference: None,
         }
     }
 
@@ -117,6 +121,11 @@ impl Filter {
     /// A log-weight that is NaN or +∞ (step, particle, value), or an island all of whose weights are zero.
     pub fn step(&mut self, model: &dyn FeynmanKac, team: &dyn Team) -> Result<()> {
         self.resample(team);
+        self.weigh_next(model, team)
+    }
+
+    /// The step without its resampling. Collective.
+    pub(super) fn weigh_next(&mut self, model: &dyn FeynmanKac, team: &dyn Team) -> Result<()> {
         let fault = self.advance(model);
         team.agree(fault.map_or(Ok(()), |f| Err(self.fault(&f))))?;
         self.step += 1;
@@ -146,7 +155,14 @@ impl Filter {
         }
         let at = self.draws(Stream::ParticlesResample, self.step);
         let weighed = Weighed::new(&self.layout, &self.tiles, &self.islands, at, team);
-        let lists = self.options.scheme.lists(&self.layout, &mut self.population, &weighed, &due, team);
+        let lists = self.options.scheme.lists(
+            &self.layout,
+            &mut self.population,
+            &weighed,
+            &due,
+            self.reference.is_some(),
+            team,
+        );
         self.traffic = migrate::migrate(&self.layout, &mut self.population, &lists, &due, team);
         for (island, due) in self.islands.iter_mut().zip(due) {
             if due {
@@ -166,15 +182,27 @@ impl Filter {
         let draws = self.draws(stream, step);
         let fresh: Vec<bool> = self.islands.iter().map(|i| i.fresh).collect();
         let dimension = self.population.dimension;
+        let (reference, each) = (self.reference.as_ref(), self.layout.each);
         let found = for_tiles(&self.layout, &mut self.population, |place, x, w, _, previous| {
             let at = draws.at(place.address());
             let n = place.len;
             if fresh[place.island] {
                 w.fill(0.0);
             }
+            // The lane that follows a trajectory, if this tile has it.
+            let followed = reference.filter(|_| place.first + n == each).map(|r| r.at(place.island, step));
+            let follow = |carried: f64, before: View<'_>, x: &mut Tile<'_>, w: &mut [f64]| {
+                let Some(state) = followed else { return };
+                x.coordinates_mut().zip(state).for_each(|(x, s)| x[n - 1] = *s);
+                w[n - 1] = carried;
+                model.log_ratio(step, before, View::new(level, state, 1, 1), &mut w[n - 1..]);
+            };
             if step == 0 {
+                let carried = w[n - 1];
                 model.initial(&at, x, w);
-                model.log_potential(0, View::new(level, &[], TILE, 0), x.view(), w);
+                let none = View::new(level, &[], TILE, 0);
+                follow(carried, none, x, w);
+                model.log_potential(0, none, x.view(), w);
             } else {
                 previous.resize(dimension * TILE, 0.0);
                 for d in 0..dimension {
@@ -187,7 +215,9 @@ impl Filter {
                     model.log_twist(step - 1, before, w);
                     w.iter_mut().for_each(|w| *w = -*w);
                 }
+                let carried = w[n - 1];
                 model.mutate(step, &at, before, x, w);
+                follow(carried, View::new(level, &previous[n - 1..], TILE, 1), x, w);
                 model.log_potential(step, before, x.view(), w);
             }
             if twisted && !last {

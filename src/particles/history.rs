@@ -3,6 +3,8 @@
 //! A record of a step holds what this rank's particles were. With [`History::prune`] only particles with descendants are
 //! kept: the path tree of [JacobMurrayRubenthaler2015], about T + N log N states instead of T N.
 
+use std::collections::VecDeque;
+
 use super::filter::Filter;
 use super::model::{FeynmanKac, TILE, View};
 use crate::error::{Error, Result};
@@ -10,22 +12,27 @@ use crate::math::resampling::{Comb, Sums, below, bits, quantise};
 use crate::math::rng::Stream;
 use crate::team::Team;
 
+/// Most weights of backward simulation that are held at once.
+const LARGEST_BATCH: usize = 1 << 22;
+
 /// Particles of one step on this rank, by global index (island · particles + slot), ascending.
 #[derive(Debug, Clone, Default)]
-struct Record {
-    index: Vec<u64>,
+pub(super) struct Record {
+    pub(super) index: Vec<u64>,
     /// Global index one step before.
-    ancestor: Vec<u64>,
+    pub(super) ancestor: Vec<u64>,
     /// particle × coordinate.
-    states: Vec<f64>,
+    pub(super) states: Vec<f64>,
     log_weights: Vec<f64>,
 }
 
 /// The particles of all steps so far, on this rank.
 #[derive(Debug, Clone)]
 pub struct History {
-    dimension: usize,
-    records: Vec<Record>,
+    pub(super) dimension: usize,
+    pub(super) records: VecDeque<Record>,
+    /// Steps whose records are gone, from the first on.
+    pub(super) forgotten: usize,
 }
 
 /// Paths as path × time × coordinate, the same on every rank.
@@ -47,7 +54,7 @@ impl History {
     /// For a filter that keeps ancestors.
     pub fn new(filter: &Filter) -> History {
         assert!(filter.options.ancestors, "a history needs the ancestors of particles");
-        History { dimension: filter.population.dimension, records: Vec::new() }
+        History { dimension: filter.population.dimension, records: VecDeque::new(), forgotten: 0 }
     }
 
     /// Takes note of the particles after a step.
@@ -64,7 +71,20 @@ impl History {
                 record.log_weights.push(filter.population.log_weights[t * TILE + i]);
             }
         }
-        self.records.push(record);
+        self.records.push_back(record);
+    }
+
+    /// Steps taken note of, those whose records are gone included.
+    pub fn steps(&self) -> usize {
+        self.forgotten + self.records.len()
+    }
+
+    /// Forgets all but the last `keep` steps.
+    pub fn forget(&mut self, keep: usize) {
+        while self.records.len() > keep {
+            self.records.pop_front();
+            self.forgotten += 1;
+        }
     }
 
     /// States kept on this rank.
@@ -150,7 +170,7 @@ impl History {
 
     /// The states at record `t` of the particles `wanted`, and their ancestors: [ancestor, states…] of each. Collective.
     fn look_up(&self, t: usize, wanted: &[u64], team: &dyn Team) -> Vec<(u64, Vec<f64>)> {
-        let record = &self.records[t];
+        let record = &self.records[t - self.forgotten];
         let mut mine: Vec<f64> = Vec::new();
         for (k, w) in wanted.iter().enumerate() {
             if let Ok(at) = record.index.binary_search(w) {
@@ -196,105 +216,151 @@ impl History {
         count: usize,
         team: &dyn Team,
     ) -> Result<Paths> {
-        if !model.has_transition() {
-            let message = "backward simulation needs the transition density, which the model does not have";
-            return Err(Error::Usage(message.into()));
-        }
         let times = self.records.len();
         let d = self.dimension;
         let mut paths = Paths { count, times, dimension: d, states: vec![0.0; count * times * d] };
         let last = self.draw(filter, island, count, team);
-        for (k, (_, state)) in self.look_up(times - 1, &last, team).into_iter().enumerate() {
-            let to = (k * times + times - 1) * d;
-            paths.states[to..to + d].copy_from_slice(&state);
-        }
-        let each = filter.layout.each as u64;
-        let range = island as u64 * each..(island as u64 + 1) * each;
-        let level = filter.options.level;
-        for t in (0..times - 1).rev() {
-            let record = &self.records[t];
-            let (from, to) =
-                (record.index.partition_point(|i| *i < range.start), record.index.partition_point(|i| *i < range.end));
-            // Weights of this rank's particles for every path; twists are divided out.
-            let n = to - from;
-            let mut logs = vec![0.0; n * count];
-            for start in (0..n).step_by(TILE) {
-                let len = (n - start).min(TILE);
-                let mut tile = vec![0.0; d * TILE];
-                for i in 0..len {
-                    for c in 0..d {
-                        tile[c * TILE + i] = record.states[(from + start + i) * d + c];
-                    }
+        let mut next = vec![0.0; count * d];
+        for t in (0..times).rev() {
+            if t + 1 == times {
+                for (k, (_, state)) in self.look_up(t, &last, team).into_iter().enumerate() {
+                    next[k * d..(k + 1) * d].copy_from_slice(&state);
                 }
-                let view = View::new(level, &tile, TILE, len);
-                let mut base = record.log_weights[from + start..from + start + len].to_vec();
-                if model.is_twisted() {
-                    base.iter_mut().for_each(|w| *w = -*w);
-                    model.log_twist(t, view, &mut base);
-                    base.iter_mut().for_each(|w| *w = -*w);
-                }
-                for k in 0..count {
-                    let to = (k * times + t + 1) * d;
-                    let values = &mut logs[k * n + start..k * n + start + len];
-                    values.copy_from_slice(&base);
-                    model.log_transition(t + 1, view, &paths.states[to..to + d], values);
-                }
+            } else {
+                self.select(model, filter, (island, t), &mut next, team)?;
             }
-            let largest: Vec<f64> = (0..count)
-                .map(|k| logs[k * n..(k + 1) * n].iter().copied().fold(f64::NEG_INFINITY, f64::max))
-                .collect();
-            let all = team.gather(&largest);
-            let max: Vec<f64> = (0..count)
-                .map(|k| all.iter().skip(k).step_by(count).copied().fold(f64::NEG_INFINITY, f64::max))
-                .collect();
-            let b = bits(each);
-            let mut prefix = vec![0u64; n * count];
-            let mut mine = Vec::with_capacity(2 * count);
             for k in 0..count {
-                let mut total = Sums::default();
-                for start in (k * n..(k + 1) * n).step_by(TILE) {
-                    let end = (start + TILE).min((k + 1) * n);
-                    total.add(&quantise(level, &logs[start..end], max[k], b, &mut prefix[start..end]));
-                }
-                mine.extend([total.total as u64, (total.total >> 64) as u64]);
-            }
-            let all = team.gather(&mine);
-            let sum = |rank: usize, k: usize| {
-                u128::from(all[2 * (rank * count + k)]) | u128::from(all[2 * (rank * count + k) + 1]) << 64
-            };
-            let draws = filter.draws(Stream::ParticlesBackward, t);
-            let mut found: Vec<f64> = Vec::new();
-            for k in 0..count {
-                let total: u128 = (0..team.size()).map(|r| sum(r, k)).sum();
-                if total == 0 {
-                    let message = format!("no particle of step {t} leads to a path of backward simulation");
-                    return Err(Error::Numerical { step: t as u64, message });
-                }
-                let before: u128 = (0..team.rank()).map(|r| sum(r, k)).sum();
-                let u = below(&draws, 1, (island as u64) << 40 | k as u64, total);
-                if u < before || u >= before + sum(team.rank(), k) {
-                    continue;
-                }
-                // The particle in whose share of this rank u lies, tile by tile.
-                let mut rest = u - before;
-                for start in (0..n).step_by(TILE) {
-                    let tile = &prefix[k * n + start..k * n + (start + TILE).min(n)];
-                    let whole = u128::from(tile[tile.len() - 1]);
-                    if rest < whole {
-                        let lane = tile.partition_point(|p| u128::from(*p) <= rest);
-                        found.push(f64::from_bits(k as u64));
-                        let at = from + start + lane;
-                        found.extend(&record.states[at * d..(at + 1) * d]);
-                        break;
-                    }
-                    rest -= whole;
-                }
-            }
-            for one in team.gather(&found).chunks(1 + d) {
-                let to = (one[0].to_bits() as usize * times + t) * d;
-                paths.states[to..to + d].copy_from_slice(&one[1..]);
+                let to = (k * times + t) * d;
+                paths.states[to..to + d].copy_from_slice(&next[k * d..(k + 1) * d]);
             }
         }
         Ok(paths)
+    }
+
+    /// For each state of `next` (path × coordinate) at step t + 1, a particle of the island at step t with probability
+    /// proportional to W_t p(x_{t+1} | x_t) / ψ_t: its state takes the place of the one after it, its slot is answered.
+    /// Collective.
+    ///
+    /// # Errors
+    /// A model without transition density, or no particle that leads to the state.
+    pub fn select(
+        &self,
+        model: &dyn FeynmanKac,
+        filter: &Filter,
+        (island, t): (usize, usize),
+        next: &mut [f64],
+        team: &dyn Team,
+    ) -> Result<Vec<u64>> {
+        if !model.has_transition() {
+            let message = "backward simulation needs the transition density, which the model does not have";
+            return Err(Error::Usage(message.into()));
+        }
+        let d = self.dimension;
+        // So many paths at once that their weights stay small; the number is the same on every rank.
+        let batch = (LARGEST_BATCH / filter.layout.each).max(1);
+        let mut slots = Vec::with_capacity(next.len() / d);
+        for (k, part) in next.chunks_mut(batch * d).enumerate() {
+            slots.extend(self.select_some(model, filter, (island, t, k * batch), part, team)?);
+        }
+        Ok(slots)
+    }
+
+    /// The same for a batch of paths, of which the first has number `first`.
+    fn select_some(
+        &self,
+        model: &dyn FeynmanKac,
+        filter: &Filter,
+        (island, t, first): (usize, usize, usize),
+        next: &mut [f64],
+        team: &dyn Team,
+    ) -> Result<Vec<u64>> {
+        let d = self.dimension;
+        let count = next.len() / d;
+        let each = filter.layout.each as u64;
+        let range = island as u64 * each..(island as u64 + 1) * each;
+        let level = filter.options.level;
+        let record = &self.records[t - self.forgotten];
+        let (from, to) =
+            (record.index.partition_point(|i| *i < range.start), record.index.partition_point(|i| *i < range.end));
+        // Weights of this rank's particles for every path; twists are divided out.
+        let n = to - from;
+        let mut logs = vec![0.0; n * count];
+        for start in (0..n).step_by(TILE) {
+            let len = (n - start).min(TILE);
+            let mut tile = vec![0.0; d * TILE];
+            for i in 0..len {
+                for c in 0..d {
+                    tile[c * TILE + i] = record.states[(from + start + i) * d + c];
+                }
+            }
+            let view = View::new(level, &tile, TILE, len);
+            let mut base = record.log_weights[from + start..from + start + len].to_vec();
+            if model.is_twisted() {
+                base.iter_mut().for_each(|w| *w = -*w);
+                model.log_twist(t, view, &mut base);
+                base.iter_mut().for_each(|w| *w = -*w);
+            }
+            for k in 0..count {
+                let values = &mut logs[k * n + start..k * n + start + len];
+                values.copy_from_slice(&base);
+                model.log_transition(t + 1, view, &next[k * d..(k + 1) * d], values);
+            }
+        }
+        let largest: Vec<f64> =
+            (0..count).map(|k| logs[k * n..(k + 1) * n].iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect();
+        let all = team.gather(&largest);
+        let max: Vec<f64> =
+            (0..count).map(|k| all.iter().skip(k).step_by(count).copied().fold(f64::NEG_INFINITY, f64::max)).collect();
+        let b = bits(each);
+        let mut prefix = vec![0u64; n * count];
+        let mut mine = Vec::with_capacity(2 * count);
+        for k in 0..count {
+            let mut total = Sums::default();
+            for start in (k * n..(k + 1) * n).step_by(TILE) {
+                let end = (start + TILE).min((k + 1) * n);
+                total.add(&quantise(level, &logs[start..end], max[k], b, &mut prefix[start..end]));
+            }
+            mine.extend([total.total as u64, (total.total >> 64) as u64]);
+        }
+        let all = team.gather(&mine);
+        let sum = |rank: usize, k: usize| {
+            u128::from(all[2 * (rank * count + k)]) | u128::from(all[2 * (rank * count + k) + 1]) << 64
+        };
+        let draws = filter.draws(Stream::ParticlesBackward, t);
+        let mut found: Vec<f64> = Vec::new();
+        for k in 0..count {
+            let total: u128 = (0..team.size()).map(|r| sum(r, k)).sum();
+            if total == 0 {
+                let message = format!("no particle of step {t} leads to a path of backward simulation");
+                return Err(Error::Numerical { step: t as u64, message });
+            }
+            let before: u128 = (0..team.rank()).map(|r| sum(r, k)).sum();
+            let u = below(&draws, 1, (island as u64) << 40 | (first + k) as u64, total);
+            if u < before || u >= before + sum(team.rank(), k) {
+                continue;
+            }
+            // The particle in whose share of this rank u lies, tile by tile.
+            let mut rest = u - before;
+            for start in (0..n).step_by(TILE) {
+                let tile = &prefix[k * n + start..k * n + (start + TILE).min(n)];
+                let whole = u128::from(tile[tile.len() - 1]);
+                if rest < whole {
+                    let lane = tile.partition_point(|p| u128::from(*p) <= rest);
+                    let at = from + start + lane;
+                    found.push(f64::from_bits(k as u64));
+                    found.push(f64::from_bits(record.index[at] - range.start));
+                    found.extend(&record.states[at * d..(at + 1) * d]);
+                    break;
+                }
+                rest -= whole;
+            }
+        }
+        let mut slots = vec![0; count];
+        for one in team.gather(&found).chunks(2 + d) {
+            let k = one[0].to_bits() as usize;
+            slots[k] = one[1].to_bits();
+            next[k * d..(k + 1) * d].copy_from_slice(&one[2..]);
+        }
+        Ok(slots)
     }
 }

@@ -5,10 +5,12 @@
 //! Reading order: [`model`] what a model is · [`layout`] who holds which particles · [`population`] how they are stored ·
 //! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles.
 
+pub mod conditional;
 pub mod estimate;
 pub mod filter;
 pub mod history;
 pub mod layout;
+pub mod lineage;
 pub mod migrate;
 pub mod model;
 pub mod moves;

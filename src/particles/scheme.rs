@@ -73,16 +73,19 @@ impl Weighed {
 }
 
 impl Scheme {
-    /// Dead slots and surplus of every tile of the islands that are due, in the masses. Collective.
+    /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
+    /// of an island has one child for certain, itself, and the others' are drawn. Collective.
     pub(super) fn lists(
         self,
         layout: &Layout,
         population: &mut Population,
         weighed: &Weighed,
         due: &[bool],
+        conditional: bool,
         team: &dyn Team,
     ) -> Vec<TileLists> {
         let level = population.level;
+        assert!(!conditional || self == Scheme::Multinomial, "conditional resampling is multinomial");
         let n = layout.each as u64;
         let index = tile_index(layout);
         // What the residual and SSP schemes know before the tiles are counted.
@@ -103,9 +106,15 @@ impl Scheme {
                 }
                 Scheme::Stratified => stratified(n, total, base, prefix, island, &weighed.at, counts),
                 Scheme::Multinomial => {
-                    let scatter =
-                        Scatter { n, at: weighed.at.stream(Stream::ParticlesMultinomial), item: island as u32 };
+                    let scatter = Scatter {
+                        n: n - u64::from(conditional),
+                        at: weighed.at.stream(Stream::ParticlesMultinomial),
+                        item: island as u32,
+                    };
                     scattered(&scatter, 1, |i| (0, base + i.map_or(0, |i| u128::from(prefix[i]))), total, counts);
+                    if conditional && place.first + place.len == layout.each {
+                        counts[place.len - 1] += 1;
+                    }
                 }
                 Scheme::Residual => {
                     let floors = floors.as_ref().expect("counted above");

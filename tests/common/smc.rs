@@ -36,6 +36,22 @@ pub fn problems() -> Vec<(String, String)> {
             mixture,
             "name = \"tempering\"\nkernel = \"hmc\"\nparticles = 1100\nislands = 2\nmost_moves = 4\nfreeze = false",
         ),
+        case("smoothing by ancestors", linear, "particles = 700\nislands = 3\nsmoothing = { kind = \"genealogy\" }"),
+        case(
+            "smoothing backwards",
+            linear,
+            "name = \"guided\"\nparticles = 200\nislands = 3\nsmoothing = { kind = \"backward\", trajectories = 20 }",
+        ),
+        case(
+            "smoothing of fixed lag",
+            volatility,
+            "particles = 600\nislands = 2\nsmoothing = { kind = \"fixed_lag\", lag = 5 }",
+        ),
+        case(
+            "particle Gibbs",
+            linear,
+            "name = \"particle_gibbs\"\nparticles = 20\nislands = 3\niterations = 15\nwarm_up = 4\nthin = 2",
+        ),
         case("chain", chain, "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12"),
     ]
 }

@@ -2,6 +2,7 @@
 
 use super::problem::MethodInput;
 use super::setup::{self, ChainPosed, FilterPosed, Posed, SamplerPosed};
+use super::smoothing::SmoothingInput;
 use crate::error::Result;
 use crate::input::Input;
 use crate::particles::layout::Layout;
@@ -16,7 +17,26 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         Posed::Filter(posed) => Ok(filter(posed, ranks, threads)),
         Posed::Sampler(posed) => Ok(sampler(posed, ranks, threads)),
         Posed::Chain(posed) => Ok(chain(posed, ranks)),
+        Posed::Gibbs(posed) => Ok(gibbs(posed, ranks, threads)),
     }
+}
+
+/// As a filter's, whose steps a draw takes one after the other.
+fn gibbs(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
+    let (times, d, method) = (posed.data.len() as u64, posed.flow.dimension() as u64, posed.method.clone());
+    let mut estimate = filter(posed, ranks, threads);
+    let chains = method.islands as u64;
+    let largest = (method.particles as u64 * chains).div_ceil(ranks as u64);
+    let kept = 8 * chains * times * d * (method.iterations / method.thin);
+    let moments = 8 * 4 * chains * times * d;
+    let past = SmoothingInput::Genealogy {}.kept(largest, times);
+    estimate.memory.push(("the past of the particles".into(), 8 * (d + 3) * past));
+    estimate.memory.push(("trajectories and their moments".into(), 2 * kept + moments));
+    estimate.bytes_per_step *= times;
+    estimate.messages_per_step *= times;
+    estimate.output_bytes = 2 * kept + moments;
+    estimate.checkpoint_bytes = kept + moments;
+    estimate
 }
 
 fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
@@ -118,14 +138,18 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         ("missing".into(), data.values.iter().filter(|v| v.is_nan()).count().to_string()),
         ("particles".into(), format!("{islands} islands of {n}")),
     ];
-    let memory = vec![
+    let smoothing = method.smoothing;
+    let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
-        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, false, false)),
+        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), false)),
         ("sums of tiles".into(), places * 160),
         ("a tile of each thread".into(), threads as u64 * 8 * d * TILE as u64),
         // `state` writes one coordinate at a time.
         ("a coordinate on its way to a file".into(), 8 * largest),
     ];
+    if let Some(kind) = smoothing {
+        memory.push(("the past of the particles".into(), 8 * (d + 3) * kind.kept(largest, data.len() as u64)));
+    }
     let (bytes, messages) = sent(&method, d, ranks);
     let state = 8 * n * islands * (d + 1);
     Estimate {

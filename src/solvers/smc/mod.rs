@@ -1,17 +1,23 @@
 //! The room of sequential Monte Carlo: its door.
 //!
 //! Reading order: [`problem`] what is asked · [`data`] observations · [`models`] · [`setup`] from input to solver ·
-//! [`solver`] a filter, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
+//! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
 
 mod check;
 pub mod data;
 pub mod exact;
+mod gibbs;
+#[cfg(test)]
+mod gibbs_tests;
 pub mod models;
 mod plot;
 mod pmmh;
 pub mod problem;
 mod sampling;
 mod setup;
+mod smoothing;
+#[cfg(test)]
+mod smoothing_tests;
 mod solver;
 mod walk;
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::models::{ModelInput, Proposal};
+use super::smoothing::SmoothingInput;
 use crate::particles::Scheme;
 use crate::particles::moves::Kernel;
 
@@ -62,15 +63,18 @@ pub enum Name {
     Tempering,
     /// A chain of the model's parameters, with a filter's estimate for their likelihood.
     Pmmh,
+    /// Chains of whole trajectories, each drawn about the last one.
+    ParticleGibbs,
 }
 
 impl Name {
-    pub const ALL: [(&'static str, &'static str); 5] = [
+    pub const ALL: [(&'static str, &'static str); 6] = [
         ("bootstrap", "particles move by the transition of the model"),
         ("guided", "particles move by a law that knows the present observation"),
         ("auxiliary", "guided where the model can, with weights that look one observation ahead"),
         ("tempering", "from the prior to the posterior through powers of the likelihood, with MCMC moves at each"),
         ("pmmh", "particle marginal Metropolis–Hastings: a chain of the model's parameters"),
+        ("particle_gibbs", "chains of whole trajectories given all data, by conditional sequential Monte Carlo"),
     ];
 
     pub fn word(self) -> &'static str {
@@ -83,7 +87,7 @@ impl Name {
             Name::Bootstrap => Some(Proposal::Bootstrap),
             Name::Guided => Some(Proposal::Guided),
             Name::Auxiliary => Some(Proposal::Auxiliary),
-            Name::Tempering | Name::Pmmh => None,
+            Name::Tempering | Name::Pmmh | Name::ParticleGibbs => None,
         }
     }
 }
@@ -96,14 +100,16 @@ pub struct MethodInput {
     /// Particles of an island.
     #[schemars(range(min = 2, max = 1_099_511_627_776_u64))]
     pub particles: usize,
-    /// Independent filters side by side, from which errors are estimated.
+    /// Independent filters side by side, from which errors are estimated; particle_gibbs: chains.
     #[schemars(range(min = 1, max = 4095))]
     pub islands: usize,
-    /// How offspring are drawn.
+    /// How offspring are drawn; particle_gibbs: always multinomial.
     pub resampling: Scheme,
     /// Resample when the effective sample size falls below this fraction of the particles; 1: at every step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ess_threshold: f64,
+    /// Filters: the states of all times given all data, at the end of the run; absent: filtering alone.
+    pub smoothing: Option<SmoothingInput>,
     /// Tempering: how particles are moved.
     pub kernel: Kernel,
     /// Tempering: the next power of the likelihood keeps this share of the effective sample size.
@@ -120,15 +126,20 @@ pub struct MethodInput {
     /// Tempering: a first run of one island chooses powers and moves, then all islands run under its schedule: the evidence
     /// is unbiased and its interval true. Without it the schedule adapts to the same particles, and no interval is claimed.
     pub freeze: bool,
-    /// pmmh: proposals after the warm-up.
+    /// pmmh, particle_gibbs: proposals or draws after the warm-up.
     #[schemars(range(min = 1))]
     pub iterations: u64,
-    /// pmmh: proposals during which the walk adapts.
+    /// pmmh: proposals during which the walk adapts; particle_gibbs: draws that are not counted.
     pub warm_up: u64,
     /// pmmh: parameters that vary; absent: all that have a prior.
     pub parameters: Vec<String>,
-    /// pmmh: how particles of the filters move.
+    /// pmmh, particle_gibbs: how particles of the filters move.
     pub proposal: Proposal,
+    /// particle_gibbs: draw the past of a trajectory anew at every resampling; needs a transition density.
+    pub ancestor_sampling: bool,
+    /// particle_gibbs: every thin-th trajectory after the warm-up is kept and written.
+    #[schemars(range(min = 1))]
+    pub thin: u64,
 }
 
 impl Default for MethodInput {
@@ -139,6 +150,7 @@ impl Default for MethodInput {
             islands: 16,
             resampling: Scheme::Systematic,
             ess_threshold: 0.5,
+            smoothing: None,
             kernel: Kernel::RandomWalk,
             keep: 0.5,
             least_moves: 2,
@@ -149,6 +161,8 @@ impl Default for MethodInput {
             warm_up: 500,
             parameters: Vec::new(),
             proposal: Proposal::Bootstrap,
+            ancestor_sampling: true,
+            thin: 10,
         }
     }
 }

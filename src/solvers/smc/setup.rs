@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use super::data::Observations;
+use super::gibbs::Gibbs;
 use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
 use super::pmmh::Chain;
 use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
 use super::sampling::Sampling;
+use super::smoothing::SmoothingInput;
 use super::solver::Filtering;
 use crate::error::Result;
 use crate::input::{Input, KernelLevel};
 use crate::io::ArrayFile;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
+use crate::particles::conditional::can_follow;
 use crate::particles::moves::Kernel;
 use crate::particles::{Draws, Family, FeynmanKac, TILE, Tile, View};
 use crate::solvers::Solver;
@@ -24,6 +27,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     Ok(match posed {
         Posed::Filter(posed) => Box::new(Filtering::new(input, posed, level, team)),
         Posed::Sampler(posed) => Box::new(Sampling::new(input, posed, level, team)?),
+        Posed::Gibbs(posed) => Box::new(Gibbs::new(input, posed, level, team)),
         Posed::Chain(posed) => Box::new(Chain::new(input, posed, level, team)?),
     })
 }
@@ -49,6 +53,7 @@ pub enum Posed {
     Filter(FilterPosed),
     Sampler(SamplerPosed),
     Chain(ChainPosed),
+    Gibbs(FilterPosed),
 }
 
 /// For a chain of parameters.
@@ -95,8 +100,13 @@ pub fn pose(input: &Input) -> Result<Posed> {
     };
     let built = problem.model.build(&read).map_err(|e| below("problem.model", e))?;
     let chain = method.name == Name::Pmmh;
+    if method.smoothing.is_some() && method.name.proposal().is_none() {
+        let message =
+            format!("is for filters (\"bootstrap\", \"guided\", \"auxiliary\"), not for \"{}\"", method.name.word());
+        return Err(input.invalid("method.smoothing", message));
+    }
     let (model, proposal) = match (built, method.name.proposal()) {
-        (Built::StateSpace(model), None) if chain => (model, method.proposal),
+        (Built::StateSpace(model), None) if chain || method.name == Name::ParticleGibbs => (model, method.proposal),
         (Built::StateSpace(model), Some(proposal)) => (model, proposal),
         (Built::Sampler(sampler), None) => return sampler_posed(input, problem, method, sampler),
         (Built::Sampler(_), Some(_)) => {
@@ -129,6 +139,32 @@ pub fn pose(input: &Input) -> Result<Posed> {
         };
         let (dimension, times) = (flow.dimension(), flow.horizon());
         return Ok(Posed::Chain(ChainPosed { problem, method, family, dimension, times }));
+    }
+    if method.name == Name::ParticleGibbs {
+        if !method.parameters.is_empty() {
+            let message = "particle_gibbs draws trajectories at fixed parameters: leave it out, or use \"pmmh\"";
+            return Err(input.invalid("method.parameters", message));
+        }
+        if method.ancestor_sampling && !flow.has_transition() {
+            let message = format!(
+                "needs the transition density, which the model {} does not have: set it to false",
+                problem.model.about().word
+            );
+            return Err(input.invalid("method.ancestor_sampling", message));
+        }
+        if !can_follow(flow.as_ref()) {
+            let message = "the model cannot weigh a trajectory that this proposal did not draw: use \"bootstrap\"";
+            return Err(input.invalid("method.proposal", message));
+        }
+        return Ok(Posed::Gibbs(FilterPosed { problem, method, model, data, flow }));
+    }
+    if matches!(method.smoothing, Some(SmoothingInput::Backward { .. })) && !flow.has_transition() {
+        let message = format!(
+            "backward simulation needs the transition density, which the model {} does not have; use kind = \"genealogy\" or \
+             kind = \"fixed_lag\"",
+            problem.model.about().word
+        );
+        return Err(input.invalid("method.smoothing", message));
     }
     Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow }))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::setup::FilterPosed;
+use super::smoothing::{SmoothedNames, Smoother};
 use super::walk::walk_filter;
 use crate::error::Result;
 use crate::input::Input;
@@ -17,6 +18,7 @@ use crate::team::Team;
 pub struct Filtering {
     posed: FilterPosed,
     filter: Filter,
+    smoother: Option<Smoother>,
     names: Names,
     notes: Vec<String>,
     /// What was measured last, by coordinate.
@@ -38,6 +40,7 @@ struct Names {
     errors: Vec<Name>,
     deviations: Vec<Name>,
     quantiles: Vec<Vec<Name>>,
+    smoothed: SmoothedNames,
     observations: Name,
 }
 
@@ -75,10 +78,11 @@ impl Filtering {
             threshold: method.ess_threshold,
             seed: input.run.seed,
             level,
-            ancestors: false,
+            ancestors: method.smoothing.is_some(),
             eves: false,
         };
         let filter = Filter::new(posed.flow.as_ref(), options, team);
+        let smoother = method.smoothing.map(|kind| Smoother::new(kind, &filter));
         let names = Names::new(&posed.model.coordinates(), &posed.problem.quantiles);
         let notes = vec![format!(
             "{} islands of {} particles, {:?} resampling when the effective sample size is below {} of them",
@@ -87,6 +91,7 @@ impl Filtering {
         Filtering {
             posed,
             filter,
+            smoother,
             names,
             notes,
             means: Vec::new(),
@@ -106,6 +111,21 @@ impl Filtering {
 
     fn log_evidence(&self) -> f64 {
         evidence(&self.log_evidences()).log
+    }
+
+    /// The past of the particles is not kept in files: after a restart the steps are made again from the first one, whose
+    /// particles have the same addresses and hence the same bits. Collective.
+    fn remember(&mut self, team: &dyn Team) -> Result<()> {
+        let Some(smoother) = self.smoother.as_mut().filter(|s| s.steps() < self.filter.step) else { return Ok(()) };
+        let kind = self.posed.method.smoothing.expect("there is a smoother");
+        let flow = self.posed.flow.as_ref();
+        let mut again = Filter::new(flow, self.filter.options.clone(), team);
+        *smoother = Smoother::new(kind, &again);
+        while again.step < self.filter.step {
+            again.step(flow, team)?;
+            smoother.push(&again, team);
+        }
+        Ok(())
     }
 
     /// The last step made; none before the first.
@@ -143,6 +163,7 @@ impl Names {
             errors: one("mean_error", "standard error (between islands) of the filtering mean"),
             deviations: one("sd", "filtering standard deviation"),
             quantiles: coordinates.iter().map(quantile).collect(),
+            smoothed: SmoothedNames::new(coordinates),
             observations: Name::kept(
                 "observations",
                 "1",
@@ -156,7 +177,11 @@ impl Names {
 impl Solver for Filtering {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
         self.previous = if self.filter.step == 0 { 0.0 } else { self.log_evidence() };
+        self.remember(team)?;
         self.filter.step(self.posed.flow.as_ref(), team)?;
+        if let Some(smoother) = &mut self.smoother {
+            smoother.push(&self.filter, team);
+        }
         let n = self.filter.layout.each as f64;
         for island in &self.filter.islands {
             self.smallest = self.smallest.min(island.ess / n);
@@ -243,6 +268,14 @@ impl Solver for Filtering {
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.measure(team)?;
+        if self.reached() {
+            self.remember(team)?;
+            if let Some(smoother) = &mut self.smoother {
+                smoother.finish(self.posed.flow.as_ref(), &self.filter, team)?;
+            }
+        } else if self.smoother.is_some() {
+            self.notes.push("no smoothing: the run ended before the last observation".into());
+        }
         let found = evidence(&self.log_evidences());
         if found.interval.is_none() && self.filter.step > 0 {
             self.notes.push(match self.filter.islands.len() {
@@ -259,6 +292,10 @@ impl Solver for Filtering {
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        if let Some(smoother) = self.smoother.as_ref().filter(|_| self.reached()) {
+            walk.replicated(&Name { axes: &["time"], ..TIME }, &mut self.posed.data.times.clone())?;
+            self.names.smoothed.walk(smoother.found(), walk)?;
+        }
         let Some(exact) = self.posed.model.exact(&self.posed.data).filter(|_| self.reached()) else { return Ok(()) };
         let name = |name, meaning, axes| Name { name, units: "1", meaning, axes };
         let mut log = exact.log_evidence;

@@ -1,0 +1,103 @@
+//! Smoothing against the Kalman smoother, on any number of ranks.
+
+use std::sync::Arc;
+
+use super::data::Observations;
+use super::exact::walk_of_ten;
+use super::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian};
+use super::smoothing::{Smoother, SmoothingInput};
+use crate::math::simd::Level;
+use crate::particles::estimate::Estimated;
+use crate::particles::{Filter, Options, Scheme};
+use crate::team::{Solo, Team, threads};
+
+/// x_0 ~ N(0, 1), x' = 0.9 x + N(0, 0.25), y = x + N(0, 0.49), the ten observations of `walk_of_ten`.
+pub(super) fn ten() -> (Box<dyn StateSpace>, Arc<Observations>) {
+    let input = linear_gaussian::Input {
+        coefficient: 0.9,
+        state_sd: 0.5,
+        gain: 1.0,
+        observation_sd: 0.7,
+        initial_mean: 0.0,
+        initial_sd: Some(1.0),
+    };
+    let Ok(Built::StateSpace(model)) = input.build(&|_, _, _| unreachable!("no files")) else { panic!("a model") };
+    let values = walk_of_ten().1;
+    (model, Arc::new(Observations { components: 1, times: (0..10).map(f64::from).collect(), values }))
+}
+
+/// Mean and variance of x_t given the first `seen` observations, from the Kalman smoother.
+pub(super) fn exact(t: usize, seen: usize) -> (f64, f64) {
+    let (model, y) = walk_of_ten();
+    let smoothed = model.smooth(&model.filter(&y[..seen]).unwrap()).unwrap();
+    (smoothed[t].mean[0], smoothed[t].covariance[0])
+}
+
+fn smoothed(kind: SmoothingInput, proposal: Proposal, particles: usize, team: &dyn Team) -> Vec<Vec<[Estimated; 2]>> {
+    let (model, data) = ten();
+    let flow = model.flow(&data, proposal).unwrap();
+    let options = Options {
+        particles,
+        islands: 16,
+        scheme: Scheme::Systematic,
+        threshold: 0.5,
+        seed: 5,
+        level: Level::detect(),
+        ancestors: true,
+        eves: false,
+    };
+    let mut filter = Filter::new(flow.as_ref(), options, team);
+    let mut smoother = Smoother::new(kind, &filter);
+    for _ in 0..10 {
+        filter.step(flow.as_ref(), team).unwrap();
+        smoother.push(&filter, team);
+    }
+    smoother.finish(flow.as_ref(), &filter, team).unwrap();
+    smoother.found().to_vec()
+}
+
+const KINDS: [SmoothingInput; 5] = [
+    SmoothingInput::Genealogy {},
+    SmoothingInput::Backward { trajectories: 300 },
+    SmoothingInput::FixedLag { lag: 3 },
+    SmoothingInput::FixedLag { lag: 9 },
+    SmoothingInput::FixedLag { lag: 40 },
+];
+
+#[test]
+fn smoothed_means_and_deviations_are_those_of_the_kalman_smoother_within_four_standard_errors() {
+    for proposal in [Proposal::Bootstrap, Proposal::Guided, Proposal::Auxiliary] {
+        for kind in KINDS {
+            let found = smoothed(kind, proposal, 3000, &Solo);
+            assert_eq!(found.len(), 10);
+            for (t, found) in found.iter().enumerate() {
+                let seen = match kind {
+                    // The weights of the auxiliary filter know one more observation, here exactly.
+                    SmoothingInput::FixedLag { lag } => {
+                        (t + lag + 1 + usize::from(proposal == Proposal::Auxiliary)).min(10)
+                    }
+                    _ => 10,
+                };
+                let (mean, variance) = exact(t, seen);
+                for (found, truth) in found[0].iter().zip([mean, variance.sqrt()]) {
+                    assert!(
+                        (found.value - truth).abs() < 4.0 * found.standard_error && found.standard_error < 0.03,
+                        "{proposal:?} {kind:?}, time {t}: {found:?} against {truth}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn smoothing_has_the_same_bits_on_1_to_5_ranks() {
+    for kind in KINDS {
+        let alone = smoothed(kind, Proposal::Auxiliary, 130, &Solo);
+        for ranks in 2..=5 {
+            for many in threads::run(ranks, |team| smoothed(kind, Proposal::Auxiliary, 130, team)) {
+                assert!(many == alone, "{kind:?}, {ranks} ranks");
+            }
+        }
+    }
+}
