@@ -52,6 +52,14 @@ const CASES: &[Case] = &[
     Case(11, "name = \"controlled_annealing\"", &["method.low", "is missing"]),
     Case(11, "name = \"controlled_annealing\"\nlow = [1.0]\nhigh = [0.0]", &["method.high", "must be above low"]),
     Case(11, "name = \"annealed_dynamics\"\nstep_size = 1.5", &["method.step_size = 1.5", "at most 1"]),
+    Case(5, "prior = { kind = \"written\", components = [\"x\"], drift = { x = \"-4*y\" } }", &["problem.prior.drift", "x: unknown name \"y\"", "(at character 4)"]),
+    Case(5, "prior = { kind = \"written\", components = [\"x\"], potential = \"abs(x)\" }", &["problem.prior.potential", "has no derivative by x"]),
+    Case(5, "prior = { kind = \"written\", components = [\"x\"] }", &["problem.prior.drift", "give drift, or potential"]),
+    Case(5, "prior = { kind = \"written\", components = [\"x\", \"y\"], drift = { x = 0, y = 0 } }", &["problem.prior.components", "names 2 coordinates; the start has 1"]),
+    Case(5, "prior = { kind = \"written\", components = [\"x\"], drift = { x = 0 }, noise = { z = 1 } }", &["problem.prior.noise", "\"z\" is not a component"]),
+    Case(7, "", &["problem.time_step", "is missing"]),
+    Case(11, "name = \"committor\"\na = { kind = \"box\", low = [-2], high = [-1] }\nb = { kind = \"box\", low = [1], high = [2] }\nlow = [-2]\nhigh = [2]", &["problem.observations", "leave it out"]),
+    Case(11, "name = \"shooting\"\nmoves = 0", &["method.moves = 0", "≥ 1"]),
     Case(11, "name = \"annealed_dynamics\"\nmover = \"mala\"", &["method.mover = \"mala\"", "one of \"pcn\""]),
 ];
 

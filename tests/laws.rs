@@ -115,7 +115,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
     door.extend(SMC_MODEL_TESTS.map(String::from));
     let smc = ["mod", "setup", "solver", "sampling", "smoothing", "gibbs", "pmmh", "walk", "check", "plot"];
     door.extend(smc.map(|f| format!("solvers/smc/{f}")));
-    let paths = ["mod", "setup", "solver", "check", "ranks", "plot", "exact"];
+    let paths = ["mod", "setup", "solver", "check", "ranks", "plot", "exact", "committor/run", "committor/plot"];
     door.extend(paths.map(|f| format!("solvers/paths/{f}")));
     let words = ["crate::team", "crate::io", "crate::observe", "crate::input", "std::time", "std::fs"];
     let found: Vec<String> = offenders(&words, &[])
@@ -178,7 +178,12 @@ fn solvers_and_mathematics_call_no_elementary_function_of_the_c_library() {
         "solvers/spectral/steppers/small.rs",
         "particles/tests.rs",
     ]);
-    allowed.extend(["solvers/paths/exact", "solvers/paths/plot.rs", "solvers/paths/priors/tests.rs"]);
+    allowed.extend([
+        "solvers/paths/exact",
+        "solvers/paths/plot.rs",
+        "solvers/paths/priors/tests.rs",
+        "solvers/paths/committor/tests.rs",
+    ]);
     allowed.extend(["solvers/spectral/steppers/pde_tests.rs", "solvers/spectral/steppers/small.rs"]);
     assert_eq!(found(&functions, &allowed), Vec::<String>::new());
     let kernels = format!("{room}/kernels");

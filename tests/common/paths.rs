@@ -24,6 +24,13 @@ pub fn problems() -> Vec<(String, String)> {
             "name = \"annealed_dynamics\"\nmover = \"{mover}\"\npaths = 320\nreplicates = 3\nsweeps = 2\nstep_size = 0.3\nrotations = 2"
         )
     };
+    let written = "prior = { kind = \"written\", components = [\"x\", \"y\"], parameters = { a = 2 }, \
+                   drift = { x = \"-a*x*(x^2 - 1) + y/2\", y = \"cos(t) - y\" } }\nstart = [-1.0, 0.0]\ntime_step = 0.02\n\
+                   steps = 23\nobservations = [{ step = 23, value = [0.8], deviation = [0.3], coordinates = [0] }]";
+    let drawn = "prior = { kind = \"double_well\" }\nstart = [-1.0]\nstart_deviation = [0.2]\ntime_step = 0.01\nsteps = 31\n\
+                 observations = [{ step = 31, value = [1.0], deviation = [0.3] }]";
+    let disc = "name = \"committor\"\na = { kind = \"ball\", centre = [-0.56, 1.44], radius = 0.15 }\n\
+                b = { kind = \"ball\", centre = [0.62, 0.03], radius = 0.15 }\nlow = [-1.5, -0.5]\nhigh = [1.2, 2.0]\ncells = [60, 54]";
     vec![
         case("paths, importance", well, &format!("name = \"importance\"\n{size}\ntwist = \"linear\"")),
         case("paths, rejection", well, &format!("name = \"rejection\"\n{size}")),
@@ -46,6 +53,10 @@ pub fn problems() -> Vec<(String, String)> {
              source = { kind = \"points\", points = [[-1.0], [0.0], [0.5]] }\n\
              target = { kind = \"gaussian\", mean = [1.0], deviation = [0.3], samples = 41 }",
         ),
+        case("paths, committor", "prior = { kind = \"muller_brown\" }\nnoise = 5.0\nstart = [-0.5, 0.6]", disc),
+        case("paths, written", written, &format!("name = \"twisted_smc\"\n{size}")),
+        case("paths, written, hmc", written, &dynamics("hmc")),
+        case("paths, shot", drawn, "name = \"shooting\"\npaths = 300\nreplicates = 3\nmoves = 7\ntwist = \"linear\""),
         case("paths, density curve", well, &format!("name = \"density_curve\"\n{size}\niterations = 700")),
     ]
 }

@@ -84,7 +84,8 @@ impl Features {
         })
     }
 
-    /// value += Σ_k coefficients_k φ_k(x); gradient += its gradient where asked.
+    /// value += Σ_k coefficients_k φ_k(x); gradient += its gradient where asked. The sum over the grid is taken one
+    /// coordinate after the other, the last first: some each^d products, not d·each^d.
     pub fn combine(&self, coefficients: &[f64], x: &[f64], value: &mut [f64], gradient: Option<&mut [f64]>) {
         let (d, each) = (self.low.len(), self.each);
         let mut factors = vec![0.0; 2 * d * each * LANES];
@@ -92,40 +93,75 @@ impl Features {
         self.factors(x, factors, slopes);
         let count = self.count() - 1;
         value.iter_mut().for_each(|v| *v += coefficients[count]);
-        let mut none = Vec::new();
-        let wanted = gradient.is_some();
-        let gradient = gradient.unwrap_or(&mut none);
+        let row = each * LANES;
+        // Partial sums: of the value, then of the slope in each coordinate.
+        let wanted = if gradient.is_some() { d } else { 0 };
+        let size = count / each * LANES;
+        let mut parts = vec![0.0; (1 + wanted) * size];
         enter!(self.level, S => {
-            let mut part = [0.0; LANES];
-            for k in 0..count {
-                let a = coefficients[k];
-                // The product over coordinates; the last coordinate runs fastest.
-                part.fill(a);
-                let mut rest = k;
-                for i in (0..d).rev() {
-                    let at = (i * each + rest % each) * LANES;
-                    rest /= each;
-                    let factor = &factors[at..at + LANES];
-                    for l in 0..LANES {
-                        part[l] *= factor[l];
+            for (slope, factor) in slopes.iter_mut().zip(factors.iter()) {
+                *slope *= factor;
+            }
+            let (sum, rest) = parts.split_at_mut(size);
+            let last = (d - 1) * row;
+            first_sum::<S>(&coefficients[..count], &factors[last..], each, sum);
+            if wanted > 0 {
+                first_sum::<S>(&coefficients[..count], &slopes[last..], each, &mut rest[(d - 1) * size..]);
+            }
+            let mut left = count / each;
+            for i in (0..d - 1).rev() {
+                left /= each;
+                let factor = &factors[i * row..(i + 1) * row];
+                if wanted > 0 {
+                    for later in rest.chunks_exact_mut(size).skip(i + 1) {
+                        next_sum::<S>(later, factor, each, left);
                     }
+                    let own = &mut rest[i * size..(i + 1) * size];
+                    own.copy_from_slice(sum);
+                    next_sum::<S>(own, &slopes[i * row..(i + 1) * row], each, left);
                 }
-                for l in 0..LANES {
-                    value[l] += part[l];
-                }
-                if wanted {
-                    let mut rest = k;
-                    for i in (0..d).rev() {
-                        let at = (i * each + rest % each) * LANES;
-                        rest /= each;
-                        let slope = &slopes[at..at + LANES];
-                        let gradient = &mut gradient[i * LANES..(i + 1) * LANES];
-                        for l in 0..LANES {
-                            gradient[l] = S::mul_add(part[l], slope[l], gradient[l]);
-                        }
-                    }
+                next_sum::<S>(sum, factor, each, left);
+            }
+            value.iter_mut().zip(sum.iter()).for_each(|(v, s)| *v += s);
+            if let Some(gradient) = gradient {
+                for (g, part) in gradient.chunks_exact_mut(LANES).zip(rest.chunks_exact(size)) {
+                    g.iter_mut().zip(part).for_each(|(g, p)| *g += p);
                 }
             }
+        })
+    }
+
+    /// values[node] += Σ_k coefficients_k φ_k at a grid of `n` nodes per coordinate: `at` is [coordinate][node][LANES],
+    /// the first coordinate's node runs fastest in `values`.
+    fn combine_nodes(&self, coefficients: &[f64], at: &[f64], n: usize, values: &mut [f64]) {
+        let (d, each) = (self.low.len(), self.each);
+        let row = each * LANES;
+        let (mut factors, mut slopes) = (vec![0.0; n * d * row], vec![0.0; d * row]);
+        for node in 0..n {
+            let x: Vec<f64> = (0..d).flat_map(|i| at[(i * n + node) * LANES..][..LANES].iter().copied()).collect();
+            self.factors(&x, &mut factors[node * d * row..(node + 1) * d * row], &mut slopes);
+        }
+        let count = self.count() - 1;
+        let mut size = count / each;
+        let mut parts = vec![0.0; n * size * LANES];
+        enter!(self.level, S => {
+            for (node, part) in parts.chunks_exact_mut(size * LANES).enumerate() {
+                first_sum::<S>(&coefficients[..count], &factors[(node * d + d - 1) * row..][..row], each, part);
+            }
+            for i in (0..d - 1).rev() {
+                let left = size / each;
+                let mut next = vec![0.0; parts.len() / each * n];
+                for (k, out) in next.chunks_exact_mut(left * LANES).enumerate() {
+                    let (part, node) = (k / n, k % n);
+                    let part = &parts[part * size * LANES..(part + 1) * size * LANES];
+                    let factor = &factors[(node * d + i) * row..][..row];
+                    for (out, part) in out.chunks_exact_mut(LANES).zip(part.chunks_exact(row)) {
+                        sum_rows::<S>(part, factor, out);
+                    }
+                }
+                (parts, size) = (next, left);
+            }
+            values.iter_mut().zip(&parts).for_each(|(v, p)| *v += coefficients[count] + p);
         })
     }
 
@@ -146,6 +182,42 @@ impl Features {
                 part.iter_mut().zip(&factors[at..at + LANES]).for_each(|(p, f)| *p *= f);
             }
         }
+    }
+}
+
+/// out[k][l] = Σ_c a[k·each + c] factor[c][l].
+#[inline(always)]
+fn first_sum<S: Scalar>(a: &[f64], factor: &[f64], each: usize, out: &mut [f64]) {
+    for (a, out) in a.chunks_exact(each).zip(out.chunks_exact_mut(LANES)) {
+        let mut sum = [0.0; LANES];
+        for (a, factor) in a.iter().zip(factor.chunks_exact(LANES)) {
+            for l in 0..LANES {
+                sum[l] = S::mul_add(*a, factor[l], sum[l]);
+            }
+        }
+        out.copy_from_slice(&sum);
+    }
+}
+
+/// out[l] = Σ_c part[c][l] factor[c][l].
+#[inline(always)]
+fn sum_rows<S: Scalar>(part: &[f64], factor: &[f64], out: &mut [f64]) {
+    let mut sum = [0.0; LANES];
+    for (part, factor) in part.chunks_exact(LANES).zip(factor.chunks_exact(LANES)) {
+        for l in 0..LANES {
+            sum[l] = S::mul_add(part[l], factor[l], sum[l]);
+        }
+    }
+    out.copy_from_slice(&sum);
+}
+
+/// part[k][l] = Σ_c part[k·each + c][l] factor[c][l] for k below `left`, in place.
+#[inline(always)]
+fn next_sum<S: Scalar>(part: &mut [f64], factor: &[f64], each: usize, left: usize) {
+    for k in 0..left {
+        let mut sum = [0.0; LANES];
+        sum_rows::<S>(&part[k * each * LANES..(k + 1) * each * LANES], factor, &mut sum);
+        part[k * LANES..(k + 1) * LANES].copy_from_slice(&sum);
     }
 }
 
@@ -240,16 +312,38 @@ pub fn fit(
     Ok(Fit { coefficients, residual: (left / spread.max(f64::MIN_POSITIVE)).sqrt(), evaluations })
 }
 
+/// Rows and columns of a tile of Φ Φᵀ that stays in registers.
+const TILE: (usize, usize) = (6, 8);
+
 /// out += (lower triangle of Φ Φᵀ, Φ t, Σt, Σt²) of a block.
 fn accumulate(level: Level, p: usize, phi: &[f64], target: &[f64; LANES], out: &mut [f64]) {
+    // Path after path, each with its features in a padded row: columns of a tile are vectors.
+    let width = (p + TILE.0).next_multiple_of(TILE.1);
+    let mut turned = vec![0.0; LANES * width];
+    for (a, phi) in phi.chunks_exact(LANES).enumerate().take(p) {
+        phi.iter().enumerate().for_each(|(l, f)| turned[l * width + a] = *f);
+    }
     enter!(level, S => {
-        for a in 0..p {
-            let left = &phi[a * LANES..(a + 1) * LANES];
-            for b in 0..=a {
-                let right = &phi[b * LANES..(b + 1) * LANES];
-                out[a * p + b] += dot::<S>(left, right);
+        for a in (0..p).step_by(TILE.0) {
+            for b in (0..p.min(a + TILE.0)).step_by(TILE.1) {
+                let mut sums = [[0.0; TILE.1]; TILE.0];
+                for row in turned.chunks_exact(width) {
+                    let (left, right) = (&row[a..a + TILE.0], &row[b..b + TILE.1]);
+                    for i in 0..TILE.0 {
+                        for m in 0..TILE.1 {
+                            sums[i][m] = S::mul_add(left[i], right[m], sums[i][m]);
+                        }
+                    }
+                }
+                for (i, sums) in sums.iter().enumerate().take(p - a) {
+                    for (m, sum) in sums.iter().enumerate().take((a + i + 1).saturating_sub(b)) {
+                        out[(a + i) * p + b + m] += sum;
+                    }
+                }
             }
-            out[p * p + a] += dot::<S>(left, target);
+            for i in a..p.min(a + TILE.0) {
+                out[p * p + i] += dot::<S>(&phi[i * LANES..(i + 1) * LANES], target);
+            }
         }
     });
     out[p * p + p] += target.iter().sum::<f64>();
@@ -309,6 +403,17 @@ fn targets(
     let last = j + 1 == chain.steps;
     let count = nodes.len().pow(d as u32);
     let mut values = vec![0.0; count * LANES];
+    if !last {
+        let mut places = vec![0.0; d * nodes.len() * LANES];
+        for (k, place) in places.chunks_exact_mut(LANES).enumerate() {
+            let (i, node) = (k / nodes.len(), k % nodes.len());
+            for (l, place) in place.iter_mut().enumerate() {
+                *place = mean[i * LANES + l] + deviation[i] * nodes[node];
+            }
+        }
+        features.combine_nodes(next, &places, nodes.len(), &mut values);
+    }
+    let balls = || chain.others[j + 1].iter().filter(|o| matches!(o, Other::Ball { .. }));
     for (k, value) in values.chunks_exact_mut(LANES).enumerate() {
         let mut rest = k;
         let mut weight = 1.0;
@@ -320,7 +425,8 @@ fn targets(
                 at[l] = mean[l] + deviation[i] * nodes[node];
             }
         }
-        value.fill(ln(weight));
+        let weight = ln(weight);
+        value.iter_mut().for_each(|v| *v += weight);
         if last {
             // ψ_n is e^{r_n} itself.
             for i in 0..d {
@@ -332,10 +438,7 @@ fn targets(
             }
             chain.log_others(j + 1, at, value);
         } else {
-            features.combine(next, at, value, None);
-            for other in chain.others[j + 1].iter().filter(|o| matches!(o, Other::Ball { .. })) {
-                ball(other, at, value);
-            }
+            balls().for_each(|other| ball(other, at, value));
         }
     }
     for l in 0..LANES {
@@ -374,5 +477,74 @@ mod tests {
         assert!(moment(3).abs() < 1e-10);
         // 15!! = 2027025.
         assert!((moment(16) / 2_027_025.0 - 1.0).abs() < 1e-10, "{}", moment(16));
+    }
+
+    #[test]
+    fn sums_coordinate_by_coordinate_are_the_sums_over_all_features_to_1e_13_and_their_slopes_differences() {
+        for d in 1..=3usize {
+            let text = format!(
+                r#"{{"prior": {{"kind": "brownian"}}, "start": {:?}, "time_step": 0.1, "steps": 1}}"#,
+                vec![0.0; d]
+            );
+            let chain = crate::solvers::paths::exact::chain(&text);
+            let (low, high) = (vec![-1.0; d], vec![1.5; d]);
+            let features = Features::new(&low, &high, 4, &chain).unwrap();
+            let a: Vec<f64> = (0..features.count()).map(|k| ((k * 37 % 101) as f64 / 50.0) - 1.0).collect();
+            let x: Vec<f64> = (0..d * LANES).map(|k| (k * 71 % 97) as f64 / 40.0 - 1.2).collect();
+            let direct = |x: &[f64]| {
+                let mut phi = vec![0.0; features.count() * LANES];
+                features.evaluate(x, &mut phi);
+                (0..LANES)
+                    .map(|l| a.iter().enumerate().map(|(k, a)| a * phi[k * LANES + l]).sum())
+                    .collect::<Vec<f64>>()
+            };
+            let (mut value, mut slope) = (vec![0.0; LANES], vec![0.0; d * LANES]);
+            features.combine(&a, &x, &mut value, Some(&mut slope));
+            for (v, t) in value.iter().zip(direct(&x)) {
+                assert!((v - t).abs() < 1e-13 * a.len() as f64, "{d}: {v} {t}");
+            }
+            for i in 0..d {
+                let moved = |by: f64| {
+                    let mut x = x.clone();
+                    x[i * LANES..(i + 1) * LANES].iter_mut().for_each(|x| *x += by);
+                    direct(&x)
+                };
+                for (l, (up, down)) in moved(1e-5).iter().zip(moved(-1e-5)).enumerate() {
+                    assert!(((up - down) / 2e-5 - slope[i * LANES + l]).abs() < 1e-7);
+                }
+            }
+            // Nodes: the grid of two places per coordinate.
+            let n = 2;
+            let at: Vec<f64> = (0..d * n * LANES).map(|k| (k * 53 % 89) as f64 / 35.0 - 1.3).collect();
+            let mut values = vec![0.0; n.pow(d as u32) * LANES];
+            features.combine_nodes(&a, &at, n, &mut values);
+            for (k, values) in values.chunks_exact(LANES).enumerate() {
+                let x: Vec<f64> =
+                    (0..d).flat_map(|i| at[(i * n + (k >> i) % n) * LANES..][..LANES].iter().copied()).collect();
+                for (v, t) in values.iter().zip(direct(&x)) {
+                    assert!((v - t).abs() < 1e-13 * a.len() as f64, "{d}, node {k}: {v} {t}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_of_the_normal_equations_are_the_sums_over_paths_to_1e_12() {
+        for p in [1, 5, 8, 26, 50] {
+            let phi: Vec<f64> = (0..p * LANES).map(|k| (k * 7919 % 1009) as f64 / 1009.0 - 0.4).collect();
+            let target: [f64; LANES] = std::array::from_fn(|l| (l as f64).sin());
+            let mut out = vec![0.0; p * p + p + 2];
+            accumulate(Level::detect(), p, &phi, &target, &mut out);
+            let row = |a: usize| &phi[a * LANES..(a + 1) * LANES];
+            for a in 0..p {
+                for b in 0..p {
+                    let sum: f64 = row(a).iter().zip(row(b)).map(|(x, y)| x * y).sum();
+                    let truth = if b <= a { sum } else { 0.0 };
+                    assert!((out[a * p + b] - truth).abs() < 1e-12, "{p}: {a} {b}");
+                }
+                let sum: f64 = row(a).iter().zip(&target).map(|(x, t)| x * t).sum();
+                assert!((out[p * p + a] - sum).abs() < 1e-12);
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What `spanwise check` says of a run of paths: counts alone.
 
 use super::chain::LANES;
+use super::committor;
+use super::methods::MethodInput;
 use super::setup;
 use crate::error::Result;
 use crate::input::Input;
@@ -13,6 +15,9 @@ const BASE: u64 = 32 << 20;
 const RATE: f64 = 60e6;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
+    if let MethodInput::Committor(method) = input.method()? {
+        return committor::run::check(input, &method, BASE);
+    }
     let asked = setup::read(input, Level::detect())?;
     let (chain, size) = (&asked.chain, asked.size);
     let blocks = size.paths / LANES;

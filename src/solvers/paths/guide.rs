@@ -37,6 +37,9 @@ pub struct Guide {
     pub control: Option<Arc<dyn Control>>,
 }
 
+/// Largest shift of a transition by a bump, in deviations of its noise.
+const MOST_PUSH: f64 = 3.0;
+
 /// Work space of one thread.
 #[derive(Debug, Default, Clone)]
 pub struct Scratch {
@@ -182,7 +185,8 @@ impl Guide {
                 let s = chain.deviation(j, i);
                 for l in i * LANES..(i + 1) * LANES {
                     let s = s.unwrap_or(scratch.deviation[l]);
-                    scratch.shift[l] += s * s * slope[l];
+                    // A fit is wild where it has seen no path: what it pushes is bounded, and weighed all the same.
+                    scratch.shift[l] += (s * s * slope[l]).clamp(-MOST_PUSH * s, MOST_PUSH * s);
                 }
             }
             shifted = true;

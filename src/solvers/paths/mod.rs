@@ -5,11 +5,13 @@
 //! paths; *training* is what a method does before its first replicate.
 //!
 //! Reading order: [`priors`] reference diffusions · [`chain`] chain and cost · [`guide`] guided transitions and their
-//! weights · [`crew`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars.
+//! weights · [`crew`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars · [`committor`]
+//! what needs no paths.
 
 pub mod bumps;
 pub mod chain;
 mod check;
+pub mod committor;
 pub mod crew;
 pub mod ensemble;
 #[cfg(test)]

@@ -12,7 +12,13 @@ const BUNDLE: usize = 60;
 
 /// Draws `figure` (.png or .svg) from the output.h5 at `output`.
 pub fn plot(output: &Path, figure: &Path) -> Result<()> {
-    draw(&Reader::open(output)?, output)?.save(figure)
+    let reader = Reader::open(output)?;
+    let drawn = if reader.has("state/committor") {
+        super::committor::plot::draw(&reader, output)
+    } else {
+        draw(&reader, output)
+    };
+    drawn?.save(figure)
 }
 
 fn draw(reader: &Reader, output: &Path) -> Result<Figure> {

@@ -26,12 +26,14 @@ pub struct ProblemInput {
     /// Standard deviation of the start per coordinate; absent: all paths start at one point.
     #[serde(default)]
     pub start_deviation: Option<Vec<f64>>,
-    /// Step h of the Euler–Maruyama chain.
+    /// Step h of the Euler–Maruyama chain; only a committor needs none.
+    #[serde(default)]
     #[schemars(extend("exclusiveMinimum" = 0))]
-    pub time_step: f64,
-    /// Steps n of the chain: paths have n + 1 times.
+    pub time_step: Option<f64>,
+    /// Steps n of the chain: paths have n + 1 times; only a committor needs none.
+    #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub steps: usize,
+    pub steps: Option<usize>,
     /// Gaussian observations (and soft end conditions): cost |x − value|²/(2 deviation²).
     #[serde(default)]
     pub observations: Vec<ObservationInput>,
@@ -142,22 +144,24 @@ impl ProblemInput {
             }
             None => vec![0.0; d],
         };
-        let end = self.steps as f64 * self.time_step;
+        let time_step = self.time_step.ok_or_else(|| at("time_step", "is missing".into()))?;
+        let steps = self.steps.ok_or_else(|| at("steps", "is missing".into()))?;
+        let end = steps as f64 * time_step;
         let prior = |key: &str, input: &PriorInput| {
             input.build(d, end, level).map_err(|(k, message)| (format!("problem.{key}.{k}"), message))
         };
-        if (self.steps + 1) * d >= crate::math::draws::LARGEST_DRAW as usize {
+        if (steps + 1) * d >= crate::math::draws::LARGEST_DRAW as usize {
             let most = crate::math::draws::LARGEST_DRAW;
             return Err(at("steps", format!("times × coordinates must be below {most}")));
         }
         let reference: Arc<dyn super::priors::Prior> = Arc::from(prior("prior", &self.prior)?);
 
-        let times = self.steps + 1;
+        let times = steps + 1;
         let mut quadratics = vec![vec![Quadratic::default(); d]; times];
         let mut others = vec![Vec::new(); times];
-        let within = |key: String, step: usize| match step <= self.steps {
+        let within = |key: String, step: usize| match step <= steps {
             true => Ok(()),
-            false => Err((format!("problem.{key}"), format!("must be at most steps = {}", self.steps))),
+            false => Err((format!("problem.{key}"), format!("must be at most steps = {}", steps))),
         };
         for (k, o) in self.observations.iter().enumerate() {
             within(format!("observations.{k}.step"), o.step)?;
@@ -197,12 +201,12 @@ impl ProblemInput {
                 let message = "has no functional; ornstein_uhlenbeck and double_well have";
                 return Err(at("running.functional_of.kind", message.into()));
             }
-            let to = running.to.unwrap_or(self.steps);
+            let to = running.to.unwrap_or(steps);
             within("running.to".into(), to)?;
             if running.from > to {
                 return Err(at("running.from", format!("is after the last step that pays, {to}")));
             }
-            let factor = running.scale * self.time_step;
+            let factor = running.scale * time_step;
             others[running.from..=to].iter_mut().for_each(|o| {
                 o.push(Other::Functional { of: of.clone(), variance, factor });
             });
@@ -211,8 +215,8 @@ impl ProblemInput {
         Ok(Chain {
             prior: reference,
             dimension: d,
-            steps: self.steps,
-            time_step: self.time_step,
+            steps,
+            time_step,
             noise: self.noise,
             start,
             quadratics,

@@ -1,6 +1,7 @@
 //! From `[problem]` and `[method]` to a solver that is ready for its first step.
 
 use super::chain::{Chain, LANES};
+use super::committor;
 use super::methods::{Method, MethodInput, Size};
 use super::problem::ProblemInput;
 use super::solver::Paths;
@@ -38,6 +39,9 @@ pub fn read(input: &Input, level: Level) -> Result<Asked> {
 
 pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let level = level(input, team)?;
+    if let MethodInput::Committor(method) = input.method()? {
+        return Ok(Box::new(committor::run::read(input, &method, level)?));
+    }
     let asked = read(input, level)?;
     Ok(Box::new(Paths::new(asked, input.run.seed, team)))
 }

@@ -234,10 +234,22 @@ impl Solver for Paths {
         if !self.method.has_evidence() {
             let evaluations = self.tally.evaluations();
             let (_, error) = self.method.training();
-            return vec![
-                number("marginal_error", "error of the target marginal of the coupling", error, ErrorBar::None),
-                number("path_steps", "steps of paths that were drawn", evaluations, ErrorBar::None),
-            ];
+            let mut report = Vec::new();
+            if !error.is_nan() {
+                let meaning = "error of the target marginal of the coupling";
+                report.push(number("marginal_error", meaning, error, ErrorBar::None));
+            }
+            if let Some(last) = self.tally.acceptance.last().filter(|a| !a.is_nan()) {
+                report.push(number("acceptance", "accepted share of the moves", *last, ErrorBar::None));
+            }
+            // The end of the paths, as the number that a reader checks first.
+            let m = &self.marginals;
+            if let (Some(mean), Some(error)) = (m.mean.last(), m.mean_error.last()) {
+                let meaning = "mean of the last coordinate at the last time";
+                report.push(number("mean_at_end", meaning, *mean, ErrorBar::StdErr(*error)));
+            }
+            report.push(number("path_steps", "steps of paths that were drawn", evaluations, ErrorBar::None));
+            return report;
         }
         let n = self.tally.replicates();
         let error = self.tally.error();

@@ -7,6 +7,8 @@
 //!     pcn       ξ' = √(1−β²) ξ + β w,                           α = 1 ∧ e^{Ψ(ξ) − Ψ(ξ')}
 //!     pcnl      ξ' = ((2−δ) ξ − 2δ ∇Ψ(ξ) + √(8δ) w)/(2+δ),      α = 1 ∧ e^{ρ(ξ,ξ') − ρ(ξ',ξ)}
 //!               ρ(u,v) = Ψ(u) + ½⟨v−u, ∇Ψ(u)⟩ + (δ/4)⟨u+v, ∇Ψ(u)⟩ + (δ/4)|∇Ψ(u)|²
+//!               with ∇Ψ cut to the length √(8/δ), so that a steep cost does not hold walkers fast [Roberts1996]: the
+//!               ratio holds for any field in its place
 //!     hmc       kicks −(ε/2)∇Ψ around exact rotations of (ξ, velocity) by the angle ε
 //!     shooting  the noise after a random time is drawn anew,    α = 1 ∧ e^{Ψ(ξ) − Ψ(ξ')}; a rejected move repeats the path
 //!
@@ -123,6 +125,12 @@ impl Input {
         if gradient && !chain.constant_noise() {
             return Err(("mover".into(), "needs noise that does not depend on the state; use pcn or shooting".into()));
         }
+        if gradient && !chain.prior.has_pull() {
+            return Err((
+                "mover".into(),
+                "needs derivatives that the written drift has not; use pcn or shooting".into(),
+            ));
+        }
         if self.mover == Mover::Pcn && self.step_size > 1.0 {
             return Err(("step_size".into(), "of pcn is at most 1".into()));
         }
@@ -141,6 +149,8 @@ impl Input {
 
 /// Moves of a replicate that can be addressed.
 const MOST_MOVES: usize = 1 << 20;
+/// Rounds of sweeps in which a pilot adapts the step size of a level, at most.
+const ROUNDS: usize = 6;
 /// Levels of a pilot, at most.
 const MOST_LEVELS: usize = 10_000;
 
@@ -256,14 +266,22 @@ impl AnnealedDynamics {
             if !pilot {
                 size = sizes[level];
             }
-            let (accepted, cost) = self.sweep(context, at, level, s, size, &mut walkers)?;
-            evaluations += cost;
-            acceptance = accepted;
+            // A pilot moves until the step size of the level has settled.
+            for round in 0..if pilot { ROUNDS } else { 1 } {
+                let serial = if pilot { level * ROUNDS + round } else { level };
+                let (accepted, cost) = self.sweep(context, at, serial, s, size, &mut walkers)?;
+                evaluations += cost;
+                acceptance = accepted;
+                let better = self.adapted(size, accepted);
+                if !pilot || (better / size - 1.0).abs() < 0.15 {
+                    break;
+                }
+                size = better;
+            }
             if pilot {
                 levels.push(s);
                 sizes.push(size);
-                size = self.adapted(size, accepted);
-                if levels.len() >= MOST_LEVELS || (level + 1) * self.input.sweeps >= MOST_MOVES {
+                if levels.len() >= MOST_LEVELS || (level + 1) * ROUNDS * self.input.sweeps >= MOST_MOVES {
                     let message = format!("{} levels reached s = {s:.3e} only: raise method.paths", levels.len());
                     return Err(Error::Numerical { step: context.step, message });
                 }
@@ -309,7 +327,7 @@ impl AnnealedDynamics {
             Mover::Hmc => (0.75, 0.5),
             Mover::Shooting => return size,
         };
-        (size * exp(accepted - target)).clamp(1e-6, most)
+        (size * exp(2.0 * (accepted - target))).clamp(1e-6, most)
     }
 }
 
@@ -406,25 +424,27 @@ impl<'a> Local<'a> {
             Mover::Pcnl => {
                 self.know(xi);
                 let (d, s) = (self.size, self.s);
+                let cut = cuts(s, d, &self.slope);
                 let (a, b, c) = ((2.0 - d) / (2.0 + d), 2.0 * d * s / (2.0 + d), (8.0 * d).sqrt() / (2.0 + d));
                 for k in 0..xi.len() {
-                    self.trial[k] = a * xi[k] + b * self.slope[k] + c * self.w[k];
+                    self.trial[k] = a * xi[k] + b * cut[k % LANES] * self.slope[k] + c * self.w[k];
                 }
                 self.evaluate();
                 self.slope_of_trial();
-                let rho = |from: &[f64], to: &[f64], slope: &[f64], gain: &[f64]| {
+                let cut_of_trial = cuts(s, d, &self.trial_slope);
+                let rho = |from: &[f64], to: &[f64], slope: &[f64], cut: &[f64; LANES], gain: &[f64]| {
                     let mut rho = [0.0; LANES];
                     for (r, gain) in rho.iter_mut().zip(gain) {
                         *r = -s * gain;
                     }
                     for k in 0..from.len() {
-                        let (u, v, g) = (from[k], to[k], -s * slope[k]);
+                        let (u, v, g) = (from[k], to[k], -s * cut[k % LANES] * slope[k]);
                         rho[k % LANES] += 0.5 * (v - u) * g + 0.25 * d * ((u + v) * g + g * g);
                     }
                     rho
                 };
-                let there = rho(xi, &self.trial, &self.slope, gain);
-                let back = rho(&self.trial, xi, &self.trial_slope, &self.trial_gain);
+                let there = rho(xi, &self.trial, &self.slope, &cut, gain);
+                let back = rho(&self.trial, xi, &self.trial_slope, &cut_of_trial, &self.trial_gain);
                 for l in 0..LANES {
                     log_ratio[l] = there[l] - back[l];
                 }
@@ -517,6 +537,20 @@ impl<'a> Local<'a> {
             log_ratio[l] = before[l] - after[l];
         }
     }
+}
+
+/// Per path what a gradient s∇Λ is multiplied with so that its length is at most √(8/δ): the gradient's part of a move is
+/// then at most twice the noise's in that direction.
+fn cuts(s: f64, d: f64, slope: &[f64]) -> [f64; LANES] {
+    let mut square = [0.0; LANES];
+    for row in slope.chunks_exact(LANES) {
+        square.iter_mut().zip(row).for_each(|(q, g)| *q += g * g);
+    }
+    let most = (8.0 / d).sqrt();
+    square.map(|q| {
+        let length = s * q.sqrt();
+        if length > most { most / length } else { 1.0 }
+    })
 }
 
 impl Address {

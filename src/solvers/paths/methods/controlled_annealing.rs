@@ -16,7 +16,8 @@
 //! The regression's target is δJ less the log-weights of level s: what earlier levels missed is mended, to first order, at
 //! each later one, and in a few last rounds at s = 1.
 //!
-//! Levels: the largest s for which the effective sample size of e^{−δJ} stays above κN.
+//! Levels: the largest s for which the effective sample size of e^{−δJ} stays above κN. Where fresh paths show that a step
+//! has fitted its own sample only, it is halved, and its level with it.
 
 use std::sync::Arc;
 
@@ -172,7 +173,7 @@ impl Control for Linear {
             for (t, phi) in theta.iter().zip(phi.chunks_exact(LANES)) {
                 u.iter_mut().zip(phi).for_each(|(u, f)| *u += t * f);
             }
-            // A push of a few deviations a step is all that a bridge takes; more would drive the chain out of range.
+            // A push of a deviation a step is all that a bridge takes; more would drive the chain out of range.
             u.iter_mut().for_each(|u| *u = u.clamp(-self.largest, self.largest));
         }
     }
@@ -191,8 +192,25 @@ pub struct ControlledAnnealing {
     evaluations: f64,
     /// Rounds at level 1.
     polished: f64,
+    /// The last step of the coefficients, the level before it, and how often it has been halved.
+    last: Vec<f64>,
+    level_before: f64,
+    halvings: f64,
+    integral_step: f64,
 }
 
+/// A step after which fresh paths keep less than this share of `ess` is taken back by half: the regression has fitted
+/// its own sample.
+const CARRIES_OVER: f64 = 0.1;
+/// Largest correction of a step, in deviations of its noise.
+const MOST_PUSH: f64 = 1.5;
+/// Least effective share of the paths of a level.
+const LEAST_SHARE: f64 = 0.005;
+/// Halvings of a step, at most.
+const HALVINGS: f64 = 8.0;
+
+/// Ridge of the regressions, relative to the mean diagonal.
+const RIDGE: f64 = 1e-4;
 /// Rounds at level 1 that only mend what the weights say.
 const POLISH: f64 = 3.0;
 
@@ -235,6 +253,7 @@ impl Input {
         let observed = |q: &Vec<Quadratic>| q.iter().any(|q| q.a > 0.0);
         let fused: Vec<bool> = chain.quadratics.iter().map(|q| self.fuse && observed(q)).collect();
         let coefficients = vec![0.0; bins * d * basis.count()];
+        let last = coefficients.clone();
         Ok(ControlledAnnealing {
             input: self.clone(),
             basis: Arc::new(basis),
@@ -246,6 +265,10 @@ impl Input {
             residual: f64::NAN,
             evaluations: 0.0,
             polished: 0.0,
+            last,
+            level_before: 0.0,
+            halvings: 0.0,
+            integral_step: 0.0,
         })
     }
 }
@@ -281,7 +304,7 @@ impl ControlledAnnealing {
             basis: self.basis.clone(),
             coefficients: self.coefficients.clone(),
             fused: self.fused.clone(),
-            largest: 3.0 * chain.noise / chain.time_step.sqrt(),
+            largest: MOST_PUSH * chain.noise / chain.time_step.sqrt(),
         };
         Guide { twist: Some(Arc::new(twist)), bump: None, control: Some(Arc::new(control)) }
     }
@@ -319,6 +342,29 @@ impl Method for ControlledAnnealing {
         let paths = drawn.paths;
         let weights: Vec<f64> = drawn.log_weights.iter().zip(&cost).map(|(w, j)| w + (1.0 - s) * j).collect();
         let now = training.weigh(&weights, "at a level of the annealing")?;
+        let share = now.ess() / training.paths() as f64;
+        if self.levels > 0 && share < CARRIES_OVER * self.input.ess && self.halvings < HALVINGS {
+            // Half of the step is taken back, and of the level with it.
+            for (c, step) in self.coefficients.iter_mut().zip(&mut self.last) {
+                *step *= 0.5;
+                *c -= *step;
+            }
+            self.level = 0.5 * (self.level + self.level_before);
+            (self.integral, self.integral_step) = (self.integral - 0.5 * self.integral_step, 0.5 * self.integral_step);
+            self.halvings += 1.0;
+            self.levels += 1;
+            self.evaluations += evaluations;
+            return Ok(false);
+        }
+        if share < LEAST_SHARE {
+            let message = format!(
+                "only {:.1} of {} paths are effective at s = {s:.4}: raise method.training_paths, lower method.degree, or \
+                 narrow method.low and method.high",
+                now.ess(),
+                training.paths()
+            );
+            return Err(Error::Numerical { step: context.step, message });
+        }
         let normalised: Vec<f64> = weights.iter().map(|w| exp(w - now.largest) / now.sum).collect();
         let mean = |values: &[f64]| -> f64 {
             training.crew.sum(training.blocks, 1, &|b, out| {
@@ -387,7 +433,7 @@ impl Method for ControlledAnnealing {
                         g[a * p + b] -= means[a] * means[b];
                     }
                 }
-                step[bin * p..(bin + 1) * p].copy_from_slice(&solve(&g, r, 1e-6));
+                step[bin * p..(bin + 1) * p].copy_from_slice(&solve(&g, r, RIDGE));
             }
             // Σ step F per path, and the length of the step that leaves the least variance: bins that are correlated in
             // the sample cannot overshoot together.
@@ -411,10 +457,12 @@ impl Method for ControlledAnnealing {
             left = square(&rest) - centre * centre;
         }
         // All is known: nothing below can fail.
-        self.integral -= delta * expected - 0.5 * delta * delta * variance;
+        self.integral_step = -(delta * expected - 0.5 * delta * delta * variance);
+        self.integral += self.integral_step;
         for (c, t) in self.coefficients.iter_mut().zip(&theta) {
             *c += t;
         }
+        (self.last, self.level_before, self.halvings) = (theta, s, 0.0);
         self.level = if 1.0 - s - delta < 1e-12 { 1.0 } else { s + delta };
         self.levels += 1;
         self.polished += f64::from(u8::from(s >= 1.0));
@@ -439,10 +487,20 @@ impl Method for ControlledAnnealing {
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         walk.replicated(&COEFFICIENTS, &mut self.coefficients)?;
-        let mut numbers = vec![self.level, self.integral, self.residual, self.evaluations, self.polished];
-        walk.scalar(&NUMBERS, (&mut numbers).into())?;
-        [self.level, self.integral, self.residual, self.evaluations, self.polished] =
-            [numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]];
+        walk.replicated(&LAST, &mut self.last)?;
+        let numbers = [
+            &mut self.level,
+            &mut self.integral,
+            &mut self.residual,
+            &mut self.evaluations,
+            &mut self.polished,
+            &mut self.level_before,
+            &mut self.halvings,
+            &mut self.integral_step,
+        ];
+        let mut values: Vec<f64> = numbers.iter().map(|n| **n).collect();
+        walk.scalar(&NUMBERS, (&mut values).into())?;
+        numbers.into_iter().zip(values).for_each(|(n, v)| *n = v);
         walk.scalar(&LEVELS, (&mut self.levels).into())
     }
 
@@ -531,10 +589,13 @@ const COEFFICIENTS: Name = Name {
     meaning: "coefficients of the drift correction: bin of time, coordinate, feature",
     axes: &["control_coefficient"],
 };
+const LAST: Name =
+    Name { name: "control_step", units: "1", meaning: "last step of the coefficients", axes: &["control_coefficient"] };
 const NUMBERS: Name = Name {
     name: "annealing",
     units: "1",
-    meaning: "level s, integral of -E[J], unexplained share, drift evaluations, rounds at level 1",
+    meaning: "level s, integral of -E[J], unexplained share, drift evaluations, rounds at level 1, level before, halvings, \
+              last step of the integral",
     axes: &["annealing_number"],
 };
 const LEVELS: Name = Name { name: "levels", units: "1", meaning: "levels of the annealing so far", axes: &[] };

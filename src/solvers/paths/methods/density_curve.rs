@@ -90,6 +90,9 @@ impl Input {
         if !chain.constant_noise() || chain.deviation(chain.steps, 0).is_none_or(|s| s == 0.0) {
             return Err(("name".into(), "density curves need noise that is constant and nowhere zero".into()));
         }
+        if !chain.prior.has_pull() {
+            return Err(("name".into(), "density curves need derivatives that the written drift has not".into()));
+        }
         if chain.others.iter().flatten().any(|o| matches!(o, Other::Ball { .. })) {
             let message = "a ball has no Gaussian expectation: give an observation with a small deviation";
             return Err(("name".into(), message.into()));

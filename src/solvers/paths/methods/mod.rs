@@ -10,6 +10,7 @@ mod density_curve;
 mod importance;
 mod rejection;
 mod schrodinger_bridge;
+mod shooting;
 mod twisted_smc;
 
 use schemars::JsonSchema;
@@ -81,6 +82,10 @@ pub enum MethodInput {
     DensityCurve(density_curve::Input),
     /// Brownian motion tied to two sets of points, by entropic transport.
     SchrodingerBridge(schrodinger_bridge::Input),
+    /// Transition path sampling: chains of paths by forward and backward shots.
+    Shooting(shooting::Input),
+    /// The committor between two sets and the rates between them, on a grid; no paths.
+    Committor(super::committor::Input),
 }
 
 /// What is wrong with a method's keys: (key below `method`, message).
@@ -96,6 +101,8 @@ impl MethodInput {
             MethodInput::AnnealedDynamics(m) => m.size(),
             MethodInput::DensityCurve(m) => m.size(),
             MethodInput::SchrodingerBridge(m) => m.size(),
+            MethodInput::Shooting(m) => m.size(),
+            MethodInput::Committor(_) => Size { paths: 0, replicates: 0 },
         }
     }
 
@@ -112,6 +119,8 @@ impl MethodInput {
             MethodInput::AnnealedDynamics(m) => Box::new(m.build(chain)?),
             MethodInput::DensityCurve(m) => Box::new(m.build(chain)?),
             MethodInput::SchrodingerBridge(m) => Box::new(m.build(chain)?),
+            MethodInput::Shooting(m) => Box::new(m.build(chain)?),
+            MethodInput::Committor(_) => return Err(("name".into(), "draws no paths".into())),
         })
     }
 }
@@ -125,6 +134,8 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
         ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting) along levels of the cost"),
         ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
+        ("shooting", "transition path sampling: chains of paths by forward and backward shots"),
+        ("committor", "probability of reaching one set before another, and rates, on a grid of one or two coordinates"),
         ("schrodinger_bridge", "Brownian motion tied to two sets of points, by entropic transport"),
     ]
 }

@@ -12,6 +12,7 @@ mod geometric_brownian;
 mod muller_brown;
 mod ornstein_uhlenbeck;
 mod triple_well;
+mod written;
 
 pub use muller_brown::MullerBrown;
 
@@ -74,6 +75,10 @@ pub trait Prior: Send + Sync {
     fn advance(&self, t: f64, h: f64, scale: f64, xi: &[f64], x: &mut [f64]);
     /// out = (∂b/∂x)ᵀ v.
     fn pull(&self, t: f64, x: &[f64], v: &[f64], out: &mut [f64]);
+    /// Whether `pull` knows the derivatives of the drift.
+    fn has_pull(&self) -> bool {
+        true
+    }
     /// Factor of the noise of the step from t; `None` where it depends on the state.
     fn spread(&self, t: f64, h: f64) -> Option<f64>;
     /// The same for every path: out = factor.
@@ -308,6 +313,8 @@ pub enum PriorInput {
     CoupledDoubleWell {},
     /// Two coordinates: three wells, two deep and one shallow [Metzner2006].
     TripleWell {},
+    /// Drift (or potential) and noise written as expressions.
+    Written(written::Input),
 }
 
 fn five() -> f64 {
@@ -359,6 +366,7 @@ impl PriorInput {
                 planar("triple_well")?;
                 Box::new(Compiled::new(triple_well::TripleWell, 2, level))
             }
+            PriorInput::Written(input) => Box::new(input.build(dimension, level)?),
         })
     }
 }

@@ -1,0 +1,131 @@
+//! Committors against closed forms and published numbers.
+
+use super::*;
+use crate::math::simd::Level;
+use crate::solvers::paths::priors::PriorInput;
+
+fn strip(low: &[f64], high: &[f64]) -> Set {
+    Set::Box { low: low.to_vec(), high: high.to_vec() }
+}
+
+fn never() -> bool {
+    false
+}
+
+/// V = 5(x² − 1)².
+fn well(x: f64) -> f64 {
+    5.0 * (x * x - 1.0) * (x * x - 1.0)
+}
+
+/// D / (∫ e^{−V/D} ∫_{−1}^1 e^{V/D}) · 2: both halves of the symmetric well hold one half of the mass.
+fn rate_of_the_well(d: f64) -> f64 {
+    let simpson = |low: f64, high: f64, sign: f64| {
+        let n = 4000;
+        let h = (high - low) / n as f64;
+        let f = |k: usize| (sign * well(low + h * k as f64) / d).exp();
+        (0..n).step_by(2).map(|k| (f(k) + 4.0 * f(k + 1) + f(k + 2)) * h / 3.0).sum::<f64>()
+    };
+    let mass = simpson(-3.0, 3.0, -1.0);
+    // ∫ e^{−V} = 0.834058804107 at D = 1.
+    assert!(d != 1.0 || (mass - 0.834058804107).abs() < 1e-10);
+    2.0 * d / (mass * simpson(-1.0, 1.0, 1.0))
+}
+
+#[test]
+fn the_committor_of_the_double_well_has_its_closed_form_to_1e_9_and_the_rate_to_1e_10() {
+    let input = Input {
+        a: strip(&[-3.0], &[-1.0]),
+        b: strip(&[1.0], &[3.0]),
+        low: vec![-3.0],
+        high: vec![3.0],
+        cells: Some(vec![480]),
+        known_rate: None,
+    };
+    input.check(1).unwrap();
+    let solved = input.solve(&|x| well(x[0]), 1.0, 1, &never).unwrap();
+    for (x, q) in [(0.25, 0.8512049858), (0.5, 0.9744821654), (0.8, 0.9970701676)] {
+        let at = |x: f64| solved.q[((x + 3.0) * 80.0).round() as usize];
+        assert!((at(x) - q).abs() < 1e-9 && (at(-x) - 1.0 + q).abs() < 1e-9, "{x}: {}", at(x));
+    }
+    assert!((solved.rate / rate_of_the_well(1.0) - 1.0).abs() < 1e-10, "{}", solved.rate);
+    assert!((solved.rate / solved.back - 1.0).abs() < 1e-12);
+    // Sets the other way round: the committor turns over.
+    let turned = Input { a: input.b.clone(), b: input.a.clone(), ..input.clone() };
+    let other = turned.solve(&|x| well(x[0]), 1.0, 1, &never).unwrap();
+    assert!(solved.q.iter().zip(&other.q).all(|(q, p)| (q + p - 1.0).abs() < 1e-12));
+}
+
+#[test]
+fn a_double_well_times_a_harmonic_direction_has_the_rate_of_one_coordinate_with_the_second_order() {
+    let d = 1.3;
+    let truth = rate_of_the_well(d);
+    let error = |cells: usize| {
+        let input = Input {
+            a: strip(&[-3.0, -9.0], &[-1.0, 9.0]),
+            b: strip(&[1.0, -9.0], &[3.0, 9.0]),
+            low: vec![-2.0, -3.0],
+            high: vec![2.0, 3.0],
+            cells: Some(vec![cells, cells / 2]),
+            known_rate: None,
+        };
+        input.check(2).unwrap();
+        let solved = input.solve(&|x| well(x[0]) + 2.0 * x[1] * x[1], d, 1, &never).unwrap();
+        // No slope across.
+        let row = cells + 1;
+        let apart = (0..row).map(|k| (solved.q[k] - solved.q[row * (cells / 4) + k]).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-9, "{apart}");
+        (solved.rate / truth - 1.0).abs()
+    };
+    let errors = [32, 64, 128].map(error);
+    println!("errors {errors:?}");
+    assert!(errors[2] < 2e-3);
+    for pair in errors.windows(2) {
+        assert!((3.6..4.4).contains(&(pair[0] / pair[1])), "{errors:?}");
+    }
+}
+
+#[test]
+fn between_round_sets_the_error_falls_with_the_square_of_the_spacing() {
+    // No potential, concentric circles do not fit a box: two discs in a box, against a finer grid.
+    let input = |cells: usize| Input {
+        a: Set::Ball { centre: vec![-0.5, 0.1], radius: 0.31 },
+        b: Set::Ball { centre: vec![0.6, -0.05], radius: 0.27 },
+        low: vec![-1.0, -1.0],
+        high: vec![1.0, 1.0],
+        cells: Some(vec![cells, cells]),
+        known_rate: None,
+    };
+    let rate = |cells: usize| input(cells).solve(&|x| x[0] * x[1], 0.7, 1, &never).unwrap().rate;
+    let fine = rate(384);
+    let errors = [32, 64, 128].map(|c| (rate(c) / fine - 1.0).abs());
+    println!("errors {errors:?}");
+    // A cut that is first order only would leave 1/4 of the first error on the third grid.
+    assert!(errors[2] < errors[0] / 8.0 && errors[2] < 2e-3, "{errors:?}");
+}
+
+#[test]
+fn the_committor_of_muller_and_brown_has_the_published_values_and_rates() {
+    let prior = PriorInput::MullerBrown {}.build(2, 1.0, Level::detect()).unwrap();
+    let v = |x: &[f64]| prior.potential(x).unwrap();
+    // A, B: discs of radius 0.1 about the two deepest minima; values of grids with 601² and 801² points.
+    let (s1, s2, mi) = ([-0.8220015587, 0.6243128028], [0.2124865820, 0.2929883251], [-0.0500108230, 0.4666941049]);
+    for (kt, rate, values) in [(10.0, 5.0425e-3, [0.3252, 0.9784, 0.9481]), (12.5, 3.8554e-2, [0.2999, 0.9600, 0.9089])]
+    {
+        let input = Input {
+            a: Set::Ball { centre: vec![-0.5582236346, 1.4417258418], radius: 0.1 },
+            b: Set::Ball { centre: vec![0.6234994049, 0.0280377585], radius: 0.1 },
+            low: vec![-1.6, -0.5],
+            high: vec![1.2, 2.1],
+            cells: Some(vec![224, 208]),
+            known_rate: None,
+        };
+        let solved = input.solve(&v, kt, 1, &never).unwrap();
+        println!("kT {kt}: rate {} ({rate}), {} iterations", solved.rate, solved.iterations);
+        assert!((solved.rate / rate - 1.0).abs() < 5e-3, "{} {rate}", solved.rate);
+        for (x, truth) in [s1, s2, mi].iter().zip(values) {
+            let q = input.interpolate(&solved.q, x);
+            println!("  q({x:?}) = {q}, {truth}");
+            assert!((q - truth).abs() < 2e-3, "{q} {truth}");
+        }
+    }
+}
