@@ -1,9 +1,11 @@
-"""Two threads and two ranks against two independent copies at the same time, and one copy alone; prints Markdown.
+"""Many cores against one, for every room: threads, ranks and independent copies; prints Markdown.
 
-usage: scaling.py [--binary PATH] [--points 20000] [--steps 8] [--repetitions 3]
+usage: scaling.py [--cores 2] [--binary PATH] [--repetitions 3] [--seconds 2] [--only NAME]
 
-Throughput is entries of the cost per second of stepping, from report.json; everything interleaved, medians. Cores 0
-and 1 for all. The steps are Sinkhorn's in f64, on the fly, so that all do the same work.
+The yardstick computes in cache (Kuramoto–Sivashinsky on 1024 points): a copy of it on every core at once over one
+alone says what the cores are worth on this machine now, and the speed-up of a problem is divided by it. Copies of the
+problem itself, one on every core, say what memory allows. Everything is interleaved; medians. Throughput is the work
+that report.json counts over the seconds of stepping. Cores 0 … cores − 1 are used.
 """
 
 import argparse
@@ -17,16 +19,77 @@ from pathlib import Path
 from sinkhorn import sinkhorn
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--cores", type=int, default=2)
 parser.add_argument("--binary", default=Path(__file__).resolve().parents[1] / "target/release/spanwise")
-parser.add_argument("--points", type=int, default=20000)
-parser.add_argument("--steps", type=int, default=8)
 parser.add_argument("--repetitions", type=int, default=3)
+parser.add_argument("--seconds", type=float, default=2.0)
+parser.add_argument("--only", default="")
 args = parser.parse_args()
 
+SPECTRAL = """solver = "spectral"
+[output]
+every = 1000000
+[run]
+max_steps = STEPS
+[problem]
+output = { whole = false, spectra = false }
+end_time = 1e9
+"""
+KS = SPECTRAL + """points = [1024]
+lengths = [200]
+equation = { kind = "kuramoto_sivashinsky" }
+initial = { kind = "random", spectrum = { kind = "exponential_peak", peak = 0.7 }, amplitude = 0.5 }
+[method]
+scheme = "etdrk4"
+time_step = 0.05
+"""
+VORTICITY = SPECTRAL + """points = [512, 512]
+equation = { kind = "vorticity_2d", viscosity = 1e-3 }
+initial = { kind = "random", spectrum = { kind = "exponential_peak", peak = 6.0 }, amplitude = 1.0 }
+[method]
+scheme = "etdrk4"
+time_step = 1e-3
+"""
 
-def start(folder, name, cores, threads, ranks):
-    out = folder / name
-    run = [str(args.binary), "run", str(folder / "scaling.toml"), "--output", str(out), "--force", "--quiet"]
+
+def flow(points):
+    return SPECTRAL + f"""points = [{points}, {points}, {points}]
+equation = {{ kind = "navier_stokes_3d", viscosity = 0.01 }}
+initial = {{ kind = "named", name = "taylor_green" }}
+[method]
+scheme = "if_rk4"
+time_step = 1e-3
+"""
+
+
+def particles(count):
+    return f"""solver = "smc"
+[problem]
+model = {{ kind = "stochastic_volatility" }}
+observations = {{ simulate = STEPS, seed = 7 }}
+[method]
+particles = {count}
+islands = 1
+ess_threshold = 1.0
+"""
+
+
+# Name → (input, steps of the trial that says how many steps the asked seconds take).
+PROBLEMS = {
+    "Sinkhorn on the fly, 20 000 points": (sinkhorn(20000, "STEPS", "f64"), 2),
+    "Taylor–Green 64³": (flow(64), 3),
+    "Taylor–Green 128³": (flow(128), 3),
+    "vorticity 512²": (VORTICITY, 3),
+    "particle filter, 10⁶": (particles(1000000), 5),
+}
+YARDSTICK = (KS, 400)
+
+
+def start(folder, name, text, cores, threads, ranks):
+    """A run under way on the list of cores, and where its report will be."""
+    path, out = folder / f"{name}.toml", folder / name
+    path.write_text(text)
+    run = [str(args.binary), "run", str(path), "--output", str(out), "--force", "--quiet"]
     if ranks > 1:
         run = ["mpirun", "--bind-to", "core", "-n", str(ranks), *run]
     environment = dict(os.environ, RAYON_NUM_THREADS=str(threads))
@@ -36,30 +99,56 @@ def start(folder, name, cores, threads, ranks):
 
 def rate(out, process):
     code = process.wait()
-    assert code in (0, 3), f"exit code {code}"
+    assert code in (0, 3), f"{out.name}: exit code {code}"
     work = json.loads((out / "report.json").read_text())["work"]
     return work["amount"] / work["seconds"]
 
 
+def sized(folder, text, few, factor=1):
+    """The input with as many steps as take about the asked seconds, `factor` times."""
+    out, process = start(folder, "trial", text.replace("STEPS", str(few)), "0", 1, 1)
+    assert process.wait() in (0, 3)
+    seconds = json.loads((out / "report.json").read_text())["work"]["seconds"]
+    return text.replace("STEPS", str(max(few, int(args.seconds * factor * few / seconds))))
+
+
+def copies(folder, text):
+    """The summed rate of one copy on every core at once."""
+    running = [start(folder, f"copy{core}", text, str(core), 1, 1) for core in range(args.cores)]
+    return sum(rate(*copy) for copy in running)
+
+
 def main():
-    results = {"one copy alone": [], "two copies at once (sum)": [], "1 rank × 2 threads": [], "2 ranks × 1 thread": []}
+    n, every = args.cores, f"0-{args.cores - 1}"
+    print("The yardstick: this many times one copy in as many copies at once. M/s: million entries of the cost, "
+          f"point-steps, particle-steps a second. Medians of {args.repetitions}.\n")
+    print(f"| problem | one core, M/s | yardstick | {n} copies | {n} threads | over the yardstick | {n} ranks | "
+          "over the yardstick |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "scaling.toml").write_text(sinkhorn(args.points, args.steps, "f64"))
-        for _ in range(args.repetitions):
-            results["one copy alone"].append(rate(*start(folder, "alone", "0", 1, 1)))
-            pair = [start(folder, "left", "0", 1, 1), start(folder, "right", "1", 1, 1)]
-            results["two copies at once (sum)"].append(sum(rate(*p) for p in pair))
-            results["1 rank × 2 threads"].append(rate(*start(folder, "threads", "0,1", 2, 1)))
-            results["2 ranks × 1 thread"].append(rate(*start(folder, "ranks", "0,1", 1, 2)))
-    copies = statistics.median(results["two copies at once (sum)"])
-    alone = statistics.median(results["one copy alone"])
-    print(f"n = m = {args.points}, {args.steps} Sinkhorn steps, f64, on the fly, median of {args.repetitions}:\n")
-    print("| what | entries/s | against two copies at once | against one alone |")
-    print("|---|---:|---:|---:|")
-    for what, rates in results.items():
-        r = statistics.median(rates)
-        print(f"| {what} | {r:.3g} | {r / copies:.2f} | {r / alone:.2f} |")
+        yardstick = sized(folder, *YARDSTICK)
+        for problem, (text, few) in PROBLEMS.items():
+            if args.only not in problem:
+                continue
+            # A run on every core has as many more steps, so that it is not over in a moment.
+            small, large = sized(folder, text, few), sized(folder, text, few, factor=n / 2)
+            found = {}
+            for _ in range(args.repetitions):
+                for way, rates in {
+                    "alone": lambda: rate(*start(folder, "alone", yardstick, "0", 1, 1)),
+                    "yardstick": lambda: copies(folder, yardstick),
+                    "one": lambda: rate(*start(folder, "one", small, "0", 1, 1)),
+                    "copies": lambda: copies(folder, small),
+                    "threads": lambda: rate(*start(folder, "threads", large, every, n, 1)),
+                    "ranks": lambda: rate(*start(folder, "ranks", large, every, 1, n)),
+                }.items():
+                    found.setdefault(way, []).append(rates())
+            median = {way: statistics.median(rates) for way, rates in found.items()}
+            worth, one = median["yardstick"] / median["alone"], median["one"]
+            gain = {way: median[way] / one for way in ("copies", "threads", "ranks")}
+            print(f"| {problem} | {one / 1e6:.4g} | {worth:.2f} | {gain['copies']:.2f} | {gain['threads']:.2f} | "
+                  f"{gain['threads'] / worth:.2f} | {gain['ranks']:.2f} | {gain['ranks'] / worth:.2f} |", flush=True)
 
 
 main()

@@ -32,10 +32,8 @@ script() { .venv/bin/python "$@"; }
     if [ "$(cores)" -ge 2 ]; then
         section "A million points"
         script benches/million.py
-        section "Two cores, transport"
+        section "Two cores against one"
         script benches/scaling.py
-        section "Two cores, PDEs"
-        script benches/scaling_spectral.py
     fi
     section "Transport"
     script benches/peers/run.py --threads "$threads" --repetitions "$repetitions"

@@ -3,7 +3,10 @@
 
 mod program;
 
+use std::fs;
+
 use program::malformed::{Case, refused_alike};
+use program::spanwise;
 
 const GOOD: [&str; 7] = [
     "solver = \"smc\"",                                        // 1

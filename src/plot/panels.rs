@@ -84,6 +84,33 @@ fn legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, pen: &Pen) -> 
         .map_err(words)
 }
 
+/// Pieces of a line that turn by less than a right angle at every pixel `at`: a thick line ends in a long spike where it
+/// turns back.
+fn runs(points: &[(f64, f64)], at: &[(i32, i32)]) -> Vec<Vec<(f64, f64)>> {
+    let mut runs = Vec::new();
+    let mut run: Vec<(f64, f64)> = Vec::new();
+    let mut before: Option<((i32, i32), Option<(i32, i32)>)> = None;
+    for (point, here) in points.iter().zip(at) {
+        let Some((last, heading)) = before else {
+            run.push(*point);
+            before = Some((*here, None));
+            continue;
+        };
+        let step = (here.0 - last.0, here.1 - last.1);
+        if step == (0, 0) {
+            continue;
+        }
+        if heading.is_some_and(|h| h.0 * step.0 + h.1 * step.1 <= 0) {
+            let corner = run[run.len() - 1];
+            runs.push(std::mem::replace(&mut run, vec![corner]));
+        }
+        run.push(*point);
+        before = Some((*here, Some(step)));
+    }
+    runs.push(run);
+    runs
+}
+
 fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
     let x = Scale::new(&p.x, p.lines.iter().flat_map(|l| l.x.iter().copied()));
     let floor = p.lines.iter().any(|l| l.style == Style::Area).then_some(0.0);
@@ -95,7 +122,11 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
         let colour = colours::plain(line.colour);
         let stroke = pen.stroke(2.0, line.colour);
         let drawn = match line.style {
-            Style::Solid => chart.draw_series(LineSeries::new(points, stroke)),
+            Style::Solid => {
+                let at: Vec<(i32, i32)> = points.iter().map(|p| chart.backend_coord(p)).collect();
+                let runs = runs(&points, &at);
+                chart.draw_series(runs.into_iter().map(|run| PathElement::new(run, stroke)))
+            }
             Style::Dashed => {
                 chart.draw_series(DashedLineSeries::new(points, pen.px(8.0) as u32, pen.px(5.0) as u32, stroke))
             }

@@ -38,12 +38,10 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     for c in 0..dimension.min(if dimension == 2 { 2 } else { 3 }) {
         above.push((1.0, bundle_in_time(reader, &time, &chosen, c, dimension, &coordinate)?));
     }
-    let below = vec![
-        (1.0, evidence(reader)?),
-        (1.0, bars(reader)?),
-        (0.9, marginal_errors(reader, &time, dimension)?),
-        (0.9, table(reader)?),
-    ];
+    let mut below = vec![(0.9, marginal_errors(reader, &time, dimension)?), (0.9, table(reader)?)];
+    if has_evidence(reader)? {
+        below.splice(0..0, [(1.0, evidence(reader)?), (1.0, bars(reader)?)]);
+    }
     let title = format!("Paths: {} times, {dimension} coordinate{}", times, if dimension == 1 { "" } else { "s" });
     let replicates = reader.array("state/replicate_log_evidence")?.values.len();
     let subtitle = format!("{replicates} replicates; {count} posterior paths kept, {} drawn", chosen.len());
@@ -202,6 +200,11 @@ fn bundle_in_time(
     Ok(Panel::Curves(Curves { title: format!("posterior of {name}"), x: Axis::new("time"), y: Axis::new(name), lines }))
 }
 
+/// Transition path sampling has no evidence: the log-evidence of every replicate is 0.
+fn has_evidence(reader: &Reader) -> Result<bool> {
+    Ok(reader.array("state/replicate_log_evidence")?.values.iter().any(|v| *v != 0.0))
+}
+
 /// The estimate of the log-evidence as replicates come in.
 fn evidence(reader: &Reader) -> Result<Panel> {
     let each = reader.array("state/replicate_log_evidence")?.values;
@@ -263,12 +266,13 @@ fn table(reader: &Reader) -> Result<Panel> {
     let mean = log_mean(&each);
     let spread = (each.iter().map(|v| ((v - mean).exp() - 1.0).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
     let ess = reader.array("state/replicate_ess")?.values;
-    let mut rows = vec![
+    let weighted = vec![
         ("log-evidence".to_string(), number(mean, 5)),
         ("standard error".into(), if spread <= 0.35 { number(spread / n.sqrt(), 5) } else { "none claimed".into() }),
         ("spread of a replicate".into(), number(spread, 5)),
         ("effective paths, mean".into(), number(ess.iter().sum::<f64>() / n, 5)),
     ];
+    let mut rows = if has_evidence(reader)? { weighted } else { Vec::new() };
     let tally = reader.array("state/tally")?.values;
     rows.push(("drift evaluations".into(), number(tally[0], 5)));
     let acceptance = reader.array("state/replicate_acceptance")?.values;

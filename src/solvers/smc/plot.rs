@@ -16,6 +16,9 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     if reader.has("series/power") {
         return sampler(reader);
     }
+    if reader.has("results/update_rate") {
+        return trajectories(reader);
+    }
     let series = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("series/{name}"))?.values) };
     let time = series("time")?;
     let states: Vec<String> = reader
@@ -47,6 +50,11 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
             lines.push(line("exact mean", &at, exact, colours::VERMILION, Style::Solid));
         }
         lines.push(line("filtered mean", &time, mean, colours::BLUE, Style::Solid));
+        if reader.has(&format!("results/smoothed_mean_{name}")) {
+            let smoothed = reader.array(&format!("results/smoothed_mean_{name}"))?.values;
+            let at = reader.array("results/time")?.values;
+            lines.push(line("smoothed mean", &at, smoothed, colours::PURPLE, Style::Solid));
+        }
         let curves =
             Curves { title: format!("{name}, filtered"), x: Axis::new("time"), y: Axis::new(name.clone()), lines };
         above.push((1.0, Panel::Curves(curves)));
@@ -86,6 +94,50 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
         size: (1500, 900),
         rows: vec![(1.25, above), (1.0, below)],
     })
+}
+
+/// Smoothed means with their bands and some drawn trajectories, and how often the draws changed (particle Gibbs).
+fn trajectories(reader: &Reader) -> Result<Figure> {
+    let result = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("results/{name}"))?.values) };
+    let time = result("time")?;
+    let states: Vec<String> = reader
+        .datasets("results")
+        .into_iter()
+        .filter_map(|n| n.strip_prefix("smoothed_mean_").filter(|n| !n.starts_with("error_")).map(str::to_string))
+        .collect();
+    let mut above = Vec::new();
+    for name in states.iter().take(3) {
+        let (mean, sd) = (result(&format!("smoothed_mean_{name}"))?, result(&format!("smoothed_sd_{name}"))?);
+        let band = |sign: f64| -> Vec<f64> { mean.iter().zip(&sd).map(|(m, s)| m + sign * 2.0 * s).collect() };
+        let mut lines = Vec::new();
+        if reader.has(&format!("results/trajectories_{name}")) {
+            let drawn = result(&format!("trajectories_{name}"))?;
+            let every = (drawn.len() / time.len() / 40).max(1);
+            for (k, path) in drawn.chunks(time.len()).step_by(every).enumerate() {
+                let label = if k == 0 { "drawn" } else { "" };
+                lines.push(line(label, &time, path.to_vec(), colours::LIGHT, Style::Solid));
+            }
+        }
+        lines.push(line("mean ± 2 sd", &time, band(1.0), colours::GREEN, Style::Dashed));
+        lines.push(line("", &time, band(-1.0), colours::GREEN, Style::Dashed));
+        lines.push(line("smoothed mean", &time, mean, colours::BLUE, Style::Solid));
+        let curves =
+            Curves { title: format!("{name}, smoothed"), x: Axis::new("time"), y: Axis::new(name.clone()), lines };
+        above.push((1.0, Panel::Curves(curves)));
+    }
+    let share = |title: &str, x: &str, at: &[f64], values: Vec<f64>| {
+        let y = Axis { label: "share of the draws".into(), log: false, range: Some((0.0, 1.0)) };
+        let lines = vec![line("", at, values, colours::VERMILION, Style::Solid)];
+        (1.0, Panel::Curves(Curves { title: title.into(), x: Axis::new(x), y, lines }))
+    };
+    let updated = reader.array("series/updated")?.values;
+    let iteration: Vec<f64> = (1..=updated.len()).map(|k| k as f64).collect();
+    let below = vec![
+        share("States that the draws changed", "time", &time, result("update_rate")?),
+        share("States that an iteration changed", "iteration", &iteration, updated),
+    ];
+    let subtitle = format!("{} times, {} iterations", time.len(), iteration.len());
+    Ok(Figure { title: "Particle Gibbs".into(), subtitle, size: (1500, 900), rows: vec![(1.25, above), (1.0, below)] })
 }
 
 /// Powers, acceptance, evidence, and the first coordinates with their spread as the power grows; the last run alone.

@@ -23,6 +23,11 @@ const TOLERANCE: f64 = 1e-12;
 const MOST: usize = 200_000;
 /// Potentials above the lowest, over D, that count as higher still: e^{−600} is no flux.
 const HIGHEST: f64 = 600.0;
+/// Points with less flow than this share of the energy of q = 0 are not held by the residual's norm.
+const WEAK: f64 = 1e-14;
+/// Sweeps over such points at most, and the change that ends them.
+const SWEEPS: usize = 500;
+const STILL: f64 = 1e-10;
 /// A cut edge keeps this share of its length.
 const SHORTEST: f64 = 1e-3;
 
@@ -112,6 +117,7 @@ impl Grid<'_> {
     pub fn solve(&self, v: &dyn Fn(&[f64]) -> f64, d: f64, stop: &dyn Fn() -> bool) -> Option<Solved> {
         let e = self.equations(v, d);
         let (mut q, iterations) = e.solve(stop)?;
+        e.settle(&mut q);
         let mut flux = 0.0;
         for (axis, stride) in [(0, 1), (1, e.points[0])] {
             for (k, c) in e.next[axis].iter().enumerate().filter(|(_, c)| **c > 0.0) {
@@ -148,6 +154,48 @@ impl Equations {
                 out[k + stride] -= next[k] * x[k];
             }
         }
+    }
+
+    /// Where the potential is so high that the flow there does not count in the residual, the conjugate gradients may leave
+    /// any number. There the flow is downhill: Gauss-Seidel from the lowest point up carries the values of the valleys.
+    fn settle(&self, q: &mut [f64]) {
+        let energy: f64 = self.right.iter().zip(&self.diagonal).filter(|(_, d)| **d > 0.0).map(|(r, d)| r * r / d).sum();
+        let mut weak: Vec<usize> =
+            (0..q.len()).filter(|k| self.held[*k].is_none() && self.diagonal[*k] < WEAK * energy).collect();
+        weak.sort_by(|a, b| self.diagonal[*b].total_cmp(&self.diagonal[*a]).then(a.cmp(b)));
+        weak.iter().for_each(|k| q[*k] = f64::NAN);
+        for _ in 0..SWEEPS {
+            let mut change = 0.0_f64;
+            for k in &weak {
+                let Some(new) = self.balance(*k, q) else { continue };
+                let old = std::mem::replace(&mut q[*k], new);
+                change = change.max(if old.is_nan() { 1.0 } else { (new - old).abs() });
+            }
+            if change < STILL {
+                break;
+            }
+        }
+    }
+
+    /// The value at which nothing flows into point k from its neighbours of known value; `None` where it has none.
+    fn balance(&self, k: usize, q: &[f64]) -> Option<f64> {
+        let (x, y) = (k % self.points[0], k / self.points[0]);
+        let mut weight = self.diagonal[k];
+        let mut sum = self.right[k];
+        for (axis, stride, along) in [(0, 1, x), (1, self.points[0], y)] {
+            let below = (along > 0).then(|| k - stride);
+            let above = (along + 1 < self.points[axis]).then_some(k + stride);
+            for (edge, other) in [(below, below), (Some(k), above)] {
+                let (Some(edge), Some(other)) = (edge, other) else { continue };
+                let c = self.next[axis][edge];
+                if q[other].is_nan() {
+                    weight -= c;
+                } else {
+                    sum += c * q[other];
+                }
+            }
+        }
+        (weight > 1e-9 * self.diagonal[k]).then(|| (sum / weight).clamp(0.0, 1.0))
     }
 
     fn solve(&self, stop: &dyn Fn() -> bool) -> Option<(Vec<f64>, usize)> {

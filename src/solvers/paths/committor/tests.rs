@@ -122,6 +122,9 @@ fn the_committor_of_muller_and_brown_has_the_published_values_and_rates() {
         let solved = input.solve(&v, kt, 1, &never).unwrap();
         println!("kT {kt}: rate {} ({rate}), {} iterations", solved.rate, solved.iterations);
         assert!((solved.rate / rate - 1.0).abs() < 5e-3, "{} {rate}", solved.rate);
+        // Also where the potential is so high that e^{-V/kT} is 0 beside the valleys.
+        let outside = solved.q.iter().map(|q| (0.5 - q).abs() - 0.5).fold(f64::NEG_INFINITY, f64::max);
+        assert!(outside < 1e-6 && solved.q.iter().all(|q| q.is_finite()), "{outside} beyond [0, 1]");
         for (x, truth) in [s1, s2, mi].iter().zip(values) {
             let q = input.interpolate(&solved.q, x);
             println!("  q({x:?}) = {q}, {truth}");
