@@ -124,6 +124,26 @@ impl Filter {
         self.weigh_next(model, team)
     }
 
+    /// The particles with the weights of the data so far, where those of the filter look ahead: the twist of the last step
+    /// divided out. Takes the memory of a second population. Collective.
+    ///
+    /// # Errors
+    /// A twist that is no number.
+    pub fn untwisted(&self, model: &dyn FeynmanKac, team: &dyn Team) -> Result<Filter> {
+        let mut plain = self.clone();
+        let (step, level) = (self.step - 1, self.options.level);
+        let found = for_tiles(&plain.layout, &mut plain.population, |_, x, w, _, _| {
+            w.iter_mut().for_each(|w| *w = -*w);
+            model.log_twist(step, x.view(), w);
+            w.iter_mut().for_each(|w| *w = -*w);
+            largest(level, w)
+        });
+        let fault = plain.found(&found);
+        team.agree(fault.map_or(Ok(()), |f| Err(plain.fault(&f))))?;
+        plain.weigh(team)?;
+        Ok(plain)
+    }
+
     /// The step without its resampling. Collective.
     pub(super) fn weigh_next(&mut self, model: &dyn FeynmanKac, team: &dyn Team) -> Result<()> {
         let fault = self.advance(model);

@@ -147,6 +147,12 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         // `state` writes one coordinate at a time.
         ("a coordinate on its way to a file".into(), 8 * largest),
     ];
+    if flow.is_twisted() {
+        memory.push((
+            "the particles with weights that do not look ahead".into(),
+            Population::bytes(particles, d, false, false),
+        ));
+    }
     if let Some(kind) = smoothing {
         memory.push(("the past of the particles".into(), 8 * (d + 3) * kind.kept(largest, data.len() as u64)));
     }

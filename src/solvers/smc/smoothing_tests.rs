@@ -7,7 +7,7 @@ use super::exact::walk_of_ten;
 use super::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian};
 use super::smoothing::{Smoother, SmoothingInput};
 use crate::math::simd::Level;
-use crate::particles::estimate::Estimated;
+use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
 use crate::particles::{Filter, Options, Scheme};
 use crate::team::{Solo, Team, threads};
 
@@ -33,10 +33,8 @@ pub(super) fn exact(t: usize, seen: usize) -> (f64, f64) {
     (smoothed[t].mean[0], smoothed[t].covariance[0])
 }
 
-fn smoothed(kind: SmoothingInput, proposal: Proposal, particles: usize, team: &dyn Team) -> Vec<Vec<[Estimated; 2]>> {
-    let (model, data) = ten();
-    let flow = model.flow(&data, proposal).unwrap();
-    let options = Options {
+fn options(particles: usize) -> Options {
+    Options {
         particles,
         islands: 16,
         scheme: Scheme::Systematic,
@@ -45,8 +43,13 @@ fn smoothed(kind: SmoothingInput, proposal: Proposal, particles: usize, team: &d
         level: Level::detect(),
         ancestors: true,
         eves: false,
-    };
-    let mut filter = Filter::new(flow.as_ref(), options, team);
+    }
+}
+
+fn smoothed(kind: SmoothingInput, proposal: Proposal, particles: usize, team: &dyn Team) -> Vec<Vec<[Estimated; 2]>> {
+    let (model, data) = ten();
+    let flow = model.flow(&data, proposal).unwrap();
+    let mut filter = Filter::new(flow.as_ref(), options(particles), team);
     let mut smoother = Smoother::new(kind, &filter);
     for _ in 0..10 {
         filter.step(flow.as_ref(), team).unwrap();
@@ -99,5 +102,26 @@ fn smoothing_has_the_same_bits_on_1_to_5_ranks() {
                 assert!(many == alone, "{kind:?}, {ranks} ranks");
             }
         }
+    }
+}
+
+#[test]
+fn the_auxiliary_filter_without_its_twist_has_the_means_and_evidence_of_kalman_within_four_standard_errors() {
+    let (model, data) = ten();
+    let flow = model.flow(&data, Proposal::Auxiliary).unwrap();
+    assert!(flow.is_twisted());
+    let (kalman, y) = walk_of_ten();
+    let mut filter = Filter::new(flow.as_ref(), options(3000), &Solo);
+    for t in 0..9 {
+        filter.step(flow.as_ref(), &Solo).unwrap();
+        let plain = filter.untwisted(flow.as_ref(), &Solo).unwrap();
+        let evidences: Vec<f64> = plain.islands.iter().map(|i| i.log_evidence).collect();
+        let mean = over_islands(&plain.moments(&Solo).0[0], &island_weights(&evidences));
+        let truth = exact(t, t + 1).0;
+        assert!((mean.value - truth).abs() < 4.0 * mean.standard_error, "time {t}: {mean:?} against {truth}");
+        let found = evidence(&evidences);
+        let truth = kalman.filter(&y[..=t]).unwrap().log_evidence;
+        // The spread of a mean of 16 islands.
+        assert!((found.log - truth).abs() < found.spread, "time {t}: {found:?} against {truth}");
     }
 }

@@ -32,6 +32,8 @@ pub struct Filtering {
     copies: u64,
     crossing: u64,
     previous: f64,
+    /// A step, and the islands' log-evidence of its data where the filter's weights look ahead.
+    plain: Option<(usize, Vec<f64>)>,
 }
 
 struct Names {
@@ -102,11 +104,27 @@ impl Filtering {
             copies: 0,
             crossing: 0,
             previous: 0.0,
+            plain: None,
         }
     }
 
     fn log_evidences(&self) -> Vec<f64> {
-        self.filter.islands.iter().map(|i| i.log_evidence).collect()
+        match &self.plain {
+            Some((step, found)) if *step == self.filter.step => found.clone(),
+            _ => self.filter.islands.iter().map(|i| i.log_evidence).collect(),
+        }
+    }
+
+    /// The particles with weights of the data so far, where those of the filter look ahead; takes note of their evidence.
+    /// Collective.
+    fn look_back(&mut self, team: &dyn Team) -> Result<Option<Filter>> {
+        let (flow, step) = (self.posed.flow.as_ref(), self.filter.step);
+        if !flow.is_twisted() || step == 0 || step == flow.horizon() {
+            return Ok(None);
+        }
+        let plain = self.filter.untwisted(flow, team)?;
+        self.plain = Some((step, plain.islands.iter().map(|i| i.log_evidence).collect()));
+        Ok(Some(plain))
     }
 
     fn log_evidence(&self) -> f64 {
@@ -176,6 +194,9 @@ impl Names {
 
 impl Solver for Filtering {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
+        if self.plain.as_ref().is_none_or(|(step, _)| *step != self.filter.step) {
+            self.look_back(team)?;
+        }
         self.previous = if self.filter.step == 0 { 0.0 } else { self.log_evidence() };
         self.remember(team)?;
         self.filter.step(self.posed.flow.as_ref(), team)?;
@@ -201,8 +222,10 @@ impl Solver for Filtering {
         if self.filter.step == 0 {
             return Ok(());
         }
+        let plain = self.look_back(team)?;
+        let filter = plain.as_ref().unwrap_or(&self.filter);
         let weights = island_weights(&self.log_evidences());
-        let (means, variances) = self.filter.moments(team);
+        let (means, variances) = filter.moments(team);
         self.means = means.iter().map(|m| over_islands(m, &weights)).collect();
         let spread = |(m, v): (&Vec<f64>, &Vec<f64>), mean: f64| -> f64 {
             let second = m.iter().zip(v).map(|(m, v)| v + (m - mean) * (m - mean));
@@ -214,7 +237,7 @@ impl Solver for Filtering {
         self.quantiles = if levels.is_empty() {
             Vec::new()
         } else {
-            let of = |d| self.filter.quantiles(d, levels, team).iter().map(|q| over_islands(q, &weights)).collect();
+            let of = |d| filter.quantiles(d, levels, team).iter().map(|q| over_islands(q, &weights)).collect();
             (0..means.len()).map(of).collect()
         };
         Ok(())

@@ -159,7 +159,8 @@ impl Equations {
     /// Where the potential is so high that the flow there does not count in the residual, the conjugate gradients may leave
     /// any number. There the flow is downhill: Gauss-Seidel from the lowest point up carries the values of the valleys.
     fn settle(&self, q: &mut [f64]) {
-        let energy: f64 = self.right.iter().zip(&self.diagonal).filter(|(_, d)| **d > 0.0).map(|(r, d)| r * r / d).sum();
+        let energy: f64 =
+            self.right.iter().zip(&self.diagonal).filter(|(_, d)| **d > 0.0).map(|(r, d)| r * r / d).sum();
         let mut weak: Vec<usize> =
             (0..q.len()).filter(|k| self.held[*k].is_none() && self.diagonal[*k] < WEAK * energy).collect();
         weak.sort_by(|a, b| self.diagonal[*b].total_cmp(&self.diagonal[*a]).then(a.cmp(b)));
