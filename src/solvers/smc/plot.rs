@@ -21,22 +21,14 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     }
     let series = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("series/{name}"))?.values) };
     let time = series("time")?;
-    let states: Vec<String> = reader
-        .datasets("series")
-        .into_iter()
-        .filter_map(|n| n.strip_prefix("mean_").filter(|n| !n.starts_with("error_")).map(str::to_string))
-        .collect();
+    let states = states(reader, "series", "mean_");
     if states.is_empty() || time.is_empty() {
         return Err(Error::file(output, "holds no filtered means to draw"));
     }
     let mut above = Vec::new();
     for name in states.iter().take(3) {
         let (mean, sd) = (series(&format!("mean_{name}"))?, series(&format!("sd_{name}"))?);
-        let band = |sign: f64| -> Vec<f64> { mean.iter().zip(&sd).map(|(m, s)| m + sign * 2.0 * s).collect() };
-        let mut lines = vec![
-            line("mean ± 2 sd", &time, band(1.0), colours::GREEN, Style::Dashed),
-            line("", &time, band(-1.0), colours::GREEN, Style::Dashed),
-        ];
+        let mut lines = Vec::from(band(&time, &mean, &sd));
         if states.len() == 1 && reader.has("inputs/observations") {
             let seen = reader.array("inputs/observations")?;
             let m = seen.shape.get(1).copied().unwrap_or(1).max(1);
@@ -100,15 +92,10 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
 fn trajectories(reader: &Reader) -> Result<Figure> {
     let result = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("results/{name}"))?.values) };
     let time = result("time")?;
-    let states: Vec<String> = reader
-        .datasets("results")
-        .into_iter()
-        .filter_map(|n| n.strip_prefix("smoothed_mean_").filter(|n| !n.starts_with("error_")).map(str::to_string))
-        .collect();
+    let states = states(reader, "results", "smoothed_mean_");
     let mut above = Vec::new();
     for name in states.iter().take(3) {
         let (mean, sd) = (result(&format!("smoothed_mean_{name}"))?, result(&format!("smoothed_sd_{name}"))?);
-        let band = |sign: f64| -> Vec<f64> { mean.iter().zip(&sd).map(|(m, s)| m + sign * 2.0 * s).collect() };
         let mut lines = Vec::new();
         if reader.has(&format!("results/trajectories_{name}")) {
             let drawn = result(&format!("trajectories_{name}"))?;
@@ -118,8 +105,7 @@ fn trajectories(reader: &Reader) -> Result<Figure> {
                 lines.push(line(label, &time, path.to_vec(), colours::LIGHT, Style::Solid));
             }
         }
-        lines.push(line("mean ± 2 sd", &time, band(1.0), colours::GREEN, Style::Dashed));
-        lines.push(line("", &time, band(-1.0), colours::GREEN, Style::Dashed));
+        lines.extend(band(&time, &mean, &sd));
         lines.push(line("smoothed mean", &time, mean, colours::BLUE, Style::Solid));
         let curves =
             Curves { title: format!("{name}, smoothed"), x: Axis::new("time"), y: Axis::new(name.clone()), lines };
@@ -167,17 +153,12 @@ fn sampler(reader: &Reader) -> Result<Figure> {
             vec![line("", &rung, last("log_evidence")?, colours::PURPLE, Style::Solid)],
         ),
     ];
-    let names: Vec<String> =
-        reader.datasets("series").into_iter().filter_map(|n| n.strip_prefix("mean_").map(str::to_string)).collect();
+    let names = states(reader, "series", "mean_");
     let mut below = Vec::new();
     for name in names.iter().take(3) {
         let (mean, sd) = (last(&format!("mean_{name}"))?, last(&format!("sd_{name}"))?);
-        let band = |sign: f64| -> Vec<f64> { mean.iter().zip(&sd).map(|(m, s)| m + sign * 2.0 * s).collect() };
-        let lines = vec![
-            line("mean ± 2 sd", &rung, band(1.0), colours::GREEN, Style::Dashed),
-            line("", &rung, band(-1.0), colours::GREEN, Style::Dashed),
-            line("mean", &rung, mean.clone(), colours::BLUE, Style::Solid),
-        ];
+        let mut lines = Vec::from(band(&rung, &mean, &sd));
+        lines.push(line("mean", &rung, mean, colours::BLUE, Style::Solid));
         below.push(curves(name, name, lines));
     }
     let found = last("log_evidence")?.last().copied().unwrap_or(f64::NAN);
@@ -186,6 +167,20 @@ fn sampler(reader: &Reader) -> Result<Figure> {
         subtitle: format!("{} rungs, log-evidence {}", rung.len(), number(found, 7)),
         size: (1500, 900),
         rows: vec![(1.0, above), (1.0, below)],
+    })
+}
+
+/// Names of the states that have a dataset `prefix`NAME.
+fn states(reader: &Reader, group: &str, prefix: &str) -> Vec<String> {
+    let name = |n: String| n.strip_prefix(prefix).filter(|n| !n.starts_with("error_")).map(str::to_string);
+    reader.datasets(group).into_iter().filter_map(name).collect()
+}
+
+/// Two deviations above and below a mean.
+fn band(x: &[f64], mean: &[f64], sd: &[f64]) -> [Line; 2] {
+    [("mean ± 2 sd", 2.0), ("", -2.0)].map(|(label, times)| {
+        let edge = mean.iter().zip(sd).map(|(m, s)| m + times * s).collect();
+        line(label, x, edge, colours::GREEN, Style::Dashed)
     })
 }
 

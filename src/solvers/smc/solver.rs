@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::setup::FilterPosed;
-use super::smoothing::{SmoothedNames, Smoother};
+use super::smoothing::{SmoothedNames, Smoother, together};
 use super::walk::walk_filter;
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
 use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
+use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
 use crate::particles::{Filter, Options};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
@@ -226,19 +227,15 @@ impl Solver for Filtering {
         let filter = plain.as_ref().unwrap_or(&self.filter);
         let weights = island_weights(&self.log_evidences());
         let (means, variances) = filter.moments(team);
-        self.means = means.iter().map(|m| over_islands(m, &weights)).collect();
-        let spread = |(m, v): (&Vec<f64>, &Vec<f64>), mean: f64| -> f64 {
-            let second = m.iter().zip(v).map(|(m, v)| v + (m - mean) * (m - mean));
-            second.zip(&weights).map(|(s, w)| s * w).sum::<f64>().sqrt()
-        };
-        self.deviations =
-            means.iter().zip(&variances).zip(&self.means).map(|(mv, mean)| spread(mv, mean.value)).collect();
+        let found = together(&Moments { means, variances }, &weights);
+        self.means = found.iter().map(|[mean, _]| *mean).collect();
+        self.deviations = found.iter().map(|[_, deviation]| deviation.value).collect();
         let levels = &self.posed.problem.quantiles;
         self.quantiles = if levels.is_empty() {
             Vec::new()
         } else {
             let of = |d| filter.quantiles(d, levels, team).iter().map(|q| over_islands(q, &weights)).collect();
-            (0..means.len()).map(of).collect()
+            (0..found.len()).map(of).collect()
         };
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::Prior;
 use crate::math::expression::graph::{Graph, Id, Op};
 use crate::math::expression::real::{is_name, is_reserved};
 use crate::math::expression::slices::Output;
-use crate::math::expression::{Program, Scope, Source, did_you_mean, read};
+use crate::math::expression::{Expression, Program, Scope, Source, did_you_mean, read};
 use crate::math::simd::Level;
 
 /// A diffusion written in the input.
@@ -37,24 +37,6 @@ pub struct Input {
     /// absent. Negative factors mirror the noise, which changes nothing.
     #[serde(default)]
     pub noise: BTreeMap<String, Expression>,
-}
-
-/// A number, or an expression.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Expression {
-    Value(f64),
-    Text(String),
-}
-
-impl Expression {
-    fn text(&self) -> String {
-        match self {
-            // The shortest text that reads back as the same number.
-            Expression::Value(x) => format!("{x:?}"),
-            Expression::Text(text) => text.clone(),
-        }
-    }
 }
 
 type Refusal = (&'static str, String);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Input;
 use super::flow::Flow;
-use super::{Expression, Input};
 use crate::error::{Error, Result};
 use crate::math::dense::LOG_2_PI;
 use crate::math::elementary::{exp, ln};
+use crate::math::expression::Expression;
 use crate::particles::{Draws, Family, FeynmanKac, Parameter};
 use crate::solvers::smc::data::Observations;
 

@@ -21,7 +21,7 @@ use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace};
 use crate::math::expression::graph::{Graph, Id, Op};
 use crate::math::expression::real::{is_name, is_reserved};
 use crate::math::expression::slices::Output;
-use crate::math::expression::{Program, Scope, Source, did_you_mean, read};
+use crate::math::expression::{Expression, Program, Scope, Source, did_you_mean, read};
 use crate::particles::{Family, FeynmanKac};
 use crate::solvers::smc::data::Observations;
 
@@ -36,24 +36,6 @@ use family::{Parametric, Prior};
 use flow::Flow;
 use noise::Noise;
 use observation::Observed;
-
-/// A number, or an expression.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Expression {
-    Value(f64),
-    Text(String),
-}
-
-impl Expression {
-    fn text(&self) -> String {
-        match self {
-            // The shortest text that reads back as the same number.
-            Expression::Value(x) => format!("{x:?}"),
-            Expression::Text(text) => text.clone(),
-        }
-    }
-}
 
 /// A state-space model written in the input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

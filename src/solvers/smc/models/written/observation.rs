@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Expression;
 use crate::math::dense::LOG_2_PI;
 use crate::math::elementary::{self, exp, ln, ln_gamma, tan};
+use crate::math::expression::Expression;
 use crate::math::expression::graph::{Function, Graph, Id, Op};
 use crate::math::expression::real::{divide, logarithm};
 use crate::particles::{Draws, TILE};
