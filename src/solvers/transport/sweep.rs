@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::distributed::{SAFE, StateNames, gather_owned};
 use super::geometry::{Geometry, Scale, Side};
-use super::kernels::{Rows, Scratch, StoredKernel};
+use super::kernels::{ROW_BLOCK, Rows, Scratch, StoredKernel};
 use super::passes::Precision;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -40,14 +40,15 @@ pub fn one_sweep(geometry: &dyn Geometry, precision: Precision) -> bool {
     geometry.sweeps() && geometry.m() <= most_columns(precision)
 }
 
-/// Number of row blocks: a power of two, about 256 rows each, at most 256.
+/// Number of row blocks: a power of two, about 256 rows each, at most 256. Twice as many cost 1.5 % at 20 000 points.
 fn block_count(n: usize) -> usize {
     (n / 256).next_power_of_two().clamp(1, 256)
 }
 
-/// First row of block `k` of `blocks`; n for k = blocks.
+/// First row of block `k` of `blocks`; n for k = blocks. In whole groups of [`ROW_BLOCK`]: a lone
+/// row costs as much as a group.
 fn block_start(n: usize, blocks: usize, k: usize) -> usize {
-    if k == blocks { n } else { Partition::new(n, k, blocks).mine().start }
+    if k == blocks { n } else { ROW_BLOCK * Partition::new(n.div_ceil(ROW_BLOCK), k, blocks).mine().start }
 }
 
 /// The rows of the blocks that a rank sweeps.

@@ -127,22 +127,54 @@ pub(super) fn extent(values: &[f64]) -> (f64, f64) {
     if low <= high { (low, high) } else { (0.0, 0.0) }
 }
 
-/// max − min of log2 over a tile × block, −∞ aside: what seven in ten of them do not exceed.
-fn usual_variation(outputs: usize, inputs: usize, log2: &[f64], block: usize) -> f64 {
-    let mut variations = Vec::new();
-    for t in 0..outputs.div_ceil(TILE) {
-        for j0 in (0..inputs).step_by(block) {
-            let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-            for i in tile(outputs, t) {
-                for &x in log2[i * inputs..][j0..inputs.min(j0 + block)].iter().filter(|x| x.is_finite()) {
-                    (low, high) = (low.min(x), high.max(x));
-                }
+/// (smallest, largest) entry of log2 by tile of outputs and input, −∞ aside: (∞, −∞) where there is nothing else.
+fn extents_by_tile(outputs: usize, inputs: usize, log2: &[f64]) -> Vec<(f64, f64)> {
+    let tiles = outputs.div_ceil(TILE);
+    let mut extents = vec![(f64::INFINITY, f64::NEG_INFINITY); tiles * inputs];
+    for (t, extents) in extents.chunks_exact_mut(inputs.max(1)).enumerate() {
+        for i in tile(outputs, t) {
+            for ((low, high), &x) in extents.iter_mut().zip(&log2[i * inputs..][..inputs]) {
+                let least = if x == f64::NEG_INFINITY { f64::INFINITY } else { x };
+                *low = if least < *low { least } else { *low };
+                *high = if x > *high { x } else { *high };
             }
-            variations.push((high - low).max(0.0));
         }
     }
-    variations.sort_by(f64::total_cmp);
-    variations[(variations.len() - 1) * 7 / 10]
+    extents
+}
+
+/// What blocks of inputs a [`Packed`] might be cut into.
+struct Cut {
+    block: usize,
+    depth: f64,
+    /// Largest log2, by tile × block.
+    largest: Vec<f64>,
+}
+
+impl Cut {
+    fn new(inputs: usize, extents: &[(f64, f64)], block: usize, guard: f64) -> Self {
+        let (mut largest, mut variations) = (Vec::new(), Vec::new());
+        for columns in extents.chunks_exact(inputs.max(1)).flat_map(|tile| tile.chunks(block)) {
+            let low = columns.iter().fold(f64::INFINITY, |low, e| low.min(e.0));
+            let high = columns.iter().fold(f64::NEG_INFINITY, |high, e| high.max(e.1));
+            largest.push(high);
+            variations.push((high - low).max(0.0));
+        }
+        // What seven in ten of them do not exceed.
+        let usual = (variations.len() - 1) * 7 / 10;
+        let (_, usual, _) = variations.select_nth_unstable_by(usual, f64::total_cmp);
+        Cut { block, depth: guard + 3.0 + elementary::log2(inputs as f64) + *usual, largest }
+    }
+
+    /// Relative time of a pass, for a plan without displacement; a block costs as much as five more inputs.
+    fn cost(&self, inputs: usize) -> f64 {
+        let kept = |row: &[f64]| {
+            let best = row.iter().copied().fold(f64::NEG_INFINITY, f64::max).max(NONE).ceil();
+            row.iter().filter(|c| c.max(NONE).ceil() >= best - self.depth.ceil()).count()
+        };
+        let kept: usize = self.largest.chunks_exact(inputs.div_ceil(self.block)).map(kept).sum();
+        kept as f64 * (self.block.min(inputs) + 5) as f64
+    }
 }
 
 impl<F: Real> Packed<F> {
@@ -157,48 +189,39 @@ impl<F: Real> Packed<F> {
         if extent(log2).0 < -F::LARGEST_EXPONENT {
             return None;
         }
-        let candidates = BLOCKS.into_iter().filter_map(|block| {
-            let depth =
-                F::GUARD as f64 + 3.0 + elementary::log2(inputs as f64) + usual_variation(outputs, inputs, log2, block);
-            let packed = (depth <= F::DEPTH as f64)
-                .then(|| Self::with_block(outputs, inputs, log2, block, depth.ceil() as i32))?;
-            Some((packed.cost(inputs), packed))
-        });
-        candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, packed)| packed)
+        let extents = extents_by_tile(outputs, inputs, log2);
+        BLOCKS
+            .into_iter()
+            .map(|block| Cut::new(inputs, &extents, block, F::GUARD as f64))
+            .filter(|cut| cut.depth <= F::DEPTH as f64)
+            .min_by(|a, b| a.cost(inputs).total_cmp(&b.cost(inputs)))
+            .map(|cut| Self::cut(outputs, inputs, log2, cut))
     }
 
-    /// Relative time of a pass, for a plan without displacement; a block costs as much as five more inputs.
-    fn cost(&self, inputs: usize) -> f64 {
-        let blocks = inputs.div_ceil(self.block);
-        let kept = |row: &[F]| {
-            let best = row.iter().map(|c| c.to_f64()).fold(f64::NEG_INFINITY, f64::max);
-            row.iter().filter(|c| c.to_f64() >= best - self.depth as f64).count()
-        };
-        let kept: usize = self.ceilings.chunks_exact(blocks).map(kept).sum();
-        kept as f64 * (self.block.min(inputs) + 5) as f64
+    /// In the smallest blocks, where [`Packed::new`] has nothing to say.
+    fn finest(outputs: usize, inputs: usize, log2: &[f64]) -> Self {
+        let extents = extents_by_tile(outputs, inputs, log2);
+        let cut = Cut::new(inputs, &extents, BLOCKS[BLOCKS.len() - 1], F::GUARD as f64);
+        Self::cut(outputs, inputs, log2, Cut { depth: F::DEPTH as f64, ..cut })
     }
 
-    fn with_block(outputs: usize, inputs: usize, log2: &[f64], block: usize, depth: i32) -> Self {
+    fn cut(outputs: usize, inputs: usize, log2: &[f64], cut: Cut) -> Self {
         let mut factors = Vec::with_capacity(outputs * inputs);
-        let mut ceilings = Vec::new();
+        let mut ceilings = Vec::with_capacity(cut.largest.len());
+        let mut largest = cut.largest.iter();
         for t in 0..outputs.div_ceil(TILE) {
             let rows = tile(outputs, t);
-            for j0 in (0..inputs).step_by(block) {
-                let columns = j0..inputs.min(j0 + block);
-                let largest = rows
-                    .clone()
-                    .flat_map(|i| columns.clone().map(move |j| log2[i * inputs + j]))
-                    .fold(f64::NEG_INFINITY, f64::max);
-                let top = largest.max(NONE).ceil();
+            for j0 in (0..inputs).step_by(cut.block) {
+                let top = largest.next().expect("one for each tile and block").max(NONE).ceil();
                 ceilings.push(F::from_f64(top));
-                for j in columns {
+                for j in j0..inputs.min(j0 + cut.block) {
                     for i in rows.clone() {
                         factors.push(F::power::<Portable>(log2[i * inputs + j] - top));
                     }
                 }
             }
         }
-        Packed { block, depth, factors, ceilings }
+        Packed { block: cut.block, depth: cut.depth.ceil() as i32, factors, ceilings }
     }
 }
 
@@ -266,7 +289,7 @@ impl AxisKernel {
     fn pass_f64(&self, level: Level, formats: (Input, Output), lines: Range<usize>, out: &mut [f64]) {
         let packed = self.f64.get_or_init(|| {
             Packed::new(self.outputs, self.inputs, &self.log2)
-                .unwrap_or_else(|| Packed::with_block(self.outputs, self.inputs, &self.log2, BLOCKS[3], f64::DEPTH))
+                .unwrap_or_else(|| Packed::finest(self.outputs, self.inputs, &self.log2))
         });
         self.dispatch(packed, level, formats, lines, out);
     }
