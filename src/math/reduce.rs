@@ -7,7 +7,7 @@ use rayon::prelude::*;
 const BLOCK: usize = 256;
 /// Terms that one thread takes at a time: a complete subtree of blocks.
 const TASK: usize = BLOCK << TASK_HEIGHT;
-const TASK_HEIGHT: u32 = 4;
+const TASK_HEIGHT: u32 = 2;
 /// Fewer terms than this are not worth waking a thread for.
 const WORTH_SHARING: usize = 8 * TASK;
 
