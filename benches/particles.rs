@@ -1,7 +1,8 @@
 //! The particle engine: its kernels by particle, a filter's step by model, level and number of particles, and what of it is
 //! resampling. One thread unless RAYON_NUM_THREADS says otherwise. Medians of repetitions.
 //!
-//! `cargo bench --bench particles [-- kernels|filters]`; benches/peers/filters.py runs `filters` beside other packages.
+//! `cargo bench --bench particles [-- kernels|filters|share|traffic]`; benches/peers/filters.py runs `filters` beside
+//! other packages. `share`: what resampling and migration take of a step. `traffic`: what one resampling sends.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use spanwise::math::rng::Stream;
 use spanwise::math::simd::Level;
 use spanwise::particles::{FeynmanKac, Filter, Options, Scheme};
 use spanwise::solvers::smc::data::Observations;
-use spanwise::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian, stochastic_volatility};
-use spanwise::team::Solo;
+use spanwise::solvers::smc::models::{
+    Built, BuiltIn, Proposal, StateSpace, linear_gaussian, lorenz_96, stochastic_volatility,
+};
+use spanwise::team::{Solo, threads};
 
 fn median(mut x: Vec<f64>) -> f64 {
     x.sort_by(f64::total_cmp);
@@ -58,10 +61,10 @@ fn built(input: &impl BuiltIn) -> Box<dyn StateSpace> {
 }
 
 /// Data near those of the models: what they are does not matter for speed.
-fn data(times: usize) -> Arc<Observations> {
-    let mut values = vec![0.0; times];
+fn data(components: usize, times: usize) -> Arc<Observations> {
+    let mut values = vec![0.0; components * times];
     Draws::new(Level::Portable, 7, Stream::ParticlesData, 0).normals(0, &mut values);
-    Arc::new(Observations { components: 1, times: (0..times).map(|k| k as f64).collect(), values })
+    Arc::new(Observations { components, times: (0..times).map(|k| k as f64).collect(), values })
 }
 
 fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, threshold: f64) {
@@ -89,6 +92,78 @@ fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, thr
     );
 }
 
+/// What a step that resamples takes more than one that does not, over the step: both filters step in turn.
+fn share(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
+    let mut seconds = [Vec::new(), Vec::new()];
+    for seed in 0..5 {
+        let mut filters = [0.0, 1.0].map(|threshold| {
+            let scheme = Scheme::Systematic;
+            let options =
+                Options { particles, islands: 1, scheme, threshold, seed, level, ancestors: false, eves: false };
+            Filter::new(flow, options, &Solo)
+        });
+        for step in 0..flow.horizon() {
+            for (filter, seconds) in filters.iter_mut().zip(&mut seconds) {
+                let start = Instant::now();
+                filter.step(flow, &Solo).expect("a step");
+                // The first step draws the initial law.
+                if step > 0 {
+                    seconds.push(start.elapsed().as_secs_f64());
+                }
+            }
+        }
+    }
+    let [without, with] = seconds.map(median);
+    println!(
+        "{:9} {name} N = {particles}: {:.2} ns a particle and step, of which resampling and migration {:.0} %",
+        level.name(),
+        with * 1e9 / particles as f64,
+        100.0 * (1.0 - without / with)
+    );
+}
+
+/// Traffic of a resampling on ranks of one process, means over the steps after the first.
+fn traffic(name: &str, flow: &dyn FeynmanKac, particles: usize) {
+    println!("\n{name}, N = {particles}, a resampling at every step; 2 + dimension words a distinct ancestor\n");
+    println!("| ranks | copied, of N | crossing ranks, of N | sent, kB | bound, kB | messages | bound |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    let words = 2 + flow.dimension() as u64;
+    for ranks in [1, 2, 4, 8, 16] {
+        let found = threads::run(ranks, |team| {
+            let options = Options {
+                particles,
+                islands: 1,
+                scheme: Scheme::Systematic,
+                threshold: 1.0,
+                seed: 1,
+                level: Level::detect(),
+                ancestors: false,
+                eves: false,
+            };
+            let mut filter = Filter::new(flow, options, team);
+            let mut total = [0u64; 4];
+            for _ in 0..flow.horizon() {
+                filter.step(flow, team).expect("a step");
+                let t = filter.traffic;
+                let sent: Vec<u64> = team.gather(&[t.bytes, t.messages]);
+                let all = |k| sent.iter().skip(k).step_by(2).sum::<u64>();
+                total.iter_mut().zip([t.copies, t.crossing, all(0), all(1)]).for_each(|(total, x)| *total += x);
+            }
+            total
+        });
+        let mean = |k: usize| found[0][k] as f64 / (flow.horizon() - 1) as f64;
+        println!(
+            "| {ranks} | {:.3} | {:.4} | {:.1} | {:.1} | {:.1} | {} |",
+            mean(0) / particles as f64,
+            mean(1) / particles as f64,
+            mean(2) / 1e3,
+            mean(1) * 8.0 * words as f64 / 1e3,
+            mean(3),
+            2 * ranks - 1
+        );
+    }
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let wanted = |w: &str| words.is_empty() || words.iter().any(|x| x == w);
@@ -98,20 +173,24 @@ fn main() {
     if wanted("kernels") {
         levels.iter().for_each(|l| kernels(*l));
     }
+    let lg = built(&linear_gaussian::Input {
+        coefficient: 0.9,
+        state_sd: 1.0,
+        gain: 1.0,
+        observation_sd: 1.0,
+        initial_mean: 0.0,
+        initial_sd: None,
+    });
+    let sv = built(&stochastic_volatility::Input { mean: -1.0, persistence: 0.95, volatility: 0.25 });
+    let ring = built(&toml::from_str::<lorenz_96::Input>("observation_sd = 20.0").expect("the defaults"));
+    let flow = |model: &dyn StateSpace, components, times| {
+        model.flow(&data(components, times), Proposal::Bootstrap).expect("a flow")
+    };
     if wanted("filters") {
-        let lg = built(&linear_gaussian::Input {
-            coefficient: 0.9,
-            state_sd: 1.0,
-            gain: 1.0,
-            observation_sd: 1.0,
-            initial_mean: 0.0,
-            initial_sd: None,
-        });
-        let sv = built(&stochastic_volatility::Input { mean: -1.0, persistence: 0.95, volatility: 0.25 });
         for level in levels.iter().filter(|l| **l != Level::Portable) {
             for (name, model) in [("linear Gaussian", &lg), ("stochastic volatility", &sv)] {
                 for (particles, times) in [(100_000, 300), (1_000_000, 30)] {
-                    let flow = model.flow(&data(times), Proposal::Bootstrap).expect("a flow");
+                    let flow = flow(model.as_ref(), 1, times);
                     filter(name, flow.as_ref(), *level, particles, 1.0);
                     if particles == 100_000 {
                         filter(name, flow.as_ref(), *level, particles, 0.5);
@@ -119,5 +198,14 @@ fn main() {
                 }
             }
         }
+    }
+    if wanted("share") {
+        share("stochastic volatility, d = 1,", flow(sv.as_ref(), 1, 30).as_ref(), levels[0], 100_000);
+        share("stochastic volatility, d = 1,", flow(sv.as_ref(), 1, 30).as_ref(), levels[0], 1_000_000);
+        share("Lorenz 96, d = 40,", flow(ring.as_ref(), 40, 10).as_ref(), levels[0], 20_000);
+    }
+    if wanted("traffic") {
+        traffic("stochastic volatility", flow(sv.as_ref(), 1, 30).as_ref(), 1_000_000);
+        traffic("Lorenz 96, d = 40", flow(ring.as_ref(), 40, 5).as_ref(), 65_536);
     }
 }
