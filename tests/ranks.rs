@@ -64,6 +64,16 @@ fn more_ranks_than_planes_leave_the_same_bits_up_to_the_pencil_limit() {
     }
 }
 
+/// 4 200 000 points of one axis are past 2²², from where on a transform goes in four steps, and are written whole.
+#[test]
+fn a_line_of_4_200_000_points_has_the_same_bits_on_1_and_2_ranks() {
+    let text = "solver = \"spectral\"\n[problem]\npoints = [4200000]\nlengths = [1.0]\nend_time = 1e-9\n\
+                equation = { kind = \"burgers\", viscosity = 1e-6 }\n\
+                initial = { kind = \"expressions\", fields = { u = \"sin(2*pi*x) + cos(2e6*pi*x)\" } }\n\
+                [method]\nscheme = \"if_rk4\"\ntime_step = 1e-9\n";
+    assert_eq!(run(text, 1, 1), run(text, 2, 1));
+}
+
 #[test]
 fn same_bits_on_1_2_and_5_threads() {
     for (name, text) in common::problems().into_iter().take(8) {

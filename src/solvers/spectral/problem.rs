@@ -256,7 +256,7 @@ fn per_axis(list: &[Quantity], n: usize, key: &str) -> Result<Vec<f64>, Finding>
 const NAMES: [&str; 3] = ["x", "y", "z"];
 
 /// The most points of an axis: counts stay far from 2⁶³ and a typing error is caught.
-const MOST_POINTS: usize = 1 << 24;
+pub const MOST_POINTS: usize = 1 << 24;
 
 impl ProblemInput {
     /// Points per internal axis.

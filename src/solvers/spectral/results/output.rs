@@ -7,6 +7,7 @@ use num_complex::Complex;
 use super::super::domain::{Axis, Basis, Block, Domain};
 use super::super::equation::{Equation, FieldName};
 use super::super::fields::Fields;
+use super::super::problem::MOST_POINTS;
 use super::super::transform::{Scales, Transform};
 use super::keys::OutputKeys;
 use super::probe::Probe;
@@ -91,8 +92,8 @@ pub fn grid(keys: &OutputKeys, domain: &Domain) -> std::result::Result<Domain, S
     if keys.points.len() != d {
         return Err(format!("needs one number for each of the {d} axes"));
     }
-    if let Some(n) = keys.points.iter().find(|&&n| n == 0 || n > 1 << 20) {
-        return Err(format!("{n} points are not possible; 1 to {}", 1 << 20));
+    if let Some(n) = keys.points.iter().find(|&&n| n == 0 || n > MOST_POINTS) {
+        return Err(format!("{n} points are not possible; 1 to {MOST_POINTS}"));
     }
     let mut out = domain.clone();
     for (axis, &n) in out.axes[3 - d..].iter_mut().zip(&keys.points) {
