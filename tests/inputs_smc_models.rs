@@ -59,6 +59,9 @@ const CASES: &[Case] = &[
     Case(6, "name = \"pmmh\"\nsmoothing = { kind = \"genealogy\" }", &["method.smoothing", "pmmh"]),
     Case(6, "name = \"particle_gibbs\"\nparameters = [\"a\"]", &["method.parameters", "fixed parameters"]),
     Case(6, "name = \"particle_gibbs\"\nproposal = \"guided\"", &["method.proposal", "cannot weigh a trajectory"]),
+    Case(7, "islands = 2\nwaste_free = 10", &["method.waste_free", "= 10", "tempering", "bootstrap"]),
+    Case(7, "islands = 2\nlee_whiteley = true", &["method.lee_whiteley", "multinomial", "ess_threshold = 1"]),
+    Case(7, "islands = 2\nresampling = \"multinomial\"\nlee_whiteley = true", &["method.lee_whiteley", "ess_threshold = 1"]),
     // Models written in the input.
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*x +\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "x: the expression ends here", "^"]),
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*z\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "unknown name \"z\"", "character 5"]),

@@ -5,6 +5,7 @@
 //! Reading order: [`model`] what a model is · [`layout`] who holds which particles · [`population`] how they are stored ·
 //! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles.
 
+pub mod alone;
 pub mod conditional;
 pub mod estimate;
 pub mod filter;
@@ -18,6 +19,7 @@ pub mod population;
 pub mod scheme;
 pub mod tempering;
 mod tournament;
+mod waste_free;
 
 pub use filter::{Filter, Island, Options};
 pub use model::{Draws, Family, FeynmanKac, Parameter, TILE, Target, Tile, View};

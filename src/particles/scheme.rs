@@ -1,8 +1,10 @@
 //! Resampling schemes: from integer weights to offspring, tile by tile, the same on any number of ranks.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::filter::Island;
+use super::filter::{Filter, Island};
 use super::layout::{Layout, SLOT_BITS};
 use super::migrate::{TileLists, lists};
 use super::model::{Draws, TILE};
@@ -158,6 +160,55 @@ impl Scheme {
             }
             lists(level, counts, masses)
         })
+    }
+}
+
+/// A particle drawn by its weight: draw `number` of its island fell on lane `lane` of tile `tile` of this rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Drawn {
+    pub island: usize,
+    pub number: u64,
+    pub tile: usize,
+    pub lane: usize,
+}
+
+impl Filter {
+    /// `count` particles of each of some islands drawn by their weights, systematically: those on this rank, in order.
+    /// Collective.
+    pub(super) fn drawn(&self, islands: Range<usize>, count: usize, stream: Stream, team: &dyn Team) -> Vec<Drawn> {
+        let (at, layout, masses) = (self.draws(stream, self.step), &self.layout, &self.population.masses);
+        let comb = |island: usize| {
+            let total = self.islands[island].sums.total;
+            Comb { n: count as u64, total, offset: below(&at, 0, island as u64, total) }
+        };
+        let whole = |tile: usize| u128::from(masses[tile * TILE + layout.places[tile].len - 1]);
+        let sums: Vec<[u64; 2]> = layout
+            .pieces()
+            .iter()
+            .map(|p| p.tiles().map(whole).sum::<u128>())
+            .map(|s| [s as u64, (s >> 64) as u64])
+            .collect();
+        let all = layout.gather(&sums, team);
+        let mut found = Vec::new();
+        for island in islands {
+            let (comb, mut reach) = (comb(island), 0u128);
+            for (i, (piece, sum)) in layout.all.iter().zip(&all).enumerate().filter(|(_, (p, _))| p.island == island) {
+                if !layout.mine.contains(&i) {
+                    reach += u128::from(sum[0]) | u128::from(sum[1]) << 64;
+                    continue;
+                }
+                let mut before = comb.below(reach);
+                for tile in piece.tiles() {
+                    for lane in 0..layout.places[tile].len {
+                        let now = comb.below(reach + u128::from(masses[tile * TILE + lane]));
+                        found.extend((before..now).map(|number| Drawn { island, number, tile, lane }));
+                        before = now;
+                    }
+                    reach += whole(tile);
+                }
+            }
+        }
+        found
     }
 }
 

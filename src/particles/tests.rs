@@ -8,6 +8,9 @@ use crate::solvers::smc::data::Observations;
 use crate::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian, stochastic_volatility};
 use crate::team::{Solo, Team, threads};
 
+mod coverage;
+mod waste_free;
+
 /// x_0 ~ N(0, 1), x' = 0.9 x + N(0, 0.25), y = x + N(0, 0.49), ten observations.
 fn ten() -> (Box<dyn StateSpace>, Arc<Observations>) {
     let input = linear_gaussian::Input {
@@ -303,7 +306,7 @@ fn climb(
     seed: u64,
     team: &dyn Team,
 ) -> tempering::Sampler {
-    let plan = tempering::Plan { kernel, moves: (3, 40), correlation: 0.1, keep: 0.5 };
+    let plan = tempering::Plan { kernel, moves: (3, 40), correlation: 0.1, keep: 0.5, chain: 1 };
     let options = options(600, islands, Scheme::Systematic, 1.0, seed);
     let mut sampler = tempering::Sampler::new(target, plan, options, frozen, team).unwrap();
     while !sampler.done() {
@@ -446,7 +449,7 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     // The spread of the variance between islands: √(2/399) of it, and heavier tails.
     let error = (mean.standard_error.powi(2) + 3.0 / islands as f64 * between * between).sqrt();
     assert!((mean.value - between).abs() < 4.0 * error, "{mean:?} against {between} ± {error}");
-    assert!(alone.iter().all(|a| a.eves >= estimate::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
+    assert!(alone.iter().all(|a| a.eves >= alone::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
     for ranks in [3, 4] {
         let options = || options(500, 3, Scheme::Multinomial, 1.0, 12);
         let one = run(&*flow, options(), &Solo).lee_whiteley(&Solo);

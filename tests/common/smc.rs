@@ -36,6 +36,16 @@ pub fn problems() -> Vec<(String, String)> {
             mixture,
             "name = \"tempering\"\nkernel = \"hmc\"\nparticles = 1100\nislands = 2\nmost_moves = 4\nfreeze = false",
         ),
+        case(
+            "tempering, waste-free",
+            mixture,
+            "name = \"tempering\"\nparticles = 1230\nislands = 3\nwaste_free = 6\nkeep = 0.3",
+        ),
+        case(
+            "errors from one run alone",
+            linear,
+            "particles = 1500\nislands = 2\nresampling = \"multinomial\"\ness_threshold = 1\nlee_whiteley = true\nchan_lai = true",
+        ),
         case("smoothing by ancestors", linear, "particles = 700\nislands = 3\nsmoothing = { kind = \"genealogy\" }"),
         case(
             "smoothing backwards",

@@ -74,10 +74,9 @@ fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
 /// Particles of the largest rank, in whole tiles, and their tiles.
 fn stored(method: &MethodInput, ranks: usize) -> (u64, u64) {
     // Each piece of an island is stored in whole tiles.
-    let places = (0..ranks.min(64))
-        .map(|rank| Layout::of(method.islands, method.particles, rank, ranks).places.len() as u64)
-        .max()
-        .unwrap_or(0);
+    // Chains of waste-free samplers are each on one rank.
+    let layout = |rank| Layout::in_grains(method.islands, method.particles, method.waste_free, rank, ranks);
+    let places = (0..ranks.min(64)).map(|rank| layout(rank).places.len() as u64).max().unwrap_or(0);
     (places * TILE as u64, places)
 }
 
@@ -98,23 +97,33 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
     let d = sampler.target.dimension() as u64;
     let (particles, places) = stored(&method, ranks);
     let largest = (method.particles as u64 * method.islands as u64).div_ceil(ranks as u64);
-    // Moves also keep where particles began; the first run is one island of the same.
-    let states = Population::bytes(particles, d + 2, false, false) + 8 * particles * (d + 2);
+    let states = Population::bytes(particles, d + 2, false, false);
+    let chains = MethodInput { particles: method.particles / method.waste_free, waste_free: 1, ..method.clone() };
+    let moved = match method.waste_free {
+        // The first run is one island of the same.
+        1 => ("where particles began", 8 * particles * (d + 2)),
+        _ => ("the present states of the chains", Population::bytes(stored(&chains, ranks).0, d + 2, false, false)),
+    };
     let memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
         ("states, log-weights and integer weights".into(), states),
+        (moved.0.into(), moved.1),
         ("sums of tiles".into(), places * 160),
         ("tiles of each thread".into(), threads as u64 * 48 * (d + 2) * TILE as u64),
         ("a coordinate on its way to a file".into(), 8 * largest),
     ];
     let state = 8 * method.particles as u64 * method.islands as u64 * (d + 3);
+    let mut understood = format!("{} islands of {}", method.islands, method.particles);
+    if method.waste_free > 1 {
+        understood += &format!(", in chains of {} states that are all kept", method.waste_free);
+    }
     // A rung: 13 rounds of 15 powers, moments of the population, one resampling.
     let rounds = 14 + d + d * (d + 1) / 2;
     Estimate {
         problem: vec![
             ("model".to_string(), problem.model.about().summary.to_string()),
             ("coordinates".into(), d.to_string()),
-            ("particles".into(), format!("{} islands of {}", method.islands, method.particles)),
+            ("particles".into(), understood),
         ],
         memory,
         bytes_per_step: if ranks > 1 { ranks as u64 * (13 * 15 * 48 + 8 * 64 * rounds) } else { 0 },
@@ -139,9 +148,10 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         ("particles".into(), format!("{islands} islands of {n}")),
     ];
     let smoothing = method.smoothing;
+    let eves = method.lee_whiteley || method.chan_lai;
     let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
-        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), false)),
+        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), eves)),
         ("sums of tiles".into(), places * 160),
         ("a tile of each thread".into(), threads as u64 * 8 * d * TILE as u64),
         // `state` writes one coordinate at a time.
@@ -150,14 +160,18 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
     if flow.is_twisted() {
         memory.push((
             "the particles with weights that do not look ahead".into(),
-            Population::bytes(particles, d, false, false),
+            Population::bytes(particles, d, smoothing.is_some(), eves),
         ));
+    }
+    if eves {
+        // (index, sum) of every particle, sorted by its first ancestor.
+        memory.push(("sums by first ancestors".into(), 32 * largest));
     }
     if let Some(kind) = smoothing {
         memory.push(("the past of the particles".into(), 8 * (d + 3) * kind.kept(largest, data.len() as u64)));
     }
     let (bytes, messages) = sent(&method, d, ranks);
-    let state = 8 * n * islands * (d + 1);
+    let state = 8 * n * islands * (d + 1 + u64::from(eves));
     Estimate {
         problem: understood,
         memory,

@@ -110,6 +110,12 @@ pub struct MethodInput {
     pub ess_threshold: f64,
     /// Filters: the states of all times given all data, at the end of the run; absent: filtering alone.
     pub smoothing: Option<SmoothingInput>,
+    /// Filters: the variance of the evidence from each island alone [LeeWhiteley2018]; needs resampling = "multinomial" at every
+    /// step (ess_threshold = 1), and 50 first particles with descendants for a number.
+    pub lee_whiteley: bool,
+    /// Filters: standard errors of the means from each island alone [ChanLai2013]; needs 100 first particles with descendants
+    /// for a number, and is a heuristic unless resampling is "multinomial".
+    pub chan_lai: bool,
     /// Tempering: how particles are moved.
     pub kernel: Kernel,
     /// Tempering: the next power of the likelihood keeps this share of the effective sample size.
@@ -123,6 +129,10 @@ pub struct MethodInput {
     /// Tempering: moves go on until no coordinate's correlation with where it began is above this.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub correlation: f64,
+    /// Tempering: keep all states of chains of so many (waste-free), each begun by one of particles / waste_free draws; 1: the
+    /// last state of each particle's moves alone. Takes the place of least_moves, most_moves and correlation.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub waste_free: usize,
     /// Tempering: a first run of one island chooses powers and moves, then all islands run under its schedule: the evidence
     /// is unbiased and its interval true. Without it the schedule adapts to the same particles, and no interval is claimed.
     pub freeze: bool,
@@ -151,11 +161,14 @@ impl Default for MethodInput {
             resampling: Scheme::Systematic,
             ess_threshold: 0.5,
             smoothing: None,
+            lee_whiteley: false,
+            chan_lai: false,
             kernel: Kernel::RandomWalk,
             keep: 0.5,
             least_moves: 2,
             most_moves: 50,
             correlation: 0.1,
+            waste_free: 1,
             freeze: true,
             iterations: 2000,
             warm_up: 500,

@@ -63,6 +63,7 @@ impl Sampling {
             moves: (method.least_moves, method.most_moves),
             correlation: method.correlation,
             keep: method.keep,
+            chain: method.waste_free,
         };
         let exploring = method.freeze;
         let first = if exploring { exploring_options(&options) } else { options.clone() };

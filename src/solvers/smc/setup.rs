@@ -13,11 +13,12 @@ use super::solver::Filtering;
 use crate::error::Result;
 use crate::input::{Input, KernelLevel};
 use crate::io::ArrayFile;
+use crate::math::draws::LARGEST_DRAW;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::conditional::can_follow;
 use crate::particles::moves::Kernel;
-use crate::particles::{Draws, Family, FeynmanKac, TILE, Tile, View};
+use crate::particles::{Draws, Family, FeynmanKac, Scheme, TILE, Tile, View};
 use crate::solvers::Solver;
 use crate::team::Team;
 
@@ -105,6 +106,21 @@ pub fn pose(input: &Input) -> Result<Posed> {
             format!("is for filters (\"bootstrap\", \"guided\", \"auxiliary\"), not for \"{}\"", method.name.word());
         return Err(input.invalid("method.smoothing", message));
     }
+    if method.waste_free > 1 && method.name != Name::Tempering {
+        let message = format!("= {} is for \"tempering\", not for \"{}\"", method.waste_free, method.name.word());
+        return Err(input.invalid("method.waste_free", message));
+    }
+    for (key, asked) in [("lee_whiteley", method.lee_whiteley), ("chan_lai", method.chan_lai)] {
+        if asked && method.name.proposal().is_none() {
+            let message = format!("= true is for filters, not for \"{}\"", method.name.word());
+            return Err(input.invalid(&format!("method.{key}"), message));
+        }
+    }
+    if method.lee_whiteley && (method.resampling != Scheme::Multinomial || method.ess_threshold < 1.0) {
+        let message = "= true holds with method.resampling = \"multinomial\" and method.ess_threshold = 1 alone: under other \
+                       schemes, and where not every step resamples, the estimator is of another variance";
+        return Err(input.invalid("method.lee_whiteley", message));
+    }
     let (model, proposal) = match (built, method.name.proposal()) {
         (Built::StateSpace(model), None) if chain || method.name == Name::ParticleGibbs => (model, method.proposal),
         (Built::StateSpace(model), Some(proposal)) => (model, proposal),
@@ -176,6 +192,23 @@ fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, samp
     }
     if method.least_moves > method.most_moves {
         return refuse("method.least_moves", "is above method.most_moves");
+    }
+    let (length, n) = (method.waste_free, method.particles);
+    if !n.is_multiple_of(length) || n < 2 * length {
+        let message = format!("= {length} must divide method.particles = {n} into two chains at least");
+        return refuse("method.waste_free", &message);
+    }
+    if length > 1 && method.resampling != Scheme::Systematic {
+        return refuse(
+            "method.waste_free",
+            "draws the starts of its chains systematically: leave method.resampling out",
+        );
+    }
+    let d = sampler.target.dimension();
+    if length.max(method.most_moves) * d >= LARGEST_DRAW as usize {
+        let key = if length > method.most_moves { "method.waste_free" } else { "method.most_moves" };
+        let message = format!("moves {d} coordinates too often: at most {} times", LARGEST_DRAW as usize / d - 1);
+        return refuse(key, &message);
     }
     match method.kernel {
         Kernel::Mala | Kernel::Hmc if !sampler.target.has_gradients() => {
