@@ -65,6 +65,33 @@ fn one_run_alone_prints_kalmans_evidence_and_mean_within_four_standard_errors_of
     assert!(printed.value("eves") >= 100.0);
 }
 
+#[test]
+fn particle_gibbs_prints_the_posterior_of_quadrature_through_kalmans_likelihood_within_four_standard_errors() {
+    let printed = Printed::of("gibbs_parameters");
+    printed.holds("a", 0.42560, 0.02);
+    printed.holds("q", 0.50374, 0.02);
+    assert!((printed.value("sd_a") - 0.26067).abs() < 0.02 && (printed.value("sd_q") - 0.20389).abs() < 0.03);
+    assert!(printed.value("r_hat") < 1.05 && printed.value("effective_draws") > 400.0);
+}
+
+#[test]
+fn smc_squared_prints_the_evidence_and_the_posterior_of_quadrature_within_four_standard_errors() {
+    let printed = Printed::of("smc_squared");
+    printed.holds("log_evidence", -12.919670, 0.05);
+    printed.holds("mean_a", 0.42560, 0.02);
+    printed.holds("sd_a", 0.26067, 0.02);
+    printed.holds("mean_q", 0.50374, 0.02);
+    printed.holds("sd_q", 0.20389, 0.02);
+    assert!((0.05..0.6).contains(&printed.value("acceptance")));
+}
+
+#[test]
+fn resampling_in_order_prints_kalmans_evidence_and_mean_within_four_standard_errors_of_less_than_0_01() {
+    let printed = Printed::of("in_order");
+    printed.holds("log_evidence", -13.441513208280, 0.01);
+    printed.holds("mean_x", 0.477425665741, 0.01);
+}
+
 const SAMPLER: [&str; 5] = [
     "solver = \"smc\"", // 1
     "[problem]",        // 2
@@ -79,6 +106,7 @@ const SAMPLER_CASES: &[Case] = &[
     Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 7", &["method.waste_free", "= 7", "particles = 60", "divide"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 60", &["method.waste_free", "= 60", "two chains"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 6\nresampling = \"ssp\"", &["method.waste_free", "systematically"]),
+    Case(5, "name = \"smc_squared\"\nparticles = 60", &["method.name", "target of samplers", "tempering"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nchan_lai = true", &["method.chan_lai", "for filters", "tempering"]),
 ];
 

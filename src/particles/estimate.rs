@@ -134,7 +134,7 @@ impl Filter {
 }
 
 /// Integers in the order of the numbers.
-fn ordered(x: f64) -> u64 {
+pub(super) fn ordered(x: f64) -> u64 {
     let b = x.to_bits();
     if b >> 63 == 1 { !b } else { b | 1 << 63 }
 }

@@ -9,7 +9,7 @@ use super::layout::{Layout, SLOT_BITS};
 use super::migrate::{TileLists, lists};
 use super::model::{Draws, TILE};
 use super::population::{Population, for_tiles};
-use super::tournament;
+use super::{sorted, tournament};
 use crate::math::resampling::{Comb, Sums, below};
 use crate::math::rng::Stream;
 use crate::math::scatter::{self, Scatter};
@@ -76,20 +76,24 @@ impl Weighed {
 
 impl Scheme {
     /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
-    /// of an island has one child for certain, itself, and the others' are drawn. Collective.
+    /// of an island has one child for certain, itself, and the others' are drawn. Where `sort` names a coordinate, the comb runs
+    /// over particles in its order. Collective.
     pub(super) fn lists(
         self,
         layout: &Layout,
         population: &mut Population,
         weighed: &Weighed,
         due: &[bool],
+        sort: Option<usize>,
         conditional: bool,
         team: &dyn Team,
     ) -> Vec<TileLists> {
         let level = population.level;
         assert!(!conditional || self == Scheme::Multinomial, "conditional resampling is multinomial");
+        assert!(sort.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
         let n = layout.each as u64;
         let index = tile_index(layout);
+        let in_order = sort.map(|c| sorted::offspring(layout, population, weighed, due, c, team));
         // What the residual and SSP schemes know before the tiles are counted.
         let floors = (self == Scheme::Residual).then(|| Floors::new(layout, population, weighed, n, team));
         let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, population, weighed, due, team));
@@ -103,6 +107,10 @@ impl Scheme {
             let prefix = &masses[..place.len];
             let (total, base) = (weighed.totals[island], weighed.bases[t]);
             match self {
+                Scheme::Systematic if in_order.is_some() => {
+                    let all = in_order.as_ref().expect("counted above");
+                    counts.copy_from_slice(&all[t * TILE..t * TILE + place.len]);
+                }
                 Scheme::Systematic => {
                     Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts);
                 }

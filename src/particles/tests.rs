@@ -9,6 +9,7 @@ use crate::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_g
 use crate::team::{Solo, Team, threads};
 
 mod coverage;
+mod sorting;
 mod waste_free;
 
 /// x_0 ~ N(0, 1), x' = 0.9 x + N(0, 0.25), y = x + N(0, 0.49), ten observations.
@@ -36,7 +37,17 @@ fn built(input: &impl BuiltIn) -> Box<dyn StateSpace> {
 const EXACT: f64 = -13.441513208280;
 
 fn options(particles: usize, islands: usize, scheme: Scheme, threshold: f64, seed: u64) -> Options {
-    Options { particles, islands, scheme, threshold, seed, level: Level::detect(), ancestors: true, eves: true }
+    Options {
+        particles,
+        islands,
+        scheme,
+        threshold,
+        seed,
+        level: Level::detect(),
+        ancestors: true,
+        eves: true,
+        sort: None,
+    }
 }
 
 fn run(model: &dyn FeynmanKac, options: Options, team: &dyn Team) -> Filter {

@@ -3,6 +3,8 @@
 //! Reading order: [`problem`] what is asked · [`data`] observations · [`models`] · [`setup`] from input to solver ·
 //! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
 
+#[cfg(test)]
+mod chains_tests;
 mod check;
 pub mod data;
 pub mod exact;
@@ -15,6 +17,7 @@ mod pmmh;
 pub mod problem;
 mod sampling;
 mod setup;
+mod smc_squared;
 mod smoothing;
 #[cfg(test)]
 mod smoothing_tests;

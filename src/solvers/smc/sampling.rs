@@ -57,6 +57,7 @@ impl Sampling {
             level,
             ancestors: false,
             eves: false,
+            sort: None,
         };
         let plan = Plan {
             kernel: method.kernel,

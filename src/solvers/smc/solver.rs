@@ -160,6 +160,7 @@ impl Filtering {
             level,
             ancestors: method.smoothing.is_some(),
             eves: method.lee_whiteley || method.chan_lai,
+            sort: posed.sort,
         };
         let filter = Filter::new(posed.flow.as_ref(), options, team);
         let smoother = method.smoothing.map(|kind| Smoother::new(kind, &filter));
