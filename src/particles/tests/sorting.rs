@@ -27,9 +27,10 @@ fn noise(particles: usize, sort: Option<usize>) -> f64 {
 }
 
 #[test]
-fn resampling_in_the_order_of_one_state_adds_noise_of_order_1_over_n_below_a_tenth_of_the_other() {
+fn resampling_in_the_order_of_one_state_adds_noise_of_order_1_over_n_below_a_quarter_of_the_other() {
     let (slots, order, more) = (noise(1000, None), noise(1000, Some(0)), noise(8000, Some(0)));
-    assert!(order < 0.1 * slots, "{order} sorted, {slots} by slots");
+    // Values spread over some 4 at a distance of 1/1000: about 4/(1000 √12) = 0.0012, where slots in no order leave 0.0075.
+    assert!(order < 0.25 * slots && order < 0.002, "{order} sorted, {slots} by slots");
     // An eighth where the rate is 1/N, 0.35 where it is N^−1/2.
     assert!((0.06..0.25).contains(&(more / order)), "{more} of 8000, {order} of 1000");
 }

@@ -1,7 +1,8 @@
 //! The room of sequential Monte Carlo: its door.
 //!
 //! Reading order: [`problem`] what is asked · [`data`] observations · [`models`] · [`setup`] from input to solver ·
-//! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
+//! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them ·
+//! chains of parameters (`pmmh`), of paths (`gibbs`), particles of parameters (`smc_squared`). The particles themselves are in [`crate::particles`].
 
 #[cfg(test)]
 mod chains_tests;

@@ -394,7 +394,8 @@ impl Solver for Filtering {
         if self.filter.step > 0 {
             self.notes.extend(self.alone.notes(&self.posed.method));
         }
-        if found.interval.is_none() && self.alone.evidence.is_none() && self.filter.step > 0 {
+        let alone = self.alone.evidence.and_then(|error| alone::interval(found.log, error));
+        if found.interval.is_none() && alone.is_none() && self.filter.step > 0 {
             self.notes.push(match self.filter.islands.len() {
                 1 => "no interval for the evidence: one island says nothing of its error (method.islands = 16)".into(),
                 _ => format!(
