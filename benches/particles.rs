@@ -74,7 +74,17 @@ fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, thr
     let mut last = 0.0;
     for seed in 0..5 {
         let scheme = Scheme::Systematic;
-        let options = Options { particles, islands: 1, scheme, threshold, seed, level, ancestors: false, eves: false };
+        let options = Options {
+            particles,
+            islands: 1,
+            scheme,
+            threshold,
+            seed,
+            level,
+            ancestors: false,
+            eves: false,
+            sort: None,
+        };
         let mut filter = Filter::new(flow, options, &team);
         let start = Instant::now();
         for _ in 0..times {

@@ -80,6 +80,22 @@ pub fn can_follow(model: &dyn FeynmanKac) -> bool {
     model.log_ratio(0, none, one, &mut [0.0]) && (model.horizon() < 2 || model.log_ratio(1, one, one, &mut [0.0]))
 }
 
+/// log p(x_0) ∏ p(x_k | x_{k−1}) G_k of a path (time × coordinate), with every constant that parameters may change; none
+/// where the model has no such density.
+pub fn log_complete(model: &dyn FeynmanKac, path: &[f64], level: Level) -> Option<f64> {
+    let d = model.dimension();
+    let mut value = [0.0];
+    for (k, x) in path.chunks_exact(d).enumerate() {
+        let before = if k == 0 { &[][..] } else { &path[(k - 1) * d..k * d] };
+        let (before, x) = (View::new(level, before, 1, usize::from(k > 0)), View::new(level, x, 1, 1));
+        if !model.log_density(k, before, x, &mut value) {
+            return None;
+        }
+        model.log_potential(k, before, x, &mut value);
+    }
+    Some(value[0])
+}
+
 impl Filter {
     /// The last slot of the island takes the particle of `slot`, with `state`, for its past.
     fn adopt(&mut self, island: usize, slot: u64, state: &[f64]) {

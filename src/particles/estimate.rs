@@ -134,7 +134,7 @@ impl Filter {
 }
 
 /// Integers in the order of the numbers.
-fn ordered(x: f64) -> u64 {
+pub(super) fn ordered(x: f64) -> u64 {
     let b = x.to_bits();
     if b >> 63 == 1 { !b } else { b | 1 << 63 }
 }
@@ -230,70 +230,4 @@ pub fn sums_to_words(s: &Sums) -> [u64; 6] {
 pub fn sums_from_words(w: &[u64]) -> Sums {
     let join = |k: usize| u128::from(w[k]) | u128::from(w[k + 1]) << 64;
     Sums { total: join(0), top: join(2), squares: join(4) }
-}
-
-/// What one island says of the error of its own evidence.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Alone {
-    /// Estimated relative variance of Ẑ.
-    pub relative_variance: f64,
-    /// Particles of the first step with descendants.
-    pub eves: u64,
-}
-
-/// Fewest surviving first ancestors of a variance from one run.
-pub const FEWEST_EVES: u64 = 50;
-
-impl Filter {
-    /// The variance estimator of Lee and Whiteley for every island [LeeWhiteley2018]:
-    /// 1 − (N/(N − 1))^{T} (1 − Σ_e (Σ_{i of eve e} W_i)²), after T steps of multinomial resampling at every step. Collective.
-    ///
-    /// # Panics
-    /// Where eves are not kept.
-    pub fn lee_whiteley(&self, team: &dyn Team) -> Vec<Alone> {
-        let eves = self.population.eves.as_ref().expect("a filter that keeps eves");
-        let owner = team.split(self.layout.islands * self.layout.each);
-        // (global index of the eve, mass) of this rank's particles, added up by eve, then sent to the eve's owner.
-        let mut mine: Vec<(u64, u128)> = Vec::with_capacity(self.layout.len());
-        for (t, place) in self.layout.places.iter().enumerate() {
-            let base = (place.island * self.layout.each) as u64;
-            mine.extend((0..place.len).map(|i| (base + eves[t * TILE + i], u128::from(self.mass(t, i)))));
-        }
-        let add_up = |list: &mut Vec<(u64, u128)>| {
-            list.sort_unstable_by_key(|e| e.0);
-            list.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                kept.1 += if same { next.1 } else { 0 };
-                same
-            });
-        };
-        add_up(&mut mine);
-        let mut send: Vec<Vec<u64>> = vec![Vec::new(); team.size()];
-        for (eve, mass) in mine {
-            send[owner.owner(eve as usize)].extend([eve, mass as u64, (mass >> 64) as u64]);
-        }
-        let join = |w: &[u64]| (w[0], u128::from(w[1]) | u128::from(w[2]) << 64);
-        let mut all: Vec<(u64, u128)> =
-            team.exchange(&send).iter().flat_map(|r| r.chunks_exact(3).map(join).collect::<Vec<_>>()).collect();
-        add_up(&mut all);
-        let each = self.layout.each as u64;
-        let found = |index: u64| all.binary_search_by_key(&index, |e| e.0).map_or(0, |k| all[k].1);
-        let squares = self.sums(team, |t, i| {
-            let place = &self.layout.places[t];
-            let mass = found(place.island as u64 * each + (place.first + i) as u64);
-            let share = mass as f64 / self.islands[place.island].sums.total as f64;
-            share * share
-        });
-        let survivors = self.sums(team, |t, i| {
-            let place = &self.layout.places[t];
-            f64::from(u8::from(found(place.island as u64 * each + (place.first + i) as u64) > 0))
-        });
-        let n = each as f64;
-        let growth = crate::math::elementary::exp(-(self.step as f64) * crate::math::elementary::ln_1p(-1.0 / n));
-        squares
-            .into_iter()
-            .zip(survivors)
-            .map(|(s, e)| Alone { relative_variance: 1.0 - growth * (1.0 - s), eves: e as u64 })
-            .collect()
-    }
 }

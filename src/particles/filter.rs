@@ -30,6 +30,8 @@ pub struct Options {
     pub ancestors: bool,
     /// Keep each particle's ancestor at the first step.
     pub eves: bool,
+    /// Resample particles in the order of this coordinate (systematic resampling alone), not of their slots.
+    pub sort: Option<usize>,
 }
 
 /// One island after a step.
@@ -180,6 +182,7 @@ impl Filter {
             &mut self.population,
             &weighed,
             &due,
+            self.options.sort,
             self.reference.is_some(),
             team,
         );

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 
 use super::filter::Filter;
 use super::model::{FeynmanKac, TILE, View};
+use super::scheme::Drawn;
 use crate::error::{Error, Result};
-use crate::math::resampling::{Comb, Sums, below, bits, quantise};
+use crate::math::resampling::{Sums, below, bits, quantise};
 use crate::math::rng::Stream;
 use crate::team::Team;
 
@@ -135,37 +136,10 @@ impl History {
 
     /// `count` particles of an island drawn by their present weights, systematically. Collective.
     fn draw(&self, filter: &Filter, island: usize, count: usize, team: &dyn Team) -> Vec<u64> {
-        let at = filter.draws(Stream::ParticlesBackward, filter.step);
-        let (layout, masses) = (&filter.layout, &filter.population.masses);
-        let total = filter.islands[island].sums.total;
-        let comb = Comb { n: count as u64, total, offset: below(&at, 0, island as u64, total) };
-        let whole = |tile: usize| u128::from(masses[tile * TILE + layout.places[tile].len - 1]);
-        let sums: Vec<[u64; 2]> = layout
-            .pieces()
-            .iter()
-            .map(|p| p.tiles().map(whole).sum::<u128>())
-            .map(|s| [s as u64, (s >> 64) as u64])
-            .collect();
-        let all = layout.gather(&sums, team);
-        let mut mine = Vec::new();
-        let mut reach = 0u128;
-        for (i, (piece, sum)) in layout.all.iter().zip(&all).enumerate().filter(|(_, (p, _))| p.island == island) {
-            if !layout.mine.contains(&i) {
-                reach += u128::from(sum[0]) | u128::from(sum[1]) << 64;
-                continue;
-            }
-            let mut before = comb.below(reach);
-            for tile in piece.tiles() {
-                let place = &layout.places[tile];
-                for lane in 0..place.len {
-                    let now = comb.below(reach + u128::from(masses[tile * TILE + lane]));
-                    mine.extend((before..now).map(|_| (island * layout.each + place.first + lane) as u64));
-                    before = now;
-                }
-                reach += whole(tile);
-            }
-        }
-        team.gather(&mine)
+        let layout = &filter.layout;
+        let drawn = filter.drawn(island..island + 1, count, Stream::ParticlesBackward, team);
+        let index = |d: &Drawn| (island * layout.each + layout.places[d.tile].first + d.lane) as u64;
+        team.gather(&drawn.iter().map(index).collect::<Vec<u64>>())
     }
 
     /// The states at record `t` of the particles `wanted`, and their ancestors: [ancestor, states…] of each. Collective.

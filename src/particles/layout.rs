@@ -53,6 +53,8 @@ pub struct Layout {
     pub islands: usize,
     /// Particles of an island.
     pub each: usize,
+    /// Slots that stay together on a rank.
+    pub grain: usize,
     pub rank: usize,
     pub ranks: usize,
     /// The pieces of all ranks, in order of rank and island.
@@ -69,11 +71,19 @@ impl Layout {
     }
 
     pub fn of(islands: usize, each: usize, rank: usize, ranks: usize) -> Layout {
-        assert!(islands > 0 && each > 0, "{islands} islands of {each}");
-        let part = Partition::new(islands * each, rank, ranks);
+        Layout::in_grains(islands, each, 1, rank, ranks)
+    }
+
+    /// Ranks part only between multiples of `grain` slots, which divides `each`.
+    pub fn in_grains(islands: usize, each: usize, grain: usize, rank: usize, ranks: usize) -> Layout {
+        assert!(
+            islands > 0 && each > 0 && each.is_multiple_of(grain),
+            "{islands} islands of {each} in grains of {grain}"
+        );
+        let part = Partition::new(islands * each / grain, rank, ranks);
         let mut all = Vec::new();
         let mut mine = 0..0;
-        for (r, range) in part.ranges().enumerate() {
+        for (r, range) in part.ranges().map(|range| range.start * grain..range.end * grain).enumerate() {
             let start = all.len();
             let (mut at, mut tile) = (range.start, 0);
             while at < range.end {
@@ -98,7 +108,7 @@ impl Layout {
                 })
             })
             .collect();
-        Layout { islands, each, rank, ranks, all, mine, places }
+        Layout { islands, each, grain, rank, ranks, all, mine, places }
     }
 
     /// The pieces of this rank.
@@ -117,7 +127,8 @@ impl Layout {
 
     /// The rows of a global array (island after island) that this rank holds.
     pub fn rows(&self) -> Range<usize> {
-        Partition::new(self.islands * self.each, self.rank, self.ranks).mine()
+        let grains = Partition::new(self.islands * self.each / self.grain, self.rank, self.ranks).mine();
+        grains.start * self.grain..grains.end * self.grain
     }
 
     /// Everyone's record of each of their pieces, in the order of `all`: one collective call.
@@ -146,7 +157,9 @@ mod tests {
             for ranks in 1..=8 {
                 let mut slots = Vec::new();
                 for rank in 0..ranks {
-                    let layout = Layout::of(islands, each, rank, ranks);
+                    let layout =
+                        Layout::in_grains(islands, each, if each.is_multiple_of(4) { 4 } else { 1 }, rank, ranks);
+                    assert!(layout.rows().start.is_multiple_of(layout.grain));
                     for place in &layout.places {
                         slots.extend((0..place.len).map(|i| place.island * each + place.first + i));
                     }

@@ -5,6 +5,9 @@
 //! Reading order: [`model`] what a model is · [`layout`] who holds which particles · [`population`] how they are stored ·
 //! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles.
 
+pub mod adaptive;
+pub mod alone;
+pub mod chains;
 pub mod conditional;
 pub mod estimate;
 pub mod filter;
@@ -16,8 +19,10 @@ pub mod model;
 pub mod moves;
 pub mod population;
 pub mod scheme;
+mod sorted;
 pub mod tempering;
 mod tournament;
+mod waste_free;
 
 pub use filter::{Filter, Island, Options};
 pub use model::{Draws, Family, FeynmanKac, Parameter, TILE, Target, Tile, View};

@@ -152,6 +152,12 @@ pub trait FeynmanKac: Send + Sync {
     /// coordinates and every particle `previous_i`; up to a constant that is the same for all i.
     fn log_transition(&self, _step: usize, _previous: View<'_>, _x: &[f64], _value: &mut [f64]) {}
 
+    /// value += log p_k(x | previous) with its constant, at step 0 log p_0(x) with `previous` empty, for given pairs: what
+    /// parameters change given a path (particle Gibbs). Answers whether the model can say.
+    fn log_density(&self, _step: usize, _previous: View<'_>, _x: View<'_>, _value: &mut [f64]) -> bool {
+        false
+    }
+
     /// log_weight += log p_k(x | previous)/q_k(x | previous) for given pairs, `previous` empty at step 0: the weight that
     /// `initial` and `mutate` would give a path that was not drawn here (conditional SMC). Answers whether the model can
     /// say: true, with nothing to add, where p = q.

@@ -1,13 +1,15 @@
 //! Resampling schemes: from integer weights to offspring, tile by tile, the same on any number of ranks.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::filter::Island;
+use super::filter::{Filter, Island};
 use super::layout::{Layout, SLOT_BITS};
 use super::migrate::{TileLists, lists};
 use super::model::{Draws, TILE};
 use super::population::{Population, for_tiles};
-use super::tournament;
+use super::{sorted, tournament};
 use crate::math::resampling::{Comb, Sums, below};
 use crate::math::rng::Stream;
 use crate::math::scatter::{self, Scatter};
@@ -74,20 +76,24 @@ impl Weighed {
 
 impl Scheme {
     /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
-    /// of an island has one child for certain, itself, and the others' are drawn. Collective.
+    /// of an island has one child for certain, itself, and the others' are drawn. Where `sort` names a coordinate, the comb runs
+    /// over particles in its order. Collective.
     pub(super) fn lists(
         self,
         layout: &Layout,
         population: &mut Population,
         weighed: &Weighed,
         due: &[bool],
+        sort: Option<usize>,
         conditional: bool,
         team: &dyn Team,
     ) -> Vec<TileLists> {
         let level = population.level;
         assert!(!conditional || self == Scheme::Multinomial, "conditional resampling is multinomial");
+        assert!(sort.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
         let n = layout.each as u64;
         let index = tile_index(layout);
+        let in_order = sort.map(|c| sorted::offspring(layout, population, weighed, due, c, team));
         // What the residual and SSP schemes know before the tiles are counted.
         let floors = (self == Scheme::Residual).then(|| Floors::new(layout, population, weighed, n, team));
         let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, population, weighed, due, team));
@@ -101,6 +107,10 @@ impl Scheme {
             let prefix = &masses[..place.len];
             let (total, base) = (weighed.totals[island], weighed.bases[t]);
             match self {
+                Scheme::Systematic if in_order.is_some() => {
+                    let all = in_order.as_ref().expect("counted above");
+                    counts.copy_from_slice(&all[t * TILE..t * TILE + place.len]);
+                }
                 Scheme::Systematic => {
                     Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts);
                 }
@@ -158,6 +168,55 @@ impl Scheme {
             }
             lists(level, counts, masses)
         })
+    }
+}
+
+/// A particle drawn by its weight: draw `number` of its island fell on lane `lane` of tile `tile` of this rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Drawn {
+    pub island: usize,
+    pub number: u64,
+    pub tile: usize,
+    pub lane: usize,
+}
+
+impl Filter {
+    /// `count` particles of each of some islands drawn by their weights, systematically: those on this rank, in order.
+    /// Collective.
+    pub(super) fn drawn(&self, islands: Range<usize>, count: usize, stream: Stream, team: &dyn Team) -> Vec<Drawn> {
+        let (at, layout, masses) = (self.draws(stream, self.step), &self.layout, &self.population.masses);
+        let comb = |island: usize| {
+            let total = self.islands[island].sums.total;
+            Comb { n: count as u64, total, offset: below(&at, 0, island as u64, total) }
+        };
+        let whole = |tile: usize| u128::from(masses[tile * TILE + layout.places[tile].len - 1]);
+        let sums: Vec<[u64; 2]> = layout
+            .pieces()
+            .iter()
+            .map(|p| p.tiles().map(whole).sum::<u128>())
+            .map(|s| [s as u64, (s >> 64) as u64])
+            .collect();
+        let all = layout.gather(&sums, team);
+        let mut found = Vec::new();
+        for island in islands {
+            let (comb, mut reach) = (comb(island), 0u128);
+            for (i, (piece, sum)) in layout.all.iter().zip(&all).enumerate().filter(|(_, (p, _))| p.island == island) {
+                if !layout.mine.contains(&i) {
+                    reach += u128::from(sum[0]) | u128::from(sum[1]) << 64;
+                    continue;
+                }
+                let mut before = comb.below(reach);
+                for tile in piece.tiles() {
+                    for lane in 0..layout.places[tile].len {
+                        let now = comb.below(reach + u128::from(masses[tile * TILE + lane]));
+                        found.extend((before..now).map(|number| Drawn { island, number, tile, lane }));
+                        before = now;
+                    }
+                    reach += whole(tile);
+                }
+            }
+        }
+        found
     }
 }
 

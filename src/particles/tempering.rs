@@ -26,6 +26,8 @@ pub struct Plan {
     pub correlation: f64,
     /// The next power keeps this share of the effective sample size.
     pub keep: f64,
+    /// States of a chain that are all kept (waste-free); 1: the last one alone, after as many moves as are needed.
+    pub chain: usize,
 }
 
 /// One power: its value and how particles moved at it.
@@ -65,7 +67,8 @@ impl Sampler {
     ) -> Result<Sampler> {
         options.threshold = 1.0;
         let d = target.dimension();
-        let filter = Filter::with_dimension(d + 2, options, team);
+        let layout = Layout::in_grains(options.islands, options.particles, plan.chain, team.rank(), team.size());
+        let filter = Filter::on(layout, d + 2, options);
         let (rungs, frozen) = frozen.map_or((Vec::new(), false), |rungs| (rungs, true));
         let mut made =
             Sampler { filter, plan, rungs, frozen, lambda: 0.0, level: 0, scale: plan.kernel.first_scale(d) };
@@ -88,7 +91,8 @@ impl Sampler {
     /// Empty populations of another size, to be filled from a file.
     pub fn relayout(&mut self, options: Options, frozen: bool) {
         let dimension = self.filter.population.dimension;
-        let layout = Layout::of(options.islands, options.particles, self.filter.layout.rank, self.filter.layout.ranks);
+        let Layout { rank, ranks, .. } = self.filter.layout;
+        let layout = Layout::in_grains(options.islands, options.particles, self.plan.chain, rank, ranks);
         self.filter = Filter::on(layout, dimension, options);
         self.frozen = frozen;
     }
@@ -129,9 +133,13 @@ impl Sampler {
         } else {
             Tuning::of(&self.filter, d, self.plan.kernel, self.scale, target, team)?
         };
-        self.filter.resample(team);
         self.lambda = next;
-        let (moves, acceptance, correlation) = self.movements(target, &mut tuning, team)?;
+        let (moves, acceptance, correlation) = if self.plan.chain > 1 {
+            self.waste_free(target, &mut tuning, self.plan.chain, team)?
+        } else {
+            self.filter.resample(team);
+            self.movements(target, &mut tuning, team)?
+        };
         if self.frozen {
             let rung = &mut self.rungs[self.level];
             (rung.acceptance, rung.correlation) = (acceptance, correlation);

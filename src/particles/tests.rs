@@ -8,6 +8,10 @@ use crate::solvers::smc::data::Observations;
 use crate::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian, stochastic_volatility};
 use crate::team::{Solo, Team, threads};
 
+mod coverage;
+mod sorting;
+mod waste_free;
+
 /// x_0 ~ N(0, 1), x' = 0.9 x + N(0, 0.25), y = x + N(0, 0.49), ten observations.
 fn ten() -> (Box<dyn StateSpace>, Arc<Observations>) {
     let input = linear_gaussian::Input {
@@ -33,7 +37,17 @@ fn built(input: &impl BuiltIn) -> Box<dyn StateSpace> {
 const EXACT: f64 = -13.441513208280;
 
 fn options(particles: usize, islands: usize, scheme: Scheme, threshold: f64, seed: u64) -> Options {
-    Options { particles, islands, scheme, threshold, seed, level: Level::detect(), ancestors: true, eves: true }
+    Options {
+        particles,
+        islands,
+        scheme,
+        threshold,
+        seed,
+        level: Level::detect(),
+        ancestors: true,
+        eves: true,
+        sort: None,
+    }
 }
 
 fn run(model: &dyn FeynmanKac, options: Options, team: &dyn Team) -> Filter {
@@ -303,7 +317,7 @@ fn climb(
     seed: u64,
     team: &dyn Team,
 ) -> tempering::Sampler {
-    let plan = tempering::Plan { kernel, moves: (3, 40), correlation: 0.1, keep: 0.5 };
+    let plan = tempering::Plan { kernel, moves: (3, 40), correlation: 0.1, keep: 0.5, chain: 1 };
     let options = options(600, islands, Scheme::Systematic, 1.0, seed);
     let mut sampler = tempering::Sampler::new(target, plan, options, frozen, team).unwrap();
     while !sampler.done() {
@@ -446,7 +460,7 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     // The spread of the variance between islands: √(2/399) of it, and heavier tails.
     let error = (mean.standard_error.powi(2) + 3.0 / islands as f64 * between * between).sqrt();
     assert!((mean.value - between).abs() < 4.0 * error, "{mean:?} against {between} ± {error}");
-    assert!(alone.iter().all(|a| a.eves >= estimate::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
+    assert!(alone.iter().all(|a| a.eves >= alone::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
     for ranks in [3, 4] {
         let options = || options(500, 3, Scheme::Multinomial, 1.0, 12);
         let one = run(&*flow, options(), &Solo).lee_whiteley(&Solo);

@@ -36,6 +36,17 @@ pub fn problems() -> Vec<(String, String)> {
             mixture,
             "name = \"tempering\"\nkernel = \"hmc\"\nparticles = 1100\nislands = 2\nmost_moves = 4\nfreeze = false",
         ),
+        case(
+            "tempering, waste-free",
+            mixture,
+            "name = \"tempering\"\nparticles = 1230\nislands = 3\nwaste_free = 6\nkeep = 0.3",
+        ),
+        case(
+            "errors from one run alone",
+            linear,
+            "particles = 1500\nislands = 2\nresampling = \"multinomial\"\ness_threshold = 1\nlee_whiteley = true\nchan_lai = true",
+        ),
+        case("filter, in order", linear, "particles = 700\nislands = 3\nsort = \"x\""),
         case("smoothing by ancestors", linear, "particles = 700\nislands = 3\nsmoothing = { kind = \"genealogy\" }"),
         case(
             "smoothing backwards",
@@ -51,6 +62,16 @@ pub fn problems() -> Vec<(String, String)> {
             "particle Gibbs",
             linear,
             "name = \"particle_gibbs\"\nparticles = 20\nislands = 3\niterations = 15\nwarm_up = 4\nthin = 2",
+        ),
+        case(
+            "particle Gibbs of a parameter",
+            chain,
+            "name = \"particle_gibbs\"\nparticles = 12\nislands = 3\niterations = 15\nwarm_up = 6\nthin = 2",
+        ),
+        case(
+            "SMC squared",
+            chain,
+            "name = \"smc_squared\"\nparticles = 30\nislands = 2\nparameter_particles = 9\ness_threshold = 0.8\nparameter_moves = 2",
         ),
         case("chain", chain, "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12"),
     ]

@@ -17,30 +17,45 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         Posed::Filter(posed) => Ok(filter(posed, ranks, threads)),
         Posed::Sampler(posed) => Ok(sampler(posed, ranks, threads)),
         Posed::Chain(posed) => Ok(chain(posed, ranks)),
-        Posed::Gibbs(posed) => Ok(gibbs(posed, ranks, threads)),
+        Posed::Squared(posed) => Ok(squared(posed, ranks, threads)),
+        Posed::Gibbs(posed, family) => Ok(gibbs(posed, family.map_or(0, |f| f.parameters().len()), ranks, threads)),
     }
 }
 
 /// As a filter's, whose steps a draw takes one after the other.
-fn gibbs(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
+fn gibbs(posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) -> Estimate {
     let (times, d, method) = (posed.data.len() as u64, posed.flow.dimension() as u64, posed.method.clone());
     let mut estimate = filter(posed, ranks, threads);
     let chains = method.islands as u64;
-    let largest = (method.particles as u64 * chains).div_ceil(ranks as u64);
+    let mut largest = (method.particles as u64 * chains).div_ceil(ranks as u64);
+    let (p, trace) = (parameters as u64, 8 * chains * method.iterations * parameters as u64);
+    if parameters > 0 {
+        // Each thread draws one chain at a time, whole.
+        let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
+        largest = method.particles as u64 * threads as u64;
+        estimate.memory.truncate(1);
+        let of_threads = threads as u64 * Population::bytes(each, d, true, false);
+        estimate.memory.push(("states and weights of a chain of each thread".into(), of_threads));
+        estimate.memory.push(("parameters of the chains".into(), 2 * trace));
+        estimate.problem.push(("parameters".into(), p.to_string()));
+        // One gather of all chains an iteration.
+        estimate.bytes_per_step = if ranks > 1 { 8 * chains * d } else { 0 };
+        estimate.messages_per_step = u64::from(ranks > 1);
+    }
     let kept = 8 * chains * times * d * (method.iterations / method.thin);
     let moments = 8 * 4 * chains * times * d;
     let past = SmoothingInput::Genealogy {}.kept(largest, times);
     estimate.memory.push(("the past of the particles".into(), 8 * (d + 3) * past));
     estimate.memory.push(("trajectories and their moments".into(), 2 * kept + moments));
     estimate.bytes_per_step *= times;
-    estimate.messages_per_step *= times;
-    estimate.output_bytes = 2 * kept + moments;
-    estimate.checkpoint_bytes = kept + moments;
+    estimate.messages_per_step *= if parameters > 0 { 1 } else { times };
+    estimate.output_bytes = 2 * kept + moments + 2 * trace;
+    estimate.checkpoint_bytes = kept + moments + trace;
     estimate
 }
 
 fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
-    let ChainPosed { problem, method, family, dimension, times } = posed;
+    let ChainPosed { problem, method, family, dimension, times, .. } = posed;
     let (particles, places) = stored(&method, ranks);
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
     let trace = 8 * method.iterations * parameters.len() as u64;
@@ -71,13 +86,47 @@ fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
     }
 }
 
+/// Every rank holds the filters of its share of the parameters.
+fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
+    let ChainPosed { problem, method, family, dimension, times, .. } = posed;
+    let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
+    let (d, p, all) = (dimension as u64, parameters.len() as u64, (method.islands * method.parameter_particles) as u64);
+    let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
+    let filter = Population::bytes(each, d, false, false) + each / TILE as u64 * 160;
+    // Parameters, weight and likelihood, and the seeds: few of a particle.
+    let numbers = 8 * all * (p + 2 + 8);
+    Estimate {
+        problem: vec![
+            ("model".to_string(), problem.model.about().summary.to_string()),
+            ("parameters".into(), parameters.join(", ")),
+            (
+                "particles".into(),
+                format!(
+                    "{} islands of {} parameters, each with a filter of {} over {times} times",
+                    method.islands, method.parameter_particles, method.particles
+                ),
+            ),
+        ],
+        memory: vec![
+            ("program, MPI and HDF5".to_string(), BASE),
+            ("filters".into(), (all.div_ceil(ranks as u64) + threads as u64) * filter),
+            ("parameters, weights and seeds".into(), 2 * numbers),
+        ],
+        // Likelihoods of all, and at a resampling what moved.
+        bytes_per_step: if ranks > 1 { 8 * all * (5 + p) } else { 0 },
+        messages_per_step: if ranks > 1 { 2 } else { 0 },
+        seconds_per_step: None,
+        output_bytes: 2 * numbers,
+        checkpoint_bytes: numbers,
+    }
+}
+
 /// Particles of the largest rank, in whole tiles, and their tiles.
 fn stored(method: &MethodInput, ranks: usize) -> (u64, u64) {
     // Each piece of an island is stored in whole tiles.
-    let places = (0..ranks.min(64))
-        .map(|rank| Layout::of(method.islands, method.particles, rank, ranks).places.len() as u64)
-        .max()
-        .unwrap_or(0);
+    // Chains of waste-free samplers are each on one rank.
+    let layout = |rank| Layout::in_grains(method.islands, method.particles, method.waste_free, rank, ranks);
+    let places = (0..ranks.min(64)).map(|rank| layout(rank).places.len() as u64).max().unwrap_or(0);
     (places * TILE as u64, places)
 }
 
@@ -98,23 +147,33 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
     let d = sampler.target.dimension() as u64;
     let (particles, places) = stored(&method, ranks);
     let largest = (method.particles as u64 * method.islands as u64).div_ceil(ranks as u64);
-    // Moves also keep where particles began; the first run is one island of the same.
-    let states = Population::bytes(particles, d + 2, false, false) + 8 * particles * (d + 2);
+    let states = Population::bytes(particles, d + 2, false, false);
+    let chains = MethodInput { particles: method.particles / method.waste_free, waste_free: 1, ..method.clone() };
+    let moved = match method.waste_free {
+        // The first run is one island of the same.
+        1 => ("where particles began", 8 * particles * (d + 2)),
+        _ => ("the present states of the chains", Population::bytes(stored(&chains, ranks).0, d + 2, false, false)),
+    };
     let memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
         ("states, log-weights and integer weights".into(), states),
+        (moved.0.into(), moved.1),
         ("sums of tiles".into(), places * 160),
         ("tiles of each thread".into(), threads as u64 * 48 * (d + 2) * TILE as u64),
         ("a coordinate on its way to a file".into(), 8 * largest),
     ];
     let state = 8 * method.particles as u64 * method.islands as u64 * (d + 3);
+    let mut understood = format!("{} islands of {}", method.islands, method.particles);
+    if method.waste_free > 1 {
+        understood += &format!(", in chains of {} states that are all kept", method.waste_free);
+    }
     // A rung: 13 rounds of 15 powers, moments of the population, one resampling.
     let rounds = 14 + d + d * (d + 1) / 2;
     Estimate {
         problem: vec![
             ("model".to_string(), problem.model.about().summary.to_string()),
             ("coordinates".into(), d.to_string()),
-            ("particles".into(), format!("{} islands of {}", method.islands, method.particles)),
+            ("particles".into(), understood),
         ],
         memory,
         bytes_per_step: if ranks > 1 { ranks as u64 * (13 * 15 * 48 + 8 * 64 * rounds) } else { 0 },
@@ -126,7 +185,7 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
 }
 
 fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
-    let FilterPosed { problem, method, model, data, flow } = posed;
+    let FilterPosed { problem, method, model, data, flow, sort } = posed;
     let (n, islands) = (method.particles as u64, method.islands as u64);
     let d = flow.dimension() as u64;
     let largest = (n * islands).div_ceil(ranks as u64);
@@ -139,9 +198,10 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         ("particles".into(), format!("{islands} islands of {n}")),
     ];
     let smoothing = method.smoothing;
+    let eves = method.lee_whiteley || method.chan_lai;
     let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
-        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), false)),
+        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), eves)),
         ("sums of tiles".into(), places * 160),
         ("a tile of each thread".into(), threads as u64 * 8 * d * TILE as u64),
         // `state` writes one coordinate at a time.
@@ -150,14 +210,26 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
     if flow.is_twisted() {
         memory.push((
             "the particles with weights that do not look ahead".into(),
-            Population::bytes(particles, d, false, false),
+            Population::bytes(particles, d, smoothing.is_some(), eves),
         ));
+    }
+    if sort.is_some() {
+        // 32 bytes a particle: sorted, on their way, and sorted again.
+        memory.push(("particles in the order of a coordinate".into(), 3 * 32 * largest));
+    }
+    if eves {
+        // (index, sum) of every particle, sorted by its first ancestor.
+        memory.push(("sums by first ancestors".into(), 32 * largest));
     }
     if let Some(kind) = smoothing {
         memory.push(("the past of the particles".into(), 8 * (d + 3) * kind.kept(largest, data.len() as u64)));
     }
-    let (bytes, messages) = sent(&method, d, ranks);
-    let state = 8 * n * islands * (d + 1);
+    let (mut bytes, messages) = sent(&method, d, ranks);
+    if sort.is_some() && ranks > 1 {
+        // Every particle goes to its place in the order, and its offspring come back.
+        bytes += (32 + 16) * largest;
+    }
+    let state = 8 * n * islands * (d + 1 + u64::from(eves));
     Estimate {
         problem: understood,
         memory,

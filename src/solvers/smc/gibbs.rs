@@ -1,24 +1,39 @@
 //! Particle Gibbs [AndrieuDoucetHolenstein2010] as a [`Solver`]: one step draws a new trajectory of every chain from
-//! conditional sequential Monte Carlo about its last one. Each island of the engine is a chain.
+//! conditional sequential Monte Carlo about its last one. At fixed parameters each island of the engine is a chain.
+//!
+//! Where parameters vary, each chain has its own: an iteration first moves them by Metropolis–Hastings on the density of the
+//! path and the data together, then draws a path under them. Chains are then shared out over ranks and threads.
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, together};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::Input;
+use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
-use crate::particles::conditional::{self, Reference};
+use crate::particles::adaptive::AdaptiveWalk;
+use crate::particles::chains::{Mixing, mixing};
+use crate::particles::conditional::{self, Reference, log_complete};
 use crate::particles::estimate::Estimated;
 use crate::particles::lineage::Moments;
-use crate::particles::{Draws, Options, Scheme};
+use crate::particles::{Draws, Family, Options, Scheme};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
-use crate::team::Team;
+use crate::team::{Solo, Team};
 
 pub struct Gibbs {
     posed: FilterPosed,
+    family: Option<Box<dyn Family>>,
+    /// Of each chain where parameters vary; the same on every rank.
+    links: Vec<Link>,
+    parameters: Vec<Name>,
+    parameter_sds: Vec<Name>,
+    /// Parameters after the warm-up: draw × chain × parameter.
+    pub(super) trace: Vec<f64>,
     options: Options,
     rank: usize,
     iteration: u64,
@@ -38,12 +53,50 @@ pub struct Gibbs {
     found: Vec<Vec<[Estimated; 2]>>,
 }
 
+/// The parameters of a chain and their walk.
+#[derive(Debug, Clone)]
+struct Link {
+    theta: Vec<f64>,
+    walk: AdaptiveWalk,
+    /// Proposals accepted after the warm-up.
+    accepted: f64,
+}
+
+impl Link {
+    fn pack(&self, to: &mut Vec<f64>) {
+        for list in [&self.theta, &self.walk.mean, &self.walk.covariance] {
+            to.extend(list);
+        }
+        to.extend([self.walk.scale, self.accepted]);
+    }
+
+    fn unpack(&mut self, from: &[f64]) {
+        let mut rest = from;
+        for list in [&mut self.theta, &mut self.walk.mean, &mut self.walk.covariance] {
+            let (head, tail) = rest.split_at(list.len());
+            list.copy_from_slice(head);
+            rest = tail;
+        }
+        (self.walk.scale, self.accepted) = (rest[0], rest[1]);
+    }
+
+    fn width(&self) -> usize {
+        2 + self.theta.len() * (2 + self.theta.len())
+    }
+}
+
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
     Name { name, units: "1", meaning, axes: &[] }
 }
 
 impl Gibbs {
-    pub fn new(input: &Input, posed: FilterPosed, level: Level, team: &dyn Team) -> Gibbs {
+    pub fn new(
+        input: &Input,
+        posed: FilterPosed,
+        family: Option<Box<dyn Family>>,
+        level: Level,
+        team: &dyn Team,
+    ) -> Gibbs {
         let method = &posed.method;
         let options = Options {
             particles: method.particles,
@@ -54,6 +107,7 @@ impl Gibbs {
             level,
             ancestors: true,
             eves: false,
+            sort: None,
         };
         let coordinates = posed.model.coordinates();
         let one = |c: &String| {
@@ -67,7 +121,21 @@ impl Gibbs {
         let names = coordinates.iter().map(one).collect();
         let (times, d) = (posed.flow.horizon(), posed.flow.dimension());
         let zeros = vec![0.0; method.islands * times * d];
+        let parameters = family.as_ref().map_or(Vec::new(), |f| f.parameters());
+        let link = Link { theta: vec![0.0; parameters.len()], walk: AdaptiveWalk::new(&parameters), accepted: 0.0 };
+        let links = if parameters.is_empty() { Vec::new() } else { vec![link; method.islands] };
+        let named = |prefix: &str, of: &str, axes: &[&str]| -> Vec<Name> {
+            let one = |p: &crate::particles::Parameter| {
+                Name::kept(&format!("{prefix}{}", p.name), "1", &format!("{of} {}", p.name), axes)
+            };
+            parameters.iter().map(one).collect()
+        };
         Gibbs {
+            parameters: named("", "parameter", &["chain", "draw"]),
+            parameter_sds: named("sd_", "posterior standard deviation of", &[]),
+            family,
+            links,
+            trace: Vec::new(),
             smoothed: SmoothedNames::new(&coordinates),
             posed,
             options,
@@ -84,9 +152,132 @@ impl Gibbs {
         }
     }
 
+    /// The next trajectories of all chains at their own parameters, which move first. Collective.
+    fn next_links(&mut self, family: &dyn Family, team: &dyn Team) -> Result<Vec<f64>> {
+        let part = team.split(self.links.len()).mine();
+        let (first, width) = (part.start, self.posed.flow.horizon() * self.posed.flow.dimension());
+        let mut mine: Vec<(Link, Vec<f64>)> = self.links[part.clone()]
+            .iter()
+            .zip(part)
+            .map(|(link, c)| (link.clone(), self.trajectories.get(c * width..(c + 1) * width).unwrap_or(&[]).to_vec()))
+            .collect();
+        let one = |(i, (link, path)): (usize, &mut (Link, Vec<f64>))| {
+            if path.is_empty() {
+                self.start(family, first + i, link, path)?;
+            }
+            self.iterate(family, first + i, link, path)
+        };
+        let done: Result<Vec<()>> = mine.par_iter_mut().enumerate().map(one).collect();
+        team.agree(done)?;
+        let mut packed = Vec::new();
+        for (link, path) in &mine {
+            link.pack(&mut packed);
+            packed.extend(path);
+        }
+        let mut trajectories = Vec::new();
+        let all = team.gather(&packed);
+        let each = self.links[0].width() + width;
+        for (link, from) in self.links.iter_mut().zip(all.chunks_exact(each)) {
+            let (head, path) = from.split_at(link.width());
+            link.unpack(head);
+            trajectories.extend(path);
+        }
+        Ok(trajectories)
+    }
+
+    /// A seed of chain `c` alone for its iteration `number`.
+    fn seed(&self, c: usize, number: u64) -> u64 {
+        Draws::new(self.options.level, self.options.seed, Stream::ParticlesReference, 2 + c as u32).bits(0, number)
+            as u64
+    }
+
+    /// One trajectory of a chain at θ, by conditional SMC along `path` or, where that is empty, by a plain filter.
+    fn drawn(&self, family: &dyn Family, theta: &[f64], path: &[f64], seed: u64) -> Result<Vec<f64>> {
+        let flow = family.at(theta)?;
+        let (times, dimension) = (flow.horizon(), flow.dimension());
+        let options = Options { islands: 1, seed, ..self.options.clone() };
+        let reference = (!path.is_empty()).then(|| Reference { states: path.to_vec(), times, dimension });
+        let sampling = self.posed.method.ancestor_sampling;
+        Ok(conditional::trajectories(flow.as_ref(), &options, reference, sampling, &Solo)?.states)
+    }
+
+    /// Parameters from the prior and a path of a plain filter under them: the first of a hundred that explains the data.
+    fn start(&self, family: &dyn Family, c: usize, link: &mut Link, path: &mut Vec<f64>) -> Result<()> {
+        for attempt in 0..100u64 {
+            // Addresses of attempts are those of no iteration.
+            let seed = self.seed(c, 1 << 40 | attempt);
+            link.theta = family.draw_prior(&Draws::new(self.options.level, seed, Stream::ParticlesParameter, 0));
+            if let Ok(found) = self.drawn(family, &link.theta, &[], seed) {
+                *path = found;
+                link.walk.start(&link.theta);
+                return Ok(());
+            }
+        }
+        let message = "none of 100 draws of the prior explains the data: a prior nearer to them, or more particles";
+        Err(Error::Numerical { step: 0, message: message.into() })
+    }
+
+    /// log of prior, path and data together in the walk's coordinates; −∞ where θ is not allowed.
+    fn log_posterior(&self, family: &dyn Family, walk: &AdaptiveWalk, theta: &[f64], path: &[f64]) -> f64 {
+        let prior = family.log_prior(theta);
+        if prior == f64::NEG_INFINITY {
+            return prior;
+        }
+        let Ok(flow) = family.at(theta) else { return f64::NEG_INFINITY };
+        let complete = log_complete(flow.as_ref(), path, self.options.level).unwrap_or(f64::NEG_INFINITY);
+        prior + walk.log_jacobian(theta) + complete
+    }
+
+    /// Moves the parameters of chain `c` given its path, then draws a path given them.
+    fn iterate(&self, family: &dyn Family, c: usize, link: &mut Link, path: &mut Vec<f64>) -> Result<()> {
+        let (k, method) = (self.iteration, &self.posed.method);
+        let seed = self.seed(c, k);
+        let mut present = self.log_posterior(family, &link.walk, &link.theta, path);
+        for m in 0..method.parameter_moves {
+            let at = Draws::new(self.options.level, seed, Stream::ParticlesParameter, m as u32);
+            let theta = link.walk.propose(&link.theta, &at).ok_or_else(|| Error::Numerical {
+                step: k,
+                message: format!("the covariance of chain {c} is singular: a longer warm-up, or fewer parameters"),
+            })?;
+            let proposed = self.log_posterior(family, &link.walk, &theta, path);
+            let mut u = [0.0];
+            at.stream(Stream::ParticlesAccept).uniforms(0, &mut u);
+            let accepted = ln(u[0]) < proposed - present;
+            if accepted {
+                (link.theta, present) = (theta, proposed);
+            }
+            if k < method.warm_up {
+                link.walk.adapt(k * method.parameter_moves + m, accepted, &link.theta);
+            } else {
+                link.accepted += f64::from(u8::from(accepted));
+            }
+        }
+        *path = self.drawn(family, &link.theta, path, seed)?;
+        Ok(())
+    }
+
+    /// Of parameter `p` over all chains; none of too few draws.
+    fn summary(&self, p: usize) -> Option<Mixing> {
+        let (chains, n) = (self.links.len(), self.parameters.len());
+        let one = |c: usize| self.trace.iter().skip(c * n + p).step_by(chains * n).copied().collect();
+        mixing(&(0..chains).map(one).collect::<Vec<Vec<f64>>>())
+    }
+
     /// Draws after the warm-up.
     fn draws(&self) -> u64 {
         self.iteration.saturating_sub(self.posed.method.warm_up)
+    }
+
+    /// The new trajectories take the place of the last ones.
+    fn took(&mut self, new: Vec<f64>) -> Status {
+        // Of chains that just began, everything is new.
+        if self.trajectories.is_empty() {
+            self.trajectories = vec![f64::NAN; new.len()];
+        }
+        self.note(&new);
+        self.trajectories = new;
+        self.iteration += 1;
+        if self.reached() { Status::Finished(Outcome::Reached) } else { Status::Running }
     }
 
     fn note(&mut self, new: &[f64]) {
@@ -106,6 +297,7 @@ impl Gibbs {
             *sum += x;
             *square += x * x;
         }
+        self.trace.extend(self.links.iter().flat_map(|l| &l.theta));
         if (self.draws() + 1).is_multiple_of(self.posed.method.thin) {
             self.kept.extend(new);
         }
@@ -132,6 +324,11 @@ impl Gibbs {
 
 impl Solver for Gibbs {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
+        if let Some(family) = self.family.take() {
+            let found = self.next_links(family.as_ref(), team);
+            self.family = Some(family);
+            return found.map(|new| self.took(new));
+        }
         let flow = self.posed.flow.as_ref();
         let (times, dimension) = (flow.horizon(), flow.dimension());
         let sampling = self.posed.method.ancestor_sampling;
@@ -144,10 +341,7 @@ impl Solver for Gibbs {
         let options = options(1 + self.iteration);
         let reference = Reference { states: self.trajectories.clone(), times, dimension };
         let new = conditional::trajectories(flow, &options, Some(reference), sampling, team)?.states;
-        self.note(&new);
-        self.trajectories = new;
-        self.iteration += 1;
-        Ok(if self.reached() { Status::Finished(Outcome::Reached) } else { Status::Running })
+        Ok(self.took(new))
     }
 
     fn reached(&self) -> bool {
@@ -165,7 +359,19 @@ impl Solver for Gibbs {
         let list = |name, meaning, axes| Name { axes, ..plain(name, meaning) };
         walk.replicated(&list("changed", "states changed after the warm-up, by time", &["time"]), &mut self.changed)?;
         let name = list("kept", "thinned trajectories: draw × chain × time × coordinate", &["kept_entry"]);
-        walk.replicated(&name, &mut self.kept)
+        walk.replicated(&name, &mut self.kept)?;
+        if self.links.is_empty() {
+            return Ok(());
+        }
+        let mut packed = Vec::new();
+        self.links.iter().for_each(|link| link.pack(&mut packed));
+        let name =
+            list("chains", "parameters, walk and proposals accepted of each chain, row by row", &["chain_entry"]);
+        walk.replicated(&name, &mut packed)?;
+        let width = self.links[0].width();
+        self.links.iter_mut().zip(packed.chunks_exact(width)).for_each(|(link, from)| link.unpack(from));
+        let name = list("trace", "parameters after the warm-up: draw × chain × parameter", &["trace_entry"]);
+        walk.replicated(&name, &mut self.trace)
     }
 
     fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
@@ -174,10 +380,15 @@ impl Solver for Gibbs {
 
     fn record(&self) -> Vec<(Name, f64)> {
         let warming = f64::from(u8::from(self.iteration <= self.posed.method.warm_up));
-        vec![
+        let mut record = vec![
             (plain("warming_up", "1 during the warm-up"), warming),
             (plain("updated", "share of states that the last draw changed"), self.updated),
-        ]
+        ];
+        // Of the first chain, as a trace to look at.
+        let begun = |x: f64| if self.iteration == 0 { f64::NAN } else { x };
+        let first = self.links.first().map_or(&[][..], |l| &l.theta);
+        record.extend(self.parameters.iter().zip(first).map(|(name, x)| (Name { axes: &[], ..*name }, begun(*x))));
+        record
     }
 
     fn finish(&mut self, _team: &dyn Team) -> Result<()> {
@@ -200,20 +411,26 @@ impl Solver for Gibbs {
             Name { axes: &["time"], ..plain("update_rate", "share of draws that changed the state of this time") };
         walk.replicated(&name, &mut rate)?;
         let (times, d, chains) = (self.changed.len(), self.names.len(), self.options.islands);
+        // Every rank has the chains; rank 0 writes.
+        let rows = if self.rank == 0 { 0..chains } else { 0..0 };
+        let (made, p) = (self.draws() as usize, self.parameters.len());
+        for (i, name) in self.parameters.iter().enumerate() {
+            let value = |c: usize, k: usize| self.trace[(k * chains + c) * p + i];
+            let values: Vec<f64> = rows.clone().flat_map(|c| (0..made).map(move |k| value(c, k))).collect();
+            walk.given(name, &[chains, made], &Hyperslab::rows(rows.clone(), &[made]), &values)?;
+        }
         let draws = self.kept.len() / (chains * times * d);
         if draws == 0 {
             return Ok(());
         }
         for (c, name) in self.names.iter().enumerate() {
-            // Every rank has them; rank 0 writes.
-            let rows = if self.rank == 0 { 0..chains } else { 0..0 };
             let mut values = Vec::with_capacity(rows.len() * draws * times);
             for r in rows.clone() {
                 for k in 0..draws {
                     values.extend((0..times).map(|t| self.kept[((k * chains + r) * times + t) * d + c]));
                 }
             }
-            walk.given(name, &[chains, draws, times], &Hyperslab::rows(rows, &[draws, times]), &values)?;
+            walk.given(name, &[chains, draws, times], &Hyperslab::rows(rows.clone(), &[draws, times]), &values)?;
         }
         Ok(())
     }
@@ -226,7 +443,34 @@ impl Solver for Gibbs {
         let trials = (self.draws() as f64 * self.options.islands as f64).max(1.0);
         let least = self.changed.iter().copied().fold(f64::INFINITY, f64::min) / trials;
         let meaning = "smallest share over times of draws that changed the state; near 0: more particles";
-        vec![
+        let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
+        let found: Vec<Option<Mixing>> = (0..self.parameters.len()).map(|p| self.summary(p)).collect();
+        let mut report = Vec::new();
+        for ((name, sd), found) in self.parameters.iter().zip(&self.parameter_sds).zip(&found) {
+            let Some(found) = found else { continue };
+            report.push(number(name.name, "posterior mean", found.mean, ErrorBar::StdErr(found.error())));
+            report.push(number(sd.name, sd.meaning, found.sd, ErrorBar::None));
+        }
+        let worst = |of: fn(&Mixing) -> f64| found.iter().flatten().map(of);
+        if found.iter().any(Option::is_some) {
+            let least = worst(|f| f.effective).fold(f64::INFINITY, f64::min);
+            report.push(number(
+                "effective_draws",
+                "independent draws the worst parameter is worth",
+                least,
+                ErrorBar::None,
+            ));
+            let most = worst(|f| f.r_hat).fold(0.0, f64::max);
+            let meaning = "split R̂ of the worst parameter: near 1 where the halves of all chains agree";
+            report.push(number("r_hat", meaning, most, ErrorBar::None));
+        }
+        if !self.links.is_empty() {
+            let accepted: f64 = self.links.iter().map(|l| l.accepted).sum();
+            let value = accepted / (trials * self.posed.method.parameter_moves as f64);
+            let meaning = "share of proposals of the parameters accepted after the warm-up";
+            report.push(number("acceptance", meaning, value, ErrorBar::None));
+        }
+        report.extend([
             Number { name: "smallest_update", unit: "1", meaning, value: least, error: ErrorBar::None },
             Number {
                 name: "draws",
@@ -235,7 +479,8 @@ impl Solver for Gibbs {
                 value: self.draws() as f64,
                 error: ErrorBar::None,
             },
-        ]
+        ]);
+        report
     }
 
     fn work(&self) -> (f64, &'static str) {

@@ -10,7 +10,7 @@ use crate::team::{Solo, Team, threads};
 
 fn options(particles: usize, islands: usize, threshold: f64, seed: u64) -> Options {
     let (scheme, level) = (Scheme::Multinomial, Level::detect());
-    Options { particles, islands, scheme, threshold, seed, level, ancestors: true, eves: false }
+    Options { particles, islands, scheme, threshold, seed, level, ancestors: true, eves: false, sort: None }
 }
 
 /// The model of `ten` as a linear system, which can weigh trajectories under every proposal.

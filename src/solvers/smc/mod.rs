@@ -1,8 +1,11 @@
 //! The room of sequential Monte Carlo: its door.
 //!
 //! Reading order: [`problem`] what is asked · [`data`] observations · [`models`] · [`setup`] from input to solver ·
-//! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them. The particles themselves are in [`crate::particles`].
+//! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them ·
+//! chains of parameters (`pmmh`), of paths (`gibbs`), particles of parameters (`smc_squared`). The particles themselves are in [`crate::particles`].
 
+#[cfg(test)]
+mod chains_tests;
 mod check;
 pub mod data;
 pub mod exact;
@@ -15,6 +18,7 @@ mod pmmh;
 pub mod problem;
 mod sampling;
 mod setup;
+mod smc_squared;
 mod smoothing;
 #[cfg(test)]
 mod smoothing_tests;

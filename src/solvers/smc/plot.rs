@@ -25,6 +25,8 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     if states.is_empty() || time.is_empty() {
         return Err(Error::file(output, "holds no filtered means to draw"));
     }
+    // Of parameters, whose data are of another kind (SMC²).
+    let squared = reader.has("results/parameter_log_weights");
     let mut above = Vec::new();
     for name in states.iter().take(3) {
         let (mean, sd) = (series(&format!("mean_{name}"))?, series(&format!("sd_{name}"))?);
@@ -41,14 +43,15 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
             let at = reader.array("inputs/time")?.values;
             lines.push(line("exact mean", &at, exact, colours::VERMILION, Style::Solid));
         }
-        lines.push(line("filtered mean", &time, mean, colours::BLUE, Style::Solid));
+        let label = if squared { "posterior mean" } else { "filtered mean" };
+        lines.push(line(label, &time, mean, colours::BLUE, Style::Solid));
         if reader.has(&format!("results/smoothed_mean_{name}")) {
             let smoothed = reader.array(&format!("results/smoothed_mean_{name}"))?.values;
             let at = reader.array("results/time")?.values;
             lines.push(line("smoothed mean", &at, smoothed, colours::PURPLE, Style::Solid));
         }
-        let curves =
-            Curves { title: format!("{name}, filtered"), x: Axis::new("time"), y: Axis::new(name.clone()), lines };
+        let title = if squared { format!("{name}, given the data so far") } else { format!("{name}, filtered") };
+        let curves = Curves { title, x: Axis::new("time"), y: Axis::new(name.clone()), lines };
         above.push((1.0, Panel::Curves(curves)));
     }
     let ess = Curves {
@@ -77,7 +80,7 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
         String::new()
     };
     Ok(Figure {
-        title: "Particle filter".into(),
+        title: if squared { "SMC²" } else { "Particle filter" }.into(),
         subtitle: format!(
             "{} times, log-evidence {}{exact}",
             time.iter().filter(|t| t.is_finite()).count(),
@@ -123,7 +126,20 @@ fn trajectories(reader: &Reader) -> Result<Figure> {
         share("States that an iteration changed", "iteration", &iteration, updated),
     ];
     let subtitle = format!("{} times, {} iterations", time.len(), iteration.len());
-    Ok(Figure { title: "Particle Gibbs".into(), subtitle, size: (1500, 900), rows: vec![(1.25, above), (1.0, below)] })
+    let mut rows = vec![(1.25, above), (1.0, below)];
+    // Parameters that vary: those of the first chain.
+    let fixed = ["step", "warming_up", "updated"];
+    let mut traces = Vec::new();
+    for name in reader.datasets("series").into_iter().filter(|n| !fixed.contains(&n.as_str())).take(3) {
+        let values = reader.array(&format!("series/{name}"))?.values;
+        let lines = vec![line("", &iteration, values, colours::BLUE, Style::Solid)];
+        let title = format!("{name}, first chain");
+        traces.push((1.0, Panel::Curves(Curves { title, x: Axis::new("iteration"), y: Axis::new(name), lines })));
+    }
+    if !traces.is_empty() {
+        rows.push((1.0, traces));
+    }
+    Ok(Figure { title: "Particle Gibbs".into(), subtitle, size: (1500, 300 + 300 * rows.len() as u32), rows })
 }
 
 /// Powers, acceptance, evidence, and the first coordinates with their spread as the power grows; the last run alone.

@@ -9,11 +9,12 @@ use std::path::Path;
 use super::setup::ChainPosed;
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::math::elementary::{exp, ln};
+use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
+use crate::particles::adaptive::AdaptiveWalk;
+use crate::particles::chains::{Mixing, mixing};
 use crate::particles::estimate::evidence;
-use crate::particles::moves::cholesky;
 use crate::particles::{Draws, Filter, Options};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Name, Walk};
@@ -22,7 +23,6 @@ use crate::team::Team;
 pub struct Chain {
     posed: ChainPosed,
     options: Options,
-    positive: Vec<bool>,
     names: Vec<Name>,
     deviations: Vec<Name>,
     iteration: u64,
@@ -31,12 +31,9 @@ pub struct Chain {
     log_prior: f64,
     log_evidence: f64,
     accepted: u64,
-    /// Of the walk's coordinates during the warm-up: scale, mean, covariance.
-    scale: f64,
-    mean: Vec<f64>,
-    covariance: Vec<f64>,
+    walk: AdaptiveWalk,
     /// Parameters after each proposal that followed the warm-up, one after the other.
-    trace: Vec<f64>,
+    pub(super) trace: Vec<f64>,
 }
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
@@ -59,9 +56,9 @@ impl Chain {
             level,
             ancestors: false,
             eves: false,
+            sort: posed.sort,
         };
         let parameters = posed.family.parameters();
-        let d = parameters.len();
         let deviation = |p: &crate::particles::Parameter| {
             Name::kept(&format!("sd_{}", p.name), "1", "posterior standard deviation", &[])
         };
@@ -69,7 +66,6 @@ impl Chain {
         let names =
             parameters.iter().map(|p| Name::kept(&p.name, "1", &format!("parameter {}", p.name), &[])).collect();
         let mut chain = Chain {
-            positive: parameters.iter().map(|p| p.positive).collect(),
             posed,
             options,
             names,
@@ -79,9 +75,7 @@ impl Chain {
             log_prior: f64::NEG_INFINITY,
             log_evidence: f64::NEG_INFINITY,
             accepted: 0,
-            scale: 2.38 / (d as f64).sqrt(),
-            mean: vec![0.0; d],
-            covariance: vec![0.0; d * d],
+            walk: AdaptiveWalk::new(&parameters),
             trace: Vec::new(),
         };
         for attempt in 0..100 {
@@ -91,12 +85,7 @@ impl Chain {
             if log_evidence > f64::NEG_INFINITY {
                 chain.log_prior = chain.prior(&theta);
                 chain.log_evidence = log_evidence;
-                // A first guess of the walk's spread, until the chain knows better.
-                chain.mean = chain.walk_of(&theta);
-                for c in 0..d {
-                    let m = chain.mean[c];
-                    chain.covariance[c * d + c] = if chain.positive[c] { 0.01 } else { 0.01 * (1.0 + m * m) };
-                }
+                chain.walk.start(&theta);
                 chain.theta = theta;
                 return Ok(chain);
             }
@@ -105,15 +94,9 @@ impl Chain {
         Err(Error::Numerical { step: 0, message: message.into() })
     }
 
-    /// Coordinates of the walk.
-    fn walk_of(&self, theta: &[f64]) -> Vec<f64> {
-        theta.iter().zip(&self.positive).map(|(t, p)| if *p { ln(*t) } else { *t }).collect()
-    }
-
     /// log prior density in the walk's coordinates.
     fn prior(&self, theta: &[f64]) -> f64 {
-        let jacobian: f64 = theta.iter().zip(&self.positive).filter(|(_, p)| **p).map(|(t, _)| ln(*t)).sum();
-        self.posed.family.log_prior(theta) + jacobian
+        self.posed.family.log_prior(theta) + self.walk.log_jacobian(theta)
     }
 
     /// log Ẑ of the data at θ, by a filter of its own random numbers; −∞ where no particle explains the data.
@@ -141,44 +124,22 @@ impl Chain {
         self.iteration < self.posed.method.warm_up
     }
 
-    /// Mean, standard deviation, standard error (batch means) of a parameter after the warm-up.
-    fn summary(&self, c: usize) -> Option<(f64, f64, f64)> {
-        let d = self.names.len();
-        let x: Vec<f64> = self.trace.iter().skip(c).step_by(d).copied().collect();
-        let n = x.len();
-        if n < 100 {
-            return None;
-        }
-        let mean = x.iter().sum::<f64>() / n as f64;
-        let sd = (x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1) as f64).sqrt();
-        let batches = 20;
-        let size = n / batches;
-        let means: Vec<f64> = x.chunks_exact(size).take(batches).map(|b| b.iter().sum::<f64>() / size as f64).collect();
-        let centre = means.iter().sum::<f64>() / batches as f64;
-        let v = means.iter().map(|m| (m - centre) * (m - centre)).sum::<f64>() / (batches - 1) as f64;
-        Some((mean, sd, (v / batches as f64).sqrt()))
+    /// A parameter after the warm-up.
+    fn summary(&self, c: usize) -> Option<Mixing> {
+        let draws: Vec<f64> = self.trace.iter().skip(c).step_by(self.names.len()).copied().collect();
+        mixing(&[draws]).filter(|_| self.trace.len() >= 100 * self.names.len())
     }
 }
 
 impl Solver for Chain {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
-        let d = self.names.len();
         // Draws of proposals follow those of the prior's attempts.
         let number = 1000 + self.iteration;
         let at = Draws::new(self.options.level, self.options.seed, Stream::ParticlesParameter, 1000).at(self.iteration);
-        let factor = cholesky(&self.covariance, d).ok_or_else(|| Error::Numerical {
+        let theta = self.walk.propose(&self.theta, &at).ok_or_else(|| Error::Numerical {
             step: self.iteration,
             message: "the covariance of the chain is singular: a longer warm-up, or fewer parameters".into(),
         })?;
-        let mut proposed = self.walk_of(&self.theta);
-        for j in 0..d {
-            let mut z = [0.0];
-            at.normals(j as u32, &mut z);
-            for i in j..d {
-                proposed[i] += self.scale * factor[i * d + j] * z[0];
-            }
-        }
-        let theta: Vec<f64> = proposed.iter().zip(&self.positive).map(|(x, p)| if *p { exp(*x) } else { *x }).collect();
         let log_evidence = self.likelihood(&theta, number, team)?;
         let mut accepted = false;
         if log_evidence > f64::NEG_INFINITY {
@@ -191,20 +152,7 @@ impl Solver for Chain {
             }
         }
         if self.warming() {
-            let k = self.iteration as f64;
-            let rate = 1.0 / (k + 10.0).sqrt();
-            self.scale *= exp(rate * (f64::from(u8::from(accepted)) - 0.25));
-            let x = self.walk_of(&self.theta);
-            let gain = 2.0 / (k + 40.0);
-            let e: Vec<f64> = x.iter().zip(&self.mean).map(|(x, m)| x - m).collect();
-            for a in 0..d {
-                for b in 0..d {
-                    let c = &mut self.covariance[a * d + b];
-                    *c += gain * (e[a] * e[b] - *c);
-                }
-                self.covariance[a * d + a] += 1e-10;
-                self.mean[a] += gain * e[a];
-            }
+            self.walk.adapt(self.iteration, accepted, &self.theta);
         } else {
             self.accepted += u64::from(accepted);
             self.trace.extend(&self.theta);
@@ -220,15 +168,18 @@ impl Solver for Chain {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         walk.scalar(&plain("iteration", "proposals made"), (&mut self.iteration).into())?;
         walk.scalar(&plain("accepted", "proposals accepted after the warm-up"), (&mut self.accepted).into())?;
-        let mut numbers = [self.log_prior, self.log_evidence, self.scale];
+        let mut numbers = [self.log_prior, self.log_evidence, self.walk.scale];
         let name = Name { axes: &["number"], ..plain("chain", "log prior, log-evidence, scale of the walk") };
         walk.scalar(&name, numbers.as_mut_slice().into())?;
-        [self.log_prior, self.log_evidence, self.scale] = numbers;
+        [self.log_prior, self.log_evidence, self.walk.scale] = numbers;
         let list = |name, meaning, axes| Name { axes, ..plain(name, meaning) };
         walk.scalar(&list("theta", "parameters", &["parameter"]), (&mut self.theta).into())?;
-        walk.scalar(&list("walk_mean", "mean of the walk's coordinates", &["parameter"]), (&mut self.mean).into())?;
+        walk.scalar(
+            &list("walk_mean", "mean of the walk's coordinates", &["parameter"]),
+            (&mut self.walk.mean).into(),
+        )?;
         let name = list("walk_covariance", "their covariance, row by row", &["covariance_entry"]);
-        walk.scalar(&name, (&mut self.covariance).into())?;
+        walk.scalar(&name, (&mut self.walk.covariance).into())?;
         walk.replicated(&list("trace", "parameters after each proposal, row by row", &["trace_entry"]), &mut self.trace)
     }
 
@@ -269,13 +220,13 @@ impl Solver for Chain {
     fn report(&self) -> Vec<Number> {
         let mut report = Vec::new();
         for (c, name) in self.names.iter().enumerate() {
-            let Some((mean, sd, error)) = self.summary(c) else { continue };
+            let Some(found) = self.summary(c) else { continue };
             let number = Number {
                 name: name.name,
                 unit: "1",
                 meaning: "posterior mean",
-                value: mean,
-                error: ErrorBar::StdErr(error),
+                value: found.mean,
+                error: ErrorBar::StdErr(found.error()),
             };
             report.push(number);
             let spread = self.deviations[c];
@@ -283,9 +234,17 @@ impl Solver for Chain {
                 name: spread.name,
                 unit: "1",
                 meaning: spread.meaning,
-                value: sd,
+                value: found.sd,
                 error: ErrorBar::None,
             });
+        }
+        let found: Vec<Mixing> = (0..self.names.len()).filter_map(|c| self.summary(c)).collect();
+        if !found.is_empty() {
+            let number = |name, meaning, value| Number { name, unit: "1", meaning, value, error: ErrorBar::None };
+            let least = found.iter().map(|f| f.effective).fold(f64::INFINITY, f64::min);
+            report.push(number("effective_draws", "independent draws the worst parameter is worth", least));
+            let worst = found.iter().map(|f| f.r_hat).fold(0.0, f64::max);
+            report.push(number("r_hat", "split R̂ of the worst parameter: near 1 where the halves agree", worst));
         }
         let made = (self.trace.len() / self.names.len().max(1)).max(1) as f64;
         let value = self.accepted as f64 / made;

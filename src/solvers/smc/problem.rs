@@ -63,18 +63,24 @@ pub enum Name {
     Tempering,
     /// A chain of the model's parameters, with a filter's estimate for their likelihood.
     Pmmh,
-    /// Chains of whole trajectories, each drawn about the last one.
+    /// Particles of the model's parameters, each with a filter of its own.
+    SmcSquared,
+    /// Chains of whole trajectories, each drawn about the last one, and of the model's parameters.
     ParticleGibbs,
 }
 
 impl Name {
-    pub const ALL: [(&'static str, &'static str); 6] = [
+    pub const ALL: [(&'static str, &'static str); 7] = [
         ("bootstrap", "particles move by the transition of the model"),
         ("guided", "particles move by a law that knows the present observation"),
         ("auxiliary", "guided where the model can, with weights that look one observation ahead"),
         ("tempering", "from the prior to the posterior through powers of the likelihood, with MCMC moves at each"),
         ("pmmh", "particle marginal Metropolis–Hastings: a chain of the model's parameters"),
-        ("particle_gibbs", "chains of whole trajectories given all data, by conditional sequential Monte Carlo"),
+        ("smc_squared", "particles of the model's parameters, each with a filter: posterior and evidence as data come"),
+        (
+            "particle_gibbs",
+            "chains of whole trajectories given all data, and of the parameters that have priors, by conditional SMC",
+        ),
     ];
 
     pub fn word(self) -> &'static str {
@@ -87,7 +93,7 @@ impl Name {
             Name::Bootstrap => Some(Proposal::Bootstrap),
             Name::Guided => Some(Proposal::Guided),
             Name::Auxiliary => Some(Proposal::Auxiliary),
-            Name::Tempering | Name::Pmmh | Name::ParticleGibbs => None,
+            Name::Tempering | Name::Pmmh | Name::SmcSquared | Name::ParticleGibbs => None,
         }
     }
 }
@@ -97,7 +103,7 @@ impl Name {
 #[serde(deny_unknown_fields, default)]
 pub struct MethodInput {
     pub name: Name,
-    /// Particles of an island.
+    /// Particles of an island; smc_squared: of each filter.
     #[schemars(range(min = 2, max = 1_099_511_627_776_u64))]
     pub particles: usize,
     /// Independent filters side by side, from which errors are estimated; particle_gibbs: chains.
@@ -105,11 +111,20 @@ pub struct MethodInput {
     pub islands: usize,
     /// How offspring are drawn; particle_gibbs: always multinomial.
     pub resampling: Scheme,
+    /// Filters, pmmh and smc_squared: systematic resampling takes the particles of an island in the order of this coordinate; absent: of their
+    /// slots.
+    pub sort: Option<String>,
     /// Resample when the effective sample size falls below this fraction of the particles; 1: at every step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ess_threshold: f64,
     /// Filters: the states of all times given all data, at the end of the run; absent: filtering alone.
     pub smoothing: Option<SmoothingInput>,
+    /// Filters: the variance of the evidence from each island alone [LeeWhiteley2018]; needs resampling = "multinomial" at every
+    /// step (ess_threshold = 1), and 50 first particles with descendants for a number.
+    pub lee_whiteley: bool,
+    /// Filters: standard errors of the means from each island alone [ChanLai2013]; needs 100 first particles with descendants
+    /// for a number, and is a heuristic unless resampling is "multinomial".
+    pub chan_lai: bool,
     /// Tempering: how particles are moved.
     pub kernel: Kernel,
     /// Tempering: the next power of the likelihood keeps this share of the effective sample size.
@@ -123,20 +138,30 @@ pub struct MethodInput {
     /// Tempering: moves go on until no coordinate's correlation with where it began is above this.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub correlation: f64,
+    /// Tempering: keep all states of chains of so many (waste-free), each begun by one of particles / waste_free draws; 1: the
+    /// last state of each particle's moves alone. Takes the place of least_moves, most_moves and correlation.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub waste_free: usize,
     /// Tempering: a first run of one island chooses powers and moves, then all islands run under its schedule: the evidence
     /// is unbiased and its interval true. Without it the schedule adapts to the same particles, and no interval is claimed.
     pub freeze: bool,
     /// pmmh, particle_gibbs: proposals or draws after the warm-up.
     #[schemars(range(min = 1))]
     pub iterations: u64,
-    /// pmmh: proposals during which the walk adapts; particle_gibbs: draws that are not counted.
+    /// pmmh: proposals during which the walk adapts; particle_gibbs: draws that are not counted, during which it does.
     pub warm_up: u64,
-    /// pmmh: parameters that vary; absent: all that have a prior.
+    /// smc_squared: particles of parameters of an island, each with a filter.
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub parameter_particles: usize,
+    /// pmmh, smc_squared, particle_gibbs: parameters that vary; absent: all that have a prior.
     pub parameters: Vec<String>,
-    /// pmmh, particle_gibbs: how particles of the filters move.
+    /// pmmh, smc_squared, particle_gibbs: how particles of the filters move.
     pub proposal: Proposal,
     /// particle_gibbs: draw the past of a trajectory anew at every resampling; needs a transition density.
     pub ancestor_sampling: bool,
+    /// particle_gibbs: Metropolis–Hastings proposals of the parameters before each trajectory; smc_squared: at each resampling.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub parameter_moves: u64,
     /// particle_gibbs: every thin-th trajectory after the warm-up is kept and written.
     #[schemars(range(min = 1))]
     pub thin: u64,
@@ -149,19 +174,25 @@ impl Default for MethodInput {
             particles: 10_000,
             islands: 16,
             resampling: Scheme::Systematic,
+            sort: None,
             ess_threshold: 0.5,
             smoothing: None,
+            lee_whiteley: false,
+            chan_lai: false,
             kernel: Kernel::RandomWalk,
             keep: 0.5,
             least_moves: 2,
             most_moves: 50,
             correlation: 0.1,
+            waste_free: 1,
             freeze: true,
             iterations: 2000,
             warm_up: 500,
+            parameter_particles: 200,
             parameters: Vec::new(),
             proposal: Proposal::Bootstrap,
             ancestor_sampling: true,
+            parameter_moves: 5,
             thin: 10,
         }
     }

@@ -57,12 +57,14 @@ impl Sampling {
             level,
             ancestors: false,
             eves: false,
+            sort: None,
         };
         let plan = Plan {
             kernel: method.kernel,
             moves: (method.least_moves, method.most_moves),
             correlation: method.correlation,
             keep: method.keep,
+            chain: method.waste_free,
         };
         let exploring = method.freeze;
         let first = if exploring { exploring_options(&options) } else { options.clone() };

@@ -8,16 +8,18 @@ use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
 use super::pmmh::Chain;
 use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
 use super::sampling::Sampling;
+use super::smc_squared::Squared;
 use super::smoothing::SmoothingInput;
 use super::solver::Filtering;
 use crate::error::Result;
 use crate::input::{Input, KernelLevel};
 use crate::io::ArrayFile;
+use crate::math::draws::LARGEST_DRAW;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::conditional::can_follow;
 use crate::particles::moves::Kernel;
-use crate::particles::{Draws, Family, FeynmanKac, TILE, Tile, View};
+use crate::particles::{Draws, Family, FeynmanKac, Scheme, TILE, Tile, View};
 use crate::solvers::Solver;
 use crate::team::Team;
 
@@ -27,8 +29,9 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     Ok(match posed {
         Posed::Filter(posed) => Box::new(Filtering::new(input, posed, level, team)),
         Posed::Sampler(posed) => Box::new(Sampling::new(input, posed, level, team)?),
-        Posed::Gibbs(posed) => Box::new(Gibbs::new(input, posed, level, team)),
+        Posed::Gibbs(posed, family) => Box::new(Gibbs::new(input, posed, family, level, team)),
         Posed::Chain(posed) => Box::new(Chain::new(input, posed, level, team)?),
+        Posed::Squared(posed) => Box::new(Squared::new(input, posed, level, team)),
     })
 }
 
@@ -53,10 +56,12 @@ pub enum Posed {
     Filter(FilterPosed),
     Sampler(SamplerPosed),
     Chain(ChainPosed),
-    Gibbs(FilterPosed),
+    Squared(ChainPosed),
+    /// With a family where parameters vary.
+    Gibbs(FilterPosed, Option<Box<dyn Family>>),
 }
 
-/// For a chain of parameters.
+/// For chains or particles of parameters.
 pub struct ChainPosed {
     pub problem: ProblemInput,
     pub method: MethodInput,
@@ -64,6 +69,10 @@ pub struct ChainPosed {
     /// Coordinates of a particle, and times.
     pub dimension: usize,
     pub times: usize,
+    /// Times of the observations.
+    pub when: Vec<f64>,
+    /// The coordinate in whose order particles are resampled.
+    pub sort: Option<usize>,
 }
 
 /// For a sampler.
@@ -80,6 +89,8 @@ pub struct FilterPosed {
     pub model: Box<dyn StateSpace>,
     pub data: Arc<Observations>,
     pub flow: Box<dyn FeynmanKac>,
+    /// The coordinate in whose order particles are resampled.
+    pub sort: Option<usize>,
 }
 
 /// Reads the input and the files it names; nothing is computed but simulated data.
@@ -99,11 +110,27 @@ pub fn pose(input: &Input) -> Result<Posed> {
         Ok(Table { rows, columns, values })
     };
     let built = problem.model.build(&read).map_err(|e| below("problem.model", e))?;
-    let chain = method.name == Name::Pmmh;
+    let squared = method.name == Name::SmcSquared;
+    let chain = squared || method.name == Name::Pmmh;
     if method.smoothing.is_some() && method.name.proposal().is_none() {
         let message =
             format!("is for filters (\"bootstrap\", \"guided\", \"auxiliary\"), not for \"{}\"", method.name.word());
         return Err(input.invalid("method.smoothing", message));
+    }
+    if method.waste_free > 1 && method.name != Name::Tempering {
+        let message = format!("= {} is for \"tempering\", not for \"{}\"", method.waste_free, method.name.word());
+        return Err(input.invalid("method.waste_free", message));
+    }
+    for (key, asked) in [("lee_whiteley", method.lee_whiteley), ("chan_lai", method.chan_lai)] {
+        if asked && method.name.proposal().is_none() {
+            let message = format!("= true is for filters, not for \"{}\"", method.name.word());
+            return Err(input.invalid(&format!("method.{key}"), message));
+        }
+    }
+    if method.lee_whiteley && (method.resampling != Scheme::Multinomial || method.ess_threshold < 1.0) {
+        let message = "= true holds with method.resampling = \"multinomial\" and method.ess_threshold = 1 alone: under other \
+                       schemes, and where not every step resamples, the estimator is of another variance";
+        return Err(input.invalid("method.lee_whiteley", message));
     }
     let (model, proposal) = match (built, method.name.proposal()) {
         (Built::StateSpace(model), None) if chain || method.name == Name::ParticleGibbs => (model, method.proposal),
@@ -125,6 +152,23 @@ pub fn pose(input: &Input) -> Result<Posed> {
             format!("the model {} has no such proposal; it has: {}", problem.model.about().word, has.join(", "));
         return Err(input.invalid("method.name", message));
     }
+    let sort = match &method.sort {
+        None => None,
+        Some(name) => {
+            let names = model.coordinates();
+            let Some(c) = names.iter().position(|n| n == name) else {
+                let message = format!("= \"{name}\" is no coordinate of the state; it has: {}", names.join(", "));
+                return Err(input.invalid("method.sort", message));
+            };
+            if method.resampling != Scheme::Systematic || method.name == Name::ParticleGibbs {
+                return Err(input.invalid(
+                    "method.sort",
+                    "is for systematic resampling, with a filter, \"pmmh\" or \"smc_squared\"",
+                ));
+            }
+            Some(c)
+        }
+    };
     for (i, level) in problem.quantiles.iter().enumerate() {
         if !(*level > 0.0 && *level < 1.0) {
             return Err(input.invalid(&format!("problem.quantiles.{i}"), "a quantile's level lies in (0, 1)"));
@@ -137,12 +181,17 @@ pub fn pose(input: &Input) -> Result<Posed> {
             let message = "the model has no parameters with priors, or not these (a written model declares them)";
             return Err(input.invalid("method.parameters", message));
         };
-        let (dimension, times) = (flow.dimension(), flow.horizon());
-        return Ok(Posed::Chain(ChainPosed { problem, method, family, dimension, times }));
+        let (dimension, times, when) = (flow.dimension(), flow.horizon(), data.times.clone());
+        let posed = ChainPosed { problem, method, family, dimension, times, when, sort };
+        return Ok(if squared { Posed::Squared(posed) } else { Posed::Chain(posed) });
     }
     if method.name == Name::ParticleGibbs {
-        if !method.parameters.is_empty() {
-            let message = "particle_gibbs draws trajectories at fixed parameters: leave it out, or use \"pmmh\"";
+        let family = model.family(&data, &method.parameters);
+        if family.is_none() && !method.parameters.is_empty() {
+            let message = "the model has no parameters with priors, or not these (a written model declares them)";
+            return Err(input.invalid("method.parameters", message));
+        }
+        if let Some(message) = family.as_deref().and_then(unmoved) {
             return Err(input.invalid("method.parameters", message));
         }
         if method.ancestor_sampling && !flow.has_transition() {
@@ -156,7 +205,7 @@ pub fn pose(input: &Input) -> Result<Posed> {
             let message = "the model cannot weigh a trajectory that this proposal did not draw: use \"bootstrap\"";
             return Err(input.invalid("method.proposal", message));
         }
-        return Ok(Posed::Gibbs(FilterPosed { problem, method, model, data, flow }));
+        return Ok(Posed::Gibbs(FilterPosed { problem, method, model, data, flow, sort }, family));
     }
     if matches!(method.smoothing, Some(SmoothingInput::Backward { .. })) && !flow.has_transition() {
         let message = format!(
@@ -166,16 +215,62 @@ pub fn pose(input: &Input) -> Result<Posed> {
         );
         return Err(input.invalid("method.smoothing", message));
     }
-    Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow }))
+    Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow, sort }))
+}
+
+/// Why parameters cannot move given a path, if so: there is no density of paths, or a path at one value of them is impossible
+/// at another.
+fn unmoved(family: &dyn Family) -> Option<String> {
+    let level = Level::Portable;
+    let at = |k: u64| Draws::new(level, 0, Stream::ParticlesParameter, 0).at(k);
+    let flows: Vec<Box<dyn FeynmanKac>> = (0..2).filter_map(|k| family.at(&family.draw_prior(&at(k))).ok()).collect();
+    let [one, other] = &flows[..] else { return None };
+    let mut x = vec![0.0; one.dimension()];
+    one.initial(&at(2), &mut Tile::new(level, &mut x, 1, 1), &mut [0.0]);
+    let (none, first) = (View::new(level, &[], 1, 0), View::new(level, &x, 1, 1));
+    let mut value = [0.0];
+    let known = other.log_density(0, none, first, &mut value)
+        && (other.horizon() < 2 || other.log_density(1, first, first, &mut [0.0]));
+    if !known {
+        let message = "move by the density of paths, which the model does not have: each state needs a normal noise of its own, \
+                       on which it depends linearly, at the first time too; or use \"pmmh\", or leave the priors out";
+        return Some(message.into());
+    }
+    let message = "cannot move given a path, whose first state follows from them without noise: use \"pmmh\"";
+    (value[0] == f64::NEG_INFINITY).then(|| message.into())
 }
 
 fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, sampler: Sampler) -> Result<Posed> {
     let refuse = |key: &str, message: &str| Err(input.invalid(key, message));
+    if method.name != Name::Tempering {
+        let message = "needs observations in time; the model is a target of samplers: use \"tempering\"";
+        return refuse("method.name", message);
+    }
+    if method.sort.is_some() {
+        return refuse("method.sort", "is for filters, \"pmmh\" and \"smc_squared\", not for \"tempering\"");
+    }
     if problem.observations.is_some() || problem.times.is_some() {
         return refuse("problem.observations", "the model is a target of samplers; its data are its own keys");
     }
     if method.least_moves > method.most_moves {
         return refuse("method.least_moves", "is above method.most_moves");
+    }
+    let (length, n) = (method.waste_free, method.particles);
+    if !n.is_multiple_of(length) || n < 2 * length {
+        let message = format!("= {length} must divide method.particles = {n} into two chains at least");
+        return refuse("method.waste_free", &message);
+    }
+    if length > 1 && method.resampling != Scheme::Systematic {
+        return refuse(
+            "method.waste_free",
+            "draws the starts of its chains systematically: leave method.resampling out",
+        );
+    }
+    let d = sampler.target.dimension();
+    if length.max(method.most_moves) * d >= LARGEST_DRAW as usize {
+        let key = if length > method.most_moves { "method.waste_free" } else { "method.most_moves" };
+        let message = format!("moves {d} coordinates too often: at most {} times", LARGEST_DRAW as usize / d - 1);
+        return refuse(key, &message);
     }
     match method.kernel {
         Kernel::Mala | Kernel::Hmc if !sampler.target.has_gradients() => {

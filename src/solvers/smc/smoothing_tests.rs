@@ -43,6 +43,7 @@ fn options(particles: usize) -> Options {
         level: Level::detect(),
         ancestors: true,
         eves: false,
+        sort: None,
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
+use super::problem::MethodInput;
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, Smoother, together};
 use super::walk::walk_filter;
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
+use crate::particles::alone::{self, FEWEST_EVES, FEWEST_EVES_OF_A_MEAN};
 use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
 use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
-use crate::particles::{Filter, Options};
+use crate::particles::{Filter, Options, Scheme};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
@@ -35,9 +37,22 @@ pub struct Filtering {
     previous: f64,
     /// A step, and the islands' log-evidence of its data where the filter's weights look ahead.
     plain: Option<(usize, Vec<f64>)>,
+    alone: Alone,
+}
+
+/// What islands say of their errors one by one; nothing where not asked for, or of too few first ancestors.
+#[derive(Default)]
+struct Alone {
+    /// Relative standard deviation of the mean of Ẑ.
+    evidence: Option<f64>,
+    /// Standard errors of the means, by coordinate.
+    means: Vec<f64>,
+    /// Particles of the first time with descendants, in the island that has fewest.
+    eves: u64,
 }
 
 struct Names {
+    alone: Vec<Name>,
     particles: Vec<Name>,
     means: Vec<Name>,
     errors: Vec<Name>,
@@ -71,6 +86,68 @@ const SPREAD: Name = Name {
 const RESAMPLED: Name =
     Name { name: "resampled", units: "1", meaning: "share of islands that resampled before this step", axes: &[] };
 
+const ERROR_ALONE: Name = Name {
+    name: "evidence_error_alone",
+    units: "1",
+    meaning: "standard deviation of the evidence over it, from each island alone (Lee and Whiteley)",
+    axes: &[],
+};
+const EVES: Name = Name {
+    name: "eves",
+    units: "1",
+    meaning: "particles of the first time with descendants, in the island that has fewest",
+    axes: &[],
+};
+
+impl Alone {
+    /// Of `filter`, whose islands have these means by coordinate and these weights. Collective.
+    fn of(method: &MethodInput, filter: &Filter, means: &[Vec<f64>], weights: &[f64], team: &dyn Team) -> Alone {
+        if !method.lee_whiteley && !method.chan_lai {
+            return Alone::default();
+        }
+        let found = filter.lee_whiteley(team);
+        let mut made = Alone { eves: found.iter().map(|a| a.eves).min().unwrap_or(0), ..Alone::default() };
+        if method.lee_whiteley && made.eves >= FEWEST_EVES {
+            // The variance of the mean of independent Ẑ, over its square.
+            let variance: f64 = found.iter().zip(weights).map(|(a, w)| w * w * a.relative_variance).sum();
+            made.evidence = (variance > 0.0).then(|| variance.sqrt());
+        }
+        if method.chan_lai && made.eves >= FEWEST_EVES_OF_A_MEAN {
+            let error = |(d, means): (usize, &Vec<f64>)| {
+                let errors = filter.chan_lai(d, means, team);
+                errors.iter().zip(weights).map(|(e, w)| (w * e) * (w * e)).sum::<f64>().sqrt()
+            };
+            made.means = means.iter().enumerate().map(error).collect();
+        }
+        made
+    }
+
+    /// Why a number that was asked for is not there, or what there is to say of it.
+    fn notes(&self, method: &MethodInput) -> Vec<String> {
+        let few = |key: &str, need: u64| {
+            format!(
+                "no number of method.{key}: an island has {} particles of the first time with descendants, and it needs \
+                 {need}; more particles, or fewer times",
+                self.eves
+            )
+        };
+        let mut notes = Vec::new();
+        if method.lee_whiteley && self.eves < FEWEST_EVES {
+            notes.push(few("lee_whiteley", FEWEST_EVES));
+        } else if method.lee_whiteley && self.evidence.is_none() {
+            notes.push("no number of method.lee_whiteley: the estimated variance is not positive".into());
+        }
+        if method.chan_lai && self.eves < FEWEST_EVES_OF_A_MEAN {
+            notes.push(few("chan_lai", FEWEST_EVES_OF_A_MEAN));
+        } else if method.chan_lai && method.resampling != Scheme::Multinomial {
+            let message = "standard errors from islands alone (method.chan_lai) are a heuristic under this resampling: they \
+                           are consistent with \"multinomial\"";
+            notes.push(message.into());
+        }
+        notes
+    }
+}
+
 impl Filtering {
     pub fn new(input: &Input, posed: FilterPosed, level: Level, team: &dyn Team) -> Filtering {
         let method = &posed.method;
@@ -82,7 +159,8 @@ impl Filtering {
             seed: input.run.seed,
             level,
             ancestors: method.smoothing.is_some(),
-            eves: false,
+            eves: method.lee_whiteley || method.chan_lai,
+            sort: posed.sort,
         };
         let filter = Filter::new(posed.flow.as_ref(), options, team);
         let smoother = method.smoothing.map(|kind| Smoother::new(kind, &filter));
@@ -106,6 +184,7 @@ impl Filtering {
             crossing: 0,
             previous: 0.0,
             plain: None,
+            alone: Alone::default(),
         }
     }
 
@@ -177,6 +256,10 @@ impl Names {
             )
         };
         Names {
+            alone: one(
+                "mean_error_alone",
+                "standard error, from each island alone (Chan and Lai), of the filtering mean",
+            ),
             particles: coordinates.iter().map(particles).collect(),
             means: one("mean", "filtering mean"),
             errors: one("mean_error", "standard error (between islands) of the filtering mean"),
@@ -227,6 +310,7 @@ impl Solver for Filtering {
         let filter = plain.as_ref().unwrap_or(&self.filter);
         let weights = island_weights(&self.log_evidences());
         let (means, variances) = filter.moments(team);
+        self.alone = Alone::of(&self.posed.method, filter, &means, &weights, team);
         let found = together(&Moments { means, variances }, &weights);
         self.means = found.iter().map(|[mean, _]| *mean).collect();
         self.deviations = found.iter().map(|[_, deviation]| deviation.value).collect();
@@ -275,9 +359,19 @@ impl Solver for Filtering {
             (SPREAD, found.spread),
             (RESAMPLED, resampled / r),
         ];
+        let method = &self.posed.method;
+        if method.lee_whiteley {
+            record.push((ERROR_ALONE, self.alone.evidence.unwrap_or(f64::NAN)));
+        }
+        if method.lee_whiteley || method.chan_lai {
+            record.push((EVES, self.alone.eves as f64));
+        }
         for (d, mean) in self.names.means.iter().enumerate() {
             record.push((*mean, self.means.get(d).map_or(f64::NAN, |m| m.value)));
             record.push((self.names.errors[d], self.means.get(d).map_or(f64::NAN, |m| m.standard_error)));
+            if method.chan_lai {
+                record.push((self.names.alone[d], self.alone.means.get(d).copied().unwrap_or(f64::NAN)));
+            }
             record.push((self.names.deviations[d], self.deviations.get(d).copied().unwrap_or(f64::NAN)));
             for (i, name) in self.names.quantiles.get(d).into_iter().flatten().enumerate() {
                 record.push((*name, self.quantiles.get(d).map_or(f64::NAN, |q| q[i].value)));
@@ -297,7 +391,11 @@ impl Solver for Filtering {
             self.notes.push("no smoothing: the run ended before the last observation".into());
         }
         let found = evidence(&self.log_evidences());
-        if found.interval.is_none() && self.filter.step > 0 {
+        if self.filter.step > 0 {
+            self.notes.extend(self.alone.notes(&self.posed.method));
+        }
+        let alone = self.alone.evidence.and_then(|error| alone::interval(found.log, error));
+        if found.interval.is_none() && alone.is_none() && self.filter.step > 0 {
             self.notes.push(match self.filter.islands.len() {
                 1 => "no interval for the evidence: one island says nothing of its error (method.islands = 16)".into(),
                 _ => format!(
@@ -343,13 +441,15 @@ impl Solver for Filtering {
     fn report(&self) -> Vec<Number> {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
         let found = evidence(&self.log_evidences());
-        let interval = found.interval.map_or(ErrorBar::None, |(low, high)| ErrorBar::Interval(low, high));
-        let mut report = vec![number(
-            "log_evidence",
-            "log-evidence of the data; 95 % interval from the islands",
-            found.log,
-            interval,
-        )];
+        let bar =
+            |interval: Option<(f64, f64)>| interval.map_or(ErrorBar::None, |(low, high)| ErrorBar::Interval(low, high));
+        // Between islands where there are several: that needs no more than their independence.
+        let alone = self.alone.evidence.and_then(|error| alone::interval(found.log, error));
+        let (meaning, interval) = match (found.interval, alone) {
+            (None, Some(_)) => ("log-evidence of the data; 95 % interval of Lee and Whiteley", alone),
+            (between, _) => ("log-evidence of the data; 95 % interval from the islands", between),
+        };
+        let mut report = vec![number("log_evidence", meaning, found.log, bar(interval))];
         if let Some(exact) = self.posed.model.exact(&self.posed.data).filter(|_| self.reached()) {
             let meaning = "the same, exact";
             report.push(number("exact_log_evidence", meaning, exact.log_evidence, ErrorBar::None));
@@ -360,9 +460,18 @@ impl Solver for Filtering {
             found.spread,
             ErrorBar::None,
         ));
-        for (name, mean) in self.names.means.iter().zip(&self.means).take(8) {
-            let error =
-                if mean.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(mean.standard_error) };
+        if let Some(error) = self.alone.evidence {
+            report.push(number(ERROR_ALONE.name, ERROR_ALONE.meaning, error, ErrorBar::None));
+        }
+        if self.posed.method.lee_whiteley || self.posed.method.chan_lai {
+            report.push(number(EVES.name, EVES.meaning, self.alone.eves as f64, ErrorBar::None));
+        }
+        for (d, (name, mean)) in self.names.means.iter().zip(&self.means).enumerate().take(8) {
+            let error = match self.alone.means.get(d) {
+                _ if !mean.standard_error.is_nan() => ErrorBar::StdErr(mean.standard_error),
+                Some(alone) => ErrorBar::StdErr(*alone),
+                None => ErrorBar::None,
+            };
             report.push(number(name.name, name.meaning, mean.value, error));
         }
         report.push(number(

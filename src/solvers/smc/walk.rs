@@ -36,6 +36,24 @@ pub fn walk_filter(filter: &mut Filter, names: &[Name], walk: &mut dyn Walk) -> 
             at += tile.len;
         }
     }
+    if let Some(eves) = &mut population.eves {
+        let place = |t: usize, len: usize| t * TILE..t * TILE + len;
+        let mut list: Vec<u64> = Vec::with_capacity(layout.len());
+        layout.places.iter().enumerate().for_each(|(t, p)| list.extend(&eves[place(t, p.len)]));
+        let name = Name {
+            name: "eves",
+            units: "1",
+            meaning: "slot in its island of every particle's ancestor at the first time",
+            axes: &["particle"],
+        };
+        walk.block(&name, &[n], &rows, (&mut list).into())?;
+        let mut rest = &list[..];
+        for (t, p) in layout.places.iter().enumerate() {
+            let (head, tail) = rest.split_at(p.len);
+            eves[place(t, p.len)].copy_from_slice(head);
+            rest = tail;
+        }
+    }
     let number = |name, meaning| Name { name, units: "1", meaning, axes: &["island"] };
     let mut numbers = |name, meaning, get: fn(&mut IslandNumbers) -> &mut f64| -> Result<()> {
         let mut all: Vec<IslandNumbers> = islands.iter().map(IslandNumbers::of).collect();

@@ -48,6 +48,19 @@ impl Flow {
         part.program.run(at.level, &self.numbers(step), &inputs, &mut outputs);
     }
 
+    /// Where nothing is random at the first time: a state is what the formulas say, or impossible.
+    fn first_is(&self, x: View<'_>, value: &mut [f64]) -> bool {
+        let at = Draws::new(x.level(), 0, crate::math::rng::Stream::ParticlesInitial, 0);
+        let mut room = vec![0.0; self.model.states.len()];
+        self.run(&self.model.initial, 0, &at, None, &mut Tile::new(x.level(), &mut room, 1, 1));
+        for (i, v) in value.iter_mut().enumerate() {
+            if room.iter().enumerate().any(|(d, r)| x.coordinate(d)[i].to_bits() != r.to_bits()) {
+                *v = f64::NEG_INFINITY;
+            }
+        }
+        true
+    }
+
     fn inputs<'a>(&self, x: View<'a>) -> Slices<'a> {
         let none = (0..self.model.noises.len()).map(|_| &[][..]);
         (0..self.model.states.len()).map(|d| x.coordinate(d)).chain(none).collect()
@@ -97,6 +110,25 @@ impl FeynmanKac for Flow {
             numbers.extend_from_slice(x);
             density.run(previous.level(), &numbers, &self.inputs(previous), &mut [value]);
         }
+    }
+
+    fn log_density(&self, step: usize, previous: View<'_>, x: View<'_>, value: &mut [f64]) -> bool {
+        let states = self.model.states.len();
+        let (program, level) = match step {
+            0 if self.model.initial.noises.is_empty() => return self.first_is(x, value),
+            0 => (&self.model.initial_density, x.level()),
+            _ => (&self.model.density, x.level()),
+        };
+        let Some(program) = program else { return false };
+        for i in 0..x.len() {
+            let mut numbers = self.numbers(step);
+            numbers.extend((0..states).map(|d| x.coordinate(d)[i]));
+            let before = |d| if step == 0 { &[][..] } else { &previous.coordinate(d)[i..i + 1] };
+            let none = (0..self.model.noises.len()).map(|_| &[][..]);
+            let inputs: Slices<'_> = (0..states).map(before).chain(none).collect();
+            program.run(level, &numbers, &inputs, &mut [&mut value[i..i + 1]]);
+        }
+        true
     }
 
     fn log_ratio(&self, _step: usize, _previous: View<'_>, _x: View<'_>, _log_weight: &mut [f64]) -> bool {

@@ -127,6 +127,8 @@ pub struct Compiled {
     together: Program,
     /// Adds ln p(x' | x); x'_i is number `REST` + i.
     density: Option<Program>,
+    /// Adds ln p(x) at the first time, x_i likewise.
+    initial_density: Option<Program>,
 }
 
 impl BuiltIn for Input {
@@ -266,7 +268,8 @@ impl Input {
         for id in together {
             all = graph.add(all, id);
         }
-        let density = self.transition_density(&mut graph, &transition, leaves);
+        let density = self.normal_density(&mut graph, &transition, leaves);
+        let initial_density = self.normal_density(&mut graph, &initial, leaves);
         let part = |ids: &[Id]| {
             let outputs: Vec<Output> = ids.iter().map(|id| Output::Set(*id)).collect();
             Part {
@@ -282,6 +285,7 @@ impl Input {
             components,
             together: Program::new(&graph, &[Output::Add(all)], |l| leaves.source(l)),
             density: density.map(|id| Program::new(&graph, &[Output::Add(id)], |l| leaves.source(l))),
+            initial_density: initial_density.map(|id| Program::new(&graph, &[Output::Add(id)], |l| leaves.source(l))),
         })
     }
 
@@ -382,12 +386,12 @@ impl Input {
         }
     }
 
-    /// ln p(x' | x) where each state has a normal noise of its own, on which it depends linearly.
-    fn transition_density(&self, graph: &mut Graph, transition: &[Id], leaves: Leaves) -> Option<Id> {
+    /// ln p(x' | x), or that of the first states, where each has a normal noise of its own, on which it depends linearly.
+    fn normal_density(&self, graph: &mut Graph, states: &[Id], leaves: Leaves) -> Option<Id> {
         let kinds: Vec<&Noise> = self.noises.values().collect();
         let mut taken = Vec::new();
         let mut total = graph.constant(0.0);
-        for (i, &root) in transition.iter().enumerate() {
+        for (i, &root) in states.iter().enumerate() {
             let [noise] = noises_of(graph, &[root], leaves)[..] else { return None };
             if *kinds[noise] != Noise::Normal || taken.contains(&noise) {
                 return None;
