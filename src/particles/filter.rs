@@ -174,16 +174,18 @@ impl Filter {
             return;
         }
         let at = self.draws(Stream::ParticlesResample, self.step);
-        let weighed = Weighed::new(&self.layout, &self.tiles, &self.islands, at, team);
+        let weighed = Weighed::new(&self.layout, &self.tiles, at, 0, team);
         let lists = self.options.scheme.lists(
             &self.layout,
-            &mut self.population,
+            self.options.level,
+            &mut self.population.masses,
             &weighed,
             &due,
             self.reference.is_some(),
             team,
         );
-        self.traffic = migrate::migrate(&self.layout, &mut self.population, &lists, &due, team);
+        let (masses, mut carried) = self.population.carried();
+        self.traffic = migrate::migrate(&self.layout, masses, &mut carried, &lists, &due, team);
         for (island, due) in self.islands.iter_mut().zip(due) {
             if due {
                 island.settled = island.log_evidence;

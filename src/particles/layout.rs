@@ -55,6 +55,8 @@ pub struct Layout {
     pub each: usize,
     pub rank: usize,
     pub ranks: usize,
+    /// Ranks hold whole blocks of so many particles.
+    pub grain: usize,
     /// The pieces of all ranks, in order of rank and island.
     pub all: Vec<Piece>,
     /// Those of this rank, within `all`.
@@ -69,11 +71,18 @@ impl Layout {
     }
 
     pub fn of(islands: usize, each: usize, rank: usize, ranks: usize) -> Layout {
+        Layout::in_blocks(islands, each, 1, rank, ranks)
+    }
+
+    /// The same where ranks hold whole blocks of `grain` particles, of which an island is a multiple.
+    pub fn in_blocks(islands: usize, each: usize, grain: usize, rank: usize, ranks: usize) -> Layout {
         assert!(islands > 0 && each > 0, "{islands} islands of {each}");
-        let part = Partition::new(islands * each, rank, ranks);
+        assert_eq!(each % grain, 0, "{each} particles in blocks of {grain}");
+        let part = Partition::new(islands * each / grain, rank, ranks);
         let mut all = Vec::new();
         let mut mine = 0..0;
-        for (r, range) in part.ranges().enumerate() {
+        for (r, blocks) in part.ranges().enumerate() {
+            let range = blocks.start * grain..blocks.end * grain;
             let start = all.len();
             let (mut at, mut tile) = (range.start, 0);
             while at < range.end {
@@ -98,7 +107,7 @@ impl Layout {
                 })
             })
             .collect();
-        Layout { islands, each, rank, ranks, all, mine, places }
+        Layout { islands, each, rank, ranks, grain, all, mine, places }
     }
 
     /// The pieces of this rank.
@@ -117,7 +126,8 @@ impl Layout {
 
     /// The rows of a global array (island after island) that this rank holds.
     pub fn rows(&self) -> Range<usize> {
-        Partition::new(self.islands * self.each, self.rank, self.ranks).mine()
+        let blocks = Partition::new(self.islands * self.each / self.grain, self.rank, self.ranks).mine();
+        blocks.start * self.grain..blocks.end * self.grain
     }
 
     /// Everyone's record of each of their pieces, in the order of `all`: one collective call.
@@ -142,11 +152,13 @@ mod tests {
 
     #[test]
     fn pieces_cover_every_slot_once_for_1_to_8_ranks() {
-        for (islands, each) in [(1, 5000), (16, 100), (3, 1025), (5, 1), (2, 3)] {
+        for (islands, each, grain) in [(1, 5000, 1), (16, 100, 1), (3, 1025, 1), (5, 1, 1), (2, 3, 1), (1, 13 * 64, 64)]
+        {
             for ranks in 1..=8 {
                 let mut slots = Vec::new();
                 for rank in 0..ranks {
-                    let layout = Layout::of(islands, each, rank, ranks);
+                    let layout = Layout::in_blocks(islands, each, grain, rank, ranks);
+                    assert!(layout.rows().start % grain == 0 && layout.rows().end % grain == 0);
                     for place in &layout.places {
                         slots.extend((0..place.len).map(|i| place.island * each + place.first + i));
                     }

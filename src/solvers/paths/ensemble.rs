@@ -57,10 +57,9 @@ impl Context<'_> {
         self.crew.mine(self.blocks)
     }
 
-    /// The random words of one decision that all paths share.
-    pub fn bits(&self, stream: Stream, step: u32, draw: u32) -> impl Fn(u64) -> u128 {
-        let draws = self.random.draws(stream, step);
-        move |attempt| draws.bits(draw, attempt)
+    /// The address of a decision that all paths share, and its number there.
+    pub fn decision(&self, stream: Stream, step: u32, number: u64) -> (Draws, u64) {
+        (self.random.draws(stream, step), number)
     }
 
     /// Stops a replicate that is asked to; collective.

@@ -130,11 +130,11 @@ impl Solver for Paths {
         let sampled = self.method.sample(&context, replicate as u32)?;
         let concluded = conclude(&context, &sampled)?;
         if concluded.log_evidence > f64::NEG_INFINITY && self.kept > 0 {
-            let bits = context.bits(Stream::PathsPick, replicate as u32, 0);
+            let decision = context.decision(Stream::PathsPick, replicate as u32, 0);
             let slots = replicate * self.kept..(replicate + 1) * self.kept;
             let rows = self.size.replicates * self.kept;
             use super::crew::Crew;
-            crew.draw(context.blocks, &sampled.log_weights, &bits, &sampled.paths, slots, rows, &mut self.paths);
+            crew.draw(context.blocks, &sampled.log_weights, decision, &sampled.paths, slots, rows, &mut self.paths);
         }
         self.tally.add(&concluded);
         self.steps += 1;

@@ -254,12 +254,12 @@ impl AnnealedDynamics {
             // A pilot resamples at each level: its choice is the conditional effective sample size.
             if pilot || weighed.ess() < self.input.resample_below * context.paths() as f64 {
                 log_evidence += weighed.log_mean(context.paths());
-                let bits = context.bits(Stream::PathsResample, at.step(level), u32::from(pilot));
+                let decision = context.decision(Stream::PathsResample, at.step(level), u64::from(pilot));
                 let mut gains = Blocks { values: 1, data: walkers.gain.clone() };
-                context.crew.resample(context.blocks, &walkers.log_weights, &bits, 1, &mut gains);
+                context.crew.resample(context.blocks, &walkers.log_weights, decision, 1, &mut gains);
                 walkers.gain = gains.data;
                 let values = walkers.noise.values;
-                context.crew.resample(context.blocks, &walkers.log_weights, &bits, values, &mut walkers.noise);
+                context.crew.resample(context.blocks, &walkers.log_weights, decision, values, &mut walkers.noise);
                 walkers.log_weights.fill(0.0);
                 resamplings += 1.0;
             }
