@@ -154,6 +154,8 @@ pub struct Sampled {
     pub acceptance: f64,
     /// Resamplings.
     pub resamplings: f64,
+    /// Mean duration of the paths where it differs between them; else NaN.
+    pub duration: f64,
 }
 
 /// What a replicate says.
@@ -167,6 +169,7 @@ pub struct Replicate {
     pub evaluations: f64,
     pub acceptance: f64,
     pub resamplings: f64,
+    pub duration: f64,
 }
 
 /// Evidence, effective sample size and marginals of a replicate; collective.
@@ -205,5 +208,6 @@ pub fn conclude(context: &Context, sampled: &Sampled) -> Result<Replicate> {
         evaluations: sampled.evaluations,
         acceptance: sampled.acceptance,
         resamplings: sampled.resamplings,
+        duration: sampled.duration,
     })
 }

@@ -150,7 +150,7 @@ impl Solver for Paths {
         walk.scalar(&ROUNDS, (&mut self.rounds).into())?;
         walk.scalar(&TRAINED, (&mut self.trained).into())?;
         self.method.state(walk)?;
-        self.tally.state(walk)?;
+        self.tally.state(self.method.has_durations(), walk)?;
         let global = [self.size.replicates * self.kept, self.chain.steps + 1, self.chain.dimension];
         let mine = Hyperslab::rows(self.rows.clone(), &global[1..]);
         walk.block(&PATHS, &global, &mine, (&mut self.paths).into())
@@ -174,6 +174,13 @@ impl Solver for Paths {
         let (level, quality) = self.method.training();
         let last = |list: &[f64]| list.last().copied().unwrap_or(f64::NAN);
         let any = self.tally.replicates() > 0;
+        // Without weights there is no evidence, and what is worth a look is how moves do, or the coupling's error.
+        if !self.method.has_evidence() {
+            return match self.method.moves() {
+                true => vec![(ACCEPTANCE, last(&self.tally.acceptance))],
+                false => vec![(QUALITY, quality)],
+            };
+        }
         let log_mean = if any { self.tally.log_mean() } else { f64::NAN };
         vec![
             (LOG_EVIDENCE, log_mean),
@@ -235,6 +242,11 @@ impl Solver for Paths {
             let evaluations = self.tally.evaluations();
             let (_, error) = self.method.training();
             let mut report = Vec::new();
+            if self.method.has_durations() && self.tally.replicates() > 1 {
+                let (mean, error) = self.tally.duration();
+                let meaning = "mean duration of the paths; standard error from the replicates";
+                report.push(number("mean_duration", meaning, mean, ErrorBar::StdErr(error)));
+            }
             if !error.is_nan() {
                 let meaning = "error of the target marginal of the coupling";
                 report.push(number("marginal_error", meaning, error, ErrorBar::None));

@@ -247,6 +247,10 @@ impl Method for Shooting {
         false
     }
 
+    fn moves(&self) -> bool {
+        true
+    }
+
     fn notes(&self) -> Vec<String> {
         let how = if self.two_way { "forward and backward shots" } else { "forward shots: the start is fixed" };
         vec![how.to_string()]

@@ -224,7 +224,7 @@ pub fn filter(context: &Context, guide: &Guide, below: f64, stream: Stream, step
         }
     }
     let evaluations = context.paths() as f64 * chain.steps as f64;
-    Ok(Sampled { paths, log_weights, log_evidence, evaluations, acceptance: f64::NAN, resamplings })
+    Ok(Sampled { paths, log_weights, log_evidence, evaluations, acceptance: f64::NAN, resamplings, duration: f64::NAN })
 }
 
 const COEFFICIENTS: Name = Name {
