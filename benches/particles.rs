@@ -108,8 +108,17 @@ fn share(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
     for seed in 0..5 {
         let mut filters = [0.0, 1.0].map(|threshold| {
             let scheme = Scheme::Systematic;
-            let options =
-                Options { particles, islands: 1, scheme, threshold, seed, level, ancestors: false, eves: false };
+            let options = Options {
+                particles,
+                islands: 1,
+                scheme,
+                threshold,
+                seed,
+                level,
+                sort: None,
+                ancestors: false,
+                eves: false,
+            };
             Filter::new(flow, options, &Solo)
         });
         for step in 0..flow.horizon() {
@@ -147,6 +156,7 @@ fn traffic(name: &str, flow: &dyn FeynmanKac, particles: usize) {
                 threshold: 1.0,
                 seed: 1,
                 level: Level::detect(),
+                sort: None,
                 ancestors: false,
                 eves: false,
             };

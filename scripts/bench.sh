@@ -43,6 +43,8 @@ script() { .venv/bin/python "$@"; }
     script benches/peers/fft.py --rounds "$repetitions"
     section "Particles"
     script benches/peers/filters.py --rounds "$repetitions"
+    section "Paths: what an error of 0.1 of the log-evidence costs"
+    script benches/paths_accuracy.py --threads "$threads"
 } >"$partial"
 mv "$partial" docs/benchmarks.md
 echo "written: docs/benchmarks.md"

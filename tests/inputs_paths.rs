@@ -3,7 +3,9 @@
 
 mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use program::malformed::{Case, refused_alike};
 use program::spanwise;
@@ -60,6 +62,9 @@ const CASES: &[Case] = &[
     Case(7, "", &["problem.time_step", "is missing"]),
     Case(11, "name = \"committor\"\na = { kind = \"box\", low = [-2], high = [-1] }\nb = { kind = \"box\", low = [1], high = [2] }\nlow = [-2]\nhigh = [2]", &["problem.observations", "leave it out"]),
     Case(11, "name = \"shooting\"\nmoves = 0", &["method.moves = 0", "from 1 to"]),
+    Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }\nb = { kind = \"box\", low = [0.8], high = [2] }", &["method.name = \"flexible_shooting\"", "leave out observations"]),
+    Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }\nb = { kind = \"box\", low = [-1], high = [2] }", &["method.b", "must lie apart from a"]),
+    Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }", &["method.b", "is missing"]),
     Case(11, "name = \"annealed_dynamics\"\nmover = \"mala\"", &["method.mover = \"mala\"", "one of \"pcn\""]),
 ];
 
@@ -81,4 +86,42 @@ fn a_chain_that_leaves_the_numbers_ends_with_exit_code_1_and_says_what_to_do() {
     assert_eq!(ended.code(), 1, "{ended:?}");
     assert!(ended.stderr.contains("of path ") && ended.stderr.contains("reduce problem.time_step"), "{ended:?}");
     assert_eq!(ended.messages().len(), 1, "{ended:?}");
+}
+
+/// The numbers of a finished run's report: name → (value, standard error).
+fn numbers(out: &Path) -> BTreeMap<String, (f64, Option<f64>)> {
+    let report: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("report.json")).unwrap()).unwrap();
+    let number = |n: &serde_json::Value| {
+        (
+            n["name"].as_str().unwrap().to_string(),
+            (n["value"].as_f64().unwrap_or(f64::NAN), n["error"]["value"].as_f64()),
+        )
+    };
+    report["numbers"].as_array().unwrap().iter().map(number).collect()
+}
+
+#[test]
+fn the_inputs_of_path_coordinates_and_of_flexible_length_give_their_numbers_alike_on_1_and_3_ranks() {
+    // log Z = −0.73879092 by the recursion; the mean duration, 22.274949 steps of 0.01, by the recursion of
+    // src/solvers/paths/exact/shooting.rs.
+    for (input, name, known) in [
+        ("tilted_bridge_spde", "log_evidence", -0.73879092),
+        ("double_well_flexible_shooting", "mean_duration", 0.22274949),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("inputs/paths/{input}.toml"));
+        let run = |ranks: usize| {
+            let out = format!("out{ranks}");
+            let arguments = ["run", file.to_str().unwrap(), "--output", &out, "--progress", "none"];
+            let ended = spanwise(ranks, &arguments, dir.path());
+            assert_eq!(ended.code(), 0, "{ended:?}");
+            numbers(&dir.path().join(out))
+        };
+        let (one, three) = (run(1), run(3));
+        assert_eq!(format!("{one:?}"), format!("{three:?}"), "{input}");
+        let (value, error) = one[name];
+        let error = error.expect("a standard error");
+        assert!((value - known).abs() < 4.0 * error, "{input}: {value} ± {error}, {known}");
+    }
 }

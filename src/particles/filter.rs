@@ -7,6 +7,7 @@ use super::migrate::{self, Traffic};
 use super::model::{Draws, FeynmanKac, TILE, Tile, View};
 use super::population::{Population, for_tiles};
 use super::scheme::{Scheme, Weighed};
+use super::sorted;
 use crate::error::{Error, Result};
 use crate::math::elementary;
 use crate::math::resampling::{self, Sums};
@@ -176,17 +177,21 @@ impl Filter {
             return;
         }
         let at = self.draws(Stream::ParticlesResample, self.step);
-        let weighed = Weighed::new(&self.layout, &self.tiles, &self.islands, at, team);
+        let weighed = Weighed::new(&self.layout, &self.tiles, at, 0, team);
+        let sort = self.options.sort;
+        let in_order = sort.map(|c| sorted::offspring(&self.layout, &self.population, &weighed, &due, c, team));
         let lists = self.options.scheme.lists(
             &self.layout,
-            &mut self.population,
+            self.options.level,
+            &mut self.population.masses,
             &weighed,
             &due,
-            self.options.sort,
+            in_order.as_deref(),
             self.reference.is_some(),
             team,
         );
-        self.traffic = migrate::migrate(&self.layout, &mut self.population, &lists, &due, team);
+        let (masses, mut carried) = self.population.carried();
+        self.traffic = migrate::migrate(&self.layout, masses, &mut carried, &lists, &due, team);
         for (island, due) in self.islands.iter_mut().zip(due) {
             if due {
                 island.settled = island.log_evidence;

@@ -153,13 +153,14 @@ mod tests {
 
     #[test]
     fn pieces_cover_every_slot_once_for_1_to_8_ranks() {
-        for (islands, each) in [(1, 5000), (16, 100), (3, 1025), (5, 1), (2, 3)] {
+        for (islands, each, grain) in
+            [(1, 5000, 1), (16, 100, 1), (3, 1025, 1), (5, 1, 1), (2, 3, 1), (1, 13 * 64, 64), (3, 20, 4)]
+        {
             for ranks in 1..=8 {
                 let mut slots = Vec::new();
                 for rank in 0..ranks {
-                    let layout =
-                        Layout::in_grains(islands, each, if each.is_multiple_of(4) { 4 } else { 1 }, rank, ranks);
-                    assert!(layout.rows().start.is_multiple_of(layout.grain));
+                    let layout = Layout::in_grains(islands, each, grain, rank, ranks);
+                    assert!(layout.rows().start.is_multiple_of(grain) && layout.rows().end.is_multiple_of(grain));
                     for place in &layout.places {
                         slots.extend((0..place.len).map(|i| place.island * each + place.first + i));
                     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::layout::{Layout, Piece};
 use super::model::TILE;
-use super::population::Population;
+use super::population::{Carried, block_place};
 use crate::math::simd::{Level, compress};
 use crate::team::Team;
 
@@ -116,12 +116,13 @@ impl<T: Copy> Shared<T> {
     }
 }
 
-/// Fills the dead slots of the islands with `chosen` from the lists in the tiles' masses. Collective.
+/// Fills the dead slots of the islands with `chosen` from the lists in the tiles' `masses`. Collective.
 ///
 /// `lists[t]` for every tile of this rank. Ancestors (where kept) must hold each particle's own slot before.
 pub(super) fn migrate(
     layout: &Layout,
-    population: &mut Population,
+    masses: &[u64],
+    carried: &mut Carried,
     lists: &[TileLists],
     chosen: &[bool],
     team: &dyn Team,
@@ -168,7 +169,7 @@ pub(super) fn migrate(
         .collect();
 
     // What crosses ranks is packed before anything is overwritten (sources are alive, so the order does not matter).
-    let words = 2 + population.dimension + usize::from(population.eves.is_some());
+    let words = 2 + carried.used + usize::from(carried.eves.is_some());
     let mut outgoing: Vec<(usize, Vec<f64>)> = Vec::new();
     let mut expected: Vec<(usize, usize, std::ops::Range<u64>)> = Vec::new();
     for (k, (i, piece)) in pieces.iter().enumerate() {
@@ -182,7 +183,7 @@ pub(super) fn migrate(
             if !part.is_empty() {
                 let mut message = Vec::new();
                 let base = piece.tile * TILE;
-                let masses = &population.masses[base..base + piece.tiles().len() * TILE];
+                let masses = &masses[base..base + piece.tiles().len() * TILE];
                 surplus_from(
                     masses,
                     &lists[piece.tiles()],
@@ -193,10 +194,11 @@ pub(super) fn migrate(
                         message.push(f64::from_bits(copies));
                         let at = (piece.tile + t) * TILE + lane;
                         message.push(f64::from_bits((piece.first + t * TILE + lane) as u64));
-                        if let Some(eves) = &population.eves {
+                        if let Some(eves) = &carried.eves {
                             message.push(f64::from_bits(eves[at]));
                         }
-                        message.extend((0..population.dimension).map(|d| population.at(piece.tile + t, d, lane)));
+                        let values = carried.data[carried.at(at)..].iter().step_by(carried.lanes);
+                        message.extend(values.take(carried.used));
                     },
                 );
                 traffic.bytes += 8 * message.len() as u64;
@@ -222,12 +224,12 @@ pub(super) fn migrate(
         let mine_dead = range(&at.dead, counts[*i].dead, *i);
         let local = common(mine.clone(), mine_dead.clone());
         if !local.is_empty() {
-            copy_local(population, piece, lists, &prefixes[k], &local, mine.start, mine_dead.start);
+            copy_local(masses, carried, piece, lists, &prefixes[k], &local, mine.start, mine_dead.start);
         }
     }
     for ((k, _, part), message) in expected.iter().zip(&arrived) {
         let (i, piece) = &pieces[*k];
-        place(population, piece, lists, &prefixes[*k].1, part.start - at.dead[*i], message, words);
+        place(masses, carried, piece, lists, &prefixes[*k].1, part.start - at.dead[*i], message, words);
     }
     traffic
 }
@@ -262,8 +264,10 @@ fn send(
 }
 
 /// The part `local` of the match whose surplus and dead are both in `piece`.
+#[allow(clippy::too_many_arguments)]
 fn copy_local(
-    population: &mut Population,
+    masses: &[u64],
+    carried: &mut Carried,
     piece: &Piece,
     lists: &[TileLists],
     prefixes: &(Vec<u64>, Vec<u64>),
@@ -271,12 +275,12 @@ fn copy_local(
     surplus_start: u64,
     dead_start: u64,
 ) {
-    let dimension = population.dimension;
-    let states = Shared(population.states.as_mut_ptr());
-    let eves = population.eves.as_mut().map(|e| Shared(e.as_mut_ptr()));
-    let ancestors = population.ancestors.as_mut().map(|a| Shared(a.as_mut_ptr()));
+    let (lanes, values, used) = (carried.lanes, carried.values, carried.used);
+    let states = Shared(carried.data.as_mut_ptr());
+    let eves = carried.eves.as_mut().map(|e| Shared(e.as_mut_ptr()));
+    let ancestors = carried.ancestors.as_mut().map(|a| Shared(a.as_mut_ptr()));
     let base = piece.tile * TILE;
-    let masses = &population.masses[base..base + piece.tiles().len() * TILE];
+    let masses = &masses[base..base + piece.tiles().len() * TILE];
     let lists = &lists[piece.tiles()];
     assert!(lists.len() < (u32::MAX as usize) / TILE, "a rank holds at most 2^32 particles of an island");
     let one = |t: usize| {
@@ -303,18 +307,16 @@ fn copy_local(
         });
         let sources = &sources[..dead.len()];
         // SAFETY (of all copies): the source is alive, the destination dead and in this tile, which is this task's alone.
-        for d in 0..dimension {
+        for v in 0..used {
             for (&source, &lane) in sources.iter().zip(dead) {
-                let (s, from) = (source as usize / TILE, source as usize % TILE);
-                let (from, to) =
-                    (((piece.tile + s) * dimension + d) * TILE + from, ((piece.tile + t) * dimension + d) * TILE);
-                unsafe { states.copy(from, to + lane as usize) };
+                let from = block_place(lanes, values, base + source as usize) + v * lanes;
+                let to = block_place(lanes, values, base + t * TILE + lane as usize) + v * lanes;
+                unsafe { states.copy(from, to) };
             }
         }
-        let start = piece.tile * TILE;
         for list in [&eves, &ancestors].into_iter().flatten() {
             for (&source, &lane) in sources.iter().zip(dead) {
-                unsafe { list.copy(start + source as usize, start + t * TILE + lane as usize) };
+                unsafe { list.copy(base + source as usize, base + t * TILE + lane as usize) };
             }
         }
     };
@@ -326,8 +328,10 @@ fn copy_local(
 }
 
 /// Puts particles that came from another rank into the dead slots of `piece` from the `first` one on.
+#[allow(clippy::too_many_arguments)]
 fn place(
-    population: &mut Population,
+    masses: &[u64],
+    carried: &mut Carried,
     piece: &Piece,
     lists: &[TileLists],
     prefix: &[u64],
@@ -340,21 +344,21 @@ fn place(
     let mut next = (first - prefix[t]) as usize;
     for particle in message.chunks_exact(words) {
         let (copies, slot) = (particle[0].to_bits(), particle[1].to_bits());
-        let states = &particle[words - population.dimension..];
+        let states = &particle[words - carried.used..];
         for _ in 0..copies {
             while next == lists[t].dead as usize {
                 t += 1;
                 next = 0;
             }
-            let lane = population.masses[(piece.tile + t) * TILE + next] as usize;
-            for (d, x) in states.iter().enumerate() {
-                population.states[((piece.tile + t) * population.dimension + d) * TILE + lane] = *x;
+            let at = (piece.tile + t) * TILE + masses[(piece.tile + t) * TILE + next] as usize;
+            let first = carried.at(at);
+            for (v, x) in states.iter().enumerate() {
+                carried.data[first + v * carried.lanes] = *x;
             }
-            let at = (piece.tile + t) * TILE + lane;
-            if let Some(eves) = &mut population.eves {
+            if let Some(eves) = &mut carried.eves {
                 eves[at] = particle[2].to_bits();
             }
-            if let Some(ancestors) = &mut population.ancestors {
+            if let Some(ancestors) = &mut carried.ancestors {
                 ancestors[at] = slot;
             }
             next += 1;

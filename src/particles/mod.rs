@@ -3,7 +3,8 @@
 //! A core module beside [`team`](crate::team): rooms name it, it names `team`, `math` and `error`, and no room.
 //!
 //! Reading order: [`model`] what a model is · [`layout`] who holds which particles · [`population`] how they are stored ·
-//! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles.
+//! [`filter`] the loop · [`scheme`] offspring · [`migrate`] from offspring to particles · [`pool`] all of it
+//! for particles that a room stores itself.
 
 pub mod adaptive;
 pub mod alone;
@@ -17,6 +18,7 @@ pub mod lineage;
 pub mod migrate;
 pub mod model;
 pub mod moves;
+pub mod pool;
 pub mod population;
 pub mod scheme;
 mod sorted;
@@ -26,7 +28,8 @@ mod waste_free;
 
 pub use filter::{Filter, Island, Options};
 pub use model::{Draws, Family, FeynmanKac, Parameter, TILE, Target, Tile, View};
-pub use population::Population;
+pub use pool::Pool;
+pub use population::{Carried, Population};
 pub use scheme::Scheme;
 
 #[cfg(test)]

@@ -81,3 +81,60 @@ pub(super) fn for_tiles<R: Send>(
         .map_init(Vec::new, |scratch, (((p, x), w), m)| one(p, x, w, m, scratch))
         .collect()
 }
+
+/// The same for the masses alone: `work(tile, place, masses) -> R`, with the masses of the tile's particles.
+pub(super) fn for_masses<R: Send>(
+    layout: &Layout,
+    masses: &mut [u64],
+    work: impl Fn(usize, &Place, &mut [u64]) -> R + Sync,
+) -> Vec<R> {
+    let one = |(t, (place, masses)): (usize, (&Place, &mut [u64]))| work(t, place, masses);
+    if rayon::current_num_threads() == 1 {
+        return layout.places.iter().zip(masses.chunks_mut(TILE)).enumerate().map(one).collect();
+    }
+    layout.places.par_iter().zip(masses.par_chunks_mut(TILE)).enumerate().with_min_len(4).map(one).collect()
+}
+
+/// What moves when particles migrate. The particle at `place` (tile · `TILE` + lane) has its value v at
+/// (place / lanes · values + v) · lanes + place % lanes of `data`: tiles of a [`Population`], or smaller blocks of a room.
+pub struct Carried<'a> {
+    pub data: &'a mut [f64],
+    /// Particles of a block: a power of two, at most `TILE`.
+    pub lanes: usize,
+    /// Values of a particle.
+    pub values: usize,
+    /// The first so many of them move.
+    pub used: usize,
+    pub eves: Option<&'a mut [u64]>,
+    pub ancestors: Option<&'a mut [u64]>,
+}
+
+impl Carried<'_> {
+    /// Where the first value of a particle lies; the next are `lanes` apart.
+    #[inline(always)]
+    pub(super) fn at(&self, place: usize) -> usize {
+        block_place(self.lanes, self.values, place)
+    }
+}
+
+/// Index of the first value of the particle at `place` in blocks of `lanes`, a power of two.
+#[inline(always)]
+pub(super) fn block_place(lanes: usize, values: usize, place: usize) -> usize {
+    let shift = lanes.trailing_zeros();
+    ((place >> shift) * values << shift) + (place & (lanes - 1))
+}
+
+impl Population {
+    /// Everything that moves with a particle, beside the masses that say which do.
+    pub(super) fn carried(&mut self) -> (&[u64], Carried<'_>) {
+        let carried = Carried {
+            data: &mut self.states,
+            lanes: TILE,
+            values: self.dimension,
+            used: self.dimension,
+            eves: self.eves.as_deref_mut(),
+            ancestors: self.ancestors.as_deref_mut(),
+        };
+        (&self.masses, carried)
+    }
+}

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::filter::{Filter, Island};
+use super::filter::Filter;
 use super::layout::{Layout, SLOT_BITS};
 use super::migrate::{TileLists, lists};
 use super::model::{Draws, TILE};
-use super::population::{Population, for_tiles};
-use super::{sorted, tournament};
+use super::population::for_masses;
+use super::tournament;
 use crate::math::resampling::{Comb, Sums, below};
 use crate::math::rng::Stream;
 use crate::math::scatter::{self, Scatter};
+use crate::math::simd::Level;
 use crate::team::Team;
 
 /// How offspring are drawn; all give particle i in expectation n w_i of them.
@@ -44,7 +45,8 @@ pub(super) struct Weighed {
 }
 
 impl Weighed {
-    pub fn new(layout: &Layout, tiles: &[Sums], islands: &[Island], at: Draws, team: &dyn Team) -> Weighed {
+    /// `tiles`: sums of the weights by tile of this rank. `first`: number of the decision of island 0 among those at `at`.
+    pub fn new(layout: &Layout, tiles: &[Sums], at: Draws, first: u64, team: &dyn Team) -> Weighed {
         let mine: Vec<[u64; 2]> = layout
             .pieces()
             .iter()
@@ -55,10 +57,10 @@ impl Weighed {
             .collect();
         let all = layout.gather(&mine, team);
         let mut before = vec![0u128; all.len()];
-        for i in 1..all.len() {
-            if layout.all[i].island == layout.all[i - 1].island {
-                before[i] = before[i - 1] + (u128::from(all[i - 1][0]) | u128::from(all[i - 1][1]) << 64);
-            }
+        let mut totals = vec![0u128; layout.islands];
+        for (i, (piece, words)) in layout.all.iter().zip(&all).enumerate() {
+            before[i] = totals[piece.island];
+            totals[piece.island] += u128::from(words[0]) | u128::from(words[1]) << 64;
         }
         let mut bases = vec![0; tiles.len()];
         for (i, piece) in layout.mine.clone().zip(layout.pieces()) {
@@ -68,52 +70,48 @@ impl Weighed {
                 base += tiles[t].total;
             }
         }
-        let totals: Vec<u128> = islands.iter().map(|i| i.sums.total).collect();
-        let offsets = totals.iter().enumerate().map(|(i, w)| below(&at, 0, i as u64, (*w).max(1))).collect();
+        let offset = |(i, w): (usize, &u128)| below(&at, 0, first + i as u64, (*w).max(1));
+        let offsets = totals.iter().enumerate().map(offset).collect();
         Weighed { bases, totals, offsets, at }
     }
 }
 
 impl Scheme {
     /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
-    /// of an island has one child for certain, itself, and the others' are drawn. Where `sort` names a coordinate, the comb runs
-    /// over particles in its order. Collective.
+    /// of an island has one child for certain, itself, and the others' are drawn. Where `in_order` says what
+    /// systematic resampling in another order than that of the slots gives each lane ([`sorted`](super::sorted)), these are it.
+    /// Collective.
     pub(super) fn lists(
         self,
         layout: &Layout,
-        population: &mut Population,
+        level: Level,
+        masses: &mut [u64],
         weighed: &Weighed,
         due: &[bool],
-        sort: Option<usize>,
+        in_order: Option<&[u64]>,
         conditional: bool,
         team: &dyn Team,
     ) -> Vec<TileLists> {
-        let level = population.level;
         assert!(!conditional || self == Scheme::Multinomial, "conditional resampling is multinomial");
-        assert!(sort.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
+        assert!(in_order.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
         let n = layout.each as u64;
-        let index = tile_index(layout);
-        let in_order = sort.map(|c| sorted::offspring(layout, population, weighed, due, c, team));
         // What the residual and SSP schemes know before the tiles are counted.
-        let floors = (self == Scheme::Residual).then(|| Floors::new(layout, population, weighed, n, team));
-        let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, population, weighed, due, team));
-        for_tiles(layout, population, |place, _, _, masses, _| {
+        let floors = (self == Scheme::Residual).then(|| Floors::new(layout, masses, weighed, n, team));
+        let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, masses, weighed, due, team));
+        for_masses(layout, masses, |t, place, masses| {
             if !due[place.island] {
                 return TileLists::default();
             }
-            let (t, island) = (index(place), place.island);
+            let island = place.island;
             let mut counts = [0u64; TILE];
             let counts = &mut counts[..place.len];
             let prefix = &masses[..place.len];
             let (total, base) = (weighed.totals[island], weighed.bases[t]);
             match self {
-                Scheme::Systematic if in_order.is_some() => {
-                    let all = in_order.as_ref().expect("counted above");
-                    counts.copy_from_slice(&all[t * TILE..t * TILE + place.len]);
-                }
-                Scheme::Systematic => {
-                    Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts);
-                }
+                Scheme::Systematic => match in_order {
+                    Some(all) => counts.copy_from_slice(&all[t * TILE..t * TILE + place.len]),
+                    None => Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts),
+                },
                 Scheme::Stratified => stratified(n, total, base, prefix, island, &weighed.at, counts),
                 Scheme::Multinomial => {
                     let scatter = Scatter {
@@ -278,8 +276,8 @@ struct Floors {
 }
 
 impl Floors {
-    fn new(layout: &Layout, population: &mut Population, weighed: &Weighed, n: u64, team: &dyn Team) -> Floors {
-        let tiles = for_tiles(layout, population, |place, _, _, masses, _| {
+    fn new(layout: &Layout, masses: &mut [u64], weighed: &Weighed, n: u64, team: &dyn Team) -> Floors {
+        let tiles = for_masses(layout, masses, |_, place, masses| {
             let total = weighed.totals[place.island];
             let mut before = 0;
             let mut sum = 0;
@@ -304,14 +302,5 @@ impl Floors {
             totals[piece.island] += all[i];
         }
         Floors { bases, totals }
-    }
-}
-
-/// Tiles are numbered in the order of places.
-fn tile_index(layout: &Layout) -> impl Fn(&super::layout::Place) -> usize + Sync + '_ {
-    let pieces = layout.pieces();
-    move |place| {
-        let piece = pieces.iter().find(|p| p.island == place.island).expect("a tile of this rank");
-        piece.tile + (place.first - piece.first) / TILE
     }
 }

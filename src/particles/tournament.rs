@@ -5,7 +5,6 @@
 
 use super::layout::{Layout, SLOT_BITS};
 use super::model::{Draws, TILE};
-use super::population::Population;
 use super::scheme::Weighed;
 use crate::math::resampling::below;
 use crate::math::rng::Stream;
@@ -81,24 +80,18 @@ struct Packed {
 const NOBODY: u64 = u64::MAX;
 
 /// For each lane of this rank's tiles, whether its fraction became 1. Collective.
-pub(super) fn raised(
-    layout: &Layout,
-    population: &Population,
-    weighed: &Weighed,
-    due: &[bool],
-    team: &dyn Team,
-) -> Vec<bool> {
+pub(super) fn raised(layout: &Layout, masses: &[u64], weighed: &Weighed, due: &[bool], team: &dyn Team) -> Vec<bool> {
     let n = layout.each as u128;
     let at = weighed.at.stream(Stream::ParticlesTournament);
-    let mut raised = vec![false; population.masses.len()];
+    let mut raised = vec![false; masses.len()];
     let mut mine = Vec::new();
     for piece in layout.pieces().iter().filter(|p| due[p.island]) {
         let arena = Arena { at: &at, island: piece.island as u64, total: weighed.totals[piece.island] };
         let place = |slot: u64| piece.tile * TILE + (slot as usize - piece.first);
         let fraction = |slot: usize| {
             let at = place(slot as u64);
-            let before = if (slot - piece.first).is_multiple_of(TILE) { 0 } else { population.masses[at - 1] };
-            n * u128::from(population.masses[at] - before) % arena.total
+            let before = if (slot - piece.first).is_multiple_of(TILE) { 0 } else { masses[at - 1] };
+            n * u128::from(masses[at] - before) % arena.total
         };
         for (start, height) in complete_subtrees(piece.slots()) {
             let mut stack = Vec::new();

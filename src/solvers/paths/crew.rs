@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::chain::LANES;
+use crate::math::draws::Draws;
 
 /// Values per path of this rank's blocks: [block][value][LANES].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,24 +49,17 @@ pub trait Crew {
     fn sum(&self, total: usize, length: usize, term: &(dyn Fn(usize, &mut [f64]) + Sync)) -> Vec<f64>;
     fn max(&self, mine: f64) -> f64;
     fn any(&self, mine: bool) -> bool;
-    /// Systematic resampling of the paths: path i of the new population is drawn with probability proportional to
-    /// exp(log_weights); the first `used` values of each path move. `bits(k)`: random words, the k-th try.
-    fn resample(
-        &self,
-        total: usize,
-        log_weights: &[f64],
-        bits: &dyn Fn(u64) -> u128,
-        used: usize,
-        population: &mut Blocks,
-    );
-    /// Draws `slots.len()` paths in the same way into rows [value] of the ranks that own them: slot s is row
+    /// Systematic resampling of the paths with weights exp(log_weights): survivors stay in their slots, copies fill the
+    /// slots of the dead; the first `used` values of each path move. `decision`: an address, and a number at it.
+    fn resample(&self, total: usize, log_weights: &[f64], decision: (Draws, u64), used: usize, population: &mut Blocks);
+    /// Draws `slots.len()` paths, at most as many as there are, with the same weights into rows [value] of the ranks that own them: slot s is row
     /// `slots.start + s` of an array of `rows` rows shared out in order. `out` holds this rank's rows.
     #[allow(clippy::too_many_arguments)]
     fn draw(
         &self,
         total: usize,
         log_weights: &[f64],
-        bits: &dyn Fn(u64) -> u128,
+        decision: (Draws, u64),
         population: &Blocks,
         slots: Range<usize>,
         rows: usize,

@@ -57,10 +57,9 @@ impl Context<'_> {
         self.crew.mine(self.blocks)
     }
 
-    /// The random words of one decision that all paths share.
-    pub fn bits(&self, stream: Stream, step: u32, draw: u32) -> impl Fn(u64) -> u128 {
-        let draws = self.random.draws(stream, step);
-        move |attempt| draws.bits(draw, attempt)
+    /// The address of a decision that all paths share, and its number there.
+    pub fn decision(&self, stream: Stream, step: u32, number: u64) -> (Draws, u64) {
+        (self.random.draws(stream, step), number)
     }
 
     /// Stops a replicate that is asked to; collective.
@@ -155,6 +154,8 @@ pub struct Sampled {
     pub acceptance: f64,
     /// Resamplings.
     pub resamplings: f64,
+    /// Mean duration of the paths where it differs between them; else NaN.
+    pub duration: f64,
 }
 
 /// What a replicate says.
@@ -168,6 +169,7 @@ pub struct Replicate {
     pub evaluations: f64,
     pub acceptance: f64,
     pub resamplings: f64,
+    pub duration: f64,
 }
 
 /// Evidence, effective sample size and marginals of a replicate; collective.
@@ -206,5 +208,6 @@ pub fn conclude(context: &Context, sampled: &Sampled) -> Result<Replicate> {
         evaluations: sampled.evaluations,
         acceptance: sampled.acceptance,
         resamplings: sampled.resamplings,
+        duration: sampled.duration,
     })
 }

@@ -251,6 +251,62 @@ impl Guide {
         }
     }
 
+    /// What given paths are under a guide without shift, with noise that does not depend on the state: xi = the noise that makes
+    /// them in [`Self::simulate`] (0 where a transition has none), gain = Λ, their log-weight there, and
+    /// slope = ∇_x(−½|ξ|² + sΛ), the gradient of (1−s) log q + s (log p − J): q the guided chain, p the chain.
+    #[allow(clippy::too_many_arguments)]
+    pub fn density(
+        &self,
+        chain: &Chain,
+        s: f64,
+        x: &[f64],
+        xi: &mut [f64],
+        gain: &mut [f64],
+        slope: &mut [f64],
+        scratch: &mut Scratch,
+    ) {
+        assert!(!self.has_shift() && chain.constant_noise(), "the density of a guide without shift");
+        let rows = chain.rows();
+        gain.fill(0.0);
+        for j in 0..=chain.steps {
+            let (done, rest) = x.split_at(j * rows);
+            let (before, now) = (if j == 0 { &[] } else { &done[(j - 1) * rows..] }, &rest[..rows]);
+            let (earlier, own) = slope.split_at_mut(j * rows);
+            let own = &mut own[..rows];
+            let [costs, by_mean, pulled] = &mut scratch.rows;
+            costs.fill(0.0);
+            chain.log_potential_gradient(j, now, costs);
+            chain.mean(j, before, &mut scratch.mean);
+            for i in 0..chain.dimension {
+                let psi = self.twist.as_ref().map_or(Quadratic::default(), |t| t[j][i]);
+                let deviation = chain.deviation(j, i).expect("noise that does not depend on the state");
+                let variance = deviation * deviation;
+                let g = 1.0 / (1.0 + variance * psi.a);
+                let pull = variance * psi.c;
+                let constant = 0.5 * ln(g) + 0.5 * g * variance * psi.c * psi.c + psi.d;
+                let (a, c) = (-0.5 * g * psi.a, g * psi.c);
+                let inverse = if deviation > 0.0 { 1.0 / variance } else { 0.0 };
+                let to_noise = if deviation > 0.0 { 1.0 / (deviation * g.sqrt()) } else { 0.0 };
+                for l in i * LANES..(i + 1) * LANES {
+                    let m = scratch.mean[l];
+                    let (guided, plain) = (now[l] - g * (m + pull), now[l] - m);
+                    xi[j * rows + l] = guided * to_noise;
+                    gain[l % LANES] += (a * m + c) * m + constant;
+                    own[l] = s * costs[l] - ((1.0 - s) * guided / g + s * plain) * inverse;
+                    by_mean[l] = ((1.0 - s) * guided + s * plain) * inverse;
+                }
+            }
+            self.settle(chain, j, now, gain);
+            if j > 0 {
+                chain.prior.pull(chain.time(j - 1), before, by_mean, pulled);
+                let earlier = &mut earlier[(j - 1) * rows..];
+                for l in 0..rows {
+                    earlier[l] += by_mean[l] + chain.time_step * pulled[l];
+                }
+            }
+        }
+    }
+
     /// gradient = ∇_ξ of the log-weight of [`Self::simulate`] at its paths `x`, for a guide without shift and noise that
     /// does not depend on the state: the adjoint recursion over the transitions.
     pub fn gradient(&self, chain: &Chain, x: &[f64], gradient: &mut [f64], scratch: &mut Scratch) {

@@ -274,6 +274,9 @@ fn table(reader: &Reader) -> Result<Panel> {
     ];
     let mut rows = if has_evidence(reader)? { weighted } else { Vec::new() };
     let tally = reader.array("state/tally")?.values;
+    if let Some(durations) = optional(reader, "state/replicate_duration")?.filter(|d| !d.is_empty()) {
+        rows.push(("mean duration".into(), number(durations.iter().sum::<f64>() / durations.len() as f64, 5)));
+    }
     rows.push(("drift evaluations".into(), number(tally[0], 5)));
     let acceptance = reader.array("state/replicate_acceptance")?.values;
     if let Some(last) = acceptance.last().filter(|a| a.is_finite()) {

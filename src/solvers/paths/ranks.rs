@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use super::chain::LANES;
 use super::crew::{Blocks, Crew};
-use crate::math::elementary::exp;
+use crate::math::draws::Draws;
 use crate::math::sum::complete_subtrees;
+use crate::particles::layout::Layout;
+use crate::particles::{Carried, Pool, Scheme};
 use crate::team::{Partition, Team};
 
 pub struct Ranks<'t>(pub &'t dyn Team);
@@ -54,65 +56,26 @@ impl Forest {
     }
 }
 
-/// Integer weights of this rank's paths and their place among all: resampling decisions are exact integers, so that
-/// they do not depend on who adds what.
-struct Weights {
-    integers: Vec<u64>,
-    /// Sum of the weights of the ranks before, and of all.
-    base: u128,
-    all: u128,
-}
-
 impl Ranks<'_> {
-    fn weights(&self, paths: usize, log_weights: &[f64]) -> Weights {
-        let largest = self.max(log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-        // The sums, and products of sums with the number of paths, stay below 2^127.
-        let bits = 52.min(126 - 2 * (paths.max(2).next_power_of_two().trailing_zeros() as i32));
-        let scale = (1u64 << bits) as f64;
-        let integer = |w: &f64| if *w == f64::NEG_INFINITY { 0 } else { (exp(w - largest) * scale).round() as u64 };
-        let integers: Vec<u64> = log_weights.iter().map(integer).collect();
-        let mine: u128 = integers.iter().map(|q| u128::from(*q)).sum();
-        let all = self.0.gather(&[mine as u64, (mine >> 64) as u64]);
-        let sums: Vec<u128> = all.chunks_exact(2).map(|w| u128::from(w[0]) | u128::from(w[1]) << 64).collect();
-        Weights { integers, base: sums[..self.0.rank()].iter().sum(), all: sums.iter().sum() }
+    /// The paths' integer weights, in the engine of particles.
+    fn pool(&self, total: usize, log_weights: &[f64], (at, number): (Draws, u64)) -> Pool {
+        let layout = Layout::in_grains(1, total * LANES, LANES, self.0.rank(), self.0.size());
+        Pool::new(layout, log_weights, at, number, self.0)
     }
 
-    /// For each path of this rank the slots 0..m that it fills, in order.
-    fn offspring(&self, weights: &Weights, m: usize, bits: &dyn Fn(u64) -> u128) -> Vec<Range<usize>> {
-        let (all, m) = (weights.all, m as u128);
-        assert!(all > 0, "some path has weight");
-        // Uniform on 0..all without bias: the largest multiple of `all` within the words' range is accepted.
-        let limit = u128::MAX - u128::MAX % all;
-        let u = (0..).map(bits).find(|w| *w < limit).expect("a word within the limit") % all;
-        // Slot k is filled by the path whose interval of cumulative weights holds (u + k all)/m.
-        let before = |c: u128| if m * c <= u { 0 } else { ((m * c - u - 1) / all + 1) as usize };
-        let mut cumulative = weights.base;
-        let mut from = before(cumulative);
-        let range = |q: &u64| {
-            cumulative += u128::from(*q);
-            let to = before(cumulative);
-            let range = from..to;
-            from = to;
-            range
-        };
-        weights.integers.iter().map(range).collect()
-    }
-
-    /// Sends the first `used` values of each path to the owners of its slots, once per owner, and gives what came here to
-    /// `place(slot, values)`.
+    /// Sends each drawn path to the owners of its rows, once per owner, and gives what came here to `place(row, values)`.
     fn deliver(
         &self,
         population: &Blocks,
-        used: usize,
-        offspring: &[Range<usize>],
+        drawn: &[Range<usize>],
         owners: &[Range<usize>],
         mut place: impl FnMut(usize, &[f64]),
     ) {
-        let ranks = self.0.size();
+        let (ranks, used) = (self.0.size(), population.values);
         let mut headers = vec![Vec::<u64>::new(); ranks];
         let mut values = vec![Vec::<f64>::new(); ranks];
         let mut to = 0;
-        for (path, slots) in offspring.iter().enumerate() {
+        for (path, slots) in drawn.iter().enumerate() {
             let mut from = slots.start;
             while from < slots.end {
                 while owners[to].end <= from {
@@ -172,45 +135,36 @@ impl Crew for Ranks<'_> {
         &self,
         total: usize,
         log_weights: &[f64],
-        bits: &dyn Fn(u64) -> u128,
+        decision: (Draws, u64),
         used: usize,
         population: &mut Blocks,
     ) {
-        let paths = total * LANES;
-        let weights = self.weights(paths, log_weights);
-        let offspring = self.offspring(&weights, paths, bits);
-        let owners: Vec<Range<usize>> = self.part(total).ranges().map(|b| b.start * LANES..b.end * LANES).collect();
-        let first = owners[self.0.rank()].start;
-        let mut next = Blocks { values: population.values, data: population.data.clone() };
-        self.deliver(population, used, &offspring, &owners, |slot, values| {
-            for (v, value) in values.iter().enumerate() {
-                let at = next.place(slot - first, v);
-                next.data[at] = *value;
-            }
-        });
-        *population = next;
+        let values = population.values;
+        let data = &mut population.data[..];
+        let mut carried = Carried { data, lanes: LANES, values, used, eves: None, ancestors: None };
+        self.pool(total, log_weights, decision).resample(Scheme::Systematic, &mut carried, self.0);
     }
 
     fn draw(
         &self,
         total: usize,
         log_weights: &[f64],
-        bits: &dyn Fn(u64) -> u128,
+        decision: (Draws, u64),
         population: &Blocks,
         slots: Range<usize>,
         rows: usize,
         out: &mut [f64],
     ) {
-        let weights = self.weights(total * LANES, log_weights);
-        let offspring: Vec<Range<usize>> = self
-            .offspring(&weights, slots.len(), bits)
+        let drawn: Vec<Range<usize>> = self
+            .pool(total, log_weights, decision)
+            .draws(slots.len())
             .into_iter()
             .map(|r| r.start + slots.start..r.end + slots.start)
             .collect();
         let owners: Vec<Range<usize>> = self.part(rows).ranges().collect();
         let first = owners[self.0.rank()].start;
         let width = population.values;
-        self.deliver(population, width, &offspring, &owners, |row, values| {
+        self.deliver(population, &drawn, &owners, |row, values| {
             out[(row - first) * width..(row - first + 1) * width].copy_from_slice(values);
         });
     }
@@ -223,7 +177,13 @@ impl Crew for Ranks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::math::rng::Stream;
+    use crate::math::simd::Level;
     use crate::team::{Solo, threads};
+
+    fn at() -> Draws {
+        Draws::new(Level::detect(), 5, Stream::PathsResample, 7)
+    }
 
     #[test]
     fn sums_over_blocks_and_resampled_paths_have_the_same_bits_on_1_to_5_ranks() {
@@ -246,7 +206,7 @@ mod tests {
                 }
                 weights.push(-((global * 7919 % 1009) as f64) / 300.0);
             }
-            crew.resample(total, &weights, &|_| 0x1234_5678_9abc_def0_1357_9bdf_0246_8ace, 3, &mut population);
+            crew.resample(total, &weights, (at(), 3), 3, &mut population);
             let all = team.gather(&population.data);
             (sum.iter().map(|x| x.to_bits()).collect(), all.iter().map(|x| x.to_bits()).collect())
         };
@@ -265,13 +225,22 @@ mod tests {
         let paths = 2 * LANES;
         let weights: Vec<f64> = (0..paths).map(|i| if i == 5 { 0.0 } else { -1.0 - (i % 7) as f64 }).collect();
         let sum: f64 = weights.iter().map(|w| w.exp()).sum();
-        let integers = crew.weights(paths, &weights);
-        let mut counted = 0;
-        for (range, w) in crew.offspring(&integers, paths, &|_| u128::MAX / 3).iter().zip(&weights) {
-            let expected = paths as f64 * w.exp() / sum;
-            assert!((range.len() as f64 - expected).abs() < 1.0, "{range:?}, expected {expected}");
-            counted += range.len();
+        let mut population = Blocks::zeros(2, 1);
+        population.data.iter_mut().enumerate().for_each(|(i, x)| *x = i as f64);
+        crew.resample(2, &weights, (at(), 0), 1, &mut population);
+        let mut copies = vec![0.0; paths];
+        population.data.iter().for_each(|i| copies[*i as usize] += 1.0);
+        let drawn = crew.pool(2, &weights, (at(), 1)).draws(50);
+        let mut next = 0;
+        for (i, w) in weights.iter().enumerate() {
+            let share = w.exp() / sum;
+            assert!((copies[i] - paths as f64 * share).abs() < 1.0, "{i}: {} copies, share {share}", copies[i]);
+            assert!((drawn[i].len() as f64 - 50.0 * share).abs() < 1.0, "{i}: {:?}, share {share}", drawn[i]);
+            // Survivors keep their slots.
+            assert!(copies[i] == 0.0 || population.data[i] == i as f64);
+            assert_eq!(drawn[i].start, next);
+            next = drawn[i].end;
         }
-        assert_eq!(counted, paths);
+        assert_eq!(next, 50);
     }
 }

@@ -130,11 +130,11 @@ impl Solver for Paths {
         let sampled = self.method.sample(&context, replicate as u32)?;
         let concluded = conclude(&context, &sampled)?;
         if concluded.log_evidence > f64::NEG_INFINITY && self.kept > 0 {
-            let bits = context.bits(Stream::PathsPick, replicate as u32, 0);
+            let decision = context.decision(Stream::PathsPick, replicate as u32, 0);
             let slots = replicate * self.kept..(replicate + 1) * self.kept;
             let rows = self.size.replicates * self.kept;
             use super::crew::Crew;
-            crew.draw(context.blocks, &sampled.log_weights, &bits, &sampled.paths, slots, rows, &mut self.paths);
+            crew.draw(context.blocks, &sampled.log_weights, decision, &sampled.paths, slots, rows, &mut self.paths);
         }
         self.tally.add(&concluded);
         self.steps += 1;
@@ -150,7 +150,7 @@ impl Solver for Paths {
         walk.scalar(&ROUNDS, (&mut self.rounds).into())?;
         walk.scalar(&TRAINED, (&mut self.trained).into())?;
         self.method.state(walk)?;
-        self.tally.state(walk)?;
+        self.tally.state(self.method.has_durations(), walk)?;
         let global = [self.size.replicates * self.kept, self.chain.steps + 1, self.chain.dimension];
         let mine = Hyperslab::rows(self.rows.clone(), &global[1..]);
         walk.block(&PATHS, &global, &mine, (&mut self.paths).into())
@@ -174,6 +174,13 @@ impl Solver for Paths {
         let (level, quality) = self.method.training();
         let last = |list: &[f64]| list.last().copied().unwrap_or(f64::NAN);
         let any = self.tally.replicates() > 0;
+        // Without weights there is no evidence, and what is worth a look is how moves do, or the coupling's error.
+        if !self.method.has_evidence() {
+            return match self.method.moves() {
+                true => vec![(ACCEPTANCE, last(&self.tally.acceptance))],
+                false => vec![(QUALITY, quality)],
+            };
+        }
         let log_mean = if any { self.tally.log_mean() } else { f64::NAN };
         vec![
             (LOG_EVIDENCE, log_mean),
@@ -235,6 +242,11 @@ impl Solver for Paths {
             let evaluations = self.tally.evaluations();
             let (_, error) = self.method.training();
             let mut report = Vec::new();
+            if self.method.has_durations() && self.tally.replicates() > 1 {
+                let (mean, error) = self.tally.duration();
+                let meaning = "mean duration of the paths; standard error from the replicates";
+                report.push(number("mean_duration", meaning, mean, ErrorBar::StdErr(error)));
+            }
             if !error.is_nan() {
                 let meaning = "error of the target marginal of the coupling";
                 report.push(number("marginal_error", meaning, error, ErrorBar::None));

@@ -17,6 +17,7 @@ pub struct Tally {
     pub ess: Vec<f64>,
     pub acceptance: Vec<f64>,
     pub resamplings: Vec<f64>,
+    pub durations: Vec<f64>,
     evaluations: f64,
     scale: f64,
     /// Σ z m, Σ z² m, Σ z² m² of the marginal means m of x and of x².
@@ -46,6 +47,7 @@ impl Tally {
         self.ess.push(r.ess);
         self.acceptance.push(r.acceptance);
         self.resamplings.push(r.resamplings);
+        self.durations.push(r.duration);
         self.evaluations += r.evaluations;
         if r.log_evidence == f64::NEG_INFINITY || r.means.is_empty() {
             return;
@@ -101,6 +103,14 @@ impl Tally {
         (spread <= LARGEST_SPREAD).then(|| spread / (self.replicates() as f64).sqrt())
     }
 
+    /// Mean of the replicates' durations and its standard error.
+    pub fn duration(&self) -> (f64, f64) {
+        let n = self.durations.len() as f64;
+        let mean = self.durations.iter().sum::<f64>() / n;
+        let square: f64 = self.durations.iter().map(|d| (d - mean) * (d - mean)).sum();
+        (mean, (square / (n - 1.0) / n).sqrt())
+    }
+
     /// Marginal means and deviations, ratio estimates over the replicates; errors from the spread of the replicates.
     pub fn marginals(&self) -> Marginals {
         let (sum, squares) = self.weights();
@@ -126,7 +136,11 @@ impl Tally {
         marginals
     }
 
-    pub fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+    /// `timed`: paths have durations.
+    pub fn state(&mut self, timed: bool, walk: &mut dyn Walk) -> Result<()> {
+        if timed {
+            walk.series(&DURATIONS, &mut self.durations)?;
+        }
         walk.series(&LOG_EVIDENCES, &mut self.log_evidence)?;
         walk.series(&ESS, &mut self.ess)?;
         walk.series(&ACCEPTANCES, &mut self.acceptance)?;
@@ -149,6 +163,7 @@ const LOG_EVIDENCES: Name = per_replicate("replicate_log_evidence", "log-evidenc
 const ESS: Name = per_replicate("replicate_ess", "effective sample size of each replicate's final weights");
 const ACCEPTANCES: Name = per_replicate("replicate_acceptance", "accepted share of the last level's moves");
 const RESAMPLINGS: Name = per_replicate("replicate_resamplings", "resamplings in each replicate");
+const DURATIONS: Name = per_replicate("replicate_duration", "mean duration of each replicate's paths");
 const NUMBERS: Name = Name {
     name: "tally",
     units: "1",
@@ -185,11 +200,14 @@ mod tests {
                 evaluations: 10.0,
                 acceptance: f64::NAN,
                 resamplings: 0.0,
+                duration: z,
             });
         }
         assert!((tally.log_mean() - 2f64.ln()).abs() < 1e-14);
         assert!((tally.spread() - 0.5f64.sqrt()).abs() < 1e-14);
         assert_eq!(tally.error(), None);
+        // 1 and 3: mean 2, deviation √2, over √2.
+        assert!(tally.duration().0 == 2.0 && (tally.duration().1 - 1.0).abs() < 1e-14);
         let m = tally.marginals();
         assert!((m.mean[0] - 3.0).abs() < 1e-14);
         // Σ z²(m − 3)² = 9 + 9; doubled for two replicates; over (Σz)² = 16.

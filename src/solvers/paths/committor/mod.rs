@@ -110,6 +110,20 @@ impl Set {
         }
     }
 
+    /// Whether `a` and `b` are sets of `d` coordinates that lie apart.
+    ///
+    /// # Errors
+    /// A key that does not fit.
+    pub fn check_pair(a: &Set, b: &Set, d: usize) -> Result<(), Finding> {
+        a.check("a", d)?;
+        b.check("b", d)?;
+        let apart = (0..d).any(|i| {
+            let ((a, b), (c, e)) = (a.extent(i), b.extent(i));
+            b < c || e < a
+        });
+        if apart { Ok(()) } else { Err(("b".into(), "must lie apart from a in some coordinate".into())) }
+    }
+
     fn check(&self, key: &str, d: usize) -> Result<(), Finding> {
         let lists = match self {
             Set::Ball { centre, .. } => vec![("centre", centre)],
@@ -155,15 +169,7 @@ impl Input {
         if let Some(i) = (0..d).find(|&i| !(self.low[i] < self.high[i])) {
             return Err(("high".into(), format!("must be above low = {}, not {}", self.low[i], self.high[i])));
         }
-        self.a.check("a", d)?;
-        self.b.check("b", d)?;
-        let apart = (0..d).any(|i| {
-            let ((a, b), (c, e)) = (self.a.extent(i), self.b.extent(i));
-            b < c || e < a
-        });
-        if !apart {
-            return Err(("b".into(), "must lie apart from a in some coordinate".into()));
-        }
+        Set::check_pair(&self.a, &self.b, d)?;
         for (key, set) in [("a", &self.a), ("b", &self.b)] {
             let held = |(i, cells): (usize, usize)| {
                 let (low, high) = set.extent(i);

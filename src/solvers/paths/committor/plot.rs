@@ -40,10 +40,13 @@ pub fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     let levels: Vec<f64> = (1..12).map(|k| lowest + (highest - lowest) * k as f64 / 12.0).collect();
     let first = grid.field("committor, contours of the potential", "probability of B before A", &q, &levels);
     let low = grid.field("potential", "potential", &v.iter().map(|v| v.min(highest)).collect::<Vec<_>>(), &[]);
+    // As high as a field is: 405 pixels wide beside its axis and bar, with equal units, below titles and above the labels.
+    let across = |a: &[f64]| a[a.len() - 1] - a[0];
+    let height = (405.0 * across(&y) / across(&x)).clamp(160.0, 700.0) as u32 + 170;
     Ok(Figure {
         title: "Committor from A to B".into(),
         subtitle: format!("{} × {} points", x.len(), y.len()),
-        size: (1500, 700),
+        size: (1500, height),
         rows: vec![(1.0, vec![(1.2, first), (1.2, low), (0.7, table)])],
     })
 }

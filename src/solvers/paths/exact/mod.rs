@@ -4,6 +4,7 @@
 mod closed;
 mod methods;
 mod quadrature;
+mod shooting;
 mod tests;
 
 use super::chain::Chain;

@@ -10,10 +10,15 @@
 //!               with ∇Ψ cut to the length √(8/δ), so that a steep cost does not hold walkers fast [Roberts1996]: the
 //!               ratio holds for any field in its place
 //!     hmc       kicks −(ε/2)∇Ψ around exact rotations of (ξ, velocity) by the angle ε
+//!     spde      the Langevin SPDE of the path x, semi-implicit and preconditioned by its linear part, with Metropolis: see
+//!               [`langevin`]
 //!     shooting  the noise after a random time is drawn anew,    α = 1 ∧ e^{Ψ(ξ) − Ψ(ξ')}; a rejected move repeats the path
 //!
 //! Before the moves of a level A ← A + (s' − s) Λ(ξ); Z_1/Z_0 ≈ mean e^A. Where the schedule is adaptive it comes, with
 //! the step sizes, from a pilot population, and is frozen for the replicates.
+
+mod langevin;
+mod moves;
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -22,14 +27,15 @@ use serde::{Deserialize, Serialize};
 use super::importance::Twist;
 use super::{Finding, Method, default_replicates, sized};
 use crate::error::{Error, Result};
-use crate::math::draws::Draws;
-use crate::math::elementary::{cos, exp, ln, sin};
+use crate::math::elementary::exp;
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES};
 use crate::solvers::paths::crew::Blocks;
-use crate::solvers::paths::ensemble::{Context, Random, Sampled};
+use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::{Guide, Scratch, linear_twist};
 use crate::state::{Name, Walk};
+use langevin::Base;
+use moves::Local;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +51,7 @@ pub struct Input {
     /// How walkers move.
     #[serde(default)]
     pub mover: Mover,
-    /// β of pcn (at most 1), δ of pcnl, ε of hmc: of all levels, or where the pilot starts from.
+    /// β of pcn (at most 1), δ of pcnl and spde, ε of hmc: of all levels, or where the pilot starts from.
     #[serde(default = "half")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub step_size: f64,
@@ -88,6 +94,8 @@ pub enum Mover {
     Hmc,
     /// Forward shooting of transition path sampling.
     Shooting,
+    /// Langevin dynamics of the path itself (an SPDE in the time of the moves), its linear part implicit.
+    Spde,
 }
 
 fn default_walkers() -> usize {
@@ -121,7 +129,7 @@ pub struct AnnealedDynamics {
 
 impl Input {
     pub fn build(&self, chain: &Chain) -> std::result::Result<AnnealedDynamics, Finding> {
-        let gradient = matches!(self.mover, Mover::Pcnl | Mover::Hmc);
+        let gradient = matches!(self.mover, Mover::Pcnl | Mover::Hmc | Mover::Spde);
         if gradient && !chain.constant_noise() {
             return Err(("mover".into(), "needs noise that does not depend on the state; use pcn or shooting".into()));
         }
@@ -130,6 +138,9 @@ impl Input {
                 "mover".into(),
                 "needs derivatives that the written drift has not; use pcn or shooting".into(),
             ));
+        }
+        if self.mover == Mover::Spde {
+            langevin::check(chain).map_err(|message| ("mover".into(), message))?;
         }
         if self.mover == Mover::Pcn && self.step_size > 1.0 {
             return Err(("step_size".into(), "of pcn is at most 1".into()));
@@ -204,6 +215,7 @@ impl AnnealedDynamics {
         let (chain, random) = (context.chain, context.random);
         let first = context.mine().start;
         let values = walkers.noise.values * LANES;
+        let base = (self.input.mover == Mover::Spde).then(|| Base::new(chain, self.guide.twist.is_some(), s));
         let mut accepted = vec![0.0; walkers.gain.len() / LANES];
         walkers
             .noise
@@ -213,7 +225,7 @@ impl AnnealedDynamics {
             .zip(&mut accepted)
             .enumerate()
             .for_each(|(b, ((xi, gain), accepted))| {
-                let mut local = Local::new(chain, random, at, first + b, s, size, self);
+                let mut local = Local::new(chain, random, at, first + b, s, size, self, base.as_ref());
                 for sweep in 0..self.input.sweeps {
                     *accepted += local.step(level * self.input.sweeps + sweep, xi, gain);
                 }
@@ -222,7 +234,7 @@ impl AnnealedDynamics {
         let moves = (context.paths() * self.input.sweeps) as f64;
         let cost = match self.input.mover {
             Mover::Pcn | Mover::Shooting => 1.0,
-            Mover::Pcnl => 2.0,
+            Mover::Pcnl | Mover::Spde => 2.0,
             Mover::Hmc => 2.0 * self.input.rotations as f64,
         };
         Ok((sum / moves, moves * chain.steps as f64 * cost))
@@ -254,12 +266,12 @@ impl AnnealedDynamics {
             // A pilot resamples at each level: its choice is the conditional effective sample size.
             if pilot || weighed.ess() < self.input.resample_below * context.paths() as f64 {
                 log_evidence += weighed.log_mean(context.paths());
-                let bits = context.bits(Stream::PathsResample, at.step(level), u32::from(pilot));
+                let decision = context.decision(Stream::PathsResample, at.step(level), u64::from(pilot));
                 let mut gains = Blocks { values: 1, data: walkers.gain.clone() };
-                context.crew.resample(context.blocks, &walkers.log_weights, &bits, 1, &mut gains);
+                context.crew.resample(context.blocks, &walkers.log_weights, decision, 1, &mut gains);
                 walkers.gain = gains.data;
                 let values = walkers.noise.values;
-                context.crew.resample(context.blocks, &walkers.log_weights, &bits, values, &mut walkers.noise);
+                context.crew.resample(context.blocks, &walkers.log_weights, decision, values, &mut walkers.noise);
                 walkers.log_weights.fill(0.0);
                 resamplings += 1.0;
             }
@@ -296,8 +308,15 @@ impl AnnealedDynamics {
             self.guide.simulate(chain, noise.block(block - first), x, gain, &mut Scratch::new(chain));
         });
         evaluations += context.paths() as f64 * chain.steps as f64;
-        let sampled =
-            Sampled { paths, log_weights: walkers.log_weights, log_evidence, evaluations, acceptance, resamplings };
+        let sampled = Sampled {
+            paths,
+            log_weights: walkers.log_weights,
+            log_evidence,
+            evaluations,
+            acceptance,
+            resamplings,
+            duration: f64::NAN,
+        };
         Ok((sampled, levels, sizes))
     }
 
@@ -323,234 +342,12 @@ impl AnnealedDynamics {
     fn adapted(&self, size: f64, accepted: f64) -> f64 {
         let (target, most) = match self.input.mover {
             Mover::Pcn => (0.35, 1.0),
-            Mover::Pcnl => (0.55, 1.9),
+            Mover::Pcnl | Mover::Spde => (0.55, 1.9),
             Mover::Hmc => (0.75, 0.5),
             Mover::Shooting => return size,
         };
         (size * exp(2.0 * (accepted - target))).clamp(1e-6, most)
     }
-}
-
-/// The work space of the moves of one block.
-struct Local<'a> {
-    chain: &'a Chain,
-    guide: &'a Guide,
-    propose: Draws,
-    accept: Draws,
-    at: Address,
-    mover: Mover,
-    rotations: usize,
-    s: f64,
-    size: f64,
-    scratch: Scratch,
-    x: Vec<f64>,
-    w: Vec<f64>,
-    trial: Vec<f64>,
-    trial_gain: Vec<f64>,
-    /// ∇Λ at ξ, when it is known, and at the trial.
-    slope: Vec<f64>,
-    known: bool,
-    trial_slope: Vec<f64>,
-}
-
-impl<'a> Local<'a> {
-    fn new(
-        chain: &'a Chain,
-        random: Random,
-        at: Address,
-        block: usize,
-        s: f64,
-        size: f64,
-        method: &'a AnnealedDynamics,
-    ) -> Self {
-        let slot = (block * LANES) as u64;
-        let buffer = || vec![0.0; chain.block()];
-        Local {
-            chain,
-            guide: &method.guide,
-            propose: random.draws(at.moves(Stream::PathsPropose), 0).at(slot),
-            accept: random.draws(at.moves(Stream::PathsAccept), 0).at(slot),
-            at,
-            mover: method.input.mover,
-            rotations: method.input.rotations,
-            s,
-            size,
-            scratch: Scratch::new(chain),
-            x: buffer(),
-            w: buffer(),
-            trial: buffer(),
-            trial_gain: vec![0.0; LANES],
-            slope: buffer(),
-            known: false,
-            trial_slope: buffer(),
-        }
-    }
-
-    /// One move of every walker of the block; returns how many were accepted.
-    fn step(&mut self, serial: usize, xi: &mut [f64], gain: &mut [f64]) -> f64 {
-        let propose = Draws { step: self.at.step(serial), ..self.propose };
-        let accept = Draws { step: self.at.step(serial), ..self.accept };
-        for (draw, row) in self.w.chunks_exact_mut(LANES).enumerate() {
-            propose.normals(draw as u32, row);
-        }
-        let mut log_ratio = [0.0; LANES];
-        match self.mover {
-            Mover::Pcn => {
-                let (a, b) = ((1.0 - self.size * self.size).max(0.0).sqrt(), self.size);
-                for ((t, xi), w) in self.trial.iter_mut().zip(xi.iter()).zip(&self.w) {
-                    *t = a * xi + b * w;
-                }
-                self.evaluate();
-                self.gains(gain, &mut log_ratio);
-            }
-            Mover::Shooting => {
-                let mut frame = [0.0; LANES];
-                accept.uniforms(1, &mut frame);
-                let rows = self.chain.rows();
-                self.trial.copy_from_slice(xi);
-                for (l, u) in frame.iter().enumerate() {
-                    // The noise from this time on is new: of all (also of the start), …, of the last step.
-                    let from = (u * (self.chain.steps + 1) as f64) as usize;
-                    for j in from..=self.chain.steps {
-                        for i in 0..self.chain.dimension {
-                            let k = j * rows + i * LANES + l;
-                            self.trial[k] = self.w[k];
-                        }
-                    }
-                }
-                self.evaluate();
-                self.gains(gain, &mut log_ratio);
-            }
-            Mover::Pcnl => {
-                self.know(xi);
-                let (d, s) = (self.size, self.s);
-                let cut = cuts(s, d, &self.slope);
-                let (a, b, c) = ((2.0 - d) / (2.0 + d), 2.0 * d * s / (2.0 + d), (8.0 * d).sqrt() / (2.0 + d));
-                for k in 0..xi.len() {
-                    self.trial[k] = a * xi[k] + b * cut[k % LANES] * self.slope[k] + c * self.w[k];
-                }
-                self.evaluate();
-                self.slope_of_trial();
-                let cut_of_trial = cuts(s, d, &self.trial_slope);
-                let rho = |from: &[f64], to: &[f64], slope: &[f64], cut: &[f64; LANES], gain: &[f64]| {
-                    let mut rho = [0.0; LANES];
-                    for (r, gain) in rho.iter_mut().zip(gain) {
-                        *r = -s * gain;
-                    }
-                    for k in 0..from.len() {
-                        let (u, v, g) = (from[k], to[k], -s * cut[k % LANES] * slope[k]);
-                        rho[k % LANES] += 0.5 * (v - u) * g + 0.25 * d * ((u + v) * g + g * g);
-                    }
-                    rho
-                };
-                let there = rho(xi, &self.trial, &self.slope, &cut, gain);
-                let back = rho(&self.trial, xi, &self.trial_slope, &cut_of_trial, &self.trial_gain);
-                for l in 0..LANES {
-                    log_ratio[l] = there[l] - back[l];
-                }
-            }
-            Mover::Hmc => {
-                self.know(xi);
-                self.trajectory(xi, gain, &mut log_ratio);
-            }
-        }
-        let mut u = [0.0; LANES];
-        accept.uniforms(0, &mut u);
-        let mut accepted = 0.0;
-        for l in 0..LANES {
-            // A trial that is no number (a chain that ran away) is turned down.
-            if ln(u[l]) < log_ratio[l] && self.trial_gain[l].is_finite() {
-                accepted += 1.0;
-                gain[l] = self.trial_gain[l];
-                for k in (l..xi.len()).step_by(LANES) {
-                    xi[k] = self.trial[k];
-                }
-                if self.known {
-                    for k in (l..xi.len()).step_by(LANES) {
-                        self.slope[k] = self.trial_slope[k];
-                    }
-                }
-            }
-        }
-        accepted
-    }
-
-    /// Λ of the trial, and its path.
-    fn evaluate(&mut self) {
-        self.guide.simulate(self.chain, &self.trial, &mut self.x, &mut self.trial_gain, &mut self.scratch);
-    }
-
-    fn gains(&self, gain: &[f64], log_ratio: &mut [f64; LANES]) {
-        for l in 0..LANES {
-            log_ratio[l] =
-                if gain[l] == f64::NEG_INFINITY { f64::INFINITY } else { self.s * (self.trial_gain[l] - gain[l]) };
-        }
-    }
-
-    /// ∇Λ at ξ.
-    fn know(&mut self, xi: &[f64]) {
-        if !self.known {
-            let mut gain = [0.0; LANES];
-            self.guide.simulate(self.chain, xi, &mut self.x, &mut gain, &mut self.scratch);
-            self.guide.gradient(self.chain, &self.x, &mut self.slope, &mut self.scratch);
-            self.known = true;
-        }
-    }
-
-    /// ∇Λ at the trial whose path is in `x`.
-    fn slope_of_trial(&mut self) {
-        self.guide.gradient(self.chain, &self.x, &mut self.trial_slope, &mut self.scratch);
-    }
-
-    fn trajectory(&mut self, xi: &[f64], gain: &[f64], log_ratio: &mut [f64; LANES]) {
-        let (s, angle) = (self.s, self.size);
-        let energy = |xi: &[f64], v: &[f64], gain: &[f64]| {
-            let mut h = [0.0; LANES];
-            for (h, gain) in h.iter_mut().zip(gain) {
-                *h = -s * gain;
-            }
-            for k in 0..xi.len() {
-                h[k % LANES] += 0.5 * (xi[k] * xi[k] + v[k] * v[k]);
-            }
-            h
-        };
-        // `w` is the velocity.
-        let before = energy(xi, &self.w, gain);
-        self.trial.copy_from_slice(xi);
-        self.trial_slope.copy_from_slice(&self.slope);
-        let (c, sn) = (cos(angle), sin(angle));
-        for _ in 0..self.rotations {
-            for k in 0..self.trial.len() {
-                let v = self.w[k] + 0.5 * angle * s * self.trial_slope[k];
-                let x = self.trial[k];
-                self.trial[k] = c * x + sn * v;
-                self.w[k] = c * v - sn * x;
-            }
-            self.evaluate();
-            self.slope_of_trial();
-            for k in 0..self.trial.len() {
-                self.w[k] += 0.5 * angle * s * self.trial_slope[k];
-            }
-        }
-        let after = energy(&self.trial, &self.w, &self.trial_gain);
-        for l in 0..LANES {
-            log_ratio[l] = before[l] - after[l];
-        }
-    }
-}
-
-/// Per path what a gradient s∇Λ is multiplied with so that its length is at most √(8/δ): the gradient's part of a move is
-/// then at most twice the noise's in that direction.
-fn cuts(s: f64, d: f64, slope: &[f64]) -> [f64; LANES] {
-    let mut square = [0.0; LANES];
-    for row in slope.chunks_exact(LANES) {
-        square.iter_mut().zip(row).for_each(|(q, g)| *q += g * g);
-    }
-    let most = (8.0 / d).sqrt();
-    square.map(|q| {
-        let length = s * q.sqrt();
-        if length > most { most / length } else { 1.0 }
-    })
 }
 
 impl Address {

@@ -67,7 +67,15 @@ pub fn sample(context: &Context, guide: &Guide, stream: Stream, step: u32) -> Re
         guide.simulate(chain, &xi, x, weights, &mut Scratch::new(chain));
     });
     let evaluations = context.paths() as f64 * chain.steps as f64;
-    Ok(Sampled { paths, log_weights, log_evidence: 0.0, evaluations, acceptance: f64::NAN, resamplings: 0.0 })
+    Ok(Sampled {
+        paths,
+        log_weights,
+        log_evidence: 0.0,
+        evaluations,
+        acceptance: f64::NAN,
+        resamplings: 0.0,
+        duration: f64::NAN,
+    })
 }
 
 impl Method for Importance {

@@ -7,6 +7,7 @@
 mod annealed_dynamics;
 mod controlled_annealing;
 mod density_curve;
+mod flexible_shooting;
 mod importance;
 mod rejection;
 mod schrodinger_bridge;
@@ -52,6 +53,14 @@ pub trait Method: Send {
     fn has_evidence(&self) -> bool {
         true
     }
+    /// Whether walkers move, so that moves have an acceptance.
+    fn moves(&self) -> bool {
+        false
+    }
+    /// Whether replicates have a mean duration of their paths.
+    fn has_durations(&self) -> bool {
+        false
+    }
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
@@ -76,7 +85,7 @@ pub enum MethodInput {
     TwistedSmc(twisted_smc::Input),
     /// A drift learned along levels of the cost by linear regression; exact by path weights.
     ControlledAnnealing(controlled_annealing::Input),
-    /// Walkers in path space moved by pCN, pCNL, Hamiltonian dynamics or shooting along levels of the cost.
+    /// Walkers in path space moved by pCN, pCNL, Hamiltonian dynamics, shooting or a Langevin SPDE along levels of the cost.
     AnnealedDynamics(annealed_dynamics::Input),
     /// Gaussian marginals optimised against the bound on the evidence, then importance sampling with their drift.
     DensityCurve(density_curve::Input),
@@ -84,6 +93,8 @@ pub enum MethodInput {
     SchrodingerBridge(schrodinger_bridge::Input),
     /// Transition path sampling: chains of paths by forward and backward shots.
     Shooting(shooting::Input),
+    /// Transition path sampling with paths that end where they meet one of two sets.
+    FlexibleShooting(flexible_shooting::Input),
     /// The committor between two sets and the rates between them, on a grid; no paths.
     Committor(super::committor::Input),
 }
@@ -102,6 +113,7 @@ impl MethodInput {
             MethodInput::DensityCurve(m) => m.size(),
             MethodInput::SchrodingerBridge(m) => m.size(),
             MethodInput::Shooting(m) => m.size(),
+            MethodInput::FlexibleShooting(m) => m.size(),
             MethodInput::Committor(_) => Size { paths: 0, replicates: 0 },
         }
     }
@@ -120,6 +132,7 @@ impl MethodInput {
             MethodInput::DensityCurve(m) => Box::new(m.build(chain)?),
             MethodInput::SchrodingerBridge(m) => Box::new(m.build(chain)?),
             MethodInput::Shooting(m) => Box::new(m.build(chain)?),
+            MethodInput::FlexibleShooting(m) => Box::new(m.build(chain)?),
             MethodInput::Committor(_) => return Err(("name".into(), "draws no paths".into())),
         })
     }
@@ -132,9 +145,10 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
         ("rejection", "paths of the chain, kept with probability exp(-J)"),
         ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, learned"),
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
-        ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting) along levels of the cost"),
+        ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting, spde) along levels of the cost"),
         ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
         ("shooting", "transition path sampling: chains of paths by forward and backward shots"),
+        ("flexible_shooting", "transition path sampling with paths that end where they meet one of two sets"),
         ("committor", "probability of reaching one set before another, and rates, on a grid of one or two coordinates"),
         ("schrodinger_bridge", "Brownian motion tied to two sets of points, by entropic transport"),
     ]

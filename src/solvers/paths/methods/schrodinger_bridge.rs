@@ -252,7 +252,15 @@ impl Method for SchrodingerBridge {
             }
         });
         let evaluations = context.paths() as f64 * chain.steps as f64;
-        Ok(Sampled { paths, log_weights, log_evidence: 0.0, evaluations, acceptance: f64::NAN, resamplings: 0.0 })
+        Ok(Sampled {
+            paths,
+            log_weights,
+            log_evidence: 0.0,
+            evaluations,
+            acceptance: f64::NAN,
+            resamplings: 0.0,
+            duration: f64::NAN,
+        })
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {

@@ -199,9 +199,9 @@ impl Method for Shooting {
             let message = "no path meets the cost to begin with: raise method.paths or give method.twist".into();
             return Err(Error::Numerical { step: context.step, message });
         }
-        let bits = context.bits(Stream::PathsResample, replicate, 0);
+        let decision = context.decision(Stream::PathsResample, replicate, 0);
         let values = sampled.paths.values;
-        context.crew.resample(context.blocks, &sampled.log_weights, &bits, values, &mut sampled.paths);
+        context.crew.resample(context.blocks, &sampled.log_weights, decision, values, &mut sampled.paths);
         sampled.log_weights.fill(0.0);
         let (first, random, two_way) = (context.mine().start, context.random, self.two_way);
         let mut accepted = vec![0.0; sampled.log_weights.len() / LANES];
@@ -245,6 +245,10 @@ impl Method for Shooting {
 
     fn has_evidence(&self) -> bool {
         false
+    }
+
+    fn moves(&self) -> bool {
+        true
     }
 
     fn notes(&self) -> Vec<String> {

@@ -216,15 +216,15 @@ pub fn filter(context: &Context, guide: &Guide, below: f64, stream: Stream, step
         }
         if weighed.ess() < below * context.paths() as f64 {
             log_evidence += weighed.log_mean(context.paths());
-            let bits = context.bits(Stream::PathsResample, step, j as u32);
+            let decision = context.decision(Stream::PathsResample, step, j as u64);
             let used = (j + 1) * chain.dimension;
-            context.crew.resample(context.blocks, &log_weights, &bits, used, &mut paths);
+            context.crew.resample(context.blocks, &log_weights, decision, used, &mut paths);
             log_weights.fill(0.0);
             resamplings += 1.0;
         }
     }
     let evaluations = context.paths() as f64 * chain.steps as f64;
-    Ok(Sampled { paths, log_weights, log_evidence, evaluations, acceptance: f64::NAN, resamplings })
+    Ok(Sampled { paths, log_weights, log_evidence, evaluations, acceptance: f64::NAN, resamplings, duration: f64::NAN })
 }
 
 const COEFFICIENTS: Name = Name {
