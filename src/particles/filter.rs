@@ -177,12 +177,12 @@ impl Filter {
         }
         let at = self.draws(Stream::ParticlesResample, self.step);
         let weighed = Weighed::new(&self.layout, &self.tiles, &self.islands, at, team);
+        let weighed = Weighed { sort: self.options.sort, ..weighed };
         let lists = self.options.scheme.lists(
             &self.layout,
             &mut self.population,
             &weighed,
             &due,
-            self.options.sort,
             self.reference.is_some(),
             team,
         );

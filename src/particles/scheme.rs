@@ -41,6 +41,8 @@ pub(super) struct Weighed {
     /// U in [0, total), by island.
     pub offsets: Vec<u128>,
     pub at: Draws,
+    /// The coordinate in whose order particles lie on the comb; none: in that of their slots.
+    pub sort: Option<usize>,
 }
 
 impl Weighed {
@@ -70,13 +72,13 @@ impl Weighed {
         }
         let totals: Vec<u128> = islands.iter().map(|i| i.sums.total).collect();
         let offsets = totals.iter().enumerate().map(|(i, w)| below(&at, 0, i as u64, (*w).max(1))).collect();
-        Weighed { bases, totals, offsets, at }
+        Weighed { bases, totals, offsets, at, sort: None }
     }
 }
 
 impl Scheme {
     /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
-    /// of an island has one child for certain, itself, and the others' are drawn. Where `sort` names a coordinate, the comb runs
+    /// of an island has one child for certain, itself, and the others' are drawn. Where `weighed.sort` names a coordinate, the comb runs
     /// over particles in its order. Collective.
     pub(super) fn lists(
         self,
@@ -84,16 +86,15 @@ impl Scheme {
         population: &mut Population,
         weighed: &Weighed,
         due: &[bool],
-        sort: Option<usize>,
         conditional: bool,
         team: &dyn Team,
     ) -> Vec<TileLists> {
         let level = population.level;
         assert!(!conditional || self == Scheme::Multinomial, "conditional resampling is multinomial");
-        assert!(sort.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
+        assert!(weighed.sort.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
         let n = layout.each as u64;
         let index = tile_index(layout);
-        let in_order = sort.map(|c| sorted::offspring(layout, population, weighed, due, c, team));
+        let in_order = weighed.sort.map(|c| sorted::offspring(layout, population, weighed, due, c, team));
         // What the residual and SSP schemes know before the tiles are counted.
         let floors = (self == Scheme::Residual).then(|| Floors::new(layout, population, weighed, n, team));
         let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, population, weighed, due, team));
