@@ -177,16 +177,15 @@ impl Filter {
             return;
         }
         let at = self.draws(Stream::ParticlesResample, self.step);
-        let weighed = Weighed::new(&self.layout, &self.tiles, at, 0, team);
+        let mut weighed = Weighed::new(&self.layout, &self.tiles, at, 0, team);
         let sort = self.options.sort;
-        let in_order = sort.map(|c| sorted::offspring(&self.layout, &self.population, &weighed, &due, c, team));
+        weighed.in_order = sort.map(|c| sorted::offspring(&self.layout, &self.population, &weighed, &due, c, team));
         let lists = self.options.scheme.lists(
             &self.layout,
             self.options.level,
             &mut self.population.masses,
             &weighed,
             &due,
-            in_order.as_deref(),
             self.reference.is_some(),
             team,
         );

@@ -37,7 +37,7 @@ impl Pool {
     /// The population resampled: survivors stay, copies fill the slots of the dead. Collective.
     pub fn resample(mut self, scheme: Scheme, carried: &mut Carried, team: &dyn Team) -> Traffic {
         let level = self.weighed.at.level;
-        let lists = scheme.lists(&self.layout, level, &mut self.masses, &self.weighed, &[true], None, false, team);
+        let lists = scheme.lists(&self.layout, level, &mut self.masses, &self.weighed, &[true], false, team);
         migrate::migrate(&self.layout, &self.masses, carried, &lists, &[true], team)
     }
 

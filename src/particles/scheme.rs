@@ -42,6 +42,8 @@ pub(super) struct Weighed {
     /// U in [0, total), by island.
     pub offsets: Vec<u128>,
     pub at: Draws,
+    /// Offspring of each lane under systematic resampling in another order than that of the slots ([`super::sorted`]).
+    pub in_order: Option<Vec<u64>>,
 }
 
 impl Weighed {
@@ -72,15 +74,14 @@ impl Weighed {
         }
         let offset = |(i, w): (usize, &u128)| below(&at, 0, first + i as u64, (*w).max(1));
         let offsets = totals.iter().enumerate().map(offset).collect();
-        Weighed { bases, totals, offsets, at }
+        Weighed { bases, totals, offsets, at, in_order: None }
     }
 }
 
 impl Scheme {
     /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
-    /// of an island has one child for certain, itself, and the others' are drawn. Where `in_order` says what
-    /// systematic resampling in another order than that of the slots gives each lane ([`sorted`](super::sorted)), these are it.
-    /// Collective.
+    /// of an island has one child for certain, itself, and the others' are drawn. Collective.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn lists(
         self,
         layout: &Layout,
@@ -88,12 +89,11 @@ impl Scheme {
         masses: &mut [u64],
         weighed: &Weighed,
         due: &[bool],
-        in_order: Option<&[u64]>,
         conditional: bool,
         team: &dyn Team,
     ) -> Vec<TileLists> {
         assert!(!conditional || self == Scheme::Multinomial, "conditional resampling is multinomial");
-        assert!(in_order.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
+        assert!(weighed.in_order.is_none() || self == Scheme::Systematic, "resampling in order is systematic");
         let n = layout.each as u64;
         // What the residual and SSP schemes know before the tiles are counted.
         let floors = (self == Scheme::Residual).then(|| Floors::new(layout, masses, weighed, n, team));
@@ -108,7 +108,7 @@ impl Scheme {
             let prefix = &masses[..place.len];
             let (total, base) = (weighed.totals[island], weighed.bases[t]);
             match self {
-                Scheme::Systematic => match in_order {
+                Scheme::Systematic => match &weighed.in_order {
                     Some(all) => counts.copy_from_slice(&all[t * TILE..t * TILE + place.len]),
                     None => Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts),
                 },

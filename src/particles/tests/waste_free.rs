@@ -67,6 +67,6 @@ fn waste_free_samplers_have_the_same_bits_on_1_to_5_ranks() {
     };
     let alone = states(&Solo);
     for ranks in [2, 3, 5] {
-        assert!(threads::run(ranks, &states).iter().all(|s| *s == alone), "{ranks} ranks");
+        assert!(threads::run(ranks, states).iter().all(|s| *s == alone), "{ranks} ranks");
     }
 }
