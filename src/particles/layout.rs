@@ -158,7 +158,8 @@ mod tests {
                 let mut slots = Vec::new();
                 for rank in 0..ranks {
                     let layout = Layout::in_blocks(islands, each, grain, rank, ranks);
-                    assert!(layout.rows().start % grain == 0 && layout.rows().end % grain == 0);
+                    let rows = layout.rows();
+                    assert!(rows.start.is_multiple_of(grain) && rows.end.is_multiple_of(grain));
                     for place in &layout.places {
                         slots.extend((0..place.len).map(|i| place.island * each + place.first + i));
                     }

@@ -121,7 +121,7 @@ impl Carried<'_> {
 #[inline(always)]
 pub(super) fn block_place(lanes: usize, values: usize, place: usize) -> usize {
     let shift = lanes.trailing_zeros();
-    ((place >> shift) * values << shift) + (place & (lanes - 1))
+    (((place >> shift) * values) << shift) + (place & (lanes - 1))
 }
 
 impl Population {

@@ -76,6 +76,7 @@ impl Weighed {
 impl Scheme {
     /// Dead slots and surplus of every tile of the islands that are due, in the masses. Where `conditional`, the last slot
     /// of an island has one child for certain, itself, and the others' are drawn. Collective.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn lists(
         self,
         layout: &Layout,
