@@ -304,7 +304,7 @@ fn shooting_has_the_marginals_of_the_double_well_with_a_fixed_and_with_a_drawn_s
 
 #[test]
 fn acceptance_does_not_fall_with_the_mesh_from_100_to_1600_steps() {
-    for (mover, size) in [("pcn", 0.3), ("pcnl", 0.3), ("hmc", 0.15), ("spde", 0.05)] {
+    for (mover, size) in [("pcn", 0.3), ("pcnl", 0.3), ("hmc", 0.15), ("spde", 0.02)] {
         let acceptance = |steps: usize| {
             let chain = double_well(steps, 1.0 / steps as f64);
             let text = format!(

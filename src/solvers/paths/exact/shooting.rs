@@ -51,7 +51,8 @@ fn transition_paths(
 
 #[test]
 fn flexible_shooting_has_the_mean_duration_and_the_starts_of_the_transition_paths_of_the_double_well() {
-    // V = 5(x² − 1)², kT = 1. Without n_old/n_new, or without the ratio R of backward shots, this fails by many errors.
+    // V = 5(x² − 1)², kT = 1. Measured with 2000 walkers: without n_old/n_new the duration is 0.257 where 0.2227 is exact,
+    // without the ratio R of backward shots the mean start −0.900 where −0.9133 is exact.
     let h = 0.01;
     let chain =
         chain(r#"{"prior": {"kind": "double_well", "height": 5.0}, "start": [-0.9], "time_step": 0.01, "steps": 200}"#);

@@ -34,6 +34,7 @@ pub(super) struct Local<'a> {
 }
 
 impl<'a> Local<'a> {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         chain: &'a Chain,
         random: Random,
