@@ -69,7 +69,7 @@ ROWS = [
     ("B.4", WELL, "twisted SMC, linear twist", 'name = "twisted_smc"\ntwist = { kind = "linear" }\n'),
     ("B.4", WELL, "twisted SMC, learned twist", 'name = "twisted_smc"\ntwist = { kind = "learned", low = [-1.8], high = [1.8] }\n'),
     ("B.4", WELLS, "twisted SMC, linear twist", 'name = "twisted_smc"\ntwist = { kind = "linear" }\n'),
-    ("B.4", MULLER, "twisted SMC, learned twist", None),
+    ("B.6", MULLER, "importance sampling", None),
     ("B.6", WELL, "importance sampling", 'name = "importance"\n'),
     ("B.6", WELL, "rejection", 'name = "rejection"\n'),
     ("B.6", WELL, "shooting along levels", ANNEALED + 'mover = "shooting"\n'),
