@@ -105,15 +105,18 @@ fn numbers(out: &Path) -> BTreeMap<String, (f64, Option<f64>)> {
 fn the_inputs_of_path_coordinates_and_of_flexible_length_give_their_numbers_alike_on_1_and_3_ranks() {
     // log Z = −0.73879092 by the recursion; the mean duration, 22.274949 steps of 0.01, by the recursion of
     // src/solvers/paths/exact/shooting.rs.
-    for (input, name, known) in [
-        ("tilted_bridge_spde", "log_evidence", -0.73879092),
-        ("double_well_flexible_shooting", "mean_duration", 0.22274949),
+    for (input, paths, name, known) in [
+        ("tilted_bridge_spde", 256, "log_evidence", -0.73879092),
+        ("double_well_flexible_shooting", 64, "mean_duration", 0.22274949),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("inputs/paths/{input}.toml"));
+        let paths = format!("method.paths={paths}");
         let run = |ranks: usize| {
             let out = format!("out{ranks}");
-            let arguments = ["run", file.to_str().unwrap(), "--output", &out, "--progress", "none"];
+            // A quarter of the walkers: ranks that share a core are slow.
+            let mut arguments = vec!["run", file.to_str().unwrap(), "--output", &out, "--progress", "none"];
+            arguments.extend(["--set", &paths, "--set", "method.replicates=8"]);
             let ended = spanwise(ranks, &arguments, dir.path());
             assert_eq!(ended.code(), 0, "{ended:?}");
             numbers(&dir.path().join(out))
