@@ -67,24 +67,19 @@ fn data(components: usize, times: usize) -> Arc<Observations> {
     Arc::new(Observations { components, times: (0..times).map(|k| k as f64).collect(), values })
 }
 
+/// One island, systematic resampling below `threshold`.
+fn options(particles: usize, threshold: f64, seed: u64, level: Level) -> Options {
+    let scheme = Scheme::Systematic;
+    Options { particles, islands: 1, scheme, threshold, seed, level, sort: None, ancestors: false, eves: false }
+}
+
 fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, threshold: f64) {
     let times = flow.horizon();
     let team = Solo;
     let mut rates = Vec::new();
     let mut last = 0.0;
     for seed in 0..5 {
-        let scheme = Scheme::Systematic;
-        let options = Options {
-            particles,
-            islands: 1,
-            scheme,
-            threshold,
-            seed,
-            level,
-            ancestors: false,
-            eves: false,
-            sort: None,
-        };
+        let options = options(particles, threshold, seed, level);
         let mut filter = Filter::new(flow, options, &team);
         let start = Instant::now();
         for _ in 0..times {
@@ -107,18 +102,7 @@ fn share(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
     let mut seconds = [Vec::new(), Vec::new()];
     for seed in 0..5 {
         let mut filters = [0.0, 1.0].map(|threshold| {
-            let scheme = Scheme::Systematic;
-            let options = Options {
-                particles,
-                islands: 1,
-                scheme,
-                threshold,
-                seed,
-                level,
-                sort: None,
-                ancestors: false,
-                eves: false,
-            };
+            let options = options(particles, threshold, seed, level);
             Filter::new(flow, options, &Solo)
         });
         for step in 0..flow.horizon() {
@@ -149,17 +133,7 @@ fn traffic(name: &str, flow: &dyn FeynmanKac, particles: usize) {
     let words = 2 + flow.dimension() as u64;
     for ranks in [1, 2, 4, 8, 16] {
         let found = threads::run(ranks, |team| {
-            let options = Options {
-                particles,
-                islands: 1,
-                scheme: Scheme::Systematic,
-                threshold: 1.0,
-                seed: 1,
-                level: Level::detect(),
-                sort: None,
-                ancestors: false,
-                eves: false,
-            };
+            let options = options(particles, 1.0, 1, Level::detect());
             let mut filter = Filter::new(flow, options, team);
             let mut total = [0u64; 4];
             for _ in 0..flow.horizon() {
