@@ -12,7 +12,7 @@ use spanwise::math::draws::Draws;
 use spanwise::math::resampling::{Comb, Sums, quantise};
 use spanwise::math::rng::Stream;
 use spanwise::math::simd::Level;
-use spanwise::particles::{FeynmanKac, Filter, Options, Scheme};
+use spanwise::particles::{FeynmanKac, Filter, Options};
 use spanwise::solvers::smc::data::Observations;
 use spanwise::solvers::smc::models::{
     Built, BuiltIn, Proposal, StateSpace, linear_gaussian, lorenz_96, stochastic_volatility,
@@ -69,8 +69,7 @@ fn data(components: usize, times: usize) -> Arc<Observations> {
 
 /// One island, systematic resampling below `threshold`.
 fn options(particles: usize, threshold: f64, seed: u64, level: Level) -> Options {
-    let scheme = Scheme::Systematic;
-    Options { particles, islands: 1, scheme, threshold, seed, level, sort: None, ancestors: false, eves: false }
+    Options { threshold, ..Options::new(particles, 1, seed, level) }
 }
 
 fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, threshold: f64) {

@@ -114,8 +114,21 @@ fn mathematics_names_no_ranks_files_or_observers() {
     ];
     door.extend(spectral.map(|f| format!("solvers/spectral/{f}")));
     door.extend(SMC_TESTS.map(String::from));
-    let smc =
-        ["mod", "setup", "solver", "sampling", "smoothing", "gibbs", "pmmh", "smc_squared", "walk", "check", "plot"];
+    let smc = [
+        "mod",
+        "setup",
+        "solver",
+        "sampling",
+        "smoothing",
+        "prediction",
+        "alone",
+        "gibbs",
+        "pmmh",
+        "smc_squared",
+        "walk",
+        "check",
+        "plot",
+    ];
     door.extend(smc.map(|f| format!("solvers/smc/{f}")));
     let paths = ["mod", "setup", "solver", "check", "ranks", "plot", "exact", "committor/run", "committor/plot"];
     door.extend(paths.map(|f| format!("solvers/paths/{f}")));

@@ -9,6 +9,7 @@ use crate::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_g
 use crate::team::{Solo, Team, threads};
 
 mod coverage;
+mod precision;
 mod sorting;
 mod waste_free;
 
@@ -37,17 +38,8 @@ fn built(input: &impl BuiltIn) -> Box<dyn StateSpace> {
 const EXACT: f64 = -13.441513208280;
 
 fn options(particles: usize, islands: usize, scheme: Scheme, threshold: f64, seed: u64) -> Options {
-    Options {
-        particles,
-        islands,
-        scheme,
-        threshold,
-        seed,
-        level: Level::detect(),
-        ancestors: true,
-        eves: true,
-        sort: None,
-    }
+    let made = Options::new(particles, islands, seed, Level::detect());
+    Options { scheme, threshold, ancestors: true, eves: true, ..made }
 }
 
 fn run(model: &dyn FeynmanKac, options: Options, team: &dyn Team) -> Filter {
@@ -452,7 +444,7 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     let flow = model.flow(&data, Proposal::Bootstrap).unwrap();
     let islands = 400;
     let filter = run(&*flow, options(1000, islands, Scheme::Multinomial, 1.0, 12), &Solo);
-    let alone = filter.lee_whiteley(&Solo);
+    let alone = filter.descent().lee_whiteley(&Solo);
     let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
     let between = estimate::evidence(&logs).spread.powi(2);
     let v: Vec<f64> = alone.iter().map(|a| a.relative_variance).collect();
@@ -463,8 +455,8 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     assert!(alone.iter().all(|a| a.eves >= alone::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
     for ranks in [3, 4] {
         let options = || options(500, 3, Scheme::Multinomial, 1.0, 12);
-        let one = run(&*flow, options(), &Solo).lee_whiteley(&Solo);
-        for many in threads::run(ranks, |team| run(&*flow, options(), team).lee_whiteley(team)) {
+        let one = run(&*flow, options(), &Solo).descent().lee_whiteley(&Solo);
+        for many in threads::run(ranks, |team| run(&*flow, options(), team).descent().lee_whiteley(team)) {
             assert_eq!(many, one);
         }
     }
