@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{Layout, Place};
 use super::model::{TILE, Tile, View};
 use crate::math::simd::Level;
+use crate::math::simd::scalar::Scalar;
 
 /// In what states are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -99,7 +100,7 @@ impl Population {
             States::F64(x) => View::new(self.level, &x[part], TILE, len),
             States::F32(x) => {
                 room.resize(stride, 0.0);
-                widen(&x[part], room);
+                widen(self.level, &x[part], room);
                 View::new(self.level, room, TILE, len)
             }
         }
@@ -126,8 +127,18 @@ impl Population {
     }
 }
 
-fn widen(from: &[f32], to: &mut [f64]) {
-    to.iter_mut().zip(from).for_each(|(t, f)| *t = f64::from(*f));
+fn widen(level: Level, from: &[f32], to: &mut [f64]) {
+    crate::enter!(level, S => {
+        let _ = S::mul_add;
+        to.iter_mut().zip(from).for_each(|(t, f)| *t = f64::from(*f));
+    });
+}
+
+fn rounded(level: Level, from: &[f64], to: &mut [f32]) {
+    crate::enter!(level, S => {
+        let _ = S::mul_add;
+        to.iter_mut().zip(from).for_each(|(t, f)| *t = *f as f32);
+    });
 }
 
 /// Room of a thread that works on tiles.
@@ -142,22 +153,22 @@ pub(super) struct Room {
 /// Numbers that a tile's states are kept as.
 trait Kept: Copy + Send + Sync {
     /// Runs `work` on these numbers in double precision.
-    fn in_double<R>(part: &mut [Self], room: &mut Vec<f64>, work: impl FnOnce(&mut [f64]) -> R) -> R;
+    fn in_double<R>(level: Level, part: &mut [Self], room: &mut Vec<f64>, work: impl FnOnce(&mut [f64]) -> R) -> R;
 }
 
 impl Kept for f64 {
     #[inline(always)]
-    fn in_double<R>(part: &mut [f64], _room: &mut Vec<f64>, work: impl FnOnce(&mut [f64]) -> R) -> R {
+    fn in_double<R>(_level: Level, part: &mut [f64], _room: &mut Vec<f64>, work: impl FnOnce(&mut [f64]) -> R) -> R {
         work(part)
     }
 }
 
 impl Kept for f32 {
-    fn in_double<R>(part: &mut [f32], room: &mut Vec<f64>, work: impl FnOnce(&mut [f64]) -> R) -> R {
+    fn in_double<R>(level: Level, part: &mut [f32], room: &mut Vec<f64>, work: impl FnOnce(&mut [f64]) -> R) -> R {
         room.resize(part.len(), 0.0);
-        widen(part, room);
+        widen(level, part, room);
         let made = work(room);
-        part.iter_mut().zip(&*room).for_each(|(p, x)| *p = *x as f32);
+        rounded(level, room, part);
         made
     }
 }
@@ -185,7 +196,7 @@ fn over_tiles<R: Send, T: Kept>(
 ) -> Vec<R> {
     let one = |t: usize, place: &Place, states: &mut [T], weights: &mut [f64], room: &mut Room| {
         let Room { scratch, tile } = room;
-        T::in_double(states, tile, |x| {
+        T::in_double(level, states, tile, |x| {
             work(t, place, &mut Tile::new(level, x, TILE, place.len), &mut weights[..place.len], scratch)
         })
     };

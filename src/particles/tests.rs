@@ -209,20 +209,27 @@ fn what_crosses_ranks_stays_below_the_copies_made_and_is_counted() {
 #[test]
 fn nominal_95_percent_intervals_of_the_evidence_cover_92_to_98_percent_of_400_replicates() {
     let (model, data) = ten();
-    for (proposal, scheme, particles) in
-        [(Proposal::Bootstrap, Scheme::Systematic, 300), (Proposal::Guided, Scheme::Ssp, 200)]
-    {
+    // Of 400 seeds from 1000 on the third case covers 365, 3.4 standard deviations below 380, and of 8000 it covers 94.9 %: the
+    // filters of one seed share their noises, and every scheme covers fewer there. So it is held to 2000.
+    for (proposal, scheme, particles, replicates) in [
+        (Proposal::Bootstrap, Scheme::Systematic, 300, 400),
+        (Proposal::Guided, Scheme::Ssp, 200, 400),
+        (Proposal::Guided, Scheme::Ssp, 100, 2000),
+    ] {
         let flow = model.flow(&data, proposal).unwrap();
         let (mut covered, mut spreads) = (0, 0.0);
-        for seed in 0..400 {
+        for seed in 0..replicates {
             let filter = run(&*flow, options(particles, 16, scheme, 0.5, 1000 + seed), &Solo);
             let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
             let found = estimate::evidence(&logs);
             let (low, high) = found.interval.expect("a spread below 0.35");
             covered += usize::from(low <= EXACT && EXACT <= high);
-            spreads += found.spread / 400.0;
+            spreads += found.spread / replicates as f64;
         }
-        assert!((368..=392).contains(&covered), "{proposal:?} {scheme:?}: {covered} of 400 (spread {spreads:.3})");
+        let share = covered as f64 / replicates as f64;
+        let allowed = if replicates == 400 { 0.92..=0.98 } else { 0.93..=0.97 };
+        let what = format!("{proposal:?} {scheme:?}, {particles} particles");
+        assert!(allowed.contains(&share), "{what}: {covered} of {replicates} (spread {spreads:.3})");
     }
 }
 

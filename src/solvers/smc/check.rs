@@ -12,6 +12,11 @@ use crate::solvers::Estimate;
 /// Bytes that the program, MPI and HDF5 hold before any problem is built.
 const BASE: u64 = 32 << 20;
 
+/// What HDF5 keeps of a dataset of `bytes` that is being written: its cache of chunks.
+fn chunks(bytes: u64) -> u64 {
+    bytes.min(64 << 20)
+}
+
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     match setup::pose(input)? {
         Posed::Filter(posed) => Ok(filter(posed, ranks, threads)),
@@ -170,7 +175,7 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
         (moved.0.into(), moved.1),
         ("sums of tiles".into(), places * 160),
         ("tiles of each thread".into(), threads as u64 * 48 * (d + 2) * TILE as u64),
-        ("a coordinate on its way to a file".into(), 8 * largest),
+        ("a coordinate on its way to a file".into(), 8 * largest + chunks(8 * largest)),
     ];
     let state = 8 * method.particles as u64 * method.islands as u64 * (d + 3);
     let mut understood = format!("{} islands of {}", method.islands, method.particles);
@@ -222,7 +227,7 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         ("sums of tiles".into(), places * 160),
         ("a tile of each thread".into(), threads as u64 * 8 * d * TILE as u64),
         // `state` writes one coordinate at a time.
-        ("a coordinate on its way to a file".into(), 8 * largest),
+        ("a coordinate on its way to a file".into(), 8 * largest + chunks(8 * largest)),
     ];
     if flow.is_twisted() {
         memory.push(("weights that do not look ahead".into(), 16 * particles));
