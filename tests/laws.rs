@@ -55,8 +55,12 @@ fn only_io_names_hdf5() {
 }
 
 /// Files of tests of the smc room.
-const SMC_TESTS: [&str; 3] =
-    ["solvers/smc/models/tests.rs", "solvers/smc/models/written/tests.rs", "solvers/smc/chains_tests.rs"];
+const SMC_TESTS: [&str; 4] = [
+    "solvers/smc/models/tests.rs",
+    "solvers/smc/models/written/tests.rs",
+    "solvers/smc/chains_tests.rs",
+    "solvers/smc/prediction_tests.rs",
+];
 
 #[test]
 fn mathematics_names_no_ranks_files_or_observers() {
