@@ -1,8 +1,8 @@
 //! The particle engine: its kernels by particle, a filter's step by model, level and number of particles, and what of it is
 //! resampling. One thread unless RAYON_NUM_THREADS says otherwise. Medians of repetitions.
 //!
-//! `cargo bench --bench particles [-- kernels|filters|share|traffic]`; benches/peers/filters.py runs `filters` beside
-//! other packages. `share`: what resampling and migration take of a step. `traffic`: what one resampling sends.
+//! `cargo bench --bench particles [-- kernels|filters|share|precision|traffic]`; benches/peers/filters.py runs `filters` beside
+//! other packages. `share`: what resampling and migration take of a step. `precision`: f32 beside f64. `traffic`: what one resampling sends.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use spanwise::math::draws::Draws;
 use spanwise::math::resampling::{Comb, Sums, quantise};
 use spanwise::math::rng::Stream;
 use spanwise::math::simd::Level;
-use spanwise::particles::{FeynmanKac, Filter, Options, Scheme};
+use spanwise::particles::{FeynmanKac, Filter, Options, Precision};
 use spanwise::solvers::smc::data::Observations;
 use spanwise::solvers::smc::models::{
     Built, BuiltIn, Proposal, StateSpace, linear_gaussian, lorenz_96, stochastic_volatility,
@@ -69,8 +69,7 @@ fn data(components: usize, times: usize) -> Arc<Observations> {
 
 /// One island, systematic resampling below `threshold`.
 fn options(particles: usize, threshold: f64, seed: u64, level: Level) -> Options {
-    let scheme = Scheme::Systematic;
-    Options { particles, islands: 1, scheme, threshold, seed, level, sort: None, ancestors: false, eves: false }
+    Options { threshold, ..Options::new(particles, 1, seed, level) }
 }
 
 fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, threshold: f64) {
@@ -97,14 +96,11 @@ fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, thr
     );
 }
 
-/// What a step that resamples takes more than one that does not, over the step: both filters step in turn.
-fn share(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
+/// Median seconds of a step after the first, of filters with either options that step in turn.
+fn paired(flow: &dyn FeynmanKac, options: impl Fn(u64) -> [Options; 2]) -> [f64; 2] {
     let mut seconds = [Vec::new(), Vec::new()];
     for seed in 0..5 {
-        let mut filters = [0.0, 1.0].map(|threshold| {
-            let options = options(particles, threshold, seed, level);
-            Filter::new(flow, options, &Solo)
-        });
+        let mut filters = options(seed).map(|options| Filter::new(flow, options, &Solo));
         for step in 0..flow.horizon() {
             for (filter, seconds) in filters.iter_mut().zip(&mut seconds) {
                 let start = Instant::now();
@@ -116,12 +112,31 @@ fn share(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
             }
         }
     }
-    let [without, with] = seconds.map(median);
+    seconds.map(median)
+}
+
+/// What a step that resamples takes more than one that does not, over the step.
+fn share(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
+    let [without, with] = paired(flow, |seed| [0.0, 1.0].map(|threshold| options(particles, threshold, seed, level)));
     println!(
         "{:9} {name} N = {particles}: {:.2} ns a particle and step, of which resampling and migration {:.0} %",
         level.name(),
         with * 1e9 / particles as f64,
         100.0 * (1.0 - without / with)
+    );
+}
+
+/// A step in single precision beside one in double, both with a resampling.
+fn precision(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize) {
+    let [double, single] = paired(flow, |seed| {
+        [Precision::F64, Precision::F32].map(|precision| Options { precision, ..options(particles, 1.0, seed, level) })
+    });
+    let each = |seconds: f64| seconds * 1e9 / particles as f64;
+    println!(
+        "{:9} {name} N = {particles}: {:.2} ns a particle and step in f64, {:.2} in f32",
+        level.name(),
+        each(double),
+        each(single)
     );
 }
 
@@ -197,6 +212,12 @@ fn main() {
         share("stochastic volatility, d = 1,", flow(sv.as_ref(), 1, 30).as_ref(), levels[0], 100_000);
         share("stochastic volatility, d = 1,", flow(sv.as_ref(), 1, 30).as_ref(), levels[0], 1_000_000);
         share("Lorenz 96, d = 40,", flow(ring.as_ref(), 40, 10).as_ref(), levels[0], 20_000);
+    }
+    if wanted("precision") {
+        for particles in [100_000, 1_000_000] {
+            precision("stochastic volatility, d = 1,", flow(sv.as_ref(), 1, 30).as_ref(), levels[0], particles);
+        }
+        precision("Lorenz 96, d = 40,", flow(ring.as_ref(), 40, 10).as_ref(), levels[0], 20_000);
     }
     if wanted("traffic") {
         traffic("stochastic volatility", flow(sv.as_ref(), 1, 30).as_ref(), 1_000_000);

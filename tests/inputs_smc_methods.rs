@@ -92,6 +92,22 @@ fn resampling_in_order_prints_kalmans_evidence_and_mean_within_four_standard_err
     printed.holds("mean_x", 0.477425665741, 0.01);
 }
 
+#[test]
+fn a_forecast_prints_kalmans_mean_and_deviation_of_the_tenth_observation_after_the_data_within_four_standard_errors() {
+    // The mean is 0.9^10 of the last filtering mean; the variance of the state goes on by 0.81 P + 0.25.
+    let printed = Printed::of("forecast");
+    printed.holds("predicted_mean_y", 0.166468036394, 0.02);
+    printed.holds("predicted_sd_y", 1.293795987526, 0.02);
+    printed.holds("log_evidence", -13.441513208280, 0.1);
+}
+
+#[test]
+fn a_chain_prints_the_forecast_of_quadrature_with_parameters_integrated_out_within_four_standard_errors() {
+    let printed = Printed::of("forecast_parameters");
+    printed.holds("posterior_predictive_y", 0.06593, 0.1);
+    assert!((printed.value("sd_posterior_predictive_y") - 0.96028).abs() < 0.1);
+}
+
 const SAMPLER: [&str; 5] = [
     "solver = \"smc\"", // 1
     "[problem]",        // 2
@@ -107,6 +123,8 @@ const SAMPLER_CASES: &[Case] = &[
     Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 60", &["method.waste_free", "= 60", "two chains"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 6\nresampling = \"ssp\"", &["method.waste_free", "systematically"]),
     Case(5, "name = \"smc_squared\"\nparticles = 60", &["method.name", "target of samplers", "tempering"]),
+    Case(5, "name = \"tempering\"\nparticles = 60\nprecision = \"f32\"", &["method.precision", "filters", "tempering"]),
+    Case(3, "model = { kind = \"gaussian_mixture\", prior_sd = 3.0, components = [{ mean = [2, -2], sd = 0.5 }] }\npredict = { steps = 1 }", &["problem.predict", "state-space"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nchan_lai = true", &["method.chan_lai", "for filters", "tempering"]),
 ];
 

@@ -64,6 +64,12 @@ const CASES: &[Case] = &[
     Case(7, "islands = 2\nresampling = \"multinomial\"\nlee_whiteley = true", &["method.lee_whiteley", "ess_threshold = 1"]),
     Case(7, "islands = 2\nsort = \"y\"", &["method.sort", "\"y\"", "it has: x"]),
     Case(7, "islands = 2\nsort = \"x\"\nresampling = \"ssp\"", &["method.sort", "systematic"]),
+    // What cannot be predicted, and in what precision.
+    Case(4, "observations = { simulate = 4 }\npredict = { step = 3 }", &["problem.predict.step", "did you mean \"steps\"?"]),
+    Case(4, "observations = { simulate = 4 }\npredict = { steps = 2000000 }", &["problem.predict.steps", "1000000"]),
+    Case(4, "observations = { simulate = 4 }\npredict = { steps = 3, interval = 0.0 }", &["problem.predict.interval", "= 0 must be positive"]),
+    Case(7, "islands = 2\nprecision = \"f16\"", &["method.precision", "f16", "f32"]),
+    Case(6, "name = \"particle_gibbs\"\nprecision = \"f32\"", &["method.precision", "= \"f32\"", "pmmh", "particle_gibbs"]),
     // Models written in the input.
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*x +\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "x: the expression ends here", "^"]),
     Case(3, "model = { kind = \"written\", states = [\"x\"], initial = { x = 1.0 }, transition = { x = \"0.9*z\" }, observation = { y = { distribution = \"normal\", mean = \"x\", sd = 1.0 } } }", &["problem.model.transition", "unknown name \"z\"", "character 5"]),

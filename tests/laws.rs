@@ -55,8 +55,12 @@ fn only_io_names_hdf5() {
 }
 
 /// Files of tests of the smc room.
-const SMC_TESTS: [&str; 3] =
-    ["solvers/smc/models/tests.rs", "solvers/smc/models/written/tests.rs", "solvers/smc/chains_tests.rs"];
+const SMC_TESTS: [&str; 4] = [
+    "solvers/smc/models/tests.rs",
+    "solvers/smc/models/written/tests.rs",
+    "solvers/smc/chains_tests.rs",
+    "solvers/smc/prediction_tests.rs",
+];
 
 #[test]
 fn mathematics_names_no_ranks_files_or_observers() {
@@ -114,8 +118,21 @@ fn mathematics_names_no_ranks_files_or_observers() {
     ];
     door.extend(spectral.map(|f| format!("solvers/spectral/{f}")));
     door.extend(SMC_TESTS.map(String::from));
-    let smc =
-        ["mod", "setup", "solver", "sampling", "smoothing", "gibbs", "pmmh", "smc_squared", "walk", "check", "plot"];
+    let smc = [
+        "mod",
+        "setup",
+        "solver",
+        "sampling",
+        "smoothing",
+        "prediction",
+        "alone",
+        "gibbs",
+        "pmmh",
+        "smc_squared",
+        "walk",
+        "check",
+        "plot",
+    ];
     door.extend(smc.map(|f| format!("solvers/smc/{f}")));
     let paths = ["mod", "setup", "solver", "check", "ranks", "plot", "exact", "committor/run", "committor/plot"];
     door.extend(paths.map(|f| format!("solvers/paths/{f}")));

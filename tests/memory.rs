@@ -62,3 +62,25 @@ fn the_peak_of_a_run_is_within_a_tenth_of_what_check_promises() {
         println!("{n} × {m} {problem} {method:?}: measured {measured:.1} MB, promised {promised:.1} MB");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_peak_of_ten_million_particles_is_within_a_tenth_of_what_check_promises_in_both_precisions() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let [double, single] = ["f64", "f32"].map(|precision| {
+        let text = format!(
+            "solver = \"smc\"\n[run]\nmax_steps = 3\n[problem]\nmodel = {{ kind = \"constant_velocity\", dimensions = 1 }}\n\
+             observations = {{ simulate = 3 }}\n[method]\nparticles = 10000000\nislands = 1\ness_threshold = 1\n\
+             precision = \"{precision}\"\n"
+        );
+        let measured = peak(directory, &text);
+        let promised = promised(directory);
+        let ratio = measured / promised;
+        assert!((0.9..1.1).contains(&ratio), "{precision}: {measured:.1} of {promised:.1} MB");
+        println!("{precision}: measured {measured:.1} MB, promised {promised:.1} MB");
+        measured
+    });
+    // Two coordinates of four bytes less.
+    assert!((double - single - 80.0).abs() < 20.0, "{double:.1} and {single:.1} MB");
+}

@@ -9,6 +9,19 @@ use super::draws::Draws;
 use super::simd::Level;
 use super::simd::scalar::Scalar;
 
+/// A number of 128 bits as the two words that travel, the low one first.
+pub fn to_words(x: u128) -> [u64; 2] {
+    [x as u64, (x >> 64) as u64]
+}
+
+/// The inverse of [`to_words`].
+///
+/// # Panics
+/// Where there are not two words.
+pub fn from_words(words: &[u64]) -> u128 {
+    u128::from(words[0]) | u128::from(words[1]) << 64
+}
+
 /// Largest number of particles whose offspring are exact in 128 bits.
 pub const LARGEST: u64 = 1 << 40;
 
@@ -129,14 +142,14 @@ impl Comb {
         };
         let fraction = rest as f64 / self.total as f64;
         let slope = self.n as f64 / self.total as f64;
-        // Points passed, counted from `first`: ceil(rest/Q) so far.
-        let start = if rest > 0 { 1.0 } else { 0.0 };
-        let mut points = [0.0f64; 1025];
-        points[0] = start;
-        let mut near = 0u64;
-        crate::enter!(level, S => {
-            let points = &mut points[1..=len];
-            for (point, p) in points.iter_mut().zip(prefix) {
+        // Points passed, counted from `first`: ceil(rest/Q) so far. Block by block, which stay in the nearest cache.
+        const BLOCK: usize = 128;
+        let mut points = [0.0f64; BLOCK + 1];
+        points[0] = if rest > 0 { 1.0 } else { 0.0 };
+        crate::enter!(level, S => for (prefix, counts) in prefix.chunks(BLOCK).zip(counts.chunks_mut(BLOCK)) {
+            let n = prefix.len();
+            let mut near = 0u64;
+            for (point, p) in points[1..=n].iter_mut().zip(prefix) {
                 let x = S::mul_add(S::from_u64(*p), slope, fraction);
                 let ceil = S::ceil(x);
                 let below = ceil - x;
@@ -145,21 +158,19 @@ impl Comb {
                 near |= u64::from(below <= tolerance) | u64::from(below >= 1.0 - tolerance);
                 *point = ceil;
             }
-        });
-        if near != 0 {
-            for (point, p) in points[1..=len].iter_mut().zip(prefix) {
-                let x = *p as f64 * slope + fraction;
-                if (x - x.round()).abs() <= 4e-15 * (x + 1.0) {
-                    *point = (self.below(base + u128::from(*p)) as i64 - first) as f64;
+            if near != 0 {
+                for (point, p) in points[1..=n].iter_mut().zip(prefix) {
+                    let x = *p as f64 * slope + fraction;
+                    if (x - x.round()).abs() <= 4e-15 * (x + 1.0) {
+                        *point = (self.below(base + u128::from(*p)) as i64 - first) as f64;
+                    }
                 }
             }
-        }
-        crate::enter!(level, S => {
-            let _ = S::mul_add;
-            let (before, after) = (&points[..len], &points[1..=len]);
-            for i in 0..len {
+            let (before, after) = (&points[..n], &points[1..=n]);
+            for i in 0..n {
                 counts[i] = to_u64(after[i] - before[i]);
             }
+            points[0] = points[n];
         });
     }
 }

@@ -25,6 +25,7 @@ pub enum Stream {
     ParticlesMultinomial = 42,
     ParticlesStratified = 43,
     ParticlesTournament = 44,
+    ParticlesForecast = 45,
     PathsNoise = 48,
     PathsTrain = 49,
     PathsPropose = 50,

@@ -99,12 +99,12 @@ pub fn log_complete(model: &dyn FeynmanKac, path: &[f64], level: Level) -> Optio
 impl Filter {
     /// The last slot of the island takes the particle of `slot`, with `state`, for its past.
     fn adopt(&mut self, island: usize, slot: u64, state: &[f64]) {
-        let (each, dimension) = (self.layout.each, self.population.dimension);
+        let each = self.layout.each;
         let last = |p: &super::layout::Place| p.island == island && p.first + p.len == each;
         let Some(t) = self.layout.places.iter().position(last) else { return };
         let lane = self.layout.places[t].len - 1;
         for (d, x) in state.iter().enumerate() {
-            self.population.states[(t * dimension + d) * TILE + lane] = *x;
+            self.population.put(t, d, lane, *x);
         }
         self.population.ancestors.as_mut().expect("kept")[t * TILE + lane] = slot;
     }

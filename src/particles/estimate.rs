@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::filter::{Filter, Island};
 use super::layout::Piece;
 use super::model::TILE;
-use crate::math::resampling::Sums;
+use crate::math::resampling::{Sums, from_words, to_words};
 use crate::math::sum::{Tree, complete_subtrees, subtree_roots_parallel};
 use crate::team::Team;
 
@@ -79,15 +79,14 @@ impl Filter {
             let cuts: Vec<[u64; 15]> = ranges.iter().map(cut).collect();
             let mine: Vec<Vec<[u128; 16]>> =
                 self.layout.pieces().iter().map(|piece| self.bins(piece, d, &ranges, &cuts)).collect();
-            let flat: Vec<[u64; 2]> = mine.iter().flatten().flatten().map(|s| [*s as u64, (*s >> 64) as u64]).collect();
+            let flat: Vec<[u64; 2]> = mine.iter().flatten().flatten().map(|s| to_words(*s)).collect();
             let all = if team.size() == 1 { flat } else { team.gather(&flat) };
             let mut totals = vec![[0u128; 16]; ranges.len()];
             let mut next = all.into_iter();
             for piece in &self.layout.all {
                 for l in 0..levels.len() {
                     for total in &mut totals[l * islands + piece.island] {
-                        let [a, b] = next.next().expect("a sum of every bin");
-                        *total += u128::from(a) | u128::from(b) << 64;
+                        *total += from_words(&next.next().expect("a sum of every bin"));
                     }
                 }
             }
@@ -222,12 +221,10 @@ impl IslandNumbers {
 
 /// Exact sums as six words.
 pub fn sums_to_words(s: &Sums) -> [u64; 6] {
-    let halves = |x: u128| [x as u64, (x >> 64) as u64];
-    let ([a, b], [c, d], [e, f]) = (halves(s.total), halves(s.top), halves(s.squares));
+    let ([a, b], [c, d], [e, f]) = (to_words(s.total), to_words(s.top), to_words(s.squares));
     [a, b, c, d, e, f]
 }
 
 pub fn sums_from_words(w: &[u64]) -> Sums {
-    let join = |k: usize| u128::from(w[k]) | u128::from(w[k + 1]) << 64;
-    Sums { total: join(0), top: join(2), squares: join(4) }
+    Sums { total: from_words(&w[..2]), top: from_words(&w[2..4]), squares: from_words(&w[4..6]) }
 }

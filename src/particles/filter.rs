@@ -5,7 +5,7 @@ use super::estimate::{sums_from_words, sums_to_words};
 use super::layout::Layout;
 use super::migrate::{self, Traffic};
 use super::model::{Draws, FeynmanKac, TILE, Tile, View};
-use super::population::{Population, for_tiles};
+use super::population::{Population, Precision, for_tiles, for_weights};
 use super::scheme::{Scheme, Weighed};
 use super::sorted;
 use crate::error::{Error, Result};
@@ -31,8 +31,29 @@ pub struct Options {
     pub ancestors: bool,
     /// Keep each particle's ancestor at the first step.
     pub eves: bool,
+    /// In what states are kept.
+    pub precision: Precision,
     /// Resample particles in the order of this coordinate (systematic resampling alone), not of their slots.
     pub sort: Option<usize>,
+}
+
+impl Options {
+    /// Systematic resampling in the order of slots below half of the effective sample size, states in double precision, no
+    /// ancestors kept.
+    pub fn new(particles: usize, islands: usize, seed: u64, level: Level) -> Options {
+        Options {
+            particles,
+            islands,
+            scheme: Scheme::Systematic,
+            threshold: 0.5,
+            seed,
+            level,
+            ancestors: false,
+            eves: false,
+            precision: Precision::F64,
+            sort: None,
+        }
+    }
 }
 
 /// One island after a step.
@@ -105,7 +126,8 @@ impl Filter {
     }
 
     pub(super) fn on(layout: Layout, dimension: usize, options: Options) -> Filter {
-        let population = Population::new(dimension, options.level, &layout, options.ancestors, options.eves);
+        let population =
+            Population::new(dimension, options.level, options.precision, &layout, options.ancestors, options.eves);
         Filter {
             islands: vec![Island::START; options.islands],
             tiles: vec![Sums::default(); layout.places.len()],
@@ -127,24 +149,37 @@ impl Filter {
         self.weigh_next(model, team)
     }
 
-    /// The particles with the weights of the data so far, where those of the filter look ahead: the twist of the last step
-    /// divided out. Takes the memory of a second population. Collective.
+    /// What `look` sees of the particles with the weights of the data so far, where those of the filter look ahead: the twist
+    /// of the last step divided out. Takes the memory of a second list of weights. Collective.
     ///
     /// # Errors
-    /// A twist that is no number.
-    pub fn untwisted(&self, model: &dyn FeynmanKac, team: &dyn Team) -> Result<Filter> {
-        let mut plain = self.clone();
+    /// A twist that is no number; those of `look`.
+    pub fn untwisted<R>(
+        &mut self,
+        model: &dyn FeynmanKac,
+        team: &dyn Team,
+        look: impl FnOnce(&Filter) -> Result<R>,
+    ) -> Result<R> {
+        let twisted = (self.population.log_weights.clone(), self.population.masses.clone());
+        let (islands, tiles) = (self.islands.clone(), self.tiles.clone());
+        let found = self.divide_out(model, team).and_then(|()| look(self));
+        (self.population.log_weights, self.population.masses) = twisted;
+        (self.islands, self.tiles) = (islands, tiles);
+        found
+    }
+
+    /// Divides the twist of the last step out of the weights. Collective.
+    fn divide_out(&mut self, model: &dyn FeynmanKac, team: &dyn Team) -> Result<()> {
         let (step, level) = (self.step - 1, self.options.level);
-        let found = for_tiles(&plain.layout, &mut plain.population, |_, x, w, _, _| {
+        let found = for_tiles(&self.layout, &mut self.population, |_, _, x, w, _| {
             w.iter_mut().for_each(|w| *w = -*w);
             model.log_twist(step, x.view(), w);
             w.iter_mut().for_each(|w| *w = -*w);
             largest(level, w)
         });
-        let fault = plain.found(&found);
-        team.agree(fault.map_or(Ok(()), |f| Err(plain.fault(&f))))?;
-        plain.weigh(team)?;
-        Ok(plain)
+        let fault = self.found(&found);
+        team.agree(fault.map_or(Ok(()), |f| Err(self.fault(&f))))?;
+        self.weigh(team)
     }
 
     /// The step without its resampling. Collective.
@@ -210,7 +245,7 @@ impl Filter {
         let fresh: Vec<bool> = self.islands.iter().map(|i| i.fresh).collect();
         let dimension = self.population.dimension;
         let (reference, each) = (self.reference.as_ref(), self.layout.each);
-        let found = for_tiles(&self.layout, &mut self.population, |place, x, w, _, previous| {
+        let found = for_tiles(&self.layout, &mut self.population, |_, place, x, w, previous| {
             let at = draws.at(place.address());
             let n = place.len;
             if fresh[place.island] {
@@ -308,8 +343,8 @@ impl Filter {
         let bits = resampling::bits(self.layout.each as u64);
         let max: Vec<f64> = self.islands.iter().map(|i| i.max).collect();
         let level = self.options.level;
-        self.tiles = for_tiles(&self.layout, &mut self.population, |place, _, w, masses, _| {
-            resampling::quantise(level, w, max[place.island], bits, &mut masses[..place.len])
+        self.tiles = for_weights(&self.layout, &mut self.population, |place, w, masses| {
+            resampling::quantise(level, w, max[place.island], bits, masses)
         });
         for island in &mut self.islands {
             island.fresh = self.step == 0;

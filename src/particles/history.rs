@@ -9,7 +9,7 @@ use super::filter::Filter;
 use super::model::{FeynmanKac, TILE, View};
 use super::scheme::Drawn;
 use crate::error::{Error, Result};
-use crate::math::resampling::{Sums, below, bits, quantise};
+use crate::math::resampling::{Sums, below, bits, from_words, quantise, to_words};
 use crate::math::rng::Stream;
 use crate::team::Team;
 
@@ -294,12 +294,10 @@ impl History {
                 let end = (start + TILE).min((k + 1) * n);
                 total.add(&quantise(level, &logs[start..end], max[k], b, &mut prefix[start..end]));
             }
-            mine.extend([total.total as u64, (total.total >> 64) as u64]);
+            mine.extend(to_words(total.total));
         }
         let all = team.gather(&mine);
-        let sum = |rank: usize, k: usize| {
-            u128::from(all[2 * (rank * count + k)]) | u128::from(all[2 * (rank * count + k) + 1]) << 64
-        };
+        let sum = |rank: usize, k: usize| from_words(&all[2 * (rank * count + k)..][..2]);
         let draws = filter.draws(Stream::ParticlesBackward, t);
         let mut found: Vec<f64> = Vec::new();
         for k in 0..count {

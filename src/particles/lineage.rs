@@ -7,6 +7,7 @@
 use super::filter::Filter;
 use super::history::{History, Record};
 use super::model::TILE;
+use crate::math::resampling::{from_words, to_words};
 use crate::team::Team;
 
 /// Smoothing moments of one step: means and variances as [coordinate][island].
@@ -107,10 +108,11 @@ fn descend(filter: &Filter, children: &Record, masses: &[u128], parents: &Record
     let mut send: Vec<Vec<u64>> = vec![Vec::new(); team.size()];
     for same in away.chunk_by(|a, b| a.0 == b.0) {
         let mass: u128 = same.iter().map(|a| a.1).sum();
-        send[owner.owner(same[0].0 as usize)].extend([same[0].0, mass as u64, (mass >> 64) as u64]);
+        let [low, high] = to_words(mass);
+        send[owner.owner(same[0].0 as usize)].extend([same[0].0, low, high]);
     }
     for one in team.exchange(&send).iter().flat_map(|r| r.chunks_exact(3)) {
-        found[find(one[0])] += u128::from(one[1]) | u128::from(one[2]) << 64;
+        found[find(one[0])] += from_words(&one[1..]);
     }
     found
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::layout::{Layout, Piece};
 use super::model::TILE;
-use super::population::{Carried, block_place};
+use super::population::{Carried, Values, block_place};
 use crate::math::simd::{Level, compress};
 use crate::team::Team;
 
@@ -36,18 +36,33 @@ pub(super) struct TileLists {
 
 const LANE_BITS: u32 = TILE.trailing_zeros();
 
-/// Sorts the particles of a tile with these offspring counts into its lists: dead lanes from the front, surplus entries
-/// in the order of lanes up to the end.
-pub(super) fn lists(level: Level, counts: &[u64], tile: &mut [u64]) -> TileLists {
-    let (mut dead, mut surplus) = ([0u64; compress::ROOM], [0u64; compress::ROOM]);
-    let found = compress::sort(level, LANE_BITS, counts, &mut dead, &mut surplus);
-    tile[..found.dead].copy_from_slice(&dead[..found.dead]);
-    let end = tile.len();
-    tile[end - found.surplus..].copy_from_slice(&surplus[..found.surplus]);
-    TileLists {
-        dead: found.dead as u32,
-        entries: found.surplus as u32,
-        surplus: found.total + found.dead as u64 - counts.len() as u64,
+/// Room of a thread for the counts of a tile and their lists.
+pub(super) struct Room {
+    pub counts: Box<[u64; TILE]>,
+    dead: Box<[u64; compress::ROOM]>,
+    surplus: Box<[u64; compress::ROOM]>,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        let list = || Box::new([0; compress::ROOM]);
+        Room { counts: Box::new([0; TILE]), dead: list(), surplus: list() }
+    }
+}
+
+impl Room {
+    /// Sorts the `n` particles of a tile with the offspring in `counts` into its lists: dead lanes from the front, surplus
+    /// entries in the order of lanes up to the end.
+    pub(super) fn lists(&mut self, level: Level, n: usize, tile: &mut [u64]) -> TileLists {
+        let found = compress::sort(level, LANE_BITS, &self.counts[..n], &mut self.dead, &mut self.surplus);
+        tile[..found.dead].copy_from_slice(&self.dead[..found.dead]);
+        let end = tile.len();
+        tile[end - found.surplus..].copy_from_slice(&self.surplus[..found.surplus]);
+        TileLists {
+            dead: found.dead as u32,
+            entries: found.surplus as u32,
+            surplus: found.total + found.dead as u64 - n as u64,
+        }
     }
 }
 
@@ -169,7 +184,7 @@ pub(super) fn migrate(
         .collect();
 
     // What crosses ranks is packed before anything is overwritten (sources are alive, so the order does not matter).
-    let words = 2 + carried.used + usize::from(carried.eves.is_some());
+    let words = 2 + carried.words() + usize::from(carried.eves.is_some());
     let mut outgoing: Vec<(usize, Vec<f64>)> = Vec::new();
     let mut expected: Vec<(usize, usize, std::ops::Range<u64>)> = Vec::new();
     for (k, (i, piece)) in pieces.iter().enumerate() {
@@ -197,8 +212,7 @@ pub(super) fn migrate(
                         if let Some(eves) = &carried.eves {
                             message.push(f64::from_bits(eves[at]));
                         }
-                        let values = carried.data[carried.at(at)..].iter().step_by(carried.lanes);
-                        message.extend(values.take(carried.used));
+                        carried.pack(at, &mut message);
                     },
                 );
                 traffic.bytes += 8 * message.len() as u64;
@@ -224,7 +238,14 @@ pub(super) fn migrate(
         let mine_dead = range(&at.dead, counts[*i].dead, *i);
         let local = common(mine.clone(), mine_dead.clone());
         if !local.is_empty() {
-            copy_local(masses, carried, piece, lists, &prefixes[k], &local, mine.start, mine_dead.start);
+            let part = Local { piece, prefixes: &prefixes[k], local: &local, starts: (mine.start, mine_dead.start) };
+            let Carried { data, lanes, values, used, eves, ancestors } = &mut *carried;
+            let shape = (*lanes, *values, *used);
+            let slots = [eves.as_deref_mut(), ancestors.as_deref_mut()];
+            match data {
+                Values::F64(data) => copy_local(masses, data, shape, slots, lists, &part),
+                Values::F32(data) => copy_local(masses, data, shape, slots, lists, &part),
+            }
         }
     }
     for ((k, _, part), message) in expected.iter().zip(&arrived) {
@@ -264,26 +285,32 @@ fn send(
 }
 
 /// The part `local` of the match whose surplus and dead are both in `piece`.
-#[allow(clippy::too_many_arguments)]
-fn copy_local(
+struct Local<'a> {
+    piece: &'a Piece,
+    /// Of surplus and dead over the tiles of the piece.
+    prefixes: &'a (Vec<u64>, Vec<u64>),
+    local: &'a std::ops::Range<u64>,
+    /// Where the piece's surplus and dead begin in the match.
+    starts: (u64, u64),
+}
+
+/// Copies what is surplus in a piece to its own dead: values in blocks of `lanes` particles with `values` each, of which
+/// `used` move, and `slots` beside them.
+fn copy_local<T: Copy + Send + Sync>(
     masses: &[u64],
-    carried: &mut Carried,
-    piece: &Piece,
+    data: &mut [T],
+    (lanes, values, used): (usize, usize, usize),
+    slots: [Option<&mut [u64]>; 2],
     lists: &[TileLists],
-    prefixes: &(Vec<u64>, Vec<u64>),
-    local: &std::ops::Range<u64>,
-    surplus_start: u64,
-    dead_start: u64,
+    &Local { piece, prefixes, local, starts: (surplus_start, dead_start) }: &Local<'_>,
 ) {
-    let (lanes, values, used) = (carried.lanes, carried.values, carried.used);
-    let states = Shared(carried.data.as_mut_ptr());
-    let eves = carried.eves.as_mut().map(|e| Shared(e.as_mut_ptr()));
-    let ancestors = carried.ancestors.as_mut().map(|a| Shared(a.as_mut_ptr()));
+    let states = Shared(data.as_mut_ptr());
+    let slots = slots.map(|list| list.map(|list| Shared(list.as_mut_ptr())));
     let base = piece.tile * TILE;
     let masses = &masses[base..base + piece.tiles().len() * TILE];
     let lists = &lists[piece.tiles()];
     assert!(lists.len() < (u32::MAX as usize) / TILE, "a rank holds at most 2^32 particles of an island");
-    let one = |t: usize| {
+    let one = |sources: &mut Vec<u32>, t: usize| {
         // Dead slots of this tile within the match.
         let from = (dead_start + prefixes.1[t]).max(local.start);
         let to = (dead_start + prefixes.1[t + 1]).min(local.end);
@@ -294,7 +321,7 @@ fn copy_local(
         let dead = &masses[t * TILE + next..t * TILE + next + (to - from) as usize];
         // Where each dead lane's ancestor lies in the storage. Four places are written whatever the copies, as their
         // number is hard to predict.
-        let mut sources = [0u32; TILE + 4];
+        sources.resize(TILE + 4, 0);
         let mut at = 0;
         surplus_from(masses, lists, &prefixes.0, from - surplus_start, to - from, |s, lane, copies| {
             let source = (s * TILE + lane) as u32;
@@ -314,16 +341,17 @@ fn copy_local(
                 unsafe { states.copy(from, to) };
             }
         }
-        for list in [&eves, &ancestors].into_iter().flatten() {
+        for list in slots.iter().flatten() {
             for (&source, &lane) in sources.iter().zip(dead) {
                 unsafe { list.copy(base + source as usize, base + t * TILE + lane as usize) };
             }
         }
     };
     if rayon::current_num_threads() == 1 {
-        (0..lists.len()).for_each(one);
+        let mut sources = Vec::new();
+        (0..lists.len()).for_each(|t| one(&mut sources, t));
     } else {
-        (0..lists.len()).into_par_iter().with_min_len(8).for_each(one);
+        (0..lists.len()).into_par_iter().with_min_len(8).for_each_init(Vec::new, one);
     }
 }
 
@@ -344,17 +372,14 @@ fn place(
     let mut next = (first - prefix[t]) as usize;
     for particle in message.chunks_exact(words) {
         let (copies, slot) = (particle[0].to_bits(), particle[1].to_bits());
-        let states = &particle[words - carried.used..];
+        let values = &particle[words - carried.words()..];
         for _ in 0..copies {
             while next == lists[t].dead as usize {
                 t += 1;
                 next = 0;
             }
             let at = (piece.tile + t) * TILE + masses[(piece.tile + t) * TILE + next] as usize;
-            let first = carried.at(at);
-            for (v, x) in states.iter().enumerate() {
-                carried.data[first + v * carried.lanes] = *x;
-            }
+            carried.unpack(at, values);
             if let Some(eves) = &mut carried.eves {
                 eves[at] = particle[2].to_bits();
             }

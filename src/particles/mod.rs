@@ -20,6 +20,7 @@ pub mod model;
 pub mod moves;
 pub mod pool;
 pub mod population;
+pub mod predictive;
 pub mod scheme;
 mod sorted;
 pub mod tempering;
@@ -29,7 +30,7 @@ mod waste_free;
 pub use filter::{Filter, Island, Options};
 pub use model::{Draws, Family, FeynmanKac, Parameter, TILE, Target, Tile, View};
 pub use pool::Pool;
-pub use population::{Carried, Population};
+pub use population::{Carried, Population, Precision, Values};
 pub use scheme::Scheme;
 
 #[cfg(test)]

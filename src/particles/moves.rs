@@ -177,7 +177,7 @@ pub(super) fn sweep(
 ) -> Result<u64> {
     let d = target.dimension();
     let step = filter.step as u64;
-    let done = for_tiles(&filter.layout, &mut filter.population, |place, x, _, _, scratch| {
+    let done = for_tiles(&filter.layout, &mut filter.population, |_, place, x, _, scratch| {
         let draws = at.draws.at(place.address());
         let mut uniform = [0.0; TILE];
         let uniform = &mut uniform[..place.len];

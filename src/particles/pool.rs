@@ -26,7 +26,7 @@ impl Pool {
         assert!(largest > f64::NEG_INFINITY, "some particle has weight");
         let bits = resampling::bits(layout.each as u64);
         let mut masses = vec![0; layout.places.len() * TILE];
-        let tiles = for_masses(&layout, &mut masses, |t, place, masses| {
+        let tiles = for_masses(&layout, &mut masses, |_: &mut (), t, place, masses| {
             let weights = &log_weights[t * TILE..t * TILE + place.len];
             resampling::quantise(at.level, weights, largest, bits, &mut masses[..place.len])
         });

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::layout::{Layout, SLOT_BITS};
-use super::migrate::{TileLists, lists};
+use super::migrate::{Room, TileLists};
 use super::model::{Draws, TILE};
 use super::population::for_masses;
 use super::tournament;
-use crate::math::resampling::{Comb, Sums, below};
+use crate::math::resampling::{Comb, Sums, below, from_words, to_words};
 use crate::math::rng::Stream;
 use crate::math::scatter::{self, Scatter};
 use crate::math::simd::Level;
@@ -49,20 +49,14 @@ pub(super) struct Weighed {
 impl Weighed {
     /// `tiles`: sums of the weights by tile of this rank. `first`: number of the decision of island 0 among those at `at`.
     pub fn new(layout: &Layout, tiles: &[Sums], at: Draws, first: u64, team: &dyn Team) -> Weighed {
-        let mine: Vec<[u64; 2]> = layout
-            .pieces()
-            .iter()
-            .map(|p| {
-                let sum: u128 = tiles[p.tiles()].iter().map(|t| t.total).sum();
-                [sum as u64, (sum >> 64) as u64]
-            })
-            .collect();
+        let mine: Vec<[u64; 2]> =
+            layout.pieces().iter().map(|p| to_words(tiles[p.tiles()].iter().map(|t| t.total).sum())).collect();
         let all = layout.gather(&mine, team);
         let mut before = vec![0u128; all.len()];
         let mut totals = vec![0u128; layout.islands];
         for (i, (piece, words)) in layout.all.iter().zip(&all).enumerate() {
             before[i] = totals[piece.island];
-            totals[piece.island] += u128::from(words[0]) | u128::from(words[1]) << 64;
+            totals[piece.island] += from_words(words);
         }
         let mut bases = vec![0; tiles.len()];
         for (i, piece) in layout.mine.clone().zip(layout.pieces()) {
@@ -98,13 +92,16 @@ impl Scheme {
         // What the residual and SSP schemes know before the tiles are counted.
         let floors = (self == Scheme::Residual).then(|| Floors::new(layout, masses, weighed, n, team));
         let raised = (self == Scheme::Ssp).then(|| tournament::raised(layout, masses, weighed, due, team));
-        for_masses(layout, masses, |t, place, masses| {
+        for_masses(layout, masses, |room: &mut Room, t, place, masses| {
             if !due[place.island] {
                 return TileLists::default();
             }
             let island = place.island;
-            let mut counts = [0u64; TILE];
-            let counts = &mut counts[..place.len];
+            let counts = &mut room.counts[..place.len];
+            // The comb sets every count, the other schemes add to them.
+            if self != Scheme::Systematic {
+                counts.fill(0);
+            }
             let prefix = &masses[..place.len];
             let (total, base) = (weighed.totals[island], weighed.bases[t]);
             match self {
@@ -164,7 +161,7 @@ impl Scheme {
                     }
                 }
             }
-            lists(level, counts, masses)
+            room.lists(level, place.len, masses)
         })
     }
 }
@@ -188,19 +185,14 @@ impl Filter {
             Comb { n: count as u64, total, offset: below(&at, 0, island as u64, total) }
         };
         let whole = |tile: usize| u128::from(masses[tile * TILE + layout.places[tile].len - 1]);
-        let sums: Vec<[u64; 2]> = layout
-            .pieces()
-            .iter()
-            .map(|p| p.tiles().map(whole).sum::<u128>())
-            .map(|s| [s as u64, (s >> 64) as u64])
-            .collect();
+        let sums: Vec<[u64; 2]> = layout.pieces().iter().map(|p| to_words(p.tiles().map(whole).sum())).collect();
         let all = layout.gather(&sums, team);
         let mut found = Vec::new();
         for island in islands {
             let (comb, mut reach) = (comb(island), 0u128);
             for (i, (piece, sum)) in layout.all.iter().zip(&all).enumerate().filter(|(_, (p, _))| p.island == island) {
                 if !layout.mine.contains(&i) {
-                    reach += u128::from(sum[0]) | u128::from(sum[1]) << 64;
+                    reach += from_words(sum);
                     continue;
                 }
                 let mut before = comb.below(reach);
@@ -277,7 +269,7 @@ struct Floors {
 
 impl Floors {
     fn new(layout: &Layout, masses: &mut [u64], weighed: &Weighed, n: u64, team: &dyn Team) -> Floors {
-        let tiles = for_masses(layout, masses, |_, place, masses| {
+        let tiles = for_masses(layout, masses, |_: &mut (), _, place, masses| {
             let total = weighed.totals[place.island];
             let mut before = 0;
             let mut sum = 0;

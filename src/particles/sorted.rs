@@ -10,7 +10,7 @@ use super::layout::{Layout, SLOT_BITS};
 use super::model::TILE;
 use super::population::Population;
 use super::scheme::Weighed;
-use crate::math::resampling::Comb;
+use crate::math::resampling::{Comb, from_words, to_words};
 use crate::team::Team;
 
 /// A particle in the order: its island, value and slot as one number, and its integer weight.
@@ -64,13 +64,12 @@ pub(super) fn offspring(
     let mut shares: Vec<Share> = Vec::new();
     for same in mine.chunk_by(|a, b| a.place[0] == b.place[0]) {
         let mass: u128 = same.iter().map(|i| u128::from(i.mass)).sum();
-        let mass = [mass as u64, (mass >> 64) as u64];
-        shares.push(Share { rank: team.rank() as u64, island: same[0].place[0], mass });
+        shares.push(Share { rank: team.rank() as u64, island: same[0].place[0], mass: to_words(mass) });
     }
     let all = if team.size() == 1 { shares } else { team.gather(&shares) };
     let before = |island: u64| -> u128 {
         let earlier = all.iter().filter(|s| s.island == island && (s.rank as usize) < team.rank());
-        earlier.map(|s| u128::from(s.mass[0]) | u128::from(s.mass[1]) << 64).sum()
+        earlier.map(|s| from_words(&s.mass)).sum()
     };
     let owner = team.split(layout.islands * layout.each);
     let mut send: Vec<Vec<u64>> = vec![Vec::new(); team.size()];
@@ -101,15 +100,20 @@ pub(super) fn offspring(
     counts
 }
 
+/// Most samples of a rank: every rank holds those of all, 32 bytes each, 20 MB on 10⁴ ranks.
+const LARGEST_SAMPLE: usize = 64;
+
 /// What this rank gets of the order of all items, in order, from sorted parts. Collective.
 fn shared_out(mine: Vec<Item>, team: &dyn Team) -> Vec<Item> {
     let ranks = team.size();
     if ranks == 1 {
         return mine;
     }
-    // P samples at regular places of every rank; every P-th of them all parts the order about evenly.
+    // Samples at regular places of every rank; every so many of them all part the order about evenly: with P a rank no rank gets
+    // more than twice its share. Fewer on many ranks, whose particles are alike.
+    let each = ranks.min(LARGEST_SAMPLE);
     let samples: Vec<Item> =
-        (0..ranks).filter_map(|k| mine.get(mine.len() * (2 * k + 1) / (2 * ranks)).copied()).collect();
+        (0..each).filter_map(|k| mine.get(mine.len() * (2 * k + 1) / (2 * each)).copied()).collect();
     let mut samples = team.gather(&samples);
     samples.sort_unstable_by_key(Item::key);
     let mut send: Vec<Vec<Item>> = Vec::new();

@@ -10,7 +10,7 @@ use super::filter::{Filter, Options, largest};
 use super::layout::Layout;
 use super::model::{Draws, TILE, Target, Tile};
 use super::moves::{Kernel, Tuning, sweep};
-use super::population::for_tiles;
+use super::population::{States, for_tiles};
 use crate::error::{Error, Result};
 use crate::math::resampling::{Sums, bits, quantise};
 use crate::math::rng::Stream;
@@ -73,7 +73,7 @@ impl Sampler {
         let mut made =
             Sampler { filter, plan, rungs, frozen, lambda: 0.0, level: 0, scale: plan.kernel.first_scale(d) };
         let draws = made.filter.draws(Stream::ParticlesInitial, 0);
-        let faults = for_tiles(&made.filter.layout, &mut made.filter.population, |place, x, w, _, _| {
+        let faults = for_tiles(&made.filter.layout, &mut made.filter.population, |_, place, x, w, _| {
             w.fill(0.0);
             target.draw_prior(&draws.at(place.address()), x);
             evaluate(target, x, d);
@@ -118,7 +118,7 @@ impl Sampler {
             next_power(&mut self.filter, d, self.lambda, self.plan.keep, team)
         };
         let delta = next - self.lambda;
-        let found = for_tiles(&self.filter.layout, &mut self.filter.population, |_, x, w, _, _| {
+        let found = for_tiles(&self.filter.layout, &mut self.filter.population, |_, _, x, w, _| {
             for (w, l) in w.iter_mut().zip(x.coordinate(d + 1)) {
                 *w = delta * l;
             }
@@ -211,14 +211,14 @@ fn next_power(filter: &mut Filter, d: usize, lambda: f64, keep: f64, team: &dyn 
     let n = (filter.layout.islands * filter.layout.each) as f64;
     let each = filter.layout.each as u64;
     // The largest log-likelihood over all islands: one common reference.
-    let best = for_tiles(&filter.layout, &mut filter.population, |_, x, _, _, _| {
+    let best = for_tiles(&filter.layout, &mut filter.population, |_, _, x, _, _| {
         x.coordinate(d + 1).iter().copied().fold(f64::NEG_INFINITY, f64::max)
     });
     let best = team.max(best.into_iter().fold(f64::NEG_INFINITY, f64::max));
     let islands = filter.layout.islands as u64;
     let b = bits((each * islands).min(crate::math::resampling::LARGEST));
     let mut effective = |deltas: &[f64]| -> Vec<f64> {
-        let tiles = for_tiles(&filter.layout, &mut filter.population, |place, x, _, _, _| {
+        let tiles = for_tiles(&filter.layout, &mut filter.population, |_, place, x, _, _| {
             let level = x.level();
             let l = x.coordinate(d + 1);
             let (mut w, mut prefix) = ([0.0; TILE], [0u64; TILE]);
@@ -267,13 +267,13 @@ fn next_power(filter: &mut Filter, d: usize, lambda: f64, keep: f64, team: &dyn 
 }
 
 /// The largest over coordinates of |correlation| between where particles began and where they are, all islands together.
-fn correlation_with(filter: &Filter, begun: &[f64], d: usize, team: &dyn Team) -> f64 {
+fn correlation_with(filter: &Filter, begun: &States, d: usize, team: &dyn Team) -> f64 {
     let stride = filter.population.dimension;
     let n = (filter.layout.islands * filter.layout.each) as f64;
     let total = |sums: Vec<f64>| sums.iter().sum::<f64>();
     let mut worst = 0.0f64;
     for c in 0..d {
-        let old = |t: usize, i: usize| begun[(t * stride + c) * TILE + i];
+        let old = |t: usize, i: usize| begun.get((t * stride + c) * TILE + i);
         let new = |t: usize, i: usize| filter.population.at(t, c, i);
         let (a, b) = (total(filter.sums(team, old)) / n, total(filter.sums(team, new)) / n);
         let cross = total(filter.sums(team, |t, i| (old(t, i) - a) * (new(t, i) - b)));

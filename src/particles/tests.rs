@@ -9,6 +9,7 @@ use crate::solvers::smc::models::{Built, BuiltIn, Proposal, StateSpace, linear_g
 use crate::team::{Solo, Team, threads};
 
 mod coverage;
+mod precision;
 mod sorting;
 mod waste_free;
 
@@ -37,17 +38,8 @@ fn built(input: &impl BuiltIn) -> Box<dyn StateSpace> {
 const EXACT: f64 = -13.441513208280;
 
 fn options(particles: usize, islands: usize, scheme: Scheme, threshold: f64, seed: u64) -> Options {
-    Options {
-        particles,
-        islands,
-        scheme,
-        threshold,
-        seed,
-        level: Level::detect(),
-        ancestors: true,
-        eves: true,
-        sort: None,
-    }
+    let made = Options::new(particles, islands, seed, Level::detect());
+    Options { scheme, threshold, ancestors: true, eves: true, ..made }
 }
 
 fn run(model: &dyn FeynmanKac, options: Options, team: &dyn Team) -> Filter {
@@ -217,20 +209,27 @@ fn what_crosses_ranks_stays_below_the_copies_made_and_is_counted() {
 #[test]
 fn nominal_95_percent_intervals_of_the_evidence_cover_92_to_98_percent_of_400_replicates() {
     let (model, data) = ten();
-    for (proposal, scheme, particles) in
-        [(Proposal::Bootstrap, Scheme::Systematic, 300), (Proposal::Guided, Scheme::Ssp, 200)]
-    {
+    // Of 400 seeds from 1000 on the third case covers 365, 3.4 standard deviations below 380, and of 8000 it covers 94.9 %: the
+    // filters of one seed share their noises, and every scheme covers fewer there. So it is held to 2000.
+    for (proposal, scheme, particles, replicates) in [
+        (Proposal::Bootstrap, Scheme::Systematic, 300, 400),
+        (Proposal::Guided, Scheme::Ssp, 200, 400),
+        (Proposal::Guided, Scheme::Ssp, 100, 2000),
+    ] {
         let flow = model.flow(&data, proposal).unwrap();
         let (mut covered, mut spreads) = (0, 0.0);
-        for seed in 0..400 {
+        for seed in 0..replicates {
             let filter = run(&*flow, options(particles, 16, scheme, 0.5, 1000 + seed), &Solo);
             let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
             let found = estimate::evidence(&logs);
             let (low, high) = found.interval.expect("a spread below 0.35");
             covered += usize::from(low <= EXACT && EXACT <= high);
-            spreads += found.spread / 400.0;
+            spreads += found.spread / replicates as f64;
         }
-        assert!((368..=392).contains(&covered), "{proposal:?} {scheme:?}: {covered} of 400 (spread {spreads:.3})");
+        let share = covered as f64 / replicates as f64;
+        let allowed = if replicates == 400 { 0.92..=0.98 } else { 0.93..=0.97 };
+        let what = format!("{proposal:?} {scheme:?}, {particles} particles");
+        assert!(allowed.contains(&share), "{what}: {covered} of {replicates} (spread {spreads:.3})");
     }
 }
 
@@ -452,7 +451,7 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     let flow = model.flow(&data, Proposal::Bootstrap).unwrap();
     let islands = 400;
     let filter = run(&*flow, options(1000, islands, Scheme::Multinomial, 1.0, 12), &Solo);
-    let alone = filter.lee_whiteley(&Solo);
+    let alone = filter.descent().lee_whiteley(&Solo);
     let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
     let between = estimate::evidence(&logs).spread.powi(2);
     let v: Vec<f64> = alone.iter().map(|a| a.relative_variance).collect();
@@ -463,8 +462,8 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     assert!(alone.iter().all(|a| a.eves >= alone::FEWEST_EVES), "{:?}", alone.iter().map(|a| a.eves).min());
     for ranks in [3, 4] {
         let options = || options(500, 3, Scheme::Multinomial, 1.0, 12);
-        let one = run(&*flow, options(), &Solo).lee_whiteley(&Solo);
-        for many in threads::run(ranks, |team| run(&*flow, options(), team).lee_whiteley(team)) {
+        let one = run(&*flow, options(), &Solo).descent().lee_whiteley(&Solo);
+        for many in threads::run(ranks, |team| run(&*flow, options(), team).descent().lee_whiteley(team)) {
             assert_eq!(many, one);
         }
     }

@@ -6,7 +6,7 @@
 use super::layout::{Layout, SLOT_BITS};
 use super::model::{Draws, TILE};
 use super::scheme::Weighed;
-use crate::math::resampling::below;
+use crate::math::resampling::{below, from_words, to_words};
 use crate::math::rng::Stream;
 use crate::math::sum::complete_subtrees;
 use crate::team::Team;
@@ -102,7 +102,7 @@ pub(super) fn raised(layout: &Layout, masses: &[u64], weighed: &Weighed, due: &[
             }
             let Left { height, index, one } = stack[0];
             let (slot, f) = one.unwrap_or((NOBODY, 0));
-            let fraction = [f as u64, (f >> 64) as u64];
+            let fraction = to_words(f);
             mine.push(Packed { island: piece.island as u64, height: u64::from(height), index, slot, fraction });
         }
     }
@@ -118,7 +118,7 @@ pub(super) fn raised(layout: &Layout, masses: &[u64], weighed: &Weighed, due: &[
         };
         let mut stack = Vec::new();
         for p in all.iter().filter(|p| p.island == island as u64) {
-            let fraction = u128::from(p.fraction[0]) | u128::from(p.fraction[1]) << 64;
+            let fraction = from_words(&p.fraction);
             let one = (p.slot != NOBODY).then_some((p.slot, fraction));
             arena.push(&mut stack, Left { height: p.height as u32, index: p.index, one }, &mut decide);
         }

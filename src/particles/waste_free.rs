@@ -6,7 +6,7 @@
 
 use super::filter::{Filter, Options};
 use super::layout::{Layout, Place};
-use super::model::{TILE, Target};
+use super::model::Target;
 use super::moves::{Tuning, sweep};
 use super::tempering::{Move, Sampler};
 use crate::error::Result;
@@ -67,7 +67,7 @@ impl Sampler {
             for lane in 0..place.len {
                 let particle = next.next().expect("a particle for every chain");
                 for (c, x) in particle.iter().enumerate() {
-                    starts.population.states[(tile * stride + c) * TILE + lane] = *x;
+                    starts.population.put(tile, c, lane, *x);
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Sampler {
                 while tiles.next_if(|(_, p)| !holds(p)).is_some() {}
                 let (to, at) = tiles.peek().map(|(to, p)| (*to, slot - p.first)).expect("a chain is on one rank");
                 for c in 0..stride {
-                    self.filter.population.states[(to * stride + c) * TILE + at] = starts.population.at(tile, c, lane);
+                    self.filter.population.put(to, c, at, starts.population.at(tile, c, lane));
                 }
             }
         }

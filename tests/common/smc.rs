@@ -14,6 +14,7 @@ pub fn problems() -> Vec<(String, String)> {
                  initial = { x = \"n\" }\ntransition = { x = \"a*x + n\" }\n\
                  observation = { y = { distribution = \"normal\", mean = \"x\", sd = 0.5 } }\n\
                  priors = { a = { distribution = \"normal\", mean = 0.0, sd = 1.0 } }";
+    let missing = "model = { kind = \"linear_gaussian\" }\nobservations = { values = [0.1, nan, nan, 1.0, nan, -0.5] }";
     vec![
         case("filter", &format!("{linear}\nquantiles = [0.05, 0.5]"), "particles = 1500\nislands = 3"),
         case("filter, one island", linear, "particles = 5003\nislands = 1"),
@@ -25,11 +26,7 @@ pub fn problems() -> Vec<(String, String)> {
         ),
         case("volatility, stratified", volatility, "particles = 777\nislands = 4\nresampling = \"stratified\""),
         case("volatility, residual", volatility, "particles = 777\nislands = 4\nresampling = \"residual\""),
-        case(
-            "missing observations",
-            "model = { kind = \"linear_gaussian\" }\nobservations = { values = [0.1, nan, nan, 1.0, nan, -0.5] }",
-            "particles = 2050\nislands = 2",
-        ),
+        case("missing observations", missing, "particles = 2050\nislands = 2"),
         case("tempering, frozen", mixture, "name = \"tempering\"\nparticles = 150\nislands = 3\nmost_moves = 5"),
         case(
             "tempering, adaptive, HMC",
@@ -72,6 +69,26 @@ pub fn problems() -> Vec<(String, String)> {
             "SMC squared",
             chain,
             "name = \"smc_squared\"\nparticles = 30\nislands = 2\nparameter_particles = 9\ness_threshold = 0.8\nparameter_moves = 2",
+        ),
+        case(
+            "predicted, auxiliary",
+            &format!("{missing}\nquantiles = [0.1]\npredict = {{ steps = 4, interval = 0.5 }}"),
+            "name = \"auxiliary\"\nparticles = 700\nislands = 3",
+        ),
+        case(
+            "predicted, in single precision",
+            &format!("{volatility}\npredict = {{ steps = 3 }}"),
+            "particles = 1100\nislands = 2\nprecision = \"f32\"",
+        ),
+        case(
+            "predicted by a chain",
+            &format!("predict = {{ steps = 2 }}\n{chain}"),
+            "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12",
+        ),
+        case(
+            "predicted by particle Gibbs",
+            &format!("predict = {{ steps = 2 }}\n{chain}"),
+            "name = \"particle_gibbs\"\nparticles = 12\nislands = 3\niterations = 15\nwarm_up = 6\nthin = 2",
         ),
         case("chain", chain, "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12"),
     ]

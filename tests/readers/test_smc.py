@@ -12,6 +12,7 @@ from conftest import BINARY, ROOT
 CHAINS = """
 solver = "smc"
 [problem]
+predict = { steps = 3 }
 observations = { values = [0.3, -0.5, 1.2, 0.8, -0.1, -1.4, -0.9, 0.2, 1.1, 0.6] }
 [problem.model]
 kind = "written"
@@ -30,6 +31,18 @@ particles = 10
 islands = 4
 iterations = 400
 warm_up = 100
+"""
+
+
+PREDICTED = """
+solver = "smc"
+[problem]
+model = { kind = "linear_gaussian", coefficient = 0.9, state_sd = 0.5, observation_sd = 0.7, initial_sd = 1.0 }
+observations = { values = [0.3, -0.5, nan, 0.8, -0.1, -1.4, -0.9, 0.2, 1.1, 0.6] }
+quantiles = [0.05, 0.95]
+predict = { steps = 5, interval = 1.0 }
+[method]
+particles = 4000
 """
 
 
@@ -70,3 +83,53 @@ def test_particles_of_a_sampler_are_chains_of_arviz_one_for_each_island(tmp_path
     for c, mean in (("x0", 1.75), ("x1", 1.125)):
         error = draws[c].mean(axis=1).std(ddof=1) / np.sqrt(len(draws[c]))
         assert abs(summary["mean"][c] - mean) < 4 * error, (summary["mean"][c], mean, error)
+
+
+def test_draws_of_observations_are_a_posterior_predictive_of_arviz(chains):
+    path, _ = chains
+    results = xarray.open_dataset(path, group="results", engine="h5netcdf")
+    drawn = results.posterior_predictive_y
+    assert drawn.dims == ("chain", "kept_draw", "predicted_time") and drawn.shape == (4, 40, 13)
+    assert drawn.attrs["units"] == "1" and list(results.predicted_time.values) == list(range(13))
+    observed = np.array([0.3, -0.5, 1.2, 0.8, -0.1, -1.4, -0.9, 0.2, 1.1, 0.6])
+    data = arviz.from_dict(
+        posterior={"a": results.a.values},
+        posterior_predictive={"y": drawn.values[:, :, :10]},
+        observed_data={"y": observed},
+        predictions={"y": drawn.values[:, :, 10:]},
+    )
+    assert data.posterior_predictive.y.shape == (4, 40, 10) and data.predictions.y.shape == (4, 40, 3)
+    # Replicates lie about what was seen: the smoother's deviation and the noise's are below 1 together.
+    gap = data.posterior_predictive.y.mean(("chain", "draw")).values - observed
+    assert np.all(np.abs(gap) < 1.2) and np.corrcoef(gap + observed, observed)[0, 1] > 0.8
+
+
+def kalman(values, steps):
+    """Mean and deviation of every observation given those before."""
+    mean, variance, found = 0.0, 1.0, []
+    for k, y in enumerate(list(values) + [np.nan] * steps):
+        if k > 0:
+            mean, variance = 0.9 * mean, 0.81 * variance + 0.25
+        found.append((mean, np.sqrt(variance + 0.49)))
+        if not np.isnan(y):
+            gain = variance / (variance + 0.49)
+            mean, variance = mean + gain * (y - mean), variance * (1 - gain)
+    return np.array(found).T
+
+
+def test_the_series_of_a_forecast_are_read_by_xarray_and_are_those_of_kalman(tmp_path):
+    path, _ = run(tmp_path, PREDICTED)
+    series = xarray.open_dataset(path, group="series", engine="h5netcdf")
+    inputs = xarray.open_dataset(path, group="inputs", engine="h5netcdf")
+    rows = ~np.isnan(series.time.values)
+    assert list(series.time.values[rows]) == list(range(15)) and series.predicted_mean_y.attrs["units"] == "1"
+    seen = inputs.observations.values[:, 0]
+    assert np.isnan(seen[10:]).all() and np.isnan(seen[2])
+    mean, deviation = kalman(seen[:10], 5)
+    for name, truth in (("mean", mean), ("sd", deviation)):
+        value = series[f"predicted_{name}_y"].values[rows]
+        error = series[f"predicted_{name}_error_y"].values[rows]
+        assert np.all(np.abs(value - truth) < 4 * error), (name, value - truth, error)
+    width = (series["predicted_quantile_0.95_y"] - series["predicted_quantile_0.05_y"]).values[rows]
+    assert np.allclose(width, 2 * 1.6449 * deviation, rtol=0.03)
+    assert np.array_equal(np.isnan(series.pit_y.values[rows]), np.isnan(seen))

@@ -15,12 +15,12 @@ fn nominal_95_percent_intervals_from_one_run_cover_92_to_98_percent_of_400_repli
     let (mut evidences, mut means, mut fewest) = (0, 0, u64::MAX);
     for seed in 0..400 {
         let filter = run(&*flow, options(3000, 1, Scheme::Multinomial, 1.0, 5000 + seed), &Solo);
-        let alone = filter.lee_whiteley(&Solo)[0];
+        let alone = filter.descent().lee_whiteley(&Solo)[0];
         fewest = fewest.min(alone.eves);
         let (low, high) = alone::interval(filter.islands[0].log_evidence, alone.relative_variance.sqrt()).unwrap();
         evidences += usize::from(low <= EXACT && EXACT <= high);
         let mean = filter.means(&Solo, |t, i| filter.population.at(t, 0, i));
-        let error = filter.chan_lai(0, &mean, &Solo)[0];
+        let error = filter.descent().chan_lai(0, &mean, &Solo)[0];
         means += usize::from((mean[0] - truth).abs() <= 1.96 * error);
     }
     assert!(fewest >= alone::FEWEST_EVES_OF_A_MEAN, "{fewest} eves");
@@ -36,7 +36,7 @@ fn the_error_of_chan_and_lai_is_the_spread_of_means_between_islands() {
     for scheme in [Scheme::Multinomial, Scheme::Systematic] {
         let filter = run(&*flow, options(1000, islands, scheme, 1.0, 21), &Solo);
         let means = filter.means(&Solo, |t, i| filter.population.at(t, 0, i));
-        let found = filter.chan_lai(0, &means, &Solo);
+        let found = filter.descent().chan_lai(0, &means, &Solo);
         let equal = vec![1.0 / islands as f64; islands];
         let centre = estimate::over_islands(&means, &equal).value;
         let between = means.iter().map(|m| (m - centre) * (m - centre)).sum::<f64>() / (islands - 1) as f64;
@@ -55,7 +55,7 @@ fn the_error_of_chan_and_lai_is_the_spread_of_means_between_islands() {
     let errors = |team: &dyn Team| {
         let filter = run(&*flow, options(), team);
         let means = filter.means(team, |t, i| filter.population.at(t, 0, i));
-        filter.chan_lai(0, &means, team)
+        filter.descent().chan_lai(0, &means, team)
     };
     let one = errors(&Solo);
     for ranks in [2, 3, 5] {

@@ -7,7 +7,7 @@ use super::crew::{Blocks, Crew};
 use crate::math::draws::Draws;
 use crate::math::sum::complete_subtrees;
 use crate::particles::layout::Layout;
-use crate::particles::{Carried, Pool, Scheme};
+use crate::particles::{Carried, Pool, Scheme, Values};
 use crate::team::{Partition, Team};
 
 pub struct Ranks<'t>(pub &'t dyn Team);
@@ -140,7 +140,7 @@ impl Crew for Ranks<'_> {
         population: &mut Blocks,
     ) {
         let values = population.values;
-        let data = &mut population.data[..];
+        let data = Values::F64(&mut population.data);
         let mut carried = Carried { data, lanes: LANES, values, used, eves: None, ancestors: None };
         self.pool(total, log_weights, decision).resample(Scheme::Systematic, &mut carried, self.0);
     }

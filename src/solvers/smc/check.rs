@@ -6,11 +6,16 @@ use super::smoothing::SmoothingInput;
 use crate::error::Result;
 use crate::input::Input;
 use crate::particles::layout::Layout;
-use crate::particles::{Population, TILE};
+use crate::particles::{Population, Precision, TILE};
 use crate::solvers::Estimate;
 
 /// Bytes that the program, MPI and HDF5 hold before any problem is built.
 const BASE: u64 = 32 << 20;
+
+/// What HDF5 keeps of a dataset of `bytes` that is being written: its cache of chunks.
+fn chunks(bytes: u64) -> u64 {
+    bytes.min(64 << 20)
+}
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     match setup::pose(input)? {
@@ -23,8 +28,9 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
 }
 
 /// As a filter's, whose steps a draw takes one after the other.
-fn gibbs(posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) -> Estimate {
+fn gibbs(mut posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) -> Estimate {
     let (times, d, method) = (posed.data.len() as u64, posed.flow.dimension() as u64, posed.method.clone());
+    let predicted = posed.free.take().map_or(0, |free| free.times.len() * free.components.len());
     let mut estimate = filter(posed, ranks, threads);
     let chains = method.islands as u64;
     let mut largest = (method.particles as u64 * chains).div_ceil(ranks as u64);
@@ -34,7 +40,7 @@ fn gibbs(posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) ->
         let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
         largest = method.particles as u64 * threads as u64;
         estimate.memory.truncate(1);
-        let of_threads = threads as u64 * Population::bytes(each, d, true, false);
+        let of_threads = threads as u64 * Population::bytes(each, d, method.precision, true, false);
         estimate.memory.push(("states and weights of a chain of each thread".into(), of_threads));
         estimate.memory.push(("parameters of the chains".into(), 2 * trace));
         estimate.problem.push(("parameters".into(), p.to_string()));
@@ -43,6 +49,7 @@ fn gibbs(posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) ->
         estimate.messages_per_step = u64::from(ranks > 1);
     }
     let kept = 8 * chains * times * d * (method.iterations / method.thin);
+    let kept = kept + 8 * chains * predicted as u64 * (method.iterations / method.thin);
     let moments = 8 * 4 * chains * times * d;
     let past = SmoothingInput::Genealogy {}.kept(largest, times);
     estimate.memory.push(("the past of the particles".into(), 8 * (d + 3) * past));
@@ -55,10 +62,11 @@ fn gibbs(posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) ->
 }
 
 fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
-    let ChainPosed { problem, method, family, dimension, times, .. } = posed;
+    let ChainPosed { problem, method, family, dimension, times, free, .. } = posed;
     let (particles, places) = stored(&method, ranks);
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
-    let trace = 8 * method.iterations * parameters.len() as u64;
+    let predicted = free.map_or(0, |free| (free.times.len() - free.seen) * free.components.len());
+    let trace = 8 * method.iterations * (parameters.len() + predicted) as u64;
     let (bytes, messages) = sent(&method, dimension as u64, ranks);
     Estimate {
         problem: vec![
@@ -73,7 +81,7 @@ fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
             ("program, MPI and HDF5".to_string(), BASE),
             (
                 "states, log-weights and integer weights".into(),
-                Population::bytes(particles, dimension as u64, false, false),
+                Population::bytes(particles, dimension as u64, method.precision, false, false),
             ),
             ("sums of tiles".into(), places * 160),
             ("the chain".into(), trace),
@@ -92,7 +100,7 @@ fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
     let (d, p, all) = (dimension as u64, parameters.len() as u64, (method.islands * method.parameter_particles) as u64);
     let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
-    let filter = Population::bytes(each, d, false, false) + each / TILE as u64 * 160;
+    let filter = Population::bytes(each, d, method.precision, false, false) + each / TILE as u64 * 160;
     // Parameters, weight and likelihood, and the seeds: few of a particle.
     let numbers = 8 * all * (p + 2 + 8);
     Estimate {
@@ -139,7 +147,11 @@ fn sent(method: &MethodInput, d: u64, ranks: usize) -> (u64, u64) {
     let (n, islands) = (method.particles as f64, method.islands as f64);
     let all = Layout::of(method.islands, method.particles, 0, ranks).all.len() as u64;
     let crossing = (0.31 * (n * ranks as f64 / islands).sqrt() * islands).min(n * islands);
-    (all * (8 + 48 + 16 + 16) + (crossing / ranks as f64) as u64 * 8 * (2 + d), 4 + 4)
+    (
+        all * (8 + 48 + 16 + 16)
+            + (crossing / ranks as f64) as u64 * (16 + (method.precision.bytes() * d).next_multiple_of(8)),
+        4 + 4,
+    )
 }
 
 fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
@@ -147,12 +159,15 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
     let d = sampler.target.dimension() as u64;
     let (particles, places) = stored(&method, ranks);
     let largest = (method.particles as u64 * method.islands as u64).div_ceil(ranks as u64);
-    let states = Population::bytes(particles, d + 2, false, false);
+    let states = Population::bytes(particles, d + 2, method.precision, false, false);
     let chains = MethodInput { particles: method.particles / method.waste_free, waste_free: 1, ..method.clone() };
     let moved = match method.waste_free {
         // The first run is one island of the same.
         1 => ("where particles began", 8 * particles * (d + 2)),
-        _ => ("the present states of the chains", Population::bytes(stored(&chains, ranks).0, d + 2, false, false)),
+        _ => (
+            "the present states of the chains",
+            Population::bytes(stored(&chains, ranks).0, d + 2, method.precision, false, false),
+        ),
     };
     let memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
@@ -160,7 +175,7 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
         (moved.0.into(), moved.1),
         ("sums of tiles".into(), places * 160),
         ("tiles of each thread".into(), threads as u64 * 48 * (d + 2) * TILE as u64),
-        ("a coordinate on its way to a file".into(), 8 * largest),
+        ("a coordinate on its way to a file".into(), 8 * largest + chunks(8 * largest)),
     ];
     let state = 8 * method.particles as u64 * method.islands as u64 * (d + 3);
     let mut understood = format!("{} islands of {}", method.islands, method.particles);
@@ -185,41 +200,50 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
 }
 
 fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
-    let FilterPosed { problem, method, model, data, flow, sort } = posed;
+    let FilterPosed { problem, method, model, data, flow, sort, free } = posed;
     let (n, islands) = (method.particles as u64, method.islands as u64);
     let d = flow.dimension() as u64;
     let largest = (n * islands).div_ceil(ranks as u64);
     let (particles, places) = stored(&method, ranks);
-    let understood = vec![
+    let seen = free.as_ref().map_or(data.len(), |f| f.seen);
+    let mut understood = vec![
         ("model".to_string(), problem.model.about().summary.to_string()),
         ("state".into(), model.coordinates().join(", ")),
-        ("times".into(), data.len().to_string()),
-        ("missing".into(), data.values.iter().filter(|v| v.is_nan()).count().to_string()),
+        ("times".into(), seen.to_string()),
+        ("missing".into(), data.values[..seen * data.components].iter().filter(|v| v.is_nan()).count().to_string()),
         ("particles".into(), format!("{islands} islands of {n}")),
     ];
+    if let Some(free) = &free {
+        understood.push(("predicted".into(), format!("each observation, and {} times after", free.times.len() - seen)));
+    }
     let smoothing = method.smoothing;
     let eves = method.lee_whiteley || method.chan_lai;
     let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
-        ("states, log-weights and integer weights".into(), Population::bytes(particles, d, smoothing.is_some(), eves)),
+        (
+            "states, log-weights and integer weights".into(),
+            Population::bytes(particles, d, method.precision, smoothing.is_some(), eves),
+        ),
         ("sums of tiles".into(), places * 160),
         ("a tile of each thread".into(), threads as u64 * 8 * d * TILE as u64),
         // `state` writes one coordinate at a time.
-        ("a coordinate on its way to a file".into(), 8 * largest),
+        ("a coordinate on its way to a file".into(), 8 * largest + chunks(8 * largest)),
     ];
     if flow.is_twisted() {
-        memory.push((
-            "the particles with weights that do not look ahead".into(),
-            Population::bytes(particles, d, smoothing.is_some(), eves),
-        ));
+        memory.push(("weights that do not look ahead".into(), 16 * particles));
+    }
+    if free.is_some() {
+        let m = data.components as u64;
+        let drawn = Population::bytes(particles, m, Precision::F64, false, false);
+        memory.push(("observations drawn for the particles".into(), drawn));
     }
     if sort.is_some() {
         // 32 bytes a particle: sorted, on their way, and sorted again.
         memory.push(("particles in the order of a coordinate".into(), 3 * 32 * largest));
     }
     if eves {
-        // (index, sum) of every particle, sorted by its first ancestor.
-        memory.push(("sums by first ancestors".into(), 32 * largest));
+        // (index, place) of every particle, sorted by its first ancestor, and (index, sum) of those with descendants.
+        memory.push(("sums by first ancestors".into(), (16 + 8 + 32) * largest));
     }
     if let Some(kind) = smoothing {
         memory.push(("the past of the particles".into(), 8 * (d + 3) * kind.kept(largest, data.len() as u64)));

@@ -4,26 +4,27 @@
 //! Where parameters vary, each chain has its own: an iteration first moves them by Metropolis–Hastings on the density of the
 //! path and the data together, then draws a path under them. Chains are then shared out over ranks and threads.
 
+mod links;
+
 use std::path::Path;
 
-use rayon::prelude::*;
+use links::Link;
 
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, together};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Input;
-use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::chains::{Mixing, mixing};
-use crate::particles::conditional::{self, Reference, log_complete};
+use crate::particles::conditional::{self, Reference};
 use crate::particles::estimate::Estimated;
 use crate::particles::lineage::Moments;
-use crate::particles::{Draws, Family, Options, Scheme};
+use crate::particles::{Draws, Family, Options, Scheme, predictive};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
-use crate::team::{Solo, Team};
+use crate::team::Team;
 
 pub struct Gibbs {
     posed: FilterPosed,
@@ -48,41 +49,12 @@ pub struct Gibbs {
     updated: f64,
     /// Every thin-th trajectories of all chains, one after the other.
     kept: Vec<f64>,
+    /// Observations drawn along them, and after the data: draw × chain × time × component.
+    pub(super) predicted: Vec<f64>,
+    predictive: Vec<Name>,
     smoothed: SmoothedNames,
     names: Vec<Name>,
     found: Vec<Vec<[Estimated; 2]>>,
-}
-
-/// The parameters of a chain and their walk.
-#[derive(Debug, Clone)]
-struct Link {
-    theta: Vec<f64>,
-    walk: AdaptiveWalk,
-    /// Proposals accepted after the warm-up.
-    accepted: f64,
-}
-
-impl Link {
-    fn pack(&self, to: &mut Vec<f64>) {
-        for list in [&self.theta, &self.walk.mean, &self.walk.covariance] {
-            to.extend(list);
-        }
-        to.extend([self.walk.scale, self.accepted]);
-    }
-
-    fn unpack(&mut self, from: &[f64]) {
-        let mut rest = from;
-        for list in [&mut self.theta, &mut self.walk.mean, &mut self.walk.covariance] {
-            let (head, tail) = rest.split_at(list.len());
-            list.copy_from_slice(head);
-            rest = tail;
-        }
-        (self.walk.scale, self.accepted) = (rest[0], rest[1]);
-    }
-
-    fn width(&self) -> usize {
-        2 + self.theta.len() * (2 + self.theta.len())
-    }
 }
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
@@ -99,15 +71,10 @@ impl Gibbs {
     ) -> Gibbs {
         let method = &posed.method;
         let options = Options {
-            particles: method.particles,
-            islands: method.islands,
             scheme: Scheme::Multinomial,
             threshold: method.ess_threshold,
-            seed: input.run.seed,
-            level,
             ancestors: true,
-            eves: false,
-            sort: None,
+            ..Options::new(method.particles, method.islands, input.run.seed, level)
         };
         let coordinates = posed.model.coordinates();
         let one = |c: &String| {
@@ -137,6 +104,11 @@ impl Gibbs {
             links,
             trace: Vec::new(),
             smoothed: SmoothedNames::new(&coordinates),
+            predicted: Vec::new(),
+            predictive: posed
+                .free
+                .as_ref()
+                .map_or(Vec::new(), |free| free.names(&["chain", "kept_draw", "predicted_time"])),
             posed,
             options,
             rank: team.rank(),
@@ -152,110 +124,6 @@ impl Gibbs {
         }
     }
 
-    /// The next trajectories of all chains at their own parameters, which move first. Collective.
-    fn next_links(&mut self, family: &dyn Family, team: &dyn Team) -> Result<Vec<f64>> {
-        let part = team.split(self.links.len()).mine();
-        let (first, width) = (part.start, self.posed.flow.horizon() * self.posed.flow.dimension());
-        let mut mine: Vec<(Link, Vec<f64>)> = self.links[part.clone()]
-            .iter()
-            .zip(part)
-            .map(|(link, c)| (link.clone(), self.trajectories.get(c * width..(c + 1) * width).unwrap_or(&[]).to_vec()))
-            .collect();
-        let one = |(i, (link, path)): (usize, &mut (Link, Vec<f64>))| {
-            if path.is_empty() {
-                self.start(family, first + i, link, path)?;
-            }
-            self.iterate(family, first + i, link, path)
-        };
-        let done: Result<Vec<()>> = mine.par_iter_mut().enumerate().map(one).collect();
-        team.agree(done)?;
-        let mut packed = Vec::new();
-        for (link, path) in &mine {
-            link.pack(&mut packed);
-            packed.extend(path);
-        }
-        let mut trajectories = Vec::new();
-        let all = team.gather(&packed);
-        let each = self.links[0].width() + width;
-        for (link, from) in self.links.iter_mut().zip(all.chunks_exact(each)) {
-            let (head, path) = from.split_at(link.width());
-            link.unpack(head);
-            trajectories.extend(path);
-        }
-        Ok(trajectories)
-    }
-
-    /// A seed of chain `c` alone for its iteration `number`.
-    fn seed(&self, c: usize, number: u64) -> u64 {
-        Draws::new(self.options.level, self.options.seed, Stream::ParticlesReference, 2 + c as u32).bits(0, number)
-            as u64
-    }
-
-    /// One trajectory of a chain at θ, by conditional SMC along `path` or, where that is empty, by a plain filter.
-    fn drawn(&self, family: &dyn Family, theta: &[f64], path: &[f64], seed: u64) -> Result<Vec<f64>> {
-        let flow = family.at(theta)?;
-        let (times, dimension) = (flow.horizon(), flow.dimension());
-        let options = Options { islands: 1, seed, ..self.options.clone() };
-        let reference = (!path.is_empty()).then(|| Reference { states: path.to_vec(), times, dimension });
-        let sampling = self.posed.method.ancestor_sampling;
-        Ok(conditional::trajectories(flow.as_ref(), &options, reference, sampling, &Solo)?.states)
-    }
-
-    /// Parameters from the prior and a path of a plain filter under them: the first of a hundred that explains the data.
-    fn start(&self, family: &dyn Family, c: usize, link: &mut Link, path: &mut Vec<f64>) -> Result<()> {
-        for attempt in 0..100u64 {
-            // Addresses of attempts are those of no iteration.
-            let seed = self.seed(c, 1 << 40 | attempt);
-            link.theta = family.draw_prior(&Draws::new(self.options.level, seed, Stream::ParticlesParameter, 0));
-            if let Ok(found) = self.drawn(family, &link.theta, &[], seed) {
-                *path = found;
-                link.walk.start(&link.theta);
-                return Ok(());
-            }
-        }
-        let message = "none of 100 draws of the prior explains the data: a prior nearer to them, or more particles";
-        Err(Error::Numerical { step: 0, message: message.into() })
-    }
-
-    /// log of prior, path and data together in the walk's coordinates; −∞ where θ is not allowed.
-    fn log_posterior(&self, family: &dyn Family, walk: &AdaptiveWalk, theta: &[f64], path: &[f64]) -> f64 {
-        let prior = family.log_prior(theta);
-        if prior == f64::NEG_INFINITY {
-            return prior;
-        }
-        let Ok(flow) = family.at(theta) else { return f64::NEG_INFINITY };
-        let complete = log_complete(flow.as_ref(), path, self.options.level).unwrap_or(f64::NEG_INFINITY);
-        prior + walk.log_jacobian(theta) + complete
-    }
-
-    /// Moves the parameters of chain `c` given its path, then draws a path given them.
-    fn iterate(&self, family: &dyn Family, c: usize, link: &mut Link, path: &mut Vec<f64>) -> Result<()> {
-        let (k, method) = (self.iteration, &self.posed.method);
-        let seed = self.seed(c, k);
-        let mut present = self.log_posterior(family, &link.walk, &link.theta, path);
-        for m in 0..method.parameter_moves {
-            let at = Draws::new(self.options.level, seed, Stream::ParticlesParameter, m as u32);
-            let theta = link.walk.propose(&link.theta, &at).ok_or_else(|| Error::Numerical {
-                step: k,
-                message: format!("the covariance of chain {c} is singular: a longer warm-up, or fewer parameters"),
-            })?;
-            let proposed = self.log_posterior(family, &link.walk, &theta, path);
-            let mut u = [0.0];
-            at.stream(Stream::ParticlesAccept).uniforms(0, &mut u);
-            let accepted = ln(u[0]) < proposed - present;
-            if accepted {
-                (link.theta, present) = (theta, proposed);
-            }
-            if k < method.warm_up {
-                link.walk.adapt(k * method.parameter_moves + m, accepted, &link.theta);
-            } else {
-                link.accepted += f64::from(u8::from(accepted));
-            }
-        }
-        *path = self.drawn(family, &link.theta, path, seed)?;
-        Ok(())
-    }
-
     /// Of parameter `p` over all chains; none of too few draws.
     fn summary(&self, p: usize) -> Option<Mixing> {
         let (chains, n) = (self.links.len(), self.parameters.len());
@@ -269,18 +137,18 @@ impl Gibbs {
     }
 
     /// The new trajectories take the place of the last ones.
-    fn took(&mut self, new: Vec<f64>) -> Status {
+    fn took(&mut self, new: Vec<f64>) -> Result<Status> {
         // Of chains that just began, everything is new.
         if self.trajectories.is_empty() {
             self.trajectories = vec![f64::NAN; new.len()];
         }
-        self.note(&new);
+        self.note(&new)?;
         self.trajectories = new;
         self.iteration += 1;
-        if self.reached() { Status::Finished(Outcome::Reached) } else { Status::Running }
+        Ok(if self.reached() { Status::Finished(Outcome::Reached) } else { Status::Running })
     }
 
-    fn note(&mut self, new: &[f64]) {
+    fn note(&mut self, new: &[f64]) -> Result<()> {
         let (times, d) = (self.posed.flow.horizon(), self.posed.flow.dimension());
         let warm = self.iteration >= self.posed.method.warm_up;
         let mut count = 0.0;
@@ -291,7 +159,7 @@ impl Gibbs {
         }
         self.updated = count / (self.options.islands * times) as f64;
         if !warm {
-            return;
+            return Ok(());
         }
         for (x, (sum, square)) in new.iter().zip(self.sums.iter_mut().zip(&mut self.squares)) {
             *sum += x;
@@ -300,7 +168,25 @@ impl Gibbs {
         self.trace.extend(self.links.iter().flat_map(|l| &l.theta));
         if (self.draws() + 1).is_multiple_of(self.posed.method.thin) {
             self.kept.extend(new);
+            self.predict(new)?;
         }
+        Ok(())
+    }
+
+    /// Observations drawn along the trajectories `new` of all chains, and after the data.
+    fn predict(&mut self, new: &[f64]) -> Result<()> {
+        let Some(free) = &self.posed.free else { return Ok(()) };
+        let width = new.len() / self.options.islands;
+        for (c, path) in new.chunks_exact(width).enumerate() {
+            // Where parameters vary, those of the chain.
+            let varied = self.links.get(c).zip(free.family.as_ref()).map(|(link, f)| f.at(&link.theta)).transpose()?;
+            let flow = varied.as_deref().unwrap_or(free.flow.as_ref());
+            // Chains are slots of an iteration's address.
+            let seed = Draws::new(self.options.level, self.options.seed, Stream::ParticlesReference, 1);
+            let address = (self.options.level, seed.bits(1, self.iteration) as u64, c as u64);
+            self.predicted.extend(predictive::along(flow, free.components.len(), address, 0, path));
+        }
+        Ok(())
     }
 
     /// Means and variances of each time over the draws, by chain, and over all chains.
@@ -327,7 +213,7 @@ impl Solver for Gibbs {
         if let Some(family) = self.family.take() {
             let found = self.next_links(family.as_ref(), team);
             self.family = Some(family);
-            return found.map(|new| self.took(new));
+            return found.and_then(|new| self.took(new));
         }
         let flow = self.posed.flow.as_ref();
         let (times, dimension) = (flow.horizon(), flow.dimension());
@@ -341,7 +227,7 @@ impl Solver for Gibbs {
         let options = options(1 + self.iteration);
         let reference = Reference { states: self.trajectories.clone(), times, dimension };
         let new = conditional::trajectories(flow, &options, Some(reference), sampling, team)?.states;
-        Ok(self.took(new))
+        self.took(new)
     }
 
     fn reached(&self) -> bool {
@@ -360,6 +246,10 @@ impl Solver for Gibbs {
         walk.replicated(&list("changed", "states changed after the warm-up, by time", &["time"]), &mut self.changed)?;
         let name = list("kept", "thinned trajectories: draw × chain × time × coordinate", &["kept_entry"]);
         walk.replicated(&name, &mut self.kept)?;
+        if self.posed.free.is_some() {
+            let name = list("predicted", "drawn observations: draw × chain × time × component", &["predicted_entry"]);
+            walk.replicated(&name, &mut self.predicted)?;
+        }
         if self.links.is_empty() {
             return Ok(());
         }
@@ -423,15 +313,25 @@ impl Solver for Gibbs {
         if draws == 0 {
             return Ok(());
         }
-        for (c, name) in self.names.iter().enumerate() {
-            let mut values = Vec::with_capacity(rows.len() * draws * times);
-            for r in rows.clone() {
-                for k in 0..draws {
-                    values.extend((0..times).map(|t| self.kept[((k * chains + r) * times + t) * d + c]));
+        // draw × chain × time × number, one number after the other as chain × draw × time.
+        let mut given = |all: &[f64], names: &[Name], times: usize| -> Result<()> {
+            let m = names.len();
+            for (c, name) in names.iter().enumerate() {
+                let mut values = Vec::with_capacity(rows.len() * draws * times);
+                for r in rows.clone() {
+                    for k in 0..draws {
+                        values.extend((0..times).map(|t| all[((k * chains + r) * times + t) * m + c]));
+                    }
                 }
+                walk.given(name, &[chains, draws, times], &Hyperslab::rows(rows.clone(), &[draws, times]), &values)?;
             }
-            walk.given(name, &[chains, draws, times], &Hyperslab::rows(rows.clone(), &[draws, times]), &values)?;
-        }
+            Ok(())
+        };
+        given(&self.kept, &self.names, times)?;
+        let Some(free) = &self.posed.free else { return Ok(()) };
+        given(&self.predicted, &self.predictive, free.times.len())?;
+        let name = plain("predicted_time", "times of the data and after");
+        walk.replicated(&Name { axes: &["predicted_time"], ..name }, &mut free.times.clone())?;
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use crate::particles::{Options, Scheme};
 use crate::team::{Solo, Team, threads};
 
 fn options(particles: usize, islands: usize, threshold: f64, seed: u64) -> Options {
-    let (scheme, level) = (Scheme::Multinomial, Level::detect());
-    Options { particles, islands, scheme, threshold, seed, level, ancestors: true, eves: false, sort: None }
+    let made = Options::new(particles, islands, seed, Level::detect());
+    Options { scheme: Scheme::Multinomial, threshold, ancestors: true, ..made }
 }
 
 /// The model of `ten` as a linear system, which can weigh trajectories under every proposal.

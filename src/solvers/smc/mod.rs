@@ -4,6 +4,7 @@
 //! [`solver`] a filter, [`smoothing`] its past, [`sampling`] a sampler as the loop sees them ·
 //! chains of parameters (`pmmh`), of paths (`gibbs`), particles of parameters (`smc_squared`). The particles themselves are in [`crate::particles`].
 
+mod alone;
 #[cfg(test)]
 mod chains_tests;
 mod check;
@@ -15,6 +16,9 @@ mod gibbs_tests;
 pub mod models;
 mod plot;
 mod pmmh;
+mod prediction;
+#[cfg(test)]
+mod prediction_tests;
 pub mod problem;
 mod sampling;
 mod setup;

@@ -19,9 +19,12 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     if reader.has("results/update_rate") {
         return trajectories(reader);
     }
+    if !reader.has("series/time") && reader.has("series/warming_up") {
+        return chain(reader);
+    }
     let series = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("series/{name}"))?.values) };
     let time = series("time")?;
-    let states = states(reader, "series", "mean_");
+    let states = states_of(reader, "series", "mean_");
     if states.is_empty() || time.is_empty() {
         return Err(Error::file(output, "holds no filtered means to draw"));
     }
@@ -53,6 +56,9 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
         let title = if squared { format!("{name}, given the data so far") } else { format!("{name}, filtered") };
         let curves = Curves { title, x: Axis::new("time"), y: Axis::new(name.clone()), lines };
         above.push((1.0, Panel::Curves(curves)));
+    }
+    for name in states_of(reader, "series", "predicted_mean_").iter().take(3) {
+        above.push((1.0, predicted(reader, &time, name)?));
     }
     let ess = Curves {
         title: "Effective sample size".into(),
@@ -91,11 +97,83 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     })
 }
 
+/// A component of the observations: each time given those before, and after the last one, against what was seen.
+fn predicted(reader: &Reader, time: &[f64], name: &str) -> Result<Panel> {
+    let series = |of: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("series/predicted_{of}_{name}"))?.values) };
+    let (mean, sd) = (series("mean")?, series("sd")?);
+    let mut lines = Vec::from(band(time, &mean, &sd));
+    let seen = reader.array("inputs/observations")?;
+    let at = reader.array("inputs/time")?.values;
+    let names = states_of(reader, "series", "predicted_mean_");
+    let (m, c) = (names.len(), names.iter().position(|n| n == name).unwrap_or(0));
+    let y: Vec<f64> = seen.values.iter().skip(c).step_by(m).copied().collect();
+    // Where the data end.
+    if let Some(last) = y.iter().rposition(|y| y.is_finite()).filter(|last| last + 1 < y.len()) {
+        let edges = mean.iter().zip(&sd).flat_map(|(m, s)| [m - 2.0 * s, m + 2.0 * s]).chain(y.iter().copied());
+        let edges: Vec<f64> = edges.filter(|e| e.is_finite()).collect();
+        let ends = [
+            edges.iter().copied().fold(f64::INFINITY, f64::min),
+            edges.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        ];
+        lines.push(line("end of the data", &[at[last]; 2], ends.to_vec(), colours::LIGHT, Style::Solid));
+    }
+    lines.push(line("observed", &at, y, colours::ORANGE, Style::Dots));
+    lines.push(line("predicted mean", time, mean, colours::PURPLE, Style::Solid));
+    let title = format!("{name}, before it is seen");
+    Ok(Panel::Curves(Curves { title, x: Axis::new("time"), y: Axis::new(name.to_string()), lines }))
+}
+
+/// The chain's parameters and, where predicted, the observations after the data (pmmh).
+fn chain(reader: &Reader) -> Result<Figure> {
+    let mut above = Vec::new();
+    for name in
+        reader.datasets("results").into_iter().filter(|n| !n.starts_with("posterior_predictive_") && n != "forecast")
+    {
+        let x = reader.array(&format!("results/{name}"))?.values;
+        let at: Vec<f64> = (1..=x.len()).map(|k| k as f64).collect();
+        let lines = vec![line("", &at, x, colours::BLUE, Style::Solid)];
+        let curves = Curves { title: name.clone(), x: Axis::new("draw"), y: Axis::new(name), lines };
+        above.push((1.0, Panel::Curves(curves)));
+    }
+    above.truncate(4);
+    let mut rows = vec![(1.0, above)];
+    let names = states_of(reader, "results", "posterior_predictive_");
+    let mut below = Vec::new();
+    for name in names.iter().take(3) {
+        let time = reader.array("results/forecast")?.values;
+        let drawn = reader.array(&format!("results/posterior_predictive_{name}"))?.values;
+        below.push((1.0, Panel::Curves(drawn_band(&time, &drawn, &format!("{name}, after the data"), name))));
+    }
+    if !below.is_empty() {
+        rows.push((1.0, below));
+    }
+    let subtitle = "parameters after the warm-up".into();
+    let size = (1500, 100 + 400 * rows.len() as u32);
+    Ok(Figure { title: "Particle marginal Metropolis–Hastings".into(), subtitle, size, rows })
+}
+
+/// Means and deviations of draws (draw × time), with some of the draws.
+fn drawn_band(time: &[f64], drawn: &[f64], title: &str, name: &str) -> Curves {
+    let n = (drawn.len() / time.len()).max(1);
+    let of = |t: usize| -> (f64, f64) {
+        let (mean, variance) = super::smoothing::spread(drawn.iter().skip(t).step_by(time.len()).copied());
+        (mean, variance.sqrt())
+    };
+    let (mean, sd): (Vec<f64>, Vec<f64>) = (0..time.len()).map(of).unzip();
+    let mut lines = Vec::new();
+    for (k, path) in drawn.chunks(time.len()).step_by((n / 40).max(1)).enumerate() {
+        lines.push(line(if k == 0 { "drawn" } else { "" }, time, path.to_vec(), colours::LIGHT, Style::Solid));
+    }
+    lines.extend(band(time, &mean, &sd));
+    lines.push(line("predicted mean", time, mean, colours::PURPLE, Style::Solid));
+    Curves { title: title.into(), x: Axis::new("time"), y: Axis::new(name.to_string()), lines }
+}
+
 /// Smoothed means with their bands and some drawn trajectories, and how often the draws changed (particle Gibbs).
 fn trajectories(reader: &Reader) -> Result<Figure> {
     let result = |name: &str| -> Result<Vec<f64>> { Ok(reader.array(&format!("results/{name}"))?.values) };
     let time = result("time")?;
-    let states = states(reader, "results", "smoothed_mean_");
+    let states = states_of(reader, "results", "smoothed_mean_");
     let mut above = Vec::new();
     for name in states.iter().take(3) {
         let (mean, sd) = (result(&format!("smoothed_mean_{name}"))?, result(&format!("smoothed_sd_{name}"))?);
@@ -112,6 +190,11 @@ fn trajectories(reader: &Reader) -> Result<Figure> {
         lines.push(line("smoothed mean", &time, mean, colours::BLUE, Style::Solid));
         let curves =
             Curves { title: format!("{name}, smoothed"), x: Axis::new("time"), y: Axis::new(name.clone()), lines };
+        above.push((1.0, Panel::Curves(curves)));
+    }
+    for name in states_of(reader, "results", "posterior_predictive_").iter().take(2) {
+        let (at, drawn) = (result("predicted_time")?, result(&format!("posterior_predictive_{name}"))?);
+        let curves = drawn_band(&at, &drawn, &format!("{name}, replicated and after the data"), name);
         above.push((1.0, Panel::Curves(curves)));
     }
     let share = |title: &str, x: &str, at: &[f64], values: Vec<f64>| {
@@ -169,7 +252,7 @@ fn sampler(reader: &Reader) -> Result<Figure> {
             vec![line("", &rung, last("log_evidence")?, colours::PURPLE, Style::Solid)],
         ),
     ];
-    let names = states(reader, "series", "mean_");
+    let names = states_of(reader, "series", "mean_");
     let mut below = Vec::new();
     for name in names.iter().take(3) {
         let (mean, sd) = (last(&format!("mean_{name}"))?, last(&format!("sd_{name}"))?);
@@ -187,7 +270,7 @@ fn sampler(reader: &Reader) -> Result<Figure> {
 }
 
 /// Names of the states that have a dataset `prefix`NAME.
-fn states(reader: &Reader, group: &str, prefix: &str) -> Vec<String> {
+fn states_of(reader: &Reader, group: &str, prefix: &str) -> Vec<String> {
     let name = |n: String| n.strip_prefix(prefix).filter(|n| !n.starts_with("error_")).map(str::to_string);
     reader.datasets(group).into_iter().filter_map(name).collect()
 }

@@ -15,9 +15,9 @@ use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::chains::{Mixing, mixing};
 use crate::particles::estimate::evidence;
-use crate::particles::{Draws, Filter, Options};
+use crate::particles::{Draws, Filter, Options, predictive};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
-use crate::state::{Name, Walk};
+use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
 
 pub struct Chain {
@@ -34,7 +34,23 @@ pub struct Chain {
     walk: AdaptiveWalk,
     /// Parameters after each proposal that followed the warm-up, one after the other.
     pub(super) trace: Vec<f64>,
+    /// Where predicted: a state of the last time given the data and the present parameters.
+    last: Vec<f64>,
+    /// Observations drawn after the data: draw × time × component.
+    pub(super) predicted: Vec<f64>,
+    predictive: Vec<Name>,
+    forecast_sds: Vec<Name>,
+    rank: usize,
 }
+
+/// What a filter says of parameters.
+struct Found {
+    log_evidence: f64,
+    /// A state of the last time, where predicted.
+    last: Vec<f64>,
+}
+
+const IMPOSSIBLE: Found = Found { log_evidence: f64::NEG_INFINITY, last: Vec::new() };
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
     Name { name, units: "1", meaning, axes: &[] }
@@ -48,15 +64,11 @@ impl Chain {
     pub fn new(input: &Input, posed: ChainPosed, level: Level, team: &dyn Team) -> Result<Chain> {
         let method = &posed.method;
         let options = Options {
-            particles: method.particles,
-            islands: method.islands,
             scheme: method.resampling,
             threshold: method.ess_threshold,
-            seed: input.run.seed,
-            level,
-            ancestors: false,
-            eves: false,
+            precision: method.precision,
             sort: posed.sort,
+            ..Options::new(method.particles, method.islands, input.run.seed, level)
         };
         let parameters = posed.family.parameters();
         let deviation = |p: &crate::particles::Parameter| {
@@ -65,7 +77,16 @@ impl Chain {
         let deviations = parameters.iter().map(deviation).collect();
         let names =
             parameters.iter().map(|p| Name::kept(&p.name, "1", &format!("parameter {}", p.name), &[])).collect();
+        let predictive = posed.free.as_ref().map_or(Vec::new(), |free| free.names(&["draw", "forecast"]));
         let mut chain = Chain {
+            last: Vec::new(),
+            predicted: Vec::new(),
+            forecast_sds: predictive
+                .iter()
+                .map(|n: &Name| Name::kept(&format!("sd_{}", n.name), "1", "its standard deviation", &[]))
+                .collect(),
+            predictive,
+            rank: team.rank(),
             posed,
             options,
             names,
@@ -81,8 +102,9 @@ impl Chain {
         for attempt in 0..100 {
             let at = Draws::new(level, input.run.seed, Stream::ParticlesParameter, attempt);
             let theta = chain.posed.family.draw_prior(&at);
-            let log_evidence = chain.likelihood(&theta, u64::from(attempt), team)?;
+            let Found { log_evidence, last } = chain.likelihood(&theta, u64::from(attempt), team)?;
             if log_evidence > f64::NEG_INFINITY {
+                chain.last = last;
                 chain.log_prior = chain.prior(&theta);
                 chain.log_evidence = log_evidence;
                 chain.walk.start(&theta);
@@ -100,11 +122,11 @@ impl Chain {
     }
 
     /// log Ẑ of the data at θ, by a filter of its own random numbers; −∞ where no particle explains the data.
-    fn likelihood(&self, theta: &[f64], number: u64, team: &dyn Team) -> Result<f64> {
+    fn likelihood(&self, theta: &[f64], number: u64, team: &dyn Team) -> Result<Found> {
         if self.posed.family.log_prior(theta) == f64::NEG_INFINITY {
-            return Ok(f64::NEG_INFINITY);
+            return Ok(IMPOSSIBLE);
         }
-        let Ok(flow) = self.posed.family.at(theta) else { return Ok(f64::NEG_INFINITY) };
+        let Ok(flow) = self.posed.family.at(theta) else { return Ok(IMPOSSIBLE) };
         // A seed of this proposal: Philox of the run's.
         let at = Draws::new(self.options.level, self.options.seed, Stream::ParticlesReference, 0);
         let options = Options { seed: at.bits(0, number) as u64, ..self.options.clone() };
@@ -112,12 +134,33 @@ impl Chain {
         for _ in 0..flow.horizon() {
             match filter.step(flow.as_ref(), team) {
                 Ok(()) => {}
-                Err(_) if filter.is_extinct() => return Ok(f64::NEG_INFINITY),
+                Err(_) if filter.is_extinct() => return Ok(IMPOSSIBLE),
                 Err(e) => return Err(e),
             }
         }
         let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
-        Ok(evidence(&logs).log)
+        let last = if self.posed.free.is_some() { filter.one(team) } else { Vec::new() };
+        Ok(Found { log_evidence: evidence(&logs).log, last })
+    }
+
+    /// Observations after the data under the present parameters, from the state of the last time that came with them: with it
+    /// they are a draw of parameters and path given the data [AndrieuDoucetHolenstein2010].
+    fn predict(&mut self) -> Result<()> {
+        let Some(free) = &self.posed.free else { return Ok(()) };
+        let flow = free.family.as_ref().expect("the family of the chain").at(&self.theta)?;
+        let m = free.components.len();
+        let address = (self.options.level, self.options.seed, self.iteration);
+        let drawn = predictive::along(flow.as_ref(), m, address, free.seen - 1, &self.last);
+        self.predicted.extend(&drawn[m..]);
+        Ok(())
+    }
+
+    /// Draws of component `c` at the last predicted time.
+    fn forecast(&self, c: usize) -> Vec<f64> {
+        let Some(free) = &self.posed.free else { return Vec::new() };
+        let m = free.components.len();
+        let width = (free.times.len() - free.seen) * m;
+        self.predicted.iter().skip(width - m + c).step_by(width).copied().collect()
     }
 
     fn warming(&self) -> bool {
@@ -140,7 +183,7 @@ impl Solver for Chain {
             step: self.iteration,
             message: "the covariance of the chain is singular: a longer warm-up, or fewer parameters".into(),
         })?;
-        let log_evidence = self.likelihood(&theta, number, team)?;
+        let Found { log_evidence, last } = self.likelihood(&theta, number, team)?;
         let mut accepted = false;
         if log_evidence > f64::NEG_INFINITY {
             let log_prior = self.prior(&theta);
@@ -148,6 +191,7 @@ impl Solver for Chain {
             at.stream(Stream::ParticlesAccept).uniforms(0, &mut u);
             if ln(u[0]) < log_prior + log_evidence - self.log_prior - self.log_evidence {
                 (self.theta, self.log_prior, self.log_evidence) = (theta, log_prior, log_evidence);
+                self.last = last;
                 accepted = true;
             }
         }
@@ -156,6 +200,7 @@ impl Solver for Chain {
         } else {
             self.accepted += u64::from(accepted);
             self.trace.extend(&self.theta);
+            self.predict()?;
         }
         self.iteration += 1;
         Ok(if self.reached() { Status::Finished(Outcome::Reached) } else { Status::Running })
@@ -180,7 +225,17 @@ impl Solver for Chain {
         )?;
         let name = list("walk_covariance", "their covariance, row by row", &["covariance_entry"]);
         walk.scalar(&name, (&mut self.walk.covariance).into())?;
-        walk.replicated(&list("trace", "parameters after each proposal, row by row", &["trace_entry"]), &mut self.trace)
+        walk.replicated(
+            &list("trace", "parameters after each proposal, row by row", &["trace_entry"]),
+            &mut self.trace,
+        )?;
+        if self.posed.free.is_none() {
+            return Ok(());
+        }
+        walk.scalar(&list("last_state", "a state of the last time", &["coordinate"]), (&mut self.last).into())?;
+        let name =
+            list("predicted", "observations drawn after the data: draw × time × component", &["predicted_entry"]);
+        walk.replicated(&name, &mut self.predicted)
     }
 
     fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
@@ -209,6 +264,21 @@ impl Solver for Chain {
         for (c, name) in self.names.iter().enumerate() {
             let mut x: Vec<f64> = self.trace.iter().skip(c).step_by(d).copied().collect();
             walk.replicated(&Name { axes: &["draw"], ..*name }, &mut x)?;
+        }
+        let Some(free) = &self.posed.free else { return Ok(()) };
+        let mut after = free.times[free.seen..].to_vec();
+        let (h, m, draws) =
+            (after.len(), free.components.len(), self.predicted.len() / (after.len() * free.components.len()));
+        walk.replicated(&Name { axes: &["forecast"], ..plain("forecast", "times after the data") }, &mut after)?;
+        // Every rank has the chain; rank 0 writes.
+        let rows = if self.rank == 0 { 0..draws } else { 0..0 };
+        for (c, name) in self.predictive.iter().enumerate() {
+            let values: Vec<f64> = rows
+                .clone()
+                .flat_map(|k| (0..h).map(move |t| (k * h + t) * m + c))
+                .map(|i| self.predicted[i])
+                .collect();
+            walk.given(name, &[draws, h], &Hyperslab::rows(rows.clone(), &[h]), &values)?;
         }
         Ok(())
     }
@@ -245,6 +315,14 @@ impl Solver for Chain {
             report.push(number("effective_draws", "independent draws the worst parameter is worth", least));
             let worst = found.iter().map(|f| f.r_hat).fold(0.0, f64::max);
             report.push(number("r_hat", "split R̂ of the worst parameter: near 1 where the halves agree", worst));
+        }
+        for (c, name) in self.predictive.iter().enumerate().take(8) {
+            let Some(found) = mixing(&[self.forecast(c)]) else { continue };
+            let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
+            let error = ErrorBar::StdErr(found.error());
+            report.push(number(name.name, "mean of the observation at the last predicted time", found.mean, error));
+            let spread = self.forecast_sds[c];
+            report.push(number(spread.name, spread.meaning, found.sd, ErrorBar::None));
         }
         let made = (self.trace.len() / self.names.len().max(1)).max(1) as f64;
         let value = self.accepted as f64 / made;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::models::{ModelInput, Proposal};
 use super::smoothing::SmoothingInput;
-use crate::particles::Scheme;
 use crate::particles::moves::Kernel;
+use crate::particles::{Precision, Scheme};
 
 /// `[problem]` of the smc room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,20 @@ pub struct ProblemInput {
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub quantiles: Vec<f64>,
+    /// Filters, pmmh and particle_gibbs: the law of observations that were not used; absent: none.
+    #[serde(default)]
+    pub predict: Option<PredictInput>,
+}
+
+/// Posterior predictive: of each observation given those before it (filters), and of times after the last one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PredictInput {
+    /// Times after the last observation.
+    #[schemars(range(max = 1_000_000))]
+    pub steps: usize,
+    /// Time between them; absent: that between the last two observations, or 1.
+    pub interval: Option<f64>,
 }
 
 /// Observations: one of `values`, `file` and `simulate`.
@@ -117,6 +131,8 @@ pub struct MethodInput {
     /// Resample when the effective sample size falls below this fraction of the particles; 1: at every step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ess_threshold: f64,
+    /// Filters and pmmh: in what states are kept; "f32" halves their memory and messages. Models compute in f64 either way.
+    pub precision: Precision,
     /// Filters: the states of all times given all data, at the end of the run; absent: filtering alone.
     pub smoothing: Option<SmoothingInput>,
     /// Filters: the variance of the evidence from each island alone [LeeWhiteley2018]; needs resampling = "multinomial" at every
@@ -175,6 +191,7 @@ impl Default for MethodInput {
             islands: 16,
             resampling: Scheme::Systematic,
             sort: None,
+            precision: Precision::F64,
             ess_threshold: 0.5,
             smoothing: None,
             lee_whiteley: false,

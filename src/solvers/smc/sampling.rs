@@ -49,15 +49,9 @@ impl Sampling {
     pub fn new(input: &Input, posed: SamplerPosed, level: Level, team: &dyn Team) -> Result<Sampling> {
         let method = &posed.method;
         let options = Options {
-            particles: method.particles,
-            islands: method.islands,
             scheme: method.resampling,
             threshold: 1.0,
-            seed: input.run.seed,
-            level,
-            ancestors: false,
-            eves: false,
-            sort: None,
+            ..Options::new(method.particles, method.islands, input.run.seed, level)
         };
         let plan = Plan {
             kernel: method.kernel,

@@ -6,6 +6,7 @@ use super::data::Observations;
 use super::gibbs::Gibbs;
 use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
 use super::pmmh::Chain;
+use super::prediction::Free;
 use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
 use super::sampling::Sampling;
 use super::smc_squared::Squared;
@@ -19,7 +20,7 @@ use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::conditional::can_follow;
 use crate::particles::moves::Kernel;
-use crate::particles::{Draws, Family, FeynmanKac, Scheme, TILE, Tile, View};
+use crate::particles::{Draws, Family, FeynmanKac, Precision, Scheme, TILE, Tile, View};
 use crate::solvers::Solver;
 use crate::team::Team;
 
@@ -73,6 +74,7 @@ pub struct ChainPosed {
     pub when: Vec<f64>,
     /// The coordinate in whose order particles are resampled.
     pub sort: Option<usize>,
+    pub free: Option<Free>,
 }
 
 /// For a sampler.
@@ -91,6 +93,7 @@ pub struct FilterPosed {
     pub flow: Box<dyn FeynmanKac>,
     /// The coordinate in whose order particles are resampled.
     pub sort: Option<usize>,
+    pub free: Option<Free>,
 }
 
 /// Reads the input and the files it names; nothing is computed but simulated data.
@@ -131,6 +134,10 @@ pub fn pose(input: &Input) -> Result<Posed> {
         let message = "= true holds with method.resampling = \"multinomial\" and method.ess_threshold = 1 alone: under other \
                        schemes, and where not every step resamples, the estimator is of another variance";
         return Err(input.invalid("method.lee_whiteley", message));
+    }
+    if method.precision == Precision::F32 && method.name.proposal().is_none() && method.name != Name::Pmmh {
+        let message = format!("= \"f32\" is for filters and \"pmmh\", not for \"{}\"", method.name.word());
+        return Err(input.invalid("method.precision", message));
     }
     let (model, proposal) = match (built, method.name.proposal()) {
         (Built::StateSpace(model), None) if chain || method.name == Name::ParticleGibbs => (model, method.proposal),
@@ -174,7 +181,15 @@ pub fn pose(input: &Input) -> Result<Posed> {
             return Err(input.invalid(&format!("problem.quantiles.{i}"), "a quantile's level lies in (0, 1)"));
         }
     }
-    let data = Arc::new(observations(input, &problem, model.as_ref(), &read)?);
+    let mut data = Arc::new(observations(input, &problem, model.as_ref(), &read)?);
+    let free = match &problem.predict {
+        None => None,
+        Some(asked) => Some(Free::new(input, asked, &problem, &method, model.as_ref(), &data)?),
+    };
+    // A filter goes on after the data; chains are of the data's times.
+    if let Some(free) = free.as_ref().filter(|_| method.name.proposal().is_some()) {
+        data = Arc::new(free.after(&data));
+    }
     let flow = model.flow(&data, proposal).map_err(|e| below("problem", e))?;
     if chain {
         let Some(family) = model.family(&data, &method.parameters) else {
@@ -182,7 +197,7 @@ pub fn pose(input: &Input) -> Result<Posed> {
             return Err(input.invalid("method.parameters", message));
         };
         let (dimension, times, when) = (flow.dimension(), flow.horizon(), data.times.clone());
-        let posed = ChainPosed { problem, method, family, dimension, times, when, sort };
+        let posed = ChainPosed { problem, method, family, dimension, times, when, sort, free };
         return Ok(if squared { Posed::Squared(posed) } else { Posed::Chain(posed) });
     }
     if method.name == Name::ParticleGibbs {
@@ -205,7 +220,7 @@ pub fn pose(input: &Input) -> Result<Posed> {
             let message = "the model cannot weigh a trajectory that this proposal did not draw: use \"bootstrap\"";
             return Err(input.invalid("method.proposal", message));
         }
-        return Ok(Posed::Gibbs(FilterPosed { problem, method, model, data, flow, sort }, family));
+        return Ok(Posed::Gibbs(FilterPosed { problem, method, model, data, flow, sort, free }, family));
     }
     if matches!(method.smoothing, Some(SmoothingInput::Backward { .. })) && !flow.has_transition() {
         let message = format!(
@@ -215,7 +230,7 @@ pub fn pose(input: &Input) -> Result<Posed> {
         );
         return Err(input.invalid("method.smoothing", message));
     }
-    Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow, sort }))
+    Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow, sort, free }))
 }
 
 /// Why parameters cannot move given a path, if so: there is no density of paths, or a path at one value of them is impossible
@@ -251,6 +266,9 @@ fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, samp
     }
     if problem.observations.is_some() || problem.times.is_some() {
         return refuse("problem.observations", "the model is a target of samplers; its data are its own keys");
+    }
+    if problem.predict.is_some() {
+        return refuse("problem.predict", "is for state-space models; the model is a target of samplers");
     }
     if method.least_moves > method.most_moves {
         return refuse("method.least_moves", "is above method.most_moves");

@@ -7,9 +7,11 @@
 //! that its steps were made with: a rank that needs one it does not hold, and a run that goes on, make its steps again, with
 //! the same bits. So no filter travels, and none is in checkpoints.
 
+mod filters;
+
 use std::path::Path;
 
-use rayon::prelude::*;
+use filters::Running;
 
 use super::setup::ChainPosed;
 use crate::error::{Error, Result};
@@ -20,10 +22,10 @@ use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
-use crate::particles::{Draws, FeynmanKac, Filter, Options, TILE};
+use crate::particles::{Draws, Options, TILE};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
-use crate::team::{Solo, Team};
+use crate::team::Team;
 
 pub struct Squared {
     posed: ChainPosed,
@@ -64,12 +66,6 @@ struct Particle {
     seeds: Vec<(usize, u64)>,
 }
 
-/// A filter with its model, at the time of the run.
-struct Running {
-    flow: Box<dyn FeynmanKac>,
-    filter: Filter,
-}
-
 /// What numbers are drawn for, at a time and for a particle.
 #[derive(Clone, Copy)]
 enum Purpose {
@@ -83,56 +79,14 @@ const fn plain(name: &'static str, meaning: &'static str) -> Name {
     Name { name, units: "1", meaning, axes: &[] }
 }
 
-impl Running {
-    /// At `theta`, with `seeds`, after `steps` steps; none where the data are impossible. The filter's errors are passed on.
-    fn made(squared: &Squared, theta: &[f64], seeds: &[(usize, u64)], steps: usize) -> Result<Option<Running>> {
-        if squared.posed.family.log_prior(theta) == f64::NEG_INFINITY {
-            return Ok(None);
-        }
-        let Ok(flow) = squared.posed.family.at(theta) else { return Ok(None) };
-        let filter = Filter::new(flow.as_ref(), squared.options.clone(), &Solo);
-        let mut made = Running { flow, filter };
-        for _ in 0..steps {
-            if !made.step(seeds)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(made))
-    }
-
-    /// Whether any particle explains the next observation.
-    fn step(&mut self, seeds: &[(usize, u64)]) -> Result<bool> {
-        let step = self.filter.step;
-        let (_, seed) = seeds.iter().rev().find(|s| s.0 <= step).expect("a seed of the first step");
-        self.filter.options.seed = *seed;
-        match self.filter.step(self.flow.as_ref(), &Solo) {
-            Ok(()) => Ok(true),
-            Err(_) if self.filter.is_extinct() => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
-    fn log_likelihood(&self) -> f64 {
-        self.filter.islands[0].log_evidence
-    }
-}
-
-/// What moves made of a particle: parameters, log-likelihood, proposals accepted, and the seed of the last of them.
-type Moved = (Vec<f64>, f64, f64, u64);
-
 impl Squared {
     pub fn new(input: &Input, posed: ChainPosed, level: Level, team: &dyn Team) -> Squared {
         let method = &posed.method;
         let options = Options {
-            particles: method.particles,
-            islands: 1,
             scheme: method.resampling,
             threshold: method.ess_threshold,
-            seed: 0,
-            level,
-            ancestors: false,
-            eves: false,
             sort: posed.sort,
+            ..Options::new(method.particles, 1, 0, level)
         };
         let parameters = posed.family.parameters();
         let named = |prefix: &str, of: &str, axes: &[&str]| -> Vec<Name> {
@@ -200,27 +154,6 @@ impl Squared {
 
     fn island(&self, island: usize) -> &[Particle] {
         &self.particles[island * self.each()..(island + 1) * self.each()]
-    }
-
-    /// The filters of this rank make the next step; log-likelihoods of all particles. Collective.
-    fn advance(&mut self, team: &dyn Team) -> Result<Vec<f64>> {
-        let first = team.split(self.particles.len()).mine().start;
-        let mut filters = std::mem::take(&mut self.filters);
-        let one = |(i, held): (usize, &mut Option<Running>)| -> Result<f64> {
-            let particle = &self.particles[first + i];
-            if particle.log_likelihood == f64::NEG_INFINITY {
-                return Ok(f64::NEG_INFINITY);
-            }
-            if held.as_ref().is_none_or(|r| r.filter.step != self.time) {
-                *held = Running::made(self, &particle.theta, &particle.seeds, self.time)?;
-            }
-            let Some(running) = held else { return Ok(f64::NEG_INFINITY) };
-            Ok(if running.step(&particle.seeds)? { running.log_likelihood() } else { f64::NEG_INFINITY })
-        };
-        let done: Result<Vec<f64>> = filters.par_iter_mut().enumerate().map(one).collect();
-        self.filters = filters;
-        let mine = team.agree(done)?;
-        Ok(team.gather(&mine))
     }
 
     /// Weights, evidence and effective sample sizes with the new log-likelihoods.
@@ -321,67 +254,6 @@ impl Squared {
         for j in island * n..(island + 1) * n {
             self.particles[j].log_weight = 0.0;
         }
-    }
-
-    /// Particle marginal Metropolis–Hastings of particle `j`, whose filter becomes that of the last proposal accepted.
-    fn moved(&self, j: usize, walk: &AdaptiveWalk, held: &mut Option<Running>) -> Result<Moved> {
-        let particle = &self.particles[j];
-        let family = self.posed.family.as_ref();
-        let mut made: Moved = (particle.theta.clone(), particle.log_likelihood, 0.0, 0);
-        let posterior =
-            |theta: &[f64], likelihood: f64| family.log_prior(theta) + walk.log_jacobian(theta) + likelihood;
-        for m in 0..self.posed.method.parameter_moves {
-            let at = self.draws(Purpose::Proposal(m), self.time, j);
-            let theta = walk.propose(&made.0, &at).ok_or_else(|| Error::Numerical {
-                step: self.time as u64,
-                message:
-                    "the particles of parameters coincide in some direction: more of them (method.parameter_particles)"
-                        .into(),
-            })?;
-            let seed = self.number(Purpose::Filter(m), self.time, j);
-            let Some(running) = Running::made(self, &theta, &[(0, seed)], self.time)? else { continue };
-            let likelihood = running.log_likelihood();
-            let mut u = [0.0];
-            at.stream(Stream::ParticlesAccept).uniforms(0, &mut u);
-            if ln(u[0]) < posterior(&theta, likelihood) - posterior(&made.0, made.1) {
-                *held = Some(running);
-                made = (theta, likelihood, made.2 + 1.0, seed);
-            }
-        }
-        Ok(made)
-    }
-
-    /// Moves the particles of the islands that are due. Collective.
-    fn moves(&mut self, due: &[bool], walk: &AdaptiveWalk, team: &dyn Team) -> Result<()> {
-        let first = team.split(self.particles.len()).mine().start;
-        let mut filters = std::mem::take(&mut self.filters);
-        let one = |(i, held): (usize, &mut Option<Running>)| -> Result<Option<Moved>> {
-            let j = first + i;
-            if due[j / self.each()] { self.moved(j, walk, held).map(Some) } else { Ok(None) }
-        };
-        let done: Result<Vec<Option<Moved>>> = filters.par_iter_mut().enumerate().map(one).collect();
-        self.filters = filters;
-        let done = team.agree(done)?;
-        let mut packed = Vec::new();
-        for (i, (theta, likelihood, accepted, seed)) in done.into_iter().enumerate().filter_map(|(i, m)| Some((i, m?)))
-        {
-            packed.extend([f64::from_bits((first + i) as u64), likelihood, accepted, f64::from_bits(seed)]);
-            packed.extend(theta);
-        }
-        for one in team.gather(&packed).chunks_exact(4 + self.names.len()) {
-            let particle = &mut self.particles[one[0].to_bits() as usize];
-            self.accepted += one[2];
-            if one[2] > 0.0 {
-                particle.log_likelihood = one[1];
-                particle.seeds = vec![(0, one[3].to_bits())];
-                particle.theta.copy_from_slice(&one[4..]);
-            }
-        }
-        let many = due.iter().filter(|d| **d).count() * self.each();
-        let made = many as f64 * self.posed.method.parameter_moves as f64;
-        self.proposed += made;
-        self.work += made * (self.time * self.options.particles) as f64;
-        Ok(())
     }
 
     /// Mean and standard deviation of every parameter, with errors between islands.

@@ -8,7 +8,7 @@ use super::models::{Built, BuiltIn, Proposal, StateSpace, linear_gaussian};
 use super::smoothing::{Smoother, SmoothingInput};
 use crate::math::simd::Level;
 use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
-use crate::particles::{Filter, Options, Scheme};
+use crate::particles::{Filter, Options};
 use crate::team::{Solo, Team, threads};
 
 /// x_0 ~ N(0, 1), x' = 0.9 x + N(0, 0.25), y = x + N(0, 0.49), the ten observations of `walk_of_ten`.
@@ -34,17 +34,7 @@ pub(super) fn exact(t: usize, seen: usize) -> (f64, f64) {
 }
 
 fn options(particles: usize) -> Options {
-    Options {
-        particles,
-        islands: 16,
-        scheme: Scheme::Systematic,
-        threshold: 0.5,
-        seed: 5,
-        level: Level::detect(),
-        ancestors: true,
-        eves: false,
-        sort: None,
-    }
+    Options { ancestors: true, ..Options::new(particles, 16, 5, Level::detect()) }
 }
 
 fn smoothed(kind: SmoothingInput, proposal: Proposal, particles: usize, team: &dyn Team) -> Vec<Vec<[Estimated; 2]>> {
@@ -115,9 +105,14 @@ fn the_auxiliary_filter_without_its_twist_has_the_means_and_evidence_of_kalman_w
     let mut filter = Filter::new(flow.as_ref(), options(3000), &Solo);
     for t in 0..9 {
         filter.step(flow.as_ref(), &Solo).unwrap();
-        let plain = filter.untwisted(flow.as_ref(), &Solo).unwrap();
-        let evidences: Vec<f64> = plain.islands.iter().map(|i| i.log_evidence).collect();
-        let mean = over_islands(&plain.moments(&Solo).0[0], &island_weights(&evidences));
+        let kept = (filter.population.log_weights.clone(), filter.islands.clone());
+        let look = |plain: &Filter| {
+            let evidences: Vec<f64> = plain.islands.iter().map(|i| i.log_evidence).collect();
+            let mean = over_islands(&plain.moments(&Solo).0[0], &island_weights(&evidences));
+            Ok((evidences, mean))
+        };
+        let (evidences, mean) = filter.untwisted(flow.as_ref(), &Solo, look).unwrap();
+        assert!(kept == (filter.population.log_weights.clone(), filter.islands.clone()), "looked at, not changed");
         let truth = exact(t, t + 1).0;
         assert!((mean.value - truth).abs() < 4.0 * mean.standard_error, "time {t}: {mean:?} against {truth}");
         let found = evidence(&evidences);

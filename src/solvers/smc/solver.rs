@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use super::problem::MethodInput;
+use super::alone::{Alone, ERROR_ALONE, EVES};
+use super::prediction::Ahead;
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, Smoother, together};
 use super::walk::walk_filter;
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
-use crate::particles::alone::{self, FEWEST_EVES, FEWEST_EVES_OF_A_MEAN};
+use crate::particles::alone;
 use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
 use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
-use crate::particles::{Filter, Options, Scheme};
+use crate::particles::{Filter, Options};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
@@ -38,17 +39,8 @@ pub struct Filtering {
     /// A step, and the islands' log-evidence of its data where the filter's weights look ahead.
     plain: Option<(usize, Vec<f64>)>,
     alone: Alone,
-}
-
-/// What islands say of their errors one by one; nothing where not asked for, or of too few first ancestors.
-#[derive(Default)]
-struct Alone {
-    /// Relative standard deviation of the mean of Ẑ.
-    evidence: Option<f64>,
-    /// Standard errors of the means, by coordinate.
-    means: Vec<f64>,
-    /// Particles of the first time with descendants, in the island that has fewest.
-    eves: u64,
+    /// What was said of the last observation before it was seen, where asked for.
+    ahead: Option<Ahead>,
 }
 
 struct Names {
@@ -86,81 +78,17 @@ const SPREAD: Name = Name {
 const RESAMPLED: Name =
     Name { name: "resampled", units: "1", meaning: "share of islands that resampled before this step", axes: &[] };
 
-const ERROR_ALONE: Name = Name {
-    name: "evidence_error_alone",
-    units: "1",
-    meaning: "standard deviation of the evidence over it, from each island alone (Lee and Whiteley)",
-    axes: &[],
-};
-const EVES: Name = Name {
-    name: "eves",
-    units: "1",
-    meaning: "particles of the first time with descendants, in the island that has fewest",
-    axes: &[],
-};
-
-impl Alone {
-    /// Of `filter`, whose islands have these means by coordinate and these weights. Collective.
-    fn of(method: &MethodInput, filter: &Filter, means: &[Vec<f64>], weights: &[f64], team: &dyn Team) -> Alone {
-        if !method.lee_whiteley && !method.chan_lai {
-            return Alone::default();
-        }
-        let found = filter.lee_whiteley(team);
-        let mut made = Alone { eves: found.iter().map(|a| a.eves).min().unwrap_or(0), ..Alone::default() };
-        if method.lee_whiteley && made.eves >= FEWEST_EVES {
-            // The variance of the mean of independent Ẑ, over its square.
-            let variance: f64 = found.iter().zip(weights).map(|(a, w)| w * w * a.relative_variance).sum();
-            made.evidence = (variance > 0.0).then(|| variance.sqrt());
-        }
-        if method.chan_lai && made.eves >= FEWEST_EVES_OF_A_MEAN {
-            let error = |(d, means): (usize, &Vec<f64>)| {
-                let errors = filter.chan_lai(d, means, team);
-                errors.iter().zip(weights).map(|(e, w)| (w * e) * (w * e)).sum::<f64>().sqrt()
-            };
-            made.means = means.iter().enumerate().map(error).collect();
-        }
-        made
-    }
-
-    /// Why a number that was asked for is not there, or what there is to say of it.
-    fn notes(&self, method: &MethodInput) -> Vec<String> {
-        let few = |key: &str, need: u64| {
-            format!(
-                "no number of method.{key}: an island has {} particles of the first time with descendants, and it needs \
-                 {need}; more particles, or fewer times",
-                self.eves
-            )
-        };
-        let mut notes = Vec::new();
-        if method.lee_whiteley && self.eves < FEWEST_EVES {
-            notes.push(few("lee_whiteley", FEWEST_EVES));
-        } else if method.lee_whiteley && self.evidence.is_none() {
-            notes.push("no number of method.lee_whiteley: the estimated variance is not positive".into());
-        }
-        if method.chan_lai && self.eves < FEWEST_EVES_OF_A_MEAN {
-            notes.push(few("chan_lai", FEWEST_EVES_OF_A_MEAN));
-        } else if method.chan_lai && method.resampling != Scheme::Multinomial {
-            let message = "standard errors from islands alone (method.chan_lai) are a heuristic under this resampling: they \
-                           are consistent with \"multinomial\"";
-            notes.push(message.into());
-        }
-        notes
-    }
-}
-
 impl Filtering {
     pub fn new(input: &Input, posed: FilterPosed, level: Level, team: &dyn Team) -> Filtering {
         let method = &posed.method;
         let options = Options {
-            particles: method.particles,
-            islands: method.islands,
             scheme: method.resampling,
             threshold: method.ess_threshold,
-            seed: input.run.seed,
-            level,
             ancestors: method.smoothing.is_some(),
             eves: method.lee_whiteley || method.chan_lai,
+            precision: method.precision,
             sort: posed.sort,
+            ..Options::new(method.particles, method.islands, input.run.seed, level)
         };
         let filter = Filter::new(posed.flow.as_ref(), options, team);
         let smoother = method.smoothing.map(|kind| Smoother::new(kind, &filter));
@@ -169,6 +97,7 @@ impl Filtering {
             "{} islands of {} particles, {:?} resampling when the effective sample size is below {} of them",
             method.islands, method.particles, method.resampling, method.ess_threshold
         )];
+        let ahead = posed.free.as_ref().map(|free| Ahead::new(free, &posed.problem.quantiles));
         Filtering {
             posed,
             filter,
@@ -185,6 +114,7 @@ impl Filtering {
             previous: 0.0,
             plain: None,
             alone: Alone::default(),
+            ahead,
         }
     }
 
@@ -195,16 +125,37 @@ impl Filtering {
         }
     }
 
-    /// The particles with weights of the data so far, where those of the filter look ahead; takes note of their evidence.
-    /// Collective.
-    fn look_back(&mut self, team: &dyn Team) -> Result<Option<Filter>> {
+    /// What `look` sees of the particles with weights of the data so far, and of the islands' weights; takes note of their
+    /// evidence where those of the filter look ahead. Collective.
+    fn look_back<R>(&mut self, team: &dyn Team, look: impl FnOnce(&Filter, &[f64]) -> Result<R>) -> Result<R> {
         let (flow, step) = (self.posed.flow.as_ref(), self.filter.step);
+        let logs = |filter: &Filter| filter.islands.iter().map(|i| i.log_evidence).collect::<Vec<f64>>();
         if !flow.is_twisted() || step == 0 || step == flow.horizon() {
-            return Ok(None);
+            return look(&self.filter, &island_weights(&logs(&self.filter)));
         }
-        let plain = self.filter.untwisted(flow, team)?;
-        self.plain = Some((step, plain.islands.iter().map(|i| i.log_evidence).collect()));
-        Ok(Some(plain))
+        let (found, made) = self.filter.untwisted(flow, team, |plain| {
+            let found = logs(plain);
+            let made = look(plain, &island_weights(&found))?;
+            Ok((found, made))
+        })?;
+        self.plain = Some((step, found));
+        Ok(made)
+    }
+
+    /// The law of the next observation, where asked for, and the evidence so far. Collective.
+    fn look_ahead(&mut self, team: &dyn Team) -> Result<()> {
+        let Some(mut ahead) = self.ahead.take() else {
+            if self.plain.as_ref().is_none_or(|(step, _)| *step != self.filter.step) {
+                self.look_back(team, |_, _| Ok(()))?;
+            }
+            return Ok(());
+        };
+        let free = self.posed.free.take().expect("what is free, where predicted");
+        let data = self.posed.data.clone();
+        let (levels, seen) = (self.posed.problem.quantiles.clone(), data.at(self.filter.step));
+        let done = self.look_back(team, |filter, weights| ahead.look(&free, filter, weights, (&levels, seen), team));
+        (self.ahead, self.posed.free) = (Some(ahead), Some(free));
+        done
     }
 
     fn log_evidence(&self) -> f64 {
@@ -278,9 +229,7 @@ impl Names {
 
 impl Solver for Filtering {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
-        if self.plain.as_ref().is_none_or(|(step, _)| *step != self.filter.step) {
-            self.look_back(team)?;
-        }
+        self.look_ahead(team)?;
         self.previous = if self.filter.step == 0 { 0.0 } else { self.log_evidence() };
         self.remember(team)?;
         self.filter.step(self.posed.flow.as_ref(), team)?;
@@ -306,21 +255,19 @@ impl Solver for Filtering {
         if self.filter.step == 0 {
             return Ok(());
         }
-        let plain = self.look_back(team)?;
-        let filter = plain.as_ref().unwrap_or(&self.filter);
-        let weights = island_weights(&self.log_evidences());
-        let (means, variances) = filter.moments(team);
-        self.alone = Alone::of(&self.posed.method, filter, &means, &weights, team);
-        let found = together(&Moments { means, variances }, &weights);
+        let levels = self.posed.problem.quantiles.clone();
+        let method = self.posed.method.clone();
+        let (found, alone, quantiles) = self.look_back(team, |filter, weights| {
+            let (means, variances) = filter.moments(team);
+            let alone = Alone::of(&method, filter, &means, weights, team);
+            let found = together(&Moments { means, variances }, weights);
+            let of = |d| filter.quantiles(d, &levels, team).iter().map(|q| over_islands(q, weights)).collect();
+            let quantiles = if levels.is_empty() { Vec::new() } else { (0..found.len()).map(of).collect() };
+            Ok((found, alone, quantiles))
+        })?;
+        (self.alone, self.quantiles) = (alone, quantiles);
         self.means = found.iter().map(|[mean, _]| *mean).collect();
         self.deviations = found.iter().map(|[_, deviation]| deviation.value).collect();
-        let levels = &self.posed.problem.quantiles;
-        self.quantiles = if levels.is_empty() {
-            Vec::new()
-        } else {
-            let of = |d| filter.quantiles(d, levels, team).iter().map(|q| over_islands(q, &weights)).collect();
-            (0..found.len()).map(of).collect()
-        };
         Ok(())
     }
 
@@ -331,7 +278,7 @@ impl Solver for Filtering {
         walk.scalar(&count("copies", "particles copied so far"), (&mut self.copies).into())?;
         walk.scalar(&count("smallest_ess", "smallest ess so far"), (&mut self.smallest).into())?;
         walk.scalar(&count("previous_log_evidence", "log_evidence one step ago"), (&mut self.previous).into())?;
-        Ok(())
+        self.ahead.as_mut().map_or(Ok(()), |ahead| ahead.walk(walk))
     }
 
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -377,6 +324,7 @@ impl Solver for Filtering {
                 record.push((*name, self.quantiles.get(d).map_or(f64::NAN, |q| q[i].value)));
             }
         }
+        record.extend(self.ahead.iter().flat_map(Ahead::record));
         record
     }
 
@@ -474,6 +422,7 @@ impl Solver for Filtering {
             };
             report.push(number(name.name, name.meaning, mean.value, error));
         }
+        report.extend(self.ahead.iter().flat_map(Ahead::report));
         report.push(number(
             "smallest_ess",
             "smallest effective sample size over the particles",

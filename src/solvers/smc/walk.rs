@@ -23,16 +23,22 @@ pub fn walk_filter(filter: &mut Filter, names: &[Name], walk: &mut dyn Walk) -> 
             },
         };
         let mut at = 0;
-        let place = |t: usize| if c < d { (t * d + c) * TILE } else { t * TILE };
-        let numbers = if c < d { &mut population.states } else { &mut population.log_weights };
         for (t, tile) in layout.places.iter().enumerate() {
-            values[at..at + tile.len].copy_from_slice(&numbers[place(t)..place(t) + tile.len]);
+            for (i, value) in values[at..at + tile.len].iter_mut().enumerate() {
+                *value = if c < d { population.at(t, c, i) } else { population.log_weights[t * TILE + i] };
+            }
             at += tile.len;
         }
         walk.block(&name, &[n], &rows, (&mut values).into())?;
         at = 0;
         for (t, tile) in layout.places.iter().enumerate() {
-            numbers[place(t)..place(t) + tile.len].copy_from_slice(&values[at..at + tile.len]);
+            for (i, value) in values[at..at + tile.len].iter().enumerate() {
+                if c < d {
+                    population.put(t, c, i, *value);
+                } else {
+                    population.log_weights[t * TILE + i] = *value;
+                }
+            }
             at += tile.len;
         }
     }

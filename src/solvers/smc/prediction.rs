@@ -1,0 +1,184 @@
+//! Posterior predictive: the law of every observation given those before it, and of times after the last one.
+//!
+//! A filter meets the times after the data as times without an observation: its series go on there, and the law of the next
+//! observation becomes the forecast. Chains of parameters draw observations along their paths instead.
+
+use std::sync::Arc;
+
+use super::data::Observations;
+use super::models::{Proposal, StateSpace};
+use super::problem::{MethodInput, Name as Method, PredictInput, ProblemInput};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::particles::estimate::{Estimated, over_islands};
+use crate::particles::lineage::Moments;
+use crate::particles::predictive::draws_observations;
+use crate::particles::{Family, FeynmanKac, Filter};
+use crate::solvers::{ErrorBar, Number};
+use crate::state::{Name, Walk};
+use crate::team::Team;
+
+use super::smoothing::together;
+
+/// The model at the times of the data and after, without data.
+pub struct Free {
+    pub flow: Box<dyn FeynmanKac>,
+    /// Over the parameters that vary, where some do.
+    pub family: Option<Box<dyn Family>>,
+    /// Names of the components of an observation.
+    pub components: Vec<String>,
+    /// Times of the data and those after.
+    pub times: Vec<f64>,
+    /// How many are of the data.
+    pub seen: usize,
+}
+
+impl Free {
+    /// # Errors
+    /// What cannot be predicted: by method, by model, by an interval that is not positive.
+    pub fn new(
+        input: &Input,
+        asked: &PredictInput,
+        problem: &ProblemInput,
+        method: &MethodInput,
+        model: &dyn StateSpace,
+        data: &Observations,
+    ) -> Result<Free> {
+        let refuse = |key: &str, message: String| -> Error { input.invalid(key, message) };
+        if method.name.proposal().is_none() && !matches!(method.name, Method::Pmmh | Method::ParticleGibbs) {
+            let message = "is for filters, \"pmmh\" and \"particle_gibbs\", not for";
+            return Err(refuse("problem.predict", format!("{message} \"{}\"", method.name.word())));
+        }
+        if method.name == Method::Pmmh && asked.steps == 0 {
+            let message = "= 0: \"pmmh\" keeps no path of the data's times, and predicts those after them alone";
+            return Err(refuse("problem.predict.steps", message.into()));
+        }
+        if let Some(dt) = asked.interval.filter(|dt| !(*dt > 0.0 && dt.is_finite())) {
+            return Err(refuse("problem.predict.interval", format!("= {dt} must be positive")));
+        }
+        let (seen, components) = (data.len(), model.components());
+        let interval = asked.interval.unwrap_or(if seen > 1 { data.interval(seen - 1) } else { 1.0 });
+        let last = data.times[seen - 1];
+        let mut times = data.times.clone();
+        times.extend((1..=asked.steps).map(|k| last + k as f64 * interval));
+        let values = vec![f64::NAN; times.len() * components.len()];
+        let blank = Arc::new(Observations { components: components.len(), times: times.clone(), values });
+        let flow = model
+            .flow(&blank, Proposal::Bootstrap)
+            .map_err(|(key, message)| refuse(&format!("problem.{key}"), message))?;
+        if !draws_observations(flow.as_ref(), components.len()) {
+            let message = format!("the model {} does not draw observations", problem.model.about().word);
+            return Err(refuse("problem.predict", message));
+        }
+        let family = model.family(&blank, &method.parameters);
+        Ok(Free { flow, family, components, times, seen })
+    }
+
+    /// The data, and nothing seen at the times after them.
+    pub fn after(&self, data: &Observations) -> Observations {
+        let mut values = data.values.clone();
+        values.resize(self.times.len() * data.components, f64::NAN);
+        Observations { components: data.components, times: self.times.clone(), values }
+    }
+
+    /// Names of predictive draws, by component.
+    pub fn names(&self, axes: &[&str]) -> Vec<Name> {
+        let one = |c: &String| {
+            Name::kept(&format!("posterior_predictive_{c}"), "1", &format!("drawn observations of {c}"), axes)
+        };
+        self.components.iter().map(one).collect()
+    }
+}
+
+/// What a filter said of the observation of its last step before it saw it.
+pub struct Ahead {
+    names: Vec<Name>,
+    /// In the order of names; NaN before the first step.
+    numbers: Vec<f64>,
+    /// Of a component.
+    width: usize,
+}
+
+impl Ahead {
+    /// Quantiles of `levels` are recorded.
+    pub fn new(free: &Free, levels: &[f64]) -> Ahead {
+        let mut names = Vec::new();
+        for c in &free.components {
+            let mut add = |prefix: &str, of: &str| names.push(Name::kept(&format!("{prefix}_{c}"), "1", of, &[]));
+            let of = format!("of {c} given the observations before");
+            add("predicted_mean", &format!("mean {of}"));
+            add("predicted_mean_error", &format!("standard error (between islands) of the mean {of}"));
+            add("predicted_sd", &format!("standard deviation {of}"));
+            add("predicted_sd_error", &format!("standard error (between islands) of the standard deviation {of}"));
+            add("pit", &format!("probability of less than what was seen {of} (half where equal); NaN where missing"));
+            for l in levels {
+                add(&format!("predicted_quantile_{l}"), &format!("quantile of level {l} {of}, mean over islands"));
+            }
+        }
+        Ahead { numbers: vec![f64::NAN; names.len()], names, width: 5 + levels.len() }
+    }
+
+    /// Takes note of what `filter`, whose weights do not look ahead and whose islands count by `weights`, says of the next
+    /// observation; `seen` are its components. Collective.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn look(
+        &mut self,
+        free: &Free,
+        filter: &Filter,
+        weights: &[f64],
+        (levels, seen): (&[f64], &[f64]),
+        team: &dyn Team,
+    ) -> Result<()> {
+        let next = filter.observed_next(free.flow.as_ref(), free.components.len(), team)?;
+        let (means, variances) = next.moments(team);
+        let found = together(&Moments { means, variances }, weights);
+        for (c, ([mean, sd], y)) in found.iter().zip(seen).enumerate() {
+            let numbers = &mut self.numbers[c * self.width..(c + 1) * self.width];
+            let below = |t: usize, i: usize| match next.population.at(t, c, i).partial_cmp(y) {
+                Some(std::cmp::Ordering::Less) => 1.0,
+                Some(std::cmp::Ordering::Equal) => 0.5,
+                _ => 0.0,
+            };
+            let pit = if y.is_nan() { f64::NAN } else { over_islands(&next.means(team, below), weights).value };
+            numbers[..5].copy_from_slice(&[mean.value, mean.standard_error, sd.value, sd.standard_error, pit]);
+            if !levels.is_empty() {
+                let quantiles = next.quantiles(c, levels, team);
+                numbers[5..].iter_mut().zip(quantiles).for_each(|(n, q)| *n = over_islands(&q, weights).value);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn record(&self) -> impl Iterator<Item = (Name, f64)> {
+        self.names.iter().copied().zip(self.numbers.iter().copied())
+    }
+
+    /// # Errors
+    /// Those of the file.
+    pub fn walk(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let name = Name {
+            name: "predicted",
+            units: "1",
+            meaning: "numbers of the last observation given those before, component after component",
+            axes: &["predicted_number"],
+        };
+        walk.scalar(&name, (&mut self.numbers).into())
+    }
+
+    /// Of the last time: means and standard deviations of the first components.
+    pub fn report(&self) -> Vec<Number> {
+        let mut report = Vec::new();
+        for (names, numbers) in self.names.chunks(self.width).zip(self.numbers.chunks(self.width)).take(8) {
+            for k in [0, 2] {
+                let error = Estimated { value: numbers[k], standard_error: numbers[k + 1] };
+                let Name { name, meaning, .. } = names[k];
+                let bar =
+                    if error.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(error.standard_error) };
+                report.push(Number { name, unit: "1", meaning, value: error.value, error: bar });
+            }
+        }
+        report
+    }
+}
