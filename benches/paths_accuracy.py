@@ -1,10 +1,11 @@
 """What an error of 0.1 of the log-evidence costs each method of the room `paths`; prints Markdown.
 
-usage: paths_accuracy.py [--binary PATH] [--threads 1] [--seed 0] [WORD …]
+usage: paths_accuracy.py [--binary PATH] [--threads 1] [--seed 0] [--repeats 3] [WORD …]
 
-Every row is one run: the problem of an input of inputs/paths with the method of the row, and the exact answer beside the
-estimate. Drift evaluations to an error of 0.1 are extrapolated from the standard error of the run, as error² falls with
-1/evaluations, and hold the training (levels, fits, a pilot), which is paid once; seconds go the same way. Rows whose run
+Every row is one run, made `--repeats` times for the median of its seconds: the problem of an input of inputs/paths with the
+method of the row, and the exact answer beside the estimate. Drift evaluations to an error of 0.1 are extrapolated from the
+standard error of the run, as error² falls with 1/evaluations, and hold the training (levels, fits, a pilot), which is paid
+once; seconds are those of the run in proportion to evaluations, and mean something on a quiet machine only. Rows whose run
 claims no error (its replicates spread too far) have no such number. WORD: only rows that hold it.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import json
 import math
 import re
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,6 +23,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--binary", default=ROOT / "target/release/spanwise")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--repeats", type=int, default=3)
 parser.add_argument("words", nargs="*", metavar="WORD")
 args = parser.parse_args()
 
@@ -48,8 +51,10 @@ TILTED = ("tilted_bridge_pcnl", "tilted bridge", -0.73879092)
 SEEN = ("ornstein_uhlenbeck_curve", "Ornstein–Uhlenbeck, seen twice", observed_process())
 WELLS = ("two_wells_inpainting", "two wells, seen twice", -40.68196044)
 MULLER = ("muller_brown_transition", "Müller–Brown, kT = 12.5", -9.98492)
+BALL = ("muller_brown_ball", "Müller–Brown, a ball", -10.2831)
 
 ANNEALED = 'name = "annealed_dynamics"\npaths = 1024\n'
+GRID = 'twist = { kind = "grid", low = [-1.5, -0.3], high = [1.1, 2.0], points = [66, 58] }\n'
 NARROW = 'low = [-1.8]\nhigh = [1.8]\n'
 # (item of the list of methods, problem, words for the method, its keys)
 ROWS = [
@@ -65,10 +70,17 @@ ROWS = [
     ("B.2", WELL, "hmc, linear twist", ANNEALED + 'mover = "hmc"\nrotations = 3\ntwist = "linear"\n'),
     ("B.2", WELL, "spde, linear twist", ANNEALED + 'mover = "spde"\ntwist = "linear"\n'),
     ("B.3", SEEN, "Gaussian density curve", 'name = "density_curve"\niterations = 3000\n'),
+    ("B.3", SEEN, "clouds of particles", 'name = "density_particles"\n'),
+    ("B.3", WELL, "clouds of particles", 'name = "density_particles"\n'),
+    ("B.3", WELLS, "clouds of particles", 'name = "density_particles"\n'),
     ("B.4", WELL, "twisted SMC, no twist", 'name = "twisted_smc"\ntwist = { kind = "none" }\n'),
     ("B.4", WELL, "twisted SMC, linear twist", 'name = "twisted_smc"\ntwist = { kind = "linear" }\n'),
     ("B.4", WELL, "twisted SMC, learned twist", 'name = "twisted_smc"\ntwist = { kind = "learned", low = [-1.8], high = [1.8] }\n'),
+    ("B.4", WELL, "twisted SMC, quadratic twist", 'name = "twisted_smc"\ntwist = { kind = "quadratic" }\n'),
     ("B.4", WELLS, "twisted SMC, linear twist", 'name = "twisted_smc"\ntwist = { kind = "linear" }\n'),
+    ("B.4", WELLS, "twisted SMC, quadratic twist", 'name = "twisted_smc"\ntwist = { kind = "quadratic" }\n'),
+    ("B.4", MULLER, "twisted SMC, twist on a grid", 'name = "twisted_smc"\npaths = 1024\n' + GRID),
+    ("B.4", BALL, "twisted SMC, twist on a grid", None),
     ("B.6", MULLER, "importance sampling", None),
     ("B.6", WELL, "importance sampling", 'name = "importance"\n'),
     ("B.6", WELL, "rejection", 'name = "rejection"\n'),
@@ -77,17 +89,22 @@ ROWS = [
 
 
 def run(problem, method):
-    """The report of a problem with a method; None: the input's own."""
+    """The report of a problem with a method (None: the input's own), and the median of its steps' seconds."""
     text = (ROOT / f"inputs/paths/{problem}.toml").read_text()
     if method is not None:
         text = re.split(r"^\[method\]$", text, flags=re.MULTILINE)[0] + "[method]\n" + method
     with tempfile.TemporaryDirectory(prefix="spanwise-accuracy-") as name:
         folder = Path(name)
         (folder / "input.toml").write_text(text)
-        command = [str(args.binary), "run", str(folder / "input.toml"), "--output", str(folder / "out"), "--quiet",
-                   "--set", f"run.threads={args.threads}", "--set", f"run.seed={args.seed}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return json.loads((folder / "out/report.json").read_text())
+        reports = []
+        for repeat in range(args.repeats):
+            out = folder / f"out{repeat}"
+            command = [str(args.binary), "run", str(folder / "input.toml"), "--output", str(out), "--quiet",
+                       "--set", f"run.threads={args.threads}", "--set", f"run.seed={args.seed}"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            reports.append(json.loads((out / "report.json").read_text()))
+        seconds = statistics.median(report["timings"]["step_seconds"] for report in reports)
+        return reports[0], seconds
 
 
 def power(x):
@@ -101,7 +118,7 @@ print("|---|---|---|---|---:|---:|---:|---:|")
 for item, (problem, called, truth), words, method in ROWS:
     if args.words and not any(w.lower() in f"{item} {called} {words}".lower() for w in args.words):
         continue
-    report = run(problem, method)
+    report, taken = run(problem, method)
     numbers = {n["name"]: n for n in report["numbers"]}
     value = numbers["log_evidence"]["value"]
     error = (numbers["log_evidence"]["error"] or {}).get("value")
@@ -111,7 +128,7 @@ for item, (problem, called, truth), words, method in ROWS:
         row += [f"{value:.4f}, no error claimed", "", "", power(training), ""]
     else:
         needed = sampling * (error / 0.1) ** 2
-        seconds = report["timings"]["step_seconds"] * (needed + training) / (sampling + training)
+        seconds = taken * (needed + training) / (sampling + training)
         row += [f"{value:.4f} ± {error:.4f}", f"{(value - truth) / error:+.1f}", power(needed + training), power(training),
                 f"{seconds:.2g}"]
     print("| " + " | ".join(row) + " |", flush=True)

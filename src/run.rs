@@ -12,7 +12,7 @@ use crate::interrupt;
 use crate::io::{self, Checkpoint, Header, Intent, Lock, Sections, Segments, Storage};
 use crate::observe::limits::{self, Limit, Schedule};
 use crate::observe::log::Log;
-use crate::observe::progress::{Look, Mode, Progress};
+use crate::observe::progress::{Look, Mode, Pace, Progress};
 use crate::observe::report::{self, Ending, Report};
 use crate::observe::series::Series;
 use crate::observe::snapshots::Snapshots;
@@ -85,6 +85,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         work_before: 0.0,
         stepped: (0.0, 0.0),
         walltime,
+        pace: Pace::default(),
     };
     let ended = run.go_to_the_end();
     run.progress.end();
@@ -198,6 +199,7 @@ struct Run<'r> {
     /// `work()` and seconds of this process's steps, once they are over.
     stepped: (f64, f64),
     walltime: Option<f64>,
+    pace: Pace,
 }
 
 impl Run<'_> {
@@ -312,12 +314,12 @@ impl Run<'_> {
         }
         let (work, unit) = self.solver.work();
         let seconds = self.timings.compute + self.timings.communication;
-        let steps_here = self.step - self.resumed_from.unwrap_or(0);
-        let for_steps = seconds / steps_here.max(1) as f64 * (self.input.run.max_steps - self.step) as f64;
+        let outlook = self.solver.outlook(self.input.run.max_steps);
+        let for_steps = self.pace.seconds_left(outlook.stage, self.step, seconds, outlook.last);
         let for_walltime = self.walltime.map(|w| w - interrupt::start().elapsed().as_secs_f64());
-        let at_most = for_walltime.map_or(for_steps, |w| w.min(for_steps)).max(0.0);
+        let at_most = for_steps.into_iter().chain(for_walltime).reduce(f64::min).map(|s| s.max(0.0));
         let work = (work - self.work_before, unit);
-        let look = Look { step: self.step, record: &record, work, seconds, at_most: Some(at_most) };
+        let look = Look { step: self.step, record: &record, work, seconds, at_most };
         self.progress.look(&look);
         if self.step.is_power_of_two() || self.step.is_multiple_of(1000) {
             self.log.line(&format!("step {}  {}", self.step, crate::observe::progress::words(&look)));
@@ -376,6 +378,7 @@ impl Run<'_> {
         self.snapshots.segments = Segments::resume(directory, &run, self.step, self.team)?;
         self.provenance.iter_mut().filter(|(key, _)| key == "run").for_each(|(_, value)| value.clone_from(&run));
         self.resumed_from = Some(self.step);
+        self.pace = Pace::from(self.solver.outlook(self.input.run.max_steps).stage, self.step);
         self.saved_at = Some(self.step);
         self.timings.io += start.elapsed().as_secs_f64();
         self.log.line(&format!("resumed at step {} from {}", self.step, checkpoint.path.display()));

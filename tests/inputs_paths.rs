@@ -65,6 +65,9 @@ const CASES: &[Case] = &[
     Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }\nb = { kind = \"box\", low = [0.8], high = [2] }", &["method.name = \"flexible_shooting\"", "leave out observations"]),
     Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }\nb = { kind = \"box\", low = [-1], high = [2] }", &["method.b", "must lie apart from a"]),
     Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }", &["method.b", "is missing"]),
+    Case(11, "name = \"twisted_smc\"\ntwist = { kind = \"grid\", low = [-2.0], high = [2.0], points = [10] }", &["method.twist.points", "at least 33"]),
+    Case(11, "name = \"density_particles\"\npartikles = 128", &["method.partikles", "did you mean \"particles\"?"]),
+    Case(11, "name = \"shooting\"\nreplicates = 1", &["method.replicates = 1", "from 2"]),
     Case(11, "name = \"annealed_dynamics\"\nmover = \"mala\"", &["method.mover = \"mala\"", "one of \"pcn\""]),
 ];
 
@@ -102,12 +105,14 @@ fn numbers(out: &Path) -> BTreeMap<String, (f64, Option<f64>)> {
 }
 
 #[test]
-fn the_inputs_of_path_coordinates_and_of_flexible_length_give_their_numbers_alike_on_1_and_3_ranks() {
+fn the_inputs_of_path_coordinates_flexible_length_grids_and_clouds_give_their_numbers_alike_on_1_and_3_ranks() {
     // log Z = −0.73879092 by the recursion; the mean duration, 22.274949 steps of 0.01, by the recursion of
     // src/solvers/paths/exact/shooting.rs.
     for (input, paths, name, known) in [
         ("tilted_bridge_spde", 256, "log_evidence", -0.73879092),
         ("double_well_flexible_shooting", 64, "mean_duration", 0.22274949),
+        ("muller_brown_ball", 512, "log_evidence", -10.2831),
+        ("double_well_particles", 512, "log_evidence", -4.52938474),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("inputs/paths/{input}.toml"));

@@ -24,7 +24,7 @@ pub struct Look<'a> {
     /// Work done by this process, in the solver's unit, and the seconds it took.
     pub work: (f64, &'static str),
     pub seconds: f64,
-    /// Upper bound of the time left, from the limits of steps and wall time.
+    /// Upper bound of the time left, from the last step that is expected and the limit of wall time.
     pub at_most: Option<f64>,
 }
 
@@ -85,6 +85,34 @@ impl Progress {
     }
 }
 
+/// How long steps take: the mean since the present stage of the run began, which is the last step of the stage before.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pace {
+    stage: u64,
+    step: u64,
+    seconds: f64,
+}
+
+impl Pace {
+    /// A process that begins at a step.
+    pub fn from(stage: u64, step: u64) -> Pace {
+        Pace { stage, step, seconds: 0.0 }
+    }
+
+    /// Seconds from `step`, reached after `seconds`, to the step `last`; `None` where that or the pace is unknown.
+    pub fn seconds_left(&mut self, stage: u64, step: u64, seconds: f64, last: Option<u64>) -> Option<f64> {
+        if stage != self.stage {
+            *self = Pace { stage, step, seconds };
+        }
+        let (done, left) = (step.saturating_sub(self.step), last?.saturating_sub(step));
+        match (done, left) {
+            (_, 0) => Some(0.0),
+            (0, _) => None,
+            _ => Some((seconds - self.seconds) / done as f64 * left as f64),
+        }
+    }
+}
+
 /// "marginal_error 1.2e-4  1.30 Gentries/s  12.3s, at most 4m10s left".
 pub fn words(look: &Look) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -103,6 +131,20 @@ pub fn words(look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_left_is_that_of_the_stages_steps_to_the_last_one() {
+        // Three rounds of training of 10 s, then replicates of 2 s, eight in all.
+        let mut pace = Pace::default();
+        assert_eq!(pace.seconds_left(0, 1, 10.0, None), None);
+        assert_eq!(pace.seconds_left(0, 2, 20.0, None), None);
+        assert_eq!(pace.seconds_left(1, 3, 30.0, Some(11)), None);
+        assert_eq!(pace.seconds_left(1, 5, 34.0, Some(11)), Some(12.0));
+        assert_eq!(pace.seconds_left(1, 11, 46.0, Some(11)), Some(0.0));
+        // Resumed after five steps; and a run whose limit of steps is all that is known.
+        assert_eq!(Pace::from(1, 5).seconds_left(1, 7, 4.0, Some(11)), Some(8.0));
+        assert_eq!(Pace::default().seconds_left(0, 10, 5.0, Some(100)), Some(45.0));
+    }
 
     #[test]
     fn a_line_holds_values_rate_and_time_left() {

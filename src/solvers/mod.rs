@@ -47,6 +47,15 @@ pub struct Number {
     pub error: ErrorBar,
 }
 
+/// What a solver knows of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// Steps of another stage say nothing of how long those of this one take.
+    pub stage: u64,
+    /// The last step of the run, where that is known.
+    pub last: Option<u64>,
+}
+
 pub trait Solver {
     /// One step of the method; collective. An `Err(Interrupted)` leaves the state untouched.
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status>;
@@ -91,6 +100,10 @@ pub trait Solver {
     fn report(&self) -> Vec<Number>;
     /// Work done so far in the solver's own unit, for the achieved rate: (amount, unit), e.g. (1e9, "entries").
     fn work(&self) -> (f64, &'static str);
+    /// What is known of the steps to come, for the time left; `most` is the limit of the input.
+    fn outlook(&self, most: u64) -> Outlook {
+        Outlook { stage: 0, last: Some(most) }
+    }
     /// Other files a user expects (an image, an XDMF), written into `dir` by rank 0 through temporary names.
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>>;
 }

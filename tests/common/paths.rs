@@ -27,6 +27,13 @@ pub fn problems() -> Vec<(String, String)> {
     let written = "prior = { kind = \"written\", components = [\"x\", \"y\"], parameters = { a = 2 }, \
                    drift = { x = \"-a*x*(x^2 - 1) + y/2\", y = \"cos(t) - y\" } }\nstart = [-1.0, 0.0]\ntime_step = 0.02\n\
                    steps = 23\nobservations = [{ step = 23, value = [0.8], deviation = [0.3], coordinates = [0] }]";
+    let quadratic = "twist = { kind = \"quadratic\", passes = 2, training_paths = 300 }";
+    let grid =
+        "twist = { kind = \"grid\", low = [-1.0, 0.9], high = [0.0, 1.9], points = [28, 28] }\nresample_below = 0.9";
+    let clouds = "particles = 64\nsweeps = 60";
+    let spiral = "prior = { kind = \"written\", components = [\"x\", \"y\"], drift = { x = \"2*y - x\", y = \"-x - y\" } }\n\
+                  start = [1.0, 0.0]\nstart_deviation = [0.2, 0.0]\ntime_step = 0.02\nsteps = 23\n\
+                  observations = [{ step = 23, value = [-0.5], deviation = [0.1], coordinates = [1] }]";
     let drawn = "prior = { kind = \"double_well\" }\nstart = [-1.0]\nstart_deviation = [0.2]\ntime_step = 0.01\nsteps = 31\n\
                  observations = [{ step = 31, value = [1.0], deviation = [0.3] }]";
     let disc = "name = \"committor\"\na = { kind = \"ball\", centre = [-0.56, 1.44], radius = 0.15 }\n\
@@ -57,6 +64,11 @@ pub fn problems() -> Vec<(String, String)> {
         case("paths, written", written, &format!("name = \"twisted_smc\"\n{size}")),
         case("paths, written, hmc", written, &dynamics("hmc")),
         case("paths, shot", drawn, "name = \"shooting\"\npaths = 300\nreplicates = 3\nmoves = 7\ntwist = \"linear\""),
+        case("paths, quadratic twist", written, &format!("name = \"twisted_smc\"\n{size}\n{quadratic}")),
+        case("paths, coupled twist", spiral, &format!("name = \"twisted_smc\"\n{size}")),
+        case("paths, twist on a grid", plane, &format!("name = \"twisted_smc\"\n{size}\n{grid}")),
+        case("paths, clouds", well, &format!("name = \"density_particles\"\n{size}\n{clouds}")),
+        case("paths, clouds in the plane", written, &format!("name = \"density_particles\"\n{size}\n{clouds}")),
         case("paths, density curve", well, &format!("name = \"density_curve\"\n{size}\niterations = 700")),
     ]
 }

@@ -225,7 +225,8 @@ pub unsafe fn with_avx512<R>(work: impl FnOnce() -> R) -> R {
 
 /// `enter!(level, S => expression)`: the expression compiled for each kernel level, with `S` the [`Scalar`] of the level.
 ///
-/// The expression must be plain loops; what it calls must be `#[inline(always)]`. An unavailable level runs the portable
+/// The expression must be plain loops; what it calls must be `#[inline(always)]`, as it is itself: a large one would else
+/// stay a function of its own, without the level's instructions. An unavailable level runs the portable
 /// code.
 #[macro_export]
 macro_rules! enter {
@@ -235,7 +236,12 @@ macro_rules! enter {
             $crate::math::simd::Level::Avx512 if $crate::math::simd::Level::Avx512.is_available() => {
                 type $S = $crate::math::simd::scalar::Wide;
                 // SAFETY: available.
-                unsafe { $crate::math::simd::scalar::with_avx512(|| $body) }
+                unsafe {
+                    $crate::math::simd::scalar::with_avx512(
+                        #[inline(always)]
+                        || $body,
+                    )
+                }
             }
             #[cfg(target_arch = "x86_64")]
             $crate::math::simd::Level::Avx2 | $crate::math::simd::Level::Avx512
@@ -243,7 +249,12 @@ macro_rules! enter {
             {
                 type $S = $crate::math::simd::scalar::Fused;
                 // SAFETY: available.
-                unsafe { $crate::math::simd::scalar::with_avx2(|| $body) }
+                unsafe {
+                    $crate::math::simd::scalar::with_avx2(
+                        #[inline(always)]
+                        || $body,
+                    )
+                }
             }
             _ => {
                 type $S = $crate::math::simd::scalar::Plain;

@@ -2,7 +2,7 @@
 
 mod fit;
 
-pub use fit::{Fit, fit};
+pub use fit::{Fit, accumulate, fit};
 
 use super::chain::{Chain, LANES};
 use crate::enter;

@@ -91,6 +91,12 @@ impl Chain {
         self.prior.spread(0.0, self.time_step).is_some()
     }
 
+    /// Whether it depends on neither state nor time: such a chain can be run backwards.
+    pub fn steady_noise(&self) -> bool {
+        let spread = self.prior.spread(0.0, self.time_step);
+        spread.is_some() && (1..self.steps).all(|j| self.prior.spread(self.time(j), self.time_step) == spread)
+    }
+
     /// The deviation of transition `j` per coordinate; `None` where it depends on the state.
     pub fn deviation(&self, j: usize, coordinate: usize) -> Option<f64> {
         if j == 0 {

@@ -31,6 +31,7 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         ("paths, noise and weights of a replicate".into(), held * per_path as u64),
         ("a second copy while resampling".into(), held * values as u64),
         ("kept paths".into(), 8 * (kept.div_ceil(ranks) * values) as u64),
+        ("tables and clouds of the method".into(), 8 * asked.method.values_held() as u64),
         ("work space of the threads".into(), 8 * (threads * 12 * chain.block()) as u64),
     ];
     let mut problem = vec![

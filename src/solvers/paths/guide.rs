@@ -5,7 +5,7 @@
 //!
 //!     log p(ψ)(m) = ½ log g − ½ g a m² + g c m + ½ g S c² + d                      [Guarniero2017; Heng2020]
 //!
-//! which does not cancel as S → 0. A path's log-weight is Σ_j w_j with
+//! which does not cancel as S → 0 ([`coupled`](super::coupled) has the same for twists that couple coordinates). A path's log-weight is Σ_j w_j with
 //!
 //!     w_j = (r_{j−1} − log ψ_{j−1})(x_{j−1}) + log p(ψ_j)(x_{j−1}) + shift,   and (r_n − log ψ_n)(x_n) at the end,
 //!
@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use super::chain::{Chain, LANES, Quadratic};
+use super::coupled::CoupledTwist;
 use crate::math::elementary::ln;
 
 /// A correction of the drift, as learned: linear bases here; a network would be another.
@@ -33,6 +34,8 @@ pub trait Bump: Send + Sync {
 pub struct Guide {
     /// log ψ_j per time and coordinate, without any other part.
     pub twist: Option<Arc<Vec<Vec<Quadratic>>>>,
+    /// In its place: one that couples the coordinates. It goes with no bump and no control.
+    pub coupled: Option<Arc<CoupledTwist>>,
     pub bump: Option<Arc<dyn Bump>>,
     pub control: Option<Arc<dyn Control>>,
 }
@@ -102,17 +105,30 @@ impl Guide {
         Guide { twist: Some(Arc::new(twist)), ..Guide::default() }
     }
 
+    /// The twist that is exact for linear drifts: one that couples the coordinates where the drift does.
+    pub fn linear(chain: &Chain) -> Guide {
+        let alone = (0..chain.dimension).all(|i| chain.prior.linear(0.0, i).is_some());
+        match if alone { None } else { CoupledTwist::linear(chain) } {
+            Some(coupled) => Guide { coupled: Some(Arc::new(coupled)), ..Guide::default() },
+            None => Guide::twisted(linear_twist(chain)),
+        }
+    }
+
     fn has_shift(&self) -> bool {
         self.bump.is_some() || self.control.is_some()
     }
 
     /// Whether a look ahead is part of the weights before the end.
     pub fn is_twisted(&self) -> bool {
-        self.twist.is_some() || self.bump.is_some()
+        self.twist.is_some() || self.coupled.is_some() || self.bump.is_some()
     }
 
     /// value += (r_j − log ψ_j)(x): what a twist promised and the chain did not yet give.
     pub fn settle(&self, chain: &Chain, j: usize, x: &[f64], value: &mut [f64]) {
+        if let Some(coupled) = &self.coupled {
+            coupled.settle(j, x, value);
+            return chain.log_others(j, x, value);
+        }
         match &self.twist {
             Some(twist) => {
                 for (i, x) in x.chunks_exact(LANES).enumerate() {
@@ -146,6 +162,10 @@ impl Guide {
         weight: &mut [f64],
         scratch: &mut Scratch,
     ) {
+        if let Some(coupled) = &self.coupled {
+            chain.mean(j, before, &mut scratch.mean);
+            return coupled.advance(j, &scratch.mean, xi, x, weight);
+        }
         let plain = self.twist.is_none() && !self.has_shift();
         if plain && j > 0 {
             let scale = chain.noise * chain.time_step.sqrt();
@@ -265,7 +285,10 @@ impl Guide {
         slope: &mut [f64],
         scratch: &mut Scratch,
     ) {
-        assert!(!self.has_shift() && chain.constant_noise(), "the density of a guide without shift");
+        assert!(
+            !self.has_shift() && self.coupled.is_none() && chain.constant_noise(),
+            "the density of a guide without shift"
+        );
         let rows = chain.rows();
         gain.fill(0.0);
         for j in 0..=chain.steps {
@@ -310,7 +333,10 @@ impl Guide {
     /// gradient = ∇_ξ of the log-weight of [`Self::simulate`] at its paths `x`, for a guide without shift and noise that
     /// does not depend on the state: the adjoint recursion over the transitions.
     pub fn gradient(&self, chain: &Chain, x: &[f64], gradient: &mut [f64], scratch: &mut Scratch) {
-        assert!(!self.has_shift() && chain.constant_noise(), "the gradient of a guide without shift");
+        assert!(
+            !self.has_shift() && self.coupled.is_none() && chain.constant_noise(),
+            "the gradient of a guide without shift"
+        );
         let rows = chain.rows();
         // λ = d log-weight / d x_j.
         let mut lambda = vec![0.0; rows];

@@ -37,6 +37,48 @@ pub fn solve(g: &[f64], r: &[f64], ridge: f64) -> Vec<f64> {
     x
 }
 
+/// L with LLᵀ = G for a symmetric G (n × n, in rows); `None` where G is not positive.
+pub fn factor(g: &[f64], n: usize) -> Option<Vec<f64>> {
+    let mut l = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..=i {
+            let sum = g[i * n + j] - dot(&l[i * n..i * n + j], &l[j * n..j * n + j]);
+            l[i * n + j] = match i == j {
+                true if sum > 1e-14 * g[i * n + i].abs() => sum.sqrt(),
+                true => return None,
+                false => sum / l[j * n + j],
+            };
+        }
+    }
+    Some(l)
+}
+
+/// The inverse of a matrix in rows, by Gauss and Jordan with pivots of columns; `None` for a singular one.
+pub fn inverse(a: &[f64], n: usize) -> Option<Vec<f64>> {
+    let (mut a, mut b) = (a.to_vec(), vec![0.0; n * n]);
+    (0..n).for_each(|i| b[i * n + i] = 1.0);
+    for k in 0..n {
+        let pivot = (k..n).max_by(|i, j| a[i * n + k].abs().total_cmp(&a[j * n + k].abs()))?;
+        let size = a[pivot * n + k];
+        if !(size.abs() > 0.0) {
+            return None;
+        }
+        for c in 0..n {
+            a.swap(k * n + c, pivot * n + c);
+            b.swap(k * n + c, pivot * n + c);
+            (a[k * n + c], b[k * n + c]) = (a[k * n + c] / size, b[k * n + c] / size);
+        }
+        for i in (0..n).filter(|i| *i != k) {
+            let by = a[i * n + k];
+            for c in 0..n {
+                a[i * n + c] -= by * a[k * n + c];
+                b[i * n + c] -= by * b[k * n + c];
+            }
+        }
+    }
+    Some(b)
+}
+
 /// Σ a_k b_k in eight sums side by side, which a processor can add at once.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
@@ -53,6 +95,26 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_matrix_times_its_inverse_and_a_factor_times_its_transpose_are_what_they_should_be_to_1e_13() {
+        let n = 5;
+        let a: Vec<f64> = (0..n * n).map(|k| ((k * k + 3 * k) * 7919 % 1009) as f64 / 504.5 - 1.0).collect();
+        let g: Vec<f64> = (0..n * n)
+            .map(|k| {
+                (0..n).map(|m| a[k / n * n + m] * a[k % n * n + m]).sum::<f64>()
+                    + if k / n == k % n { 0.5 } else { 0.0 }
+            })
+            .collect();
+        let (b, l) = (inverse(&a, n).unwrap(), factor(&g, n).unwrap());
+        for k in 0..n * n {
+            let one: f64 = (0..n).map(|m| a[k / n * n + m] * b[m * n + k % n]).sum();
+            assert!((one - if k / n == k % n { 1.0 } else { 0.0 }).abs() < 1e-13, "{k}: {one}");
+            let square: f64 = (0..n).map(|m| l[k / n * n + m] * l[k % n * n + m]).sum();
+            assert!((square - g[k]).abs() < 1e-13, "{k}");
+        }
+        assert!(factor(&[1.0, 2.0, 2.0, 1.0], 2).is_none() && inverse(&[1.0, 1.0, 1.0, 1.0], 2).is_none());
+    }
 
     #[test]
     fn a_4_by_4_system_is_solved_to_1e_12_and_a_missing_direction_gives_0() {

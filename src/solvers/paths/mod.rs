@@ -5,15 +5,17 @@
 //! paths; *training* is what a method does before its first replicate.
 //!
 //! Reading order: [`priors`] reference diffusions · [`chain`] chain and cost · [`guide`] guided transitions and their
-//! weights · [`crew`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars · [`committor`]
+//! weights · [`coupled`], [`tabulated`], [`bumps`] twists of other kinds · [`crew`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars · [`committor`]
 //! what needs no paths.
 
 pub mod bumps;
 pub mod chain;
 mod check;
 pub mod committor;
+pub mod coupled;
 pub mod crew;
 pub mod ensemble;
+pub mod entropic;
 #[cfg(test)]
 mod exact;
 pub mod guide;
@@ -25,6 +27,7 @@ pub mod problem;
 mod ranks;
 mod setup;
 mod solver;
+pub mod tabulated;
 pub mod tally;
 
 use super::Entry;

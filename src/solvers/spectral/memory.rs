@@ -13,9 +13,13 @@ pub fn base(ranks: usize) -> u64 {
 }
 
 /// Exact sums over the modes of each wavenumber of an axis or shell, at their largest: those of a rank, and of several
-/// those that are sent, received and added up.
+/// those that are sent, received and added up. In one dimension the plain spectrum, its envelope and the points of the
+/// fit of its decay.
 pub fn sums(domain: &Domain, spectra: bool, ranks: usize) -> u64 {
     let axes = domain.own().iter().map(|a| a.highest + 1).max().unwrap_or(0);
+    if domain.dimension == 1 {
+        return 48 * axes as u64;
+    }
     let size = (axes.max(shells(domain, spectra)) * size_of::<Exact>()) as u64;
     if ranks == 1 { size } else { 3 * size + size / 2 }
 }

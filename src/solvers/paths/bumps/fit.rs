@@ -78,7 +78,7 @@ pub fn fit(
 const TILE: (usize, usize) = (6, 8);
 
 /// out += (lower triangle of Φ Φᵀ, Φ t, Σt, Σt²) of a block.
-fn accumulate(level: Level, p: usize, phi: &[f64], target: &[f64; LANES], out: &mut [f64]) {
+pub fn accumulate(level: Level, p: usize, phi: &[f64], target: &[f64; LANES], out: &mut [f64]) {
     // Path after path, each with its features in a padded row: columns of a tile are vectors.
     let width = (p + TILE.0).next_multiple_of(TILE.1);
     let mut turned = vec![0.0; LANES * width];

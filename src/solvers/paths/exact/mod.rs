@@ -2,10 +2,12 @@
 //! room against them.
 
 mod closed;
+mod curves;
 mod methods;
 mod quadrature;
 mod shooting;
 mod tests;
+mod twists;
 
 use super::chain::Chain;
 use super::crew::Crew;
@@ -15,7 +17,7 @@ use super::problem::ProblemInput;
 use super::ranks::Ranks;
 use super::tally::Tally;
 use crate::math::simd::Level;
-use crate::team::Solo;
+use crate::team::{Solo, Team};
 
 /// A chain from the text of `[problem]`.
 pub fn chain(text: &str) -> Chain {
@@ -36,11 +38,15 @@ pub struct Run {
 }
 
 pub fn run(chain: &Chain, method: &str, seed: u64) -> Run {
+    run_on(&Solo, chain, method, seed)
+}
+
+/// The same on the ranks of a team; collective.
+pub fn run_on(team: &dyn Team, chain: &Chain, method: &str, seed: u64) -> Run {
     let input: MethodInput = serde_json::from_str(method).unwrap_or_else(|e| panic!("{e}\n{method}"));
     let mut method = input.build(chain).unwrap_or_else(|(key, message)| panic!("{key}: {message}"));
     let size = input.size();
-    let team = Solo;
-    let crew = Ranks(&team);
+    let crew = Ranks(team);
     let stop = || false;
     let context = Context {
         chain,

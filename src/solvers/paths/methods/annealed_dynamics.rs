@@ -25,7 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::importance::Twist;
-use super::{Finding, Method, default_replicates, sized};
+use super::{Finding, Method, WalkerPopulation};
 use crate::error::{Error, Result};
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
@@ -40,14 +40,8 @@ use moves::Local;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Walkers of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_walkers")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: WalkerPopulation,
     /// How walkers move.
     #[serde(default)]
     pub mover: Mover,
@@ -80,8 +74,6 @@ pub struct Input {
     pub twist: Twist,
 }
 
-sized!(Input);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mover {
@@ -96,10 +88,6 @@ pub enum Mover {
     Shooting,
     /// Langevin dynamics of the path itself (an SPDE in the time of the moves), its linear part implicit.
     Spde,
-}
-
-fn default_walkers() -> usize {
-    1024
 }
 
 fn half() -> f64 {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Method, default_paths, default_replicates, importance, sized};
+use super::{Finding, Method, Population, importance};
 use crate::error::{Error, Result};
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
@@ -40,16 +40,10 @@ use basis::{Basis, Linear, compositions, normal_equations};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Paths of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: Population,
     /// Paths that a level is learned on; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
+    #[serde(default = "thousands")]
     #[schemars(range(min = 64))]
     pub training_paths: usize,
     /// Lowest value of each coordinate that the basis resolves; beyond, it is continued as a constant.
@@ -85,7 +79,9 @@ pub struct Input {
     pub resample_below: f64,
 }
 
-sized!(Input);
+fn thousands() -> usize {
+    4096
+}
 
 fn cubic() -> u32 {
     3
@@ -219,7 +215,7 @@ impl ControlledAnnealing {
             fused: self.fused.clone(),
             largest: MOST_PUSH * chain.noise / chain.time_step.sqrt(),
         };
-        Guide { twist: Some(Arc::new(twist)), bump: None, control: Some(Arc::new(control)) }
+        Guide { twist: Some(Arc::new(twist)), control: Some(Arc::new(control)), ..Guide::default() }
     }
 }
 

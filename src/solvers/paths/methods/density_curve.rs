@@ -12,7 +12,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Method, default_paths, default_replicates, importance, sized, twisted_smc};
+use super::{Finding, Method, Population, importance, twisted_smc};
 use crate::error::{Error, Result};
 use crate::math::elementary::{exp, ln};
 use crate::math::rng::Stream;
@@ -25,14 +25,8 @@ use crate::state::{Name, Walk};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Paths of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: Population,
     /// Steps of the optimisation.
     #[serde(default = "thousands")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -50,8 +44,6 @@ pub struct Input {
     #[schemars(range(min = 0, max = 1))]
     pub resample_below: f64,
 }
-
-sized!(Input);
 
 fn thousands() -> usize {
     4000
@@ -97,31 +89,7 @@ impl Input {
             let message = "a ball has no Gaussian expectation: give an observation with a small deviation";
             return Err(("name".into(), message.into()));
         }
-        let (n, d) = (chain.steps + 1, chain.dimension);
-        // Straight from the start through the observations; as wide as a bridge.
-        let mut parameters = vec![0.0; 2 * n * d];
-        for i in 0..d {
-            let mut known = vec![(0usize, chain.start.mean[i])];
-            for (j, q) in chain.quadratics.iter().enumerate() {
-                if q[i].a > 0.0 && j > 0 {
-                    known.push((j, q[i].c / q[i].a));
-                }
-            }
-            for j in 0..n {
-                let after = known.iter().position(|k| k.0 >= j);
-                parameters[j * d + i] = match after {
-                    Some(0) => known[0].1,
-                    Some(k) => {
-                        let ((a, x), (b, y)) = (known[k - 1], known[k]);
-                        x + (y - x) * (j - a) as f64 / (b - a) as f64
-                    }
-                    None => known[known.len() - 1].1,
-                };
-                let step = chain.noise * chain.time_step.sqrt();
-                let base = chain.start.deviation[i].max(step);
-                parameters[n * d + j * d + i] = ln(base.clamp(step, 0.5));
-            }
-        }
+        let parameters = straight(chain);
         let observed = |q: &Vec<Quadratic>| q.iter().any(|q| q.a > 0.0);
         let fused = chain.quadratics.iter().map(observed).collect();
         let zeros = || vec![0.0; parameters.len()];
@@ -136,6 +104,36 @@ impl Input {
             fused: Arc::new(fused),
         })
     }
+}
+
+/// Where curves begin: straight from the start through the observations, as wide as a bridge: means [time][coordinate],
+/// then logarithms of deviations.
+pub fn straight(chain: &Chain) -> Vec<f64> {
+    let (n, d) = (chain.steps + 1, chain.dimension);
+    let mut parameters = vec![0.0; 2 * n * d];
+    for i in 0..d {
+        let mut known = vec![(0usize, chain.start.mean[i])];
+        for (j, q) in chain.quadratics.iter().enumerate() {
+            if q[i].a > 0.0 && j > 0 {
+                known.push((j, q[i].c / q[i].a));
+            }
+        }
+        for j in 0..n {
+            let after = known.iter().position(|k| k.0 >= j);
+            parameters[j * d + i] = match after {
+                Some(0) => known[0].1,
+                Some(k) => {
+                    let ((a, x), (b, y)) = (known[k - 1], known[k]);
+                    x + (y - x) * (j - a) as f64 / (b - a) as f64
+                }
+                None => known[known.len() - 1].1,
+            };
+            let step = chain.noise * chain.time_step.sqrt();
+            let base = chain.start.deviation[i].max(step);
+            parameters[n * d + j * d + i] = ln(base.clamp(step, 0.5));
+        }
+    }
+    parameters
 }
 
 /// Nodes of the product rule in standard coordinates: [node][coordinate], with weights.
@@ -314,7 +312,7 @@ impl DensityCurve {
             .zip(self.fused.iter())
             .map(|(q, fused)| if *fused { q.clone() } else { vec![Quadratic::default(); d] })
             .collect();
-        Guide { twist: Some(Arc::new(twist)), bump: None, control: Some(Arc::new(control)) }
+        Guide { twist: Some(Arc::new(twist)), control: Some(Arc::new(control)), ..Guide::default() }
     }
 
     fn adam(&mut self, chain: &Chain, steps: usize) -> f64 {

@@ -21,7 +21,8 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Method, default_replicates, sized};
+use super::shooting::{portions, serial};
+use super::{Finding, Method, WalkerPopulation};
 use crate::error::Result;
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
@@ -34,14 +35,8 @@ use crate::state::Walk;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Walkers of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_walkers")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: WalkerPopulation,
     /// Moves of each walker; the first half is not counted.
     #[serde(default = "many")]
     #[schemars(range(min = 2, max = 1_000_000))]
@@ -52,18 +47,10 @@ pub struct Input {
     pub b: Set,
 }
 
-sized!(Input);
-
-fn default_walkers() -> usize {
-    512
-}
-
 fn many() -> usize {
     400
 }
 
-/// Moves of a replicate that can be addressed.
-const MOST_MOVES: u32 = 1 << 20;
 /// Pieces of the straight line that walkers begin with, at most.
 const PIECES: usize = 500;
 
@@ -106,8 +93,7 @@ impl Input {
                 "paths of flexible length need a drift with a potential: their starts have its Boltzmann law",
             );
         }
-        let spread = chain.prior.spread(0.0, chain.time_step);
-        if spread.is_none() || (1..chain.steps).any(|j| chain.prior.spread(chain.time(j), chain.time_step) != spread) {
+        if !chain.steady_noise() {
             return wrong("paths of flexible length need noise that depends on neither state nor time");
         }
         let free = chain.quadratics.iter().flatten().all(|q| *q == Quadratic::default());
@@ -341,15 +327,13 @@ impl Method for FlexibleShooting {
             }
         });
         let mut sums = vec![Sums::default(); mine];
-        // Signals are asked for between hundredths of the moves.
-        for from in (0..self.moves).step_by(self.moves.div_ceil(100)) {
+        for portion in portions(self.moves) {
             context.check()?;
-            let to = (from + self.moves.div_ceil(100)).min(self.moves);
             paths.data.par_chunks_mut(chain.block()).zip(&mut sums).enumerate().for_each(|(b, (x, sums))| {
                 let mut walkers = Walkers::new(chain, &self.sets, random, start + b, x);
-                for serial in from..to {
-                    walkers.step(replicate * MOST_MOVES + serial as u32, x, sums);
-                    if serial >= self.moves / 2 {
+                for number in portion.clone() {
+                    walkers.step(serial(replicate, number), x, sums);
+                    if number >= self.moves / 2 {
                         sums.lengths += walkers.length.iter().sum::<usize>() as f64;
                     }
                 }

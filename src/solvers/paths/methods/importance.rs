@@ -3,32 +3,24 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Method, default_paths, default_replicates, sized};
+use super::{Finding, Method, Population};
 use crate::error::Result;
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES};
 use crate::solvers::paths::crew::Blocks;
 use crate::solvers::paths::ensemble::{Context, Sampled};
-use crate::solvers::paths::guide::{Guide, Scratch, linear_twist};
+use crate::solvers::paths::guide::{Guide, Scratch};
 use crate::state::Walk;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Paths of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: Population,
     /// What guides the paths.
     #[serde(default)]
     pub twist: Twist,
 }
-
-sized!(Input);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,7 +40,7 @@ impl Input {
     pub fn build(&self, chain: &Chain) -> std::result::Result<Importance, Finding> {
         let guide = match self.twist {
             Twist::None => Guide::default(),
-            Twist::Linear => Guide::twisted(linear_twist(chain)),
+            Twist::Linear => Guide::linear(chain),
         };
         Ok(Importance { guide })
     }

@@ -7,8 +7,9 @@
 mod annealed_dynamics;
 mod controlled_annealing;
 mod density_curve;
+mod density_particles;
 mod flexible_shooting;
-mod importance;
+pub mod importance;
 mod rejection;
 mod schrodinger_bridge;
 mod shooting;
@@ -43,6 +44,10 @@ pub trait Method: Send {
     }
     /// Values held per path of a replicate, beyond its paths and log-weight.
     fn values_per_path(&self, _chain: &Chain) -> usize {
+        0
+    }
+    /// Values that every rank holds beside its paths.
+    fn values_held(&self) -> usize {
         0
     }
     /// Sweeps over the paths in a replicate, for estimates of time.
@@ -89,6 +94,8 @@ pub enum MethodInput {
     AnnealedDynamics(annealed_dynamics::Input),
     /// Gaussian marginals optimised against the bound on the evidence, then importance sampling with their drift.
     DensityCurve(density_curve::Input),
+    /// Clouds of particles optimised against the evidence's functional, then importance sampling with their drift.
+    DensityParticles(density_particles::Input),
     /// Brownian motion tied to two sets of points, by entropic transport.
     SchrodingerBridge(schrodinger_bridge::Input),
     /// Transition path sampling: chains of paths by forward and backward shots.
@@ -105,15 +112,16 @@ pub type Finding = (String, String);
 impl MethodInput {
     pub fn size(&self) -> Size {
         match self {
-            MethodInput::Importance(m) => m.size(),
-            MethodInput::Rejection(m) => m.size(),
-            MethodInput::TwistedSmc(m) => m.size(),
-            MethodInput::ControlledAnnealing(m) => m.size(),
-            MethodInput::AnnealedDynamics(m) => m.size(),
-            MethodInput::DensityCurve(m) => m.size(),
-            MethodInput::SchrodingerBridge(m) => m.size(),
-            MethodInput::Shooting(m) => m.size(),
-            MethodInput::FlexibleShooting(m) => m.size(),
+            MethodInput::Importance(m) => (&m.size).into(),
+            MethodInput::Rejection(m) => (&m.size).into(),
+            MethodInput::TwistedSmc(m) => (&m.size).into(),
+            MethodInput::ControlledAnnealing(m) => (&m.size).into(),
+            MethodInput::AnnealedDynamics(m) => (&m.size).into(),
+            MethodInput::DensityCurve(m) => (&m.size).into(),
+            MethodInput::DensityParticles(m) => (&m.size).into(),
+            MethodInput::SchrodingerBridge(m) => (&m.size).into(),
+            MethodInput::Shooting(m) => (&m.size).into(),
+            MethodInput::FlexibleShooting(m) => (&m.size).into(),
             MethodInput::Committor(_) => Size { paths: 0, replicates: 0 },
         }
     }
@@ -130,6 +138,7 @@ impl MethodInput {
             MethodInput::ControlledAnnealing(m) => Box::new(m.build(chain)?),
             MethodInput::AnnealedDynamics(m) => Box::new(m.build(chain)?),
             MethodInput::DensityCurve(m) => Box::new(m.build(chain)?),
+            MethodInput::DensityParticles(m) => Box::new(m.build(chain)?),
             MethodInput::SchrodingerBridge(m) => Box::new(m.build(chain)?),
             MethodInput::Shooting(m) => Box::new(m.build(chain)?),
             MethodInput::FlexibleShooting(m) => Box::new(m.build(chain)?),
@@ -143,10 +152,11 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
     vec![
         ("importance", "paths of the chain, or of a guided one, with weights"),
         ("rejection", "paths of the chain, kept with probability exp(-J)"),
-        ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, learned"),
+        ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, quadratic, learned, grid"),
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
         ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting, spde) along levels of the cost"),
         ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
+        ("density_particles", "clouds of particles optimised against the evidence's functional, exact by weights"),
         ("shooting", "transition path sampling: chains of paths by forward and backward shots"),
         ("flexible_shooting", "transition path sampling with paths that end where they meet one of two sets"),
         ("committor", "probability of reaching one set before another, and rates, on a grid of one or two coordinates"),
@@ -154,22 +164,52 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-pub(crate) fn default_paths() -> usize {
+/// Keys of methods that draw paths, particles of a population.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Population {
+    /// Paths of a replicate; rounded up to a multiple of 64.
+    #[serde(default = "thousands")]
+    #[schemars(range(min = 1))]
+    pub paths: usize,
+    /// Independent replicates, for the error bars.
+    #[serde(default = "sixteen")]
+    #[schemars(range(min = 2, max = 4096))]
+    pub replicates: usize,
+}
+
+/// Keys of methods whose paths are walkers that move many times.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WalkerPopulation {
+    /// Walkers (paths) of a replicate; rounded up to a multiple of 64.
+    #[serde(default = "a_thousand")]
+    #[schemars(range(min = 1))]
+    pub paths: usize,
+    /// Independent replicates, for the error bars.
+    #[serde(default = "sixteen")]
+    #[schemars(range(min = 2, max = 4096))]
+    pub replicates: usize,
+}
+
+fn thousands() -> usize {
     4096
 }
 
-pub(crate) fn default_replicates() -> usize {
+fn a_thousand() -> usize {
+    1024
+}
+
+fn sixteen() -> usize {
     16
 }
 
-/// Keys that most methods share, as methods of their `Input`.
-macro_rules! sized {
-    ($input:ty) => {
-        impl $input {
-            pub fn size(&self) -> super::Size {
-                super::Size { paths: self.paths, replicates: self.replicates }
-            }
-        }
-    };
+impl From<&Population> for Size {
+    fn from(of: &Population) -> Size {
+        Size { paths: of.paths, replicates: of.replicates }
+    }
 }
-pub(crate) use sized;
+
+impl From<&WalkerPopulation> for Size {
+    fn from(of: &WalkerPopulation) -> Size {
+        Size { paths: of.paths, replicates: of.replicates }
+    }
+}

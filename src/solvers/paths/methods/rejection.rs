@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::importance;
-use super::{Finding, Method, default_paths, default_replicates, sized};
+use super::{Finding, Method, Population};
 use crate::error::{Error, Result};
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
@@ -16,17 +16,9 @@ use crate::state::Walk;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Paths that are tried in a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: Population,
 }
-
-sized!(Input);
 
 pub struct Rejection;
 

@@ -9,28 +9,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Method, default_paths, default_replicates, sized};
+use super::{Finding, Method, Population};
 use crate::enter;
 use crate::error::{Error, Result};
-use crate::math::elementary::{exp, ln};
 use crate::math::rng::Stream;
 use crate::math::simd::scalar::Scalar;
 use crate::solvers::paths::chain::{Chain, LANES, Other, Quadratic};
 use crate::solvers::paths::crew::Blocks;
 use crate::solvers::paths::ensemble::{Context, Random, Sampled};
+use crate::solvers::paths::entropic::{Potentials, Until, sinkhorn};
 use crate::state::{Name, Walk};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Paths of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: Population,
     /// Where paths start.
     pub source: Ends,
     /// Where paths end.
@@ -44,8 +38,6 @@ pub struct Input {
     #[schemars(range(min = 1))]
     pub max_iterations: u64,
 }
-
-sized!(Input);
 
 fn small() -> f64 {
     1e-9
@@ -148,51 +140,18 @@ impl Input {
     }
 }
 
-/// log Σ_j exp(a_j − |x − y_j|² scale) over the points y.
-fn soft(x: &[f64], y: &[f64], a: &[f64], scale: f64, work: &mut [f64]) -> f64 {
-    let d = x.len();
-    for ((w, y), a) in work.iter_mut().zip(y.chunks_exact(d)).zip(a) {
-        let square: f64 = x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum();
-        *w = a - square * scale;
-    }
-    let largest = work.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    largest + ln(work.iter().map(|w| exp(w - largest)).sum())
-}
-
 impl Method for SchrodingerBridge {
     fn train(&mut self, context: &Context, _round: u64) -> Result<bool> {
         if !self.potential.is_empty() {
             return Ok(true);
         }
-        use rayon::prelude::*;
         let chain = context.chain;
         let d = chain.dimension;
         let (x, y) = (self.input.source.points(context.random, 0), self.input.target.points(context.random, 1));
-        let (n, m) = (x.len() / d, y.len() / d);
-        let (a, b) = (-ln(n as f64), -ln(m as f64));
         let scale = 1.0 / (2.0 * chain.noise * chain.noise * chain.time(chain.steps));
+        let until = Until { tolerance: self.input.tolerance, iterations: self.input.max_iterations };
         // f + ln a and g + ln b, in units of ε.
-        let mut g = vec![b; m];
-        let mut f = vec![a; n];
-        let mut error = f64::INFINITY;
-        for iteration in 0..self.input.max_iterations {
-            if iteration % 16 == 0 {
-                context.check()?;
-            }
-            let update = |of: &[f64], with: &[f64], h: &[f64], mass: f64| -> Vec<f64> {
-                of.par_chunks_exact(d)
-                    .map_init(|| vec![0.0; h.len()], |work, x| mass - soft(x, with, h, scale, work))
-                    .collect()
-            };
-            f = update(&x, &y, &g, a);
-            let next = update(&y, &x, &f, b);
-            // Mass of column j before the update: e^{g_j − next_j} b.
-            error = g.iter().zip(&next).map(|(g, n)| (exp(g - n) - 1.0).abs() * exp(b)).sum();
-            g = next;
-            if error < self.input.tolerance {
-                break;
-            }
-        }
+        let Potentials { g, error, .. } = sinkhorn(chain.level, &x, &y, d, scale, until, &|| context.check())?;
         if !(error < self.input.tolerance) {
             let message = format!("Sinkhorn's marginal error is {error:.2e} after method.max_iterations");
             return Err(Error::Numerical { step: context.step, message });

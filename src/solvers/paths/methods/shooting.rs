@@ -15,26 +15,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::importance::{self, Twist};
-use super::{Finding, Method, default_replicates, sized};
+use super::{Finding, Method, WalkerPopulation};
 use crate::error::{Error, Result};
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES};
 use crate::solvers::paths::ensemble::{Context, Random, Sampled};
-use crate::solvers::paths::guide::{Guide, linear_twist};
+use crate::solvers::paths::guide::Guide;
 use crate::state::Walk;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Walkers of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_walkers")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates, for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: WalkerPopulation,
     /// Moves of each walker.
     #[serde(default = "many")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -44,18 +38,23 @@ pub struct Input {
     pub twist: Twist,
 }
 
-sized!(Input);
-
-fn default_walkers() -> usize {
-    1024
-}
-
 fn many() -> usize {
     200
 }
 
 /// Moves of a replicate that can be addressed.
 const MOST_MOVES: u32 = 1 << 20;
+
+/// The address of a move of a replicate.
+pub fn serial(replicate: u32, number: usize) -> u32 {
+    replicate * MOST_MOVES + number as u32
+}
+
+/// Moves in hundredths, between which signals are asked for.
+pub fn portions(moves: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let length = moves.div_ceil(100);
+    (0..moves).step_by(length).map(move |from| from..(from + length).min(moves))
+}
 
 pub struct Shooting {
     guide: Guide,
@@ -71,15 +70,13 @@ impl Input {
             let message = "shooting needs a start that is fixed or drawn in all coordinates";
             return Err(("name".into(), message.into()));
         }
-        let h = chain.time_step;
-        let spread = chain.prior.spread(0.0, h);
-        if two_way && !(1..chain.steps).all(|j| spread.is_some() && chain.prior.spread(chain.time(j), h) == spread) {
+        if two_way && !chain.steady_noise() {
             let message = "backward shots need noise that depends on neither state nor time; fix the start";
             return Err(("name".into(), message.into()));
         }
         let guide = match self.twist {
             Twist::None => Guide::default(),
-            Twist::Linear => Guide::twisted(linear_twist(chain)),
+            Twist::Linear => Guide::linear(chain),
         };
         Ok(Shooting { guide, moves: self.moves, two_way })
     }
@@ -205,10 +202,8 @@ impl Method for Shooting {
         sampled.log_weights.fill(0.0);
         let (first, random, two_way) = (context.mine().start, context.random, self.two_way);
         let mut accepted = vec![0.0; sampled.log_weights.len() / LANES];
-        // Signals are asked for between hundredths of the moves.
-        for from in (0..self.moves).step_by(self.moves.div_ceil(100)) {
+        for portion in portions(self.moves) {
             context.check()?;
-            let to = (from + self.moves.div_ceil(100)).min(self.moves);
             sampled.paths.data.par_chunks_mut(values * LANES).zip(&mut accepted).enumerate().for_each(
                 |(b, (x, accepted))| {
                     let mut walkers = Walkers {
@@ -221,8 +216,8 @@ impl Method for Shooting {
                         gain: vec![0.0; LANES],
                     };
                     chain.log_cost(x, &mut walkers.gain);
-                    for serial in from..to {
-                        *accepted += walkers.step(replicate * MOST_MOVES + serial as u32, two_way, x);
+                    for number in portion.clone() {
+                        *accepted += walkers.step(serial(replicate, number), two_way, x);
                     }
                 },
             );

@@ -6,34 +6,32 @@
 //!     r_j(x) + log E[ψ_{j+1}(X_{j+1}) | X_j = x],
 //!
 //! the expectation by Gauss–Hermite nodes of the kernel that the quadratic part has twisted already. A pass draws paths
-//! with the present twist, weighs them, and fits on them and on broadened copies.
+//! with the present twist, weighs them, and fits on them and on broadened copies; quadratic: log ψ_j a full quadratic
+//! form, fitted in the same way with exact expectations ([`coupled`](crate::solvers::paths::coupled)); grid: the same
+//! recursion on all points of a grid ([`tabulated`](crate::solvers::paths::tabulated)).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Method, default_paths, default_replicates, importance, sized};
+use super::{Finding, Method, Population, importance};
 use crate::error::Result;
 use crate::math::rng::Stream;
 use crate::solvers::paths::bumps::{Features, Fit, fit};
 use crate::solvers::paths::chain::{Chain, LANES};
+use crate::solvers::paths::coupled::fit::Fitting;
 use crate::solvers::paths::crew::Blocks;
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::{Bump, Guide, Scratch, linear_twist};
+use crate::solvers::paths::tabulated::{Grid, Table};
 use crate::state::{Name, Walk};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Particles of a replicate; rounded up to a multiple of 64.
-    #[serde(default = "default_paths")]
-    #[schemars(range(min = 1))]
-    pub paths: usize,
-    /// Independent replicates (islands), for the error bars.
-    #[serde(default = "default_replicates")]
-    #[schemars(range(min = 2, max = 4096))]
-    pub replicates: usize,
+    #[serde(flatten)]
+    pub size: Population,
     /// What looks ahead.
     #[serde(default)]
     pub twist: TwistInput,
@@ -42,8 +40,6 @@ pub struct Input {
     #[schemars(range(min = 0, max = 1))]
     pub resample_below: f64,
 }
-
-sized!(Input);
 
 fn half() -> f64 {
     0.5
@@ -79,6 +75,26 @@ pub enum TwistInput {
         #[schemars(range(min = 64))]
         training_paths: usize,
     },
+    /// A quadratic form that couples the coordinates, fitted backwards in time.
+    Quadratic {
+        /// Passes of drawing and fitting.
+        #[serde(default = "two")]
+        #[schemars(range(min = 1, max = 20))]
+        passes: u64,
+        /// Paths that a pass fits on; rounded up to a multiple of 64.
+        #[serde(default = "some")]
+        #[schemars(range(min = 64))]
+        training_paths: usize,
+    },
+    /// The optimal twist on a grid of one or two coordinates.
+    Grid {
+        /// Lowest value of each coordinate.
+        low: Vec<f64>,
+        /// Highest value of each coordinate.
+        high: Vec<f64>,
+        /// Points per coordinate, at most 1.25 deviations of a step's noise apart.
+        points: Vec<usize>,
+    },
 }
 
 impl Default for TwistInput {
@@ -107,6 +123,22 @@ pub struct TwistedSmc {
     guide: Guide,
     resample_below: f64,
     learned: Option<Learned>,
+    quadratic: Option<Fitting>,
+    grid: Option<Gridded>,
+}
+
+struct Gridded {
+    grid: Grid,
+    /// The table follows from the chain alone: it is made where it is first needed, and is no state.
+    table: OnceLock<Arc<Table>>,
+    /// What the table says of the evidence; NaN before the training or where the start is drawn.
+    log_evidence: f64,
+}
+
+impl Gridded {
+    fn table(&self, chain: &Chain) -> Arc<Table> {
+        self.table.get_or_init(|| Arc::new(self.grid.table(chain))).clone()
+    }
 }
 
 struct Learned {
@@ -124,14 +156,30 @@ struct Learned {
 
 impl Input {
     pub fn build(&self, chain: &Chain) -> std::result::Result<TwistedSmc, Finding> {
+        let below = |(key, message): (&str, String)| (format!("twist.{key}"), message);
         let guide = match self.twist {
             TwistInput::None {} => Guide::default(),
+            TwistInput::Linear {} => Guide::linear(chain),
+            // Observations are fused exactly, the table holds the rest.
+            TwistInput::Grid { .. } => Guide::twisted(chain.quadratics.clone()),
             _ => Guide::twisted(linear_twist(chain)),
+        };
+        let quadratic = match self.twist {
+            TwistInput::Quadratic { passes, training_paths } => {
+                Some(Fitting::new(chain, passes, training_paths).map_err(below)?)
+            }
+            _ => None,
+        };
+        let grid = match &self.twist {
+            TwistInput::Grid { low, high, points } => {
+                let grid = Grid::new(low, high, points, chain).map_err(below)?;
+                Some(Gridded { grid, table: OnceLock::new(), log_evidence: f64::NAN })
+            }
+            _ => None,
         };
         let learned = match &self.twist {
             TwistInput::Learned { low, high, features, passes, nodes, training_paths } => {
-                let features = Features::new(low, high, *features, chain)
-                    .map_err(|(key, message)| (format!("twist.{key}"), message))?;
+                let features = Features::new(low, high, *features, chain).map_err(below)?;
                 if !chain.constant_noise() {
                     let message = "learned twists need noise that does not depend on the state".to_string();
                     return Err(("twist.kind".into(), message));
@@ -150,7 +198,7 @@ impl Input {
             }
             _ => None,
         };
-        Ok(TwistedSmc { guide, resample_below: self.resample_below, learned })
+        Ok(TwistedSmc { guide, resample_below: self.resample_below, learned, quadratic, grid })
     }
 }
 
@@ -168,8 +216,14 @@ impl Bump for Fitted {
 }
 
 impl TwistedSmc {
-    fn guide(&self) -> Guide {
+    fn guide(&self, chain: &Chain) -> Guide {
+        if let Some(guide) = self.quadratic.as_ref().and_then(|q| q.guide(chain)) {
+            return guide;
+        }
         let mut guide = self.guide.clone();
+        if let Some(grid) = &self.grid {
+            guide.bump = Some(grid.table(chain));
+        }
         if let Some(learned) = self.learned.as_ref().filter(|l| l.done > 0) {
             let fitted = Fitted { features: learned.features.clone(), coefficients: learned.coefficients.clone() };
             guide.bump = Some(Arc::new(fitted));
@@ -241,9 +295,19 @@ const NUMBERS: Name = Name {
     axes: &["twist_number"],
 };
 
+const GRID_EVIDENCE: Name =
+    Name { name: "grid_log_evidence", units: "1", meaning: "log-evidence of the recursion on the grid", axes: &[] };
+
 impl Method for TwistedSmc {
     fn train(&mut self, context: &Context, round: u64) -> Result<bool> {
-        let guide = self.guide();
+        let guide = self.guide(context.chain);
+        if let Some(grid) = &mut self.grid {
+            grid.log_evidence = grid.table(context.chain).log_evidence.unwrap_or(f64::NAN);
+            return Ok(true);
+        }
+        if let Some(quadratic) = &mut self.quadratic {
+            return quadratic.pass(context, &guide, round as u32);
+        }
         let Some(learned) = &mut self.learned else { return Ok(true) };
         if learned.done >= learned.passes {
             return Ok(true);
@@ -260,7 +324,7 @@ impl Method for TwistedSmc {
     }
 
     fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
-        filter(context, &self.guide(), self.resample_below, Stream::PathsNoise, replicate)
+        filter(context, &self.guide(context.chain), self.resample_below, Stream::PathsNoise, replicate)
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -271,14 +335,31 @@ impl Method for TwistedSmc {
             walk.scalar(&NUMBERS, (&mut numbers).into())?;
             (learned.residual, learned.evaluations) = (numbers[0], numbers[1]);
         }
-        Ok(())
+        if let Some(grid) = &mut self.grid {
+            walk.scalar(&GRID_EVIDENCE, (&mut grid.log_evidence).into())?;
+        }
+        self.quadratic.as_mut().map_or(Ok(()), |q| q.state(walk))
     }
 
     fn training_evaluations(&self) -> f64 {
-        self.learned.as_ref().map_or(0.0, |l| l.evaluations)
+        let grid = self.grid.as_ref().map_or(0.0, |g| g.grid.evaluations());
+        let quadratic = self.quadratic.as_ref().map_or(0.0, |q| q.evaluations);
+        self.learned.as_ref().map_or(grid + quadratic, |l| l.evaluations)
+    }
+
+    fn other_log_evidence(&self) -> Option<(f64, &'static str)> {
+        let known = self.grid.as_ref()?.log_evidence;
+        (!known.is_nan()).then_some((known, "of the recursion on the grid, with the errors of its points"))
+    }
+
+    fn values_held(&self) -> usize {
+        self.grid.as_ref().map_or(0, |g| g.grid.values())
     }
 
     fn training(&self) -> (f64, f64) {
+        if let Some(q) = &self.quadratic {
+            return (q.share_done(), q.residual);
+        }
         self.learned.as_ref().map_or((f64::NAN, f64::NAN), |l| (l.done as f64 / l.passes as f64, l.residual))
     }
 

@@ -85,6 +85,15 @@ pub trait Prior: Send + Sync {
     fn spreads(&self, t: f64, h: f64, x: &[f64], out: &mut [f64]);
     /// b = a x + c for a coordinate, where the drift is that.
     fn linear(&self, t: f64, coordinate: usize) -> Option<(f64, f64)>;
+    /// b = Bx + c, B in rows, where the drift is that.
+    fn affine(&self, t: f64) -> Option<(Vec<f64>, Vec<f64>)> {
+        let d = self.dimension();
+        let (mut slopes, mut offsets) = (vec![0.0; d * d], vec![0.0; d]);
+        for i in 0..d {
+            (slopes[i * d + i], offsets[i]) = self.linear(t, i)?;
+        }
+        Some((slopes, offsets))
+    }
     /// V with b = −∇V at one point.
     fn potential(&self, x: &[f64]) -> Option<f64>;
     /// value += factor·Φ(x) per path, gradient += factor·∇Φ where asked; `false` where Φ is not there.

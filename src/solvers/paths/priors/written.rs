@@ -78,6 +78,8 @@ pub struct Written {
     potential: Option<Program>,
     /// Per component: b = a x + c with a and c depending on the time alone.
     linear: Vec<Option<Program>>,
+    /// b = Bx + c with B and c depending on the time alone: B in rows, then c.
+    affine: Option<Program>,
 }
 
 impl Input {
@@ -143,6 +145,7 @@ impl Input {
         }
         let pull = pulled(&mut graph, &drift, n);
         let linear = (0..n).map(|i| line(&mut graph, drift[i], i, n, leaves)).collect();
+        let affine = plane(&mut graph, &drift, n, leaves);
         // Noise of the time alone, the same for all components.
         let common = noise.iter().all(|id| *id == noise[0]) && !depends_on_state(&graph, noise[0], n);
         let program = |ids: &[Id]| compiled(&graph, ids, leaves);
@@ -157,6 +160,7 @@ impl Input {
             spread: common.then(|| program(&noise[..1])),
             potential: potential.map(|id| program(&[id])),
             linear,
+            affine,
         })
     }
 
@@ -237,6 +241,24 @@ fn line(graph: &mut Graph, b: Id, i: usize, n: usize, leaves: Leaves) -> Option<
     (!depends_on_state(graph, offset, n)).then(|| compiled(graph, &[slope, offset], leaves))
 }
 
+/// Slopes and offsets of a drift that is linear in all components together.
+fn plane(graph: &mut Graph, drift: &[Id], n: usize, leaves: Leaves) -> Option<Program> {
+    let mut ids = Vec::with_capacity(n * n + n);
+    for b in drift {
+        for i in 0..n {
+            let slope = graph.derivative(*b, Op::Leaf(i as u32))?;
+            if depends_on_state(graph, slope, n) {
+                return None;
+            }
+            ids.push(slope);
+        }
+    }
+    let old = graph.clone();
+    let without = |l: u32, g: &mut Graph| if (l as usize) < n { g.constant(0.0) } else { g.leaf(l) };
+    ids.extend(old.rebuild(drift, graph, without));
+    Some(compiled(graph, &ids, leaves))
+}
+
 impl Written {
     /// Runs a program over the rows of `x` and, where it has one, of a second vector.
     fn run(&self, program: &Program, numbers: [f64; 3], x: &[f64], second: &[f64], out: &mut [f64]) {
@@ -253,11 +275,14 @@ impl Written {
     /// A program of the time alone.
     fn at_time<const N: usize>(&self, program: &Program, t: f64) -> [f64; N] {
         let mut out = [0.0; N];
+        self.fill_at_time(program, t, &mut out);
+        out
+    }
+
+    fn fill_at_time(&self, program: &Program, t: f64, out: &mut [f64]) {
         let inputs: SmallVec<[&[f64]; 16]> = SmallVec::from_elem(&[0.0][..], 2 * self.dimension);
         let mut outputs: SmallVec<[&mut [f64]; 2]> = out.chunks_exact_mut(1).collect();
         program.run(self.level, &[t, 0.0, 0.0], &inputs, &mut outputs);
-        drop(outputs);
-        out
     }
 }
 
@@ -301,6 +326,13 @@ impl Prior for Written {
 
     fn linear(&self, t: f64, coordinate: usize) -> Option<(f64, f64)> {
         self.linear[coordinate].as_ref().map(|l| self.at_time::<2>(l, t).into())
+    }
+
+    fn affine(&self, t: f64) -> Option<(Vec<f64>, Vec<f64>)> {
+        let mut slopes = vec![0.0; self.dimension * (self.dimension + 1)];
+        self.fill_at_time(self.affine.as_ref()?, t, &mut slopes);
+        let offsets = slopes.split_off(self.dimension * self.dimension);
+        Some((slopes, offsets))
     }
 
     fn potential(&self, x: &[f64]) -> Option<f64> {

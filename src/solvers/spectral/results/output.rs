@@ -12,7 +12,7 @@ use super::super::transform::{Scales, Transform};
 use super::keys::OutputKeys;
 use super::probe::Probe;
 use super::remap::Remap;
-use super::spectra::{Shells, by_shell};
+use super::spectra::Shells;
 use super::statistics::{Running, profile};
 use super::{means, ranks};
 use crate::error::Result;
@@ -202,8 +202,8 @@ impl<T: Real> Output<T> {
         for f in 0..self.kept.len() {
             self.make(f, state);
             if let Some(shells) = &self.shells {
-                let parts = by_shell(&self.modes, &self.scales, shells, &[&self.coefficients]);
-                walk.scalar(&self.kept[f].spectrum, (&mut ranks::total(team, &parts)).into())?;
+                let mut spectrum = ranks::isotropic(team, &self.modes, &self.scales, shells, &[&self.coefficients]);
+                walk.scalar(&self.kept[f].spectrum, (&mut spectrum).into())?;
             }
             if !self.whole && self.slices.is_empty() {
                 continue;

@@ -1,10 +1,12 @@
 //! Exact sums over ranks.
 
+use std::ops::Range;
+
 use num_complex::Complex;
 
 use super::super::domain::Domain;
 use super::super::transform::Scales;
-use super::spectra::{Decay, by_axis, decay};
+use super::spectra::{Decay, Shells, by_axis, by_shell, decay, of_line};
 use crate::math::exact::Exact;
 use crate::math::real::Real;
 use crate::team::{Partition, Team};
@@ -22,15 +24,63 @@ pub fn total(team: &dyn Team, parts: &[Exact]) -> Vec<f64> {
         let words: Vec<u64> = parts.iter().flat_map(Exact::words).collect();
         return added(&[team.gather(&words)], parts.len());
     }
-    let part = team.split(parts.len());
-    let cut = |items: std::ops::Range<usize>| parts[items].iter().flat_map(Exact::words).collect();
-    let send: Vec<Vec<u64>> =
-        (0..team.size()).map(|q| cut(Partition::new(parts.len(), q, team.size()).mine())).collect();
-    let received = team.exchange(&send);
-    let mine = added(&received, part.mine().len());
-    let mut all = vec![0.0; parts.len()];
+    let cut = |items: Range<usize>| parts[items].iter().flat_map(Exact::words).collect();
+    shared_out(team, parts.len(), cut, |received: &[Vec<u64>], count| added(received, count))
+}
+
+/// `count` sums over all ranks: each rank adds up a part of them, of which `cut` gives its own terms.
+fn shared_out<W: bytemuck::Pod>(
+    team: &dyn Team,
+    count: usize,
+    cut: impl Fn(Range<usize>) -> Vec<W>,
+    add: impl Fn(&[Vec<W>], usize) -> Vec<f64>,
+) -> Vec<f64> {
+    let send: Vec<Vec<W>> = (0..team.size()).map(|q| cut(Partition::new(count, q, team.size()).mine())).collect();
+    let part = team.split(count);
+    let mine = add(&team.exchange(&send), part.mine().len());
+    let mut all = vec![0.0; count];
     team.gather_into(part, &mine, &mut all);
     all
+}
+
+/// The isotropic spectrum ([`by_shell`]) of some arrays together. Collective.
+pub fn isotropic<T: Real>(
+    team: &dyn Team,
+    domain: &Domain,
+    scales: &Scales,
+    shells: &Shells,
+    arrays: &[&[Complex<T>]],
+) -> Vec<f64> {
+    match domain.dimension {
+        1 => line(team, domain, scales, arrays),
+        _ => total(team, &by_shell(domain, scales, shells, arrays)),
+    }
+}
+
+/// The spectrum along one internal axis ([`by_axis`]) of some arrays together. Collective.
+pub fn along<T: Real>(
+    team: &dyn Team,
+    domain: &Domain,
+    scales: &Scales,
+    axis: usize,
+    arrays: &[&[Complex<T>]],
+) -> Vec<f64> {
+    match domain.dimension {
+        1 => line(team, domain, scales, arrays),
+        _ => total(team, &by_axis(domain, scales, axis, arrays)),
+    }
+}
+
+/// The spectrum of a one-dimensional domain, whose numbers may be millions: in plain sums, not in exact ones.
+fn line<T: Real>(team: &dyn Team, domain: &Domain, scales: &Scales, arrays: &[&[Complex<T>]]) -> Vec<f64> {
+    let energies = of_line(domain, scales, arrays);
+    if team.size() == 1 {
+        return energies;
+    }
+    let cut = |numbers: Range<usize>| energies[numbers].to_vec();
+    shared_out(team, energies.len(), cut, |received: &[Vec<f64>], count| {
+        (0..count).map(|i| received.iter().map(|part| part[i]).sum()).collect()
+    })
 }
 
 /// How well the kept modes resolve some arrays together: the [`Decay`] along each of the user's axes, first to last; none
@@ -42,8 +92,7 @@ pub fn resolution<T: Real>(
     arrays: &[&[Complex<T>]],
 ) -> Vec<Option<Decay>> {
     let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-    let along = |axis| decay(&total(team, &by_axis(domain, scales, axis, arrays)), epsilon);
-    (3 - domain.dimension..3).map(along).collect()
+    (3 - domain.dimension..3).map(|axis| decay(&along(team, domain, scales, axis, arrays), epsilon)).collect()
 }
 
 /// Sums of `count` each, one after the other, added up.

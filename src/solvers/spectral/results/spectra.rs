@@ -76,6 +76,18 @@ pub fn by_axis<T: Real>(domain: &Domain, scales: &Scales, axis: usize, arrays: &
     })
 }
 
+/// This rank's part of the spectrum of a one-dimensional domain, per |number| κ = 0..=K: in one dimension the shells are
+/// those of the axis. No more than two modes meet in a number, whose sum does not depend on their order.
+pub fn of_line<T: Real>(domain: &Domain, scales: &Scales, arrays: &[&[Complex<T>]]) -> Vec<f64> {
+    let axis = &domain.axes[2];
+    let mut energies = vec![0.0; axis.highest + 1];
+    for (i, index) in columns(scales).enumerate() {
+        let sum: f64 = arrays.iter().map(|a| square(a[i])).sum();
+        energies[axis.number(index).unsigned_abs() as usize] += weight(domain, index) * sum;
+    }
+    energies
+}
+
 /// What a spectrum along one axis says about the modes that are not kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decay {

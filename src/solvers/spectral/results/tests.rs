@@ -239,20 +239,19 @@ fn parseval_holds_and_the_shells_add_up_to_it() {
         let sum = ranks::total(&Solo, &means::mean_squares(&domain, &scales, &views[..1]))[0];
         assert!((sum / mean - 1.0).abs() < 1e-14, "{points:?}: {sum} {mean}");
         let shells = spectra::Shells::new(&domain);
-        let by_shell: f64 =
-            ranks::total(&Solo, &spectra::by_shell(&domain, &scales, &shells, &views[..1])).iter().sum();
+        let by_shell: f64 = ranks::isotropic(&Solo, &domain, &scales, &shells, &views[..1]).iter().sum();
         assert!((by_shell / mean - 1.0).abs() < 1e-14);
         for axis in 3 - domain.dimension..3 {
-            let energies = ranks::total(&Solo, &spectra::by_axis(&domain, &scales, axis, &views[..1]));
+            let energies = ranks::along(&Solo, &domain, &scales, axis, &views[..1]);
             assert!((energies.iter().sum::<f64>() / mean - 1.0).abs() < 1e-14);
         }
         // v is one wave of amplitude 1/4: mean square 1/32 in shell |k|/Δk, all of it at number 1 of each axis.
         let lengths: Vec<f64> = domain.own().iter().map(|a| a.length).collect();
         let longest = lengths.iter().copied().fold(0.0, f64::max);
         let shell = lengths.iter().map(|l| (longest / l).powi(2)).sum::<f64>().sqrt().round() as usize;
-        let energies = ranks::total(&Solo, &spectra::by_shell(&domain, &scales, &shells, &views[1..]));
+        let energies = ranks::isotropic(&Solo, &domain, &scales, &shells, &views[1..]);
         assert!((energies[shell] - 1.0 / 32.0).abs() < 1e-15, "{energies:?}");
-        let energies = ranks::total(&Solo, &spectra::by_axis(&domain, &scales, 2, &views[1..]));
+        let energies = ranks::along(&Solo, &domain, &scales, 2, &views[1..]);
         assert!((energies[1] - 1.0 / 32.0).abs() < 1e-15, "{energies:?}");
     }
 }
@@ -281,6 +280,33 @@ fn quadratics_and_spectra_have_the_same_bits_for_any_cut_in_two_axes() {
     let a = random(&domain, Block { start: [0; 3], count: domain.modes() });
     let (f, b): (f64, f64) = (a.iter().map(|z| z.re).sum(), a.iter().rev().map(|z| z.re).sum());
     assert_ne!(f.to_bits(), b.to_bits());
+}
+
+/// ±κ lie on different ranks for complex fields.
+#[test]
+fn the_plain_spectrum_of_a_line_has_the_bits_of_exact_sums_for_any_cut() {
+    for complex in [false, true] {
+        let domain = Domain::new(vec![axis("x", 1001, 3.0, true)], complex);
+        let shells = spectra::Shells::new(&domain);
+        let spectrum = |team: &dyn Team, exact: bool| {
+            let own = Partition::new(domain.modes()[2], team.rank(), team.size()).mine();
+            let block = Block { start: [0, 0, own.start], count: [1, 1, own.len()] };
+            let scales = Scales::wavenumbers(&domain, block);
+            let a = random(&domain, block);
+            let b: Vec<_> = a.iter().map(|z| z * 0.3).collect();
+            let sums = match exact {
+                true => ranks::total(team, &spectra::by_shell(&domain, &scales, &shells, &[&a, &b])),
+                false => ranks::isotropic(team, &domain, &scales, &shells, &[&a, &b]),
+            };
+            sums.into_iter().map(f64::to_bits).collect::<Vec<_>>()
+        };
+        let one = spectrum(&Solo, true);
+        assert!(one.len() > 300 && one.iter().all(|&e| f64::from_bits(e) > 0.0));
+        assert_eq!(spectrum(&Solo, false), one);
+        for ranks in [2, 3, 7] {
+            threads::run(ranks, |team| assert_eq!(spectrum(team, false), one, "{ranks} ranks"));
+        }
+    }
 }
 
 /// u = 3/(5 − 4 cos 2πx/L) = Σ 2^−|k| e^{ikx}: a rate of ln 2, and beyond K = 20 an RMS of 2⁻²⁰·√(2/3)/√(5/3).
