@@ -49,6 +49,8 @@ pub trait Crew {
     fn sum(&self, total: usize, length: usize, term: &(dyn Fn(usize, &mut [f64]) + Sync)) -> Vec<f64>;
     fn max(&self, mine: f64) -> f64;
     fn any(&self, mine: bool) -> bool;
+    /// The numbers of all ranks, one after the other.
+    fn gather(&self, mine: &[f64]) -> Vec<f64>;
     /// Systematic resampling of the paths with weights exp(log_weights): survivors stay in their slots, copies fill the
     /// slots of the dead; the first `used` values of each path move. `decision`: an address, and a number at it.
     fn resample(&self, total: usize, log_weights: &[f64], decision: (Draws, u64), used: usize, population: &mut Blocks);

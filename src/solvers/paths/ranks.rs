@@ -127,6 +127,10 @@ impl Crew for Ranks<'_> {
         self.0.max(mine)
     }
 
+    fn gather(&self, mine: &[f64]) -> Vec<f64> {
+        self.0.gather(mine)
+    }
+
     fn any(&self, mine: bool) -> bool {
         self.0.any(mine)
     }

@@ -274,7 +274,7 @@ impl Solver for Paths {
         if let Some(known) = self.known {
             let off = self.tally.log_mean() - known;
             report.push(number("off_known", "log-evidence minus the known one", off, bar));
-            if let Some(e) = error {
+            if let Some(e) = error.filter(|e| *e > 0.0) {
                 report.push(number("off_known_in_errors", "the same in standard errors", off / e, ErrorBar::None));
             }
         }

@@ -152,6 +152,18 @@ fn turned(x: &[f64], d: usize) -> Vec<f64> {
     (0..x.len()).map(|k| x[k % d * n + k / d]).collect()
 }
 
+/// `width` numbers of each of `count` clouds: ranks and threads share the clouds, and every rank has the numbers of all.
+/// Collective.
+fn each(
+    context: &Context,
+    count: usize,
+    width: usize,
+    work: impl Fn(usize) -> Vec<f64> + Sync + Send,
+) -> Vec<Vec<f64>> {
+    let mine: Vec<Vec<f64>> = context.crew.mine(count).into_par_iter().map(work).collect();
+    context.crew.gather(&mine.concat()).chunks_exact(width).map(<[f64]>::to_vec).collect()
+}
+
 /// A bandwidth for a cloud: `factor` times the median distance to a neighbour, at least a twentieth of a step's noise.
 fn bandwidth_of(x: &[f64], d: usize, factor: f64, noise: f64) -> f64 {
     let n = x.len() / d;
@@ -189,27 +201,26 @@ impl DensityParticles {
         self.paces = vec![1.0; self.clouds.len()];
     }
 
-    /// Couples each cloud with the next anew, and measures bandwidths.
-    fn couple(&mut self, chain: &Chain) {
+    /// Couples each cloud with the next anew, and measures bandwidths. Collective.
+    fn couple(&mut self, context: &Context) {
+        let chain = context.chain;
         let (n, d) = (self.particles, chain.dimension);
         if d == 1 {
             self.clouds.par_iter_mut().for_each(|x| x.sort_unstable_by(f64::total_cmp));
         } else {
-            let pairs: Vec<Vec<usize>> = (1..self.clouds.len())
-                .into_par_iter()
-                .map(|k| {
-                    let (j, mut mean) = (self.first + k, vec![0.0; n * d]);
-                    chain.prior.mean(chain.time(j - 1), chain.time_step, &self.clouds[k - 1], &mut mean);
-                    let (x, y) = (turned(&mean, d), turned(&self.clouds[k], d));
-                    let scale = 0.5 / self.curve(chain).variance(j);
-                    let plan = sinkhorn(chain.level, &x, &y, d, scale, ROUGH, &|| Ok(())).expect("nothing stops it");
-                    pairing(&x, &y, d, scale, &plan.g)
-                })
-                .collect();
+            let pairs = each(context, self.clouds.len() - 1, n, |slab| {
+                let k = slab + 1;
+                let (j, mut mean) = (self.first + k, vec![0.0; n * d]);
+                chain.prior.mean(chain.time(j - 1), chain.time_step, &self.clouds[k - 1], &mut mean);
+                let (x, y) = (turned(&mean, d), turned(&self.clouds[k], d));
+                let scale = 0.5 / self.curve(chain).variance(j);
+                let plan = sinkhorn(chain.level, &x, &y, d, scale, ROUGH, &|| Ok(())).expect("nothing stops it");
+                pairing(&x, &y, d, scale, &plan.g).into_iter().map(|i| i as f64).collect()
+            });
             // Particle i of the first cloud leads through all.
             let mut along: Vec<usize> = (0..n).collect();
             for (x, pairs) in self.clouds[1..].iter_mut().zip(&pairs) {
-                along.iter_mut().for_each(|i| *i = pairs[*i]);
+                along.iter_mut().for_each(|i| *i = pairs[*i] as usize);
                 *x = (0..d * n).map(|k| x[k / n * n + along[k % n]]).collect();
             }
         }
@@ -253,11 +264,19 @@ impl DensityParticles {
         (x.clone(), pace, 10.0)
     }
 
-    fn sweep(&mut self, chain: &Chain) {
+    /// One sweep over the even, then the odd clouds. Collective.
+    fn sweep(&mut self, context: &Context) {
+        let (chain, values) = (context.chain, self.clouds[0].len());
         for parity in 0..2 {
             let clouds: Vec<usize> = (parity..self.clouds.len()).step_by(2).collect();
-            let moved: Vec<_> = clouds.par_iter().map(|k| (*k, self.moved(chain, *k))).collect();
-            for (k, (x, pace, parts)) in moved {
+            let moved = each(context, clouds.len(), values + 2, |c| {
+                let (mut x, pace, parts) = self.moved(chain, clouds[c]);
+                x.extend([pace, parts]);
+                x
+            });
+            for (&k, mut x) in clouds.iter().zip(moved) {
+                let [pace, parts] = [x[values], x[values + 1]];
+                x.truncate(values);
                 (self.clouds[k], self.paces[k]) = (x, pace);
                 // Two transports and the divergence, by one product with the drift's derivatives a coordinate.
                 self.evaluations += parts * (self.particles * (2 + chain.dimension)) as f64;
@@ -266,28 +285,24 @@ impl DensityParticles {
         self.sweeps += 1;
     }
 
-    /// The potentials of the entropic transports into the clouds.
+    /// The potentials of the entropic transports into the clouds. Collective.
     fn plan(&mut self, context: &Context) -> Result<()> {
         let (chain, d) = (context.chain, context.chain.dimension);
         context.check()?;
-        let potentials: Result<Vec<Vec<f64>>> = (0..self.clouds.len())
-            .into_par_iter()
-            .map(|k| {
-                let j = self.first + k;
-                if j == 0 {
-                    return Ok(vec![0.0; self.particles]);
-                }
-                // The cloud before, or the point where all start.
-                let from = if k > 0 { &self.clouds[k - 1] } else { &chain.start.mean };
-                let mut mean = vec![0.0; from.len()];
-                chain.prior.mean(chain.time(j - 1), chain.time_step, from, &mut mean);
-                let beta = self.bandwidths[k];
-                let scale = 0.5 / (self.curve(chain).variance(j) + beta * beta);
-                let (x, y) = (turned(&mean, d), turned(&self.clouds[k], d));
-                Ok(sinkhorn(chain.level, &x, &y, d, scale, PLAN, &|| Ok(()))?.g)
-            })
-            .collect();
-        self.potentials = potentials?;
+        self.potentials = each(context, self.clouds.len(), self.particles, |k| {
+            let j = self.first + k;
+            if j == 0 {
+                return vec![0.0; self.particles];
+            }
+            // The cloud before, or the point where all start.
+            let from = if k > 0 { &self.clouds[k - 1] } else { &chain.start.mean };
+            let mut mean = vec![0.0; from.len()];
+            chain.prior.mean(chain.time(j - 1), chain.time_step, from, &mut mean);
+            let beta = self.bandwidths[k];
+            let scale = 0.5 / (self.curve(chain).variance(j) + beta * beta);
+            let (x, y) = (turned(&mean, d), turned(&self.clouds[k], d));
+            sinkhorn(chain.level, &x, &y, d, scale, PLAN, &|| Ok(())).expect("nothing stops it").g
+        });
         Ok(())
     }
 
@@ -354,16 +369,15 @@ impl Method for DensityParticles {
         if !self.potentials.is_empty() {
             return Ok(true);
         }
-        // Every rank does the same: the clouds are small.
         context.check()?;
         let chain = context.chain;
         if self.clouds.is_empty() {
             self.begin(chain, context.random);
         }
-        self.couple(chain);
+        self.couple(context);
         let before = self.curve(chain).value(&self.clouds);
         for _ in 0..ROUND.min(self.input.sweeps - self.sweeps as usize) {
-            self.sweep(chain);
+            self.sweep(context);
         }
         let after = self.curve(chain).value(&self.clouds);
         if !after.is_finite() {
