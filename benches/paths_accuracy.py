@@ -54,7 +54,6 @@ MULLER = ("muller_brown_transition", "Müller–Brown, kT = 12.5", -9.98492)
 BALL = ("muller_brown_ball", "Müller–Brown, a ball", -10.2831)
 
 ANNEALED = 'name = "annealed_dynamics"\npaths = 1024\n'
-GRID = 'twist = { kind = "grid", low = [-1.5, -0.3], high = [1.1, 2.0], points = [66, 58] }\n'
 NARROW = 'low = [-1.8]\nhigh = [1.8]\n'
 # (item of the list of methods, problem, words for the method, its keys)
 ROWS = [
@@ -79,9 +78,9 @@ ROWS = [
     ("B.4", WELL, "twisted SMC, quadratic twist", 'name = "twisted_smc"\ntwist = { kind = "quadratic" }\n'),
     ("B.4", WELLS, "twisted SMC, linear twist", 'name = "twisted_smc"\ntwist = { kind = "linear" }\n'),
     ("B.4", WELLS, "twisted SMC, quadratic twist", 'name = "twisted_smc"\ntwist = { kind = "quadratic" }\n'),
-    ("B.4", MULLER, "twisted SMC, twist on a grid", 'name = "twisted_smc"\npaths = 1024\n' + GRID),
+    ("B.4", MULLER, "twisted SMC, twist on a grid", None),
     ("B.4", BALL, "twisted SMC, twist on a grid", None),
-    ("B.6", MULLER, "importance sampling", None),
+    ("B.6", MULLER, "importance sampling", 'name = "importance"\npaths = 131072\n'),
     ("B.6", WELL, "importance sampling", 'name = "importance"\n'),
     ("B.6", WELL, "rejection", 'name = "rejection"\n'),
     ("B.6", WELL, "shooting along levels", ANNEALED + 'mover = "shooting"\n'),

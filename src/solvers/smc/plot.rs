@@ -72,13 +72,26 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
         y: Axis::new("log-evidence so far"),
         lines: vec![line("", &time, series("log_evidence")?, colours::PURPLE, Style::Solid)],
     };
-    let spread = Curves {
-        title: "Spread of the islands' evidence".into(),
-        x: Axis::new("time"),
-        y: Axis::new("standard deviation over mean"),
-        lines: vec![line("", &time, series("evidence_spread")?, colours::VERMILION, Style::Solid)],
-    };
-    let below = vec![(1.0, Panel::Curves(ess)), (1.0, Panel::Curves(evidence)), (1.0, Panel::Curves(spread))];
+    let mut below = vec![(1.0, Panel::Curves(ess)), (1.0, Panel::Curves(evidence))];
+    let errors = [
+        ("evidence_spread", "Spread of the islands' evidence"),
+        ("evidence_error_alone", "Error of the evidence, from the run alone"),
+    ];
+    for (name, title) in errors {
+        // One island has no spread, and few runs ask for the other.
+        let Ok(error) = series(name) else { continue };
+        if error.iter().any(|e| e.is_finite()) {
+            below.push((
+                1.0,
+                Panel::Curves(Curves {
+                    title: title.into(),
+                    x: Axis::new("time"),
+                    y: Axis::new("standard deviation over mean"),
+                    lines: vec![line("", &time, error, colours::VERMILION, Style::Solid)],
+                }),
+            ));
+        }
+    }
     let last = series("log_evidence")?.last().copied().unwrap_or(f64::NAN);
     let exact = if reader.has("results/exact_log_evidence") {
         format!(" (exact {})", number(reader.number("results/exact_log_evidence")?, 7))
