@@ -286,9 +286,8 @@ impl DensityParticles {
     }
 
     /// The potentials of the entropic transports into the clouds. Collective.
-    fn plan(&mut self, context: &Context) -> Result<()> {
+    fn plan(&mut self, context: &Context) {
         let (chain, d) = (context.chain, context.chain.dimension);
-        context.check()?;
         self.potentials = each(context, self.clouds.len(), self.particles, |k| {
             let j = self.first + k;
             if j == 0 {
@@ -303,7 +302,6 @@ impl DensityParticles {
             let (x, y) = (turned(&mean, d), turned(&self.clouds[k], d));
             sinkhorn(chain.level, &x, &y, d, scale, PLAN, &|| Ok(())).expect("nothing stops it").g
         });
-        Ok(())
     }
 
     fn guide(&self, chain: &Chain) -> Guide {
@@ -369,6 +367,7 @@ impl Method for DensityParticles {
         if !self.potentials.is_empty() {
             return Ok(true);
         }
+        // Once: a round that is given up must leave no trace.
         context.check()?;
         let chain = context.chain;
         if self.clouds.is_empty() {
@@ -388,7 +387,7 @@ impl Method for DensityParticles {
         if before - after >= self.input.tolerance && (self.sweeps as usize) < self.input.sweeps {
             return Ok(false);
         }
-        self.plan(context)?;
+        self.plan(context);
         Ok(true)
     }
 
