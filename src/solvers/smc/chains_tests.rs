@@ -102,9 +102,13 @@ fn pmmh_has_the_posterior_of_quadrature_through_kalmans_likelihood_with_20_and_w
 }
 
 fn gibbs(method: &str, team: &dyn Team) -> Gibbs {
-    let input = input(PRIORS, &format!("name = \"particle_gibbs\"\n{method}"));
-    let Ok(Posed::Gibbs(posed, family)) = pose(&input) else { panic!("particle Gibbs") };
-    let mut chains = Gibbs::new(&input, posed, family, Level::detect(), team);
+    ended(&input(PRIORS, &format!("name = \"particle_gibbs\"\n{method}")), team)
+}
+
+/// Particle Gibbs, run to its end.
+pub fn ended(input: &Input, team: &dyn Team) -> Gibbs {
+    let Ok(Posed::Gibbs(posed, family)) = pose(input) else { panic!("particle Gibbs") };
+    let mut chains = Gibbs::new(input, posed, family, Level::detect(), team);
     while !chains.reached() {
         chains.step(0, team).unwrap();
     }

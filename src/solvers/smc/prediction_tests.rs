@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::chains_tests::ended;
 use super::exact::kalman::Transition;
 use super::exact::walk_of_ten;
 use super::gibbs::Gibbs;
@@ -185,13 +186,7 @@ fn pmmh_predicts_as_kalman_with_parameters_integrated_out() {
 }
 
 fn gibbs(problem: &str, method: &str, team: &dyn Team) -> Gibbs {
-    let input = input(problem, &format!("name = \"particle_gibbs\"\n{method}"));
-    let Ok(Posed::Gibbs(posed, family)) = pose(&input) else { panic!("particle Gibbs") };
-    let mut chains = Gibbs::new(&input, posed, family, Level::detect(), team);
-    while !chains.reached() {
-        chains.step(0, team).unwrap();
-    }
-    chains
+    ended(&input(problem, &format!("name = \"particle_gibbs\"\n{method}")), team)
 }
 
 #[test]

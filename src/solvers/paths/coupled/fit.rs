@@ -207,8 +207,11 @@ const FORMS: Name = Name {
     meaning: "quadratic twist: A in rows, c and d, one time after the other",
     axes: &["twist_value"],
 };
-const PASSES: Name = Name { name: "twist_passes", units: "1", meaning: "passes of the fit of the twist", axes: &[] };
-const NUMBERS: Name = Name {
+/// Passes of a fit, of a quadratic twist or a learned one.
+pub const PASSES: Name =
+    Name { name: "twist_passes", units: "1", meaning: "passes of the fit of the twist", axes: &[] };
+/// Its residual and what it cost.
+pub const NUMBERS: Name = Name {
     name: "twist_numbers",
     units: "1",
     meaning: "residual and drift evaluations of the fit",

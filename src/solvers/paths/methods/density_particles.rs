@@ -37,7 +37,7 @@ pub struct Input {
     #[serde(flatten)]
     pub size: Population,
     /// Particles of each time's cloud; rounded up to a multiple of 64.
-    #[serde(default = "a_hundred")]
+    #[serde(default = "cloud_size")]
     #[schemars(range(min = 64, max = 4096))]
     pub particles: usize,
     /// Bandwidth of the kernel estimates, over the median distance to the neighbour that a quarter of the cloud is nearer
@@ -46,11 +46,11 @@ pub struct Input {
     #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
     pub bandwidth: f64,
     /// Sweeps over the clouds at most.
-    #[serde(default = "a_thousand")]
+    #[serde(default = "most_sweeps")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub sweeps: usize,
     /// Stop once a round of 25 sweeps lowers F by less than this.
-    #[serde(default = "small")]
+    #[serde(default = "least_fall")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: f64,
     /// Resample along time where the effective sample size falls below this share; 0: importance sampling.
@@ -59,7 +59,7 @@ pub struct Input {
     pub resample_below: f64,
 }
 
-fn a_hundred() -> usize {
+fn cloud_size() -> usize {
     128
 }
 
@@ -67,11 +67,11 @@ fn bandwidth() -> f64 {
     0.7
 }
 
-fn a_thousand() -> usize {
+fn most_sweeps() -> usize {
     1000
 }
 
-fn small() -> f64 {
+fn least_fall() -> f64 {
     1e-3
 }
 

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::math::rng::Stream;
 use crate::solvers::paths::bumps::{Features, Fit, fit};
 use crate::solvers::paths::chain::{Chain, LANES};
-use crate::solvers::paths::coupled::fit::Fitting;
+use crate::solvers::paths::coupled::fit::{Fitting, NUMBERS, PASSES};
 use crate::solvers::paths::crew::Blocks;
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::{Bump, Guide, Scratch, linear_twist};
@@ -287,14 +287,6 @@ const COEFFICIENTS: Name = Name {
     meaning: "coefficients of the learned part of the twist, features after features of one time",
     axes: &["twist_coefficient"],
 };
-const PASSES: Name = Name { name: "twist_passes", units: "1", meaning: "passes of the fit of the twist", axes: &[] };
-const NUMBERS: Name = Name {
-    name: "twist_numbers",
-    units: "1",
-    meaning: "residual and drift evaluations of the fit",
-    axes: &["twist_number"],
-};
-
 const GRID_EVIDENCE: Name =
     Name { name: "grid_log_evidence", units: "1", meaning: "log-evidence of the recursion on the grid", axes: &[] };
 
