@@ -10,6 +10,7 @@ pub mod fit;
 
 use super::chain::{Chain, LANES, Quadratic};
 use super::linear::{factor, inverse};
+use crate::math::dense::{apply, product, symmetrise, transpose};
 use crate::math::elementary::ln;
 
 /// A quadratic form: `a` in rows, symmetric.
@@ -52,26 +53,19 @@ impl Form {
     /// log p(ψ)(Fx + o) as a form in x, for this form log p(ψ).
     fn pulled(&self, f: &[f64], o: &[f64]) -> Form {
         let d = o.len();
-        let times_o: Vec<f64> = (0..d).map(|i| (0..d).map(|k| self.a[i * d + k] * o[k]).sum()).collect();
-        let af = product(&self.a, f, d);
-        let a = product(&transposed(f, d), &af, d);
+        let times_o = apply(&self.a, o);
+        let af = product(&self.a, f, d, d, d);
+        let a = product(&transpose(f, d, d), &af, d, d, d);
         let c = (0..d).map(|i| (0..d).map(|k| f[k * d + i] * (self.c[k] - times_o[k])).sum()).collect();
         let constant: f64 = (0..d).map(|i| (self.c[i] - 0.5 * times_o[i]) * o[i]).sum();
         Form { a: symmetric(a, d), c, d: self.d + constant }
     }
 }
 
-fn product(a: &[f64], b: &[f64], d: usize) -> Vec<f64> {
-    let entry = |k: usize| (0..d).map(|m| a[k / d * d + m] * b[m * d + k % d]).sum();
-    (0..d * d).map(entry).collect()
-}
-
-fn transposed(a: &[f64], d: usize) -> Vec<f64> {
-    (0..d * d).map(|k| a[k % d * d + k / d]).collect()
-}
-
-fn symmetric(a: Vec<f64>, d: usize) -> Vec<f64> {
-    (0..d * d).map(|k| 0.5 * (a[k] + a[k % d * d + k / d])).collect()
+/// (A + Aᵀ)/2.
+fn symmetric(mut a: Vec<f64>, d: usize) -> Vec<f64> {
+    symmetrise(&mut a, d);
+    a
 }
 
 /// A transition's kernel, twisted.
@@ -97,7 +91,7 @@ impl Fused {
             .collect();
         let keep = inverse(&sa, d)?;
         let sc: Vec<f64> = (0..d).map(|i| deviation[i] * deviation[i] * psi.c[i]).collect();
-        let pull: Vec<f64> = (0..d).map(|i| (0..d).map(|k| keep[i * d + k] * sc[k]).sum()).collect();
+        let pull = apply(&keep, &sc);
         // Columns of L⁻ᵀ: Lᵀ z = e_k.
         let mut spread = vec![0.0; d * d];
         for k in 0..d {
@@ -109,7 +103,7 @@ impl Fused {
         for (k, s) in spread.iter_mut().enumerate() {
             *s *= deviation[k / d];
         }
-        let a = symmetric(product(&psi.a, &keep, d), d);
+        let a = symmetric(product(&psi.a, &keep, d, d, d), d);
         let c = (0..d).map(|i| (0..d).map(|k| keep[k * d + i] * psi.c[k]).sum()).collect();
         let half: f64 = psi.c.iter().zip(&pull).map(|(c, p)| 0.5 * c * p).sum();
         Some(Fused { keep, pull, spread, ahead: Form { a, c, d: psi.d - 0.5 * log_size + half } })
