@@ -13,7 +13,7 @@ use super::domain::Tile;
 use super::equation::{Drive, Equation};
 use super::fields::Fields;
 use super::results::{means, ranks};
-use super::steppers::Nonlinear;
+use super::steppers::{LEAF, Nonlinear};
 use super::transform::{Scales, Transform};
 use crate::error::{Error, Result};
 use crate::math::exact::Exact;
@@ -253,6 +253,6 @@ pub(super) fn over_tiles<T: Real>(
     if tiles < 2 || rayon::current_num_threads() == 1 {
         (0..tiles).for_each(one);
     } else {
-        (0..tiles).into_par_iter().for_each(one);
+        (0..tiles).into_par_iter().with_max_len(LEAF).for_each(one);
     }
 }

@@ -15,6 +15,8 @@ use crate::math::real::Real;
 
 /// Modes of one task: the arrays of a sweep stay in the second-level cache.
 const CHUNK: usize = 1024;
+/// Chunks, or tiles, that one thread takes in one piece: few, so that threads end together.
+pub const LEAF: usize = 4;
 /// Below this many tasks a hand-over to other threads costs more than it brings.
 const PARALLEL: usize = 8;
 /// Arrays whose pointers are held at once.
@@ -119,7 +121,7 @@ pub fn over_chunks(modes: usize, act: impl Fn(Range<usize>) + Sync) {
     if tasks < PARALLEL || rayon::current_num_threads() == 1 {
         (0..tasks).for_each(task);
     } else {
-        (0..tasks).into_par_iter().for_each(task);
+        (0..tasks).into_par_iter().with_max_len(LEAF).for_each(task);
     }
 }
 

@@ -227,7 +227,7 @@ impl<T: Real> Core<T> {
     fn width(&self, columns: usize) -> usize {
         match rayon::current_num_threads() {
             1 => COLUMNS,
-            threads => columns.div_ceil(4 * threads).max(1).next_multiple_of(self.level.lanes::<T>()).min(COLUMNS),
+            threads => columns.div_ceil(8 * threads).max(1).next_multiple_of(self.level.lanes::<T>()).min(COLUMNS),
         }
     }
 
