@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::team::{Incoming, Outgoing, Pending, Team, Transfer, machine};
+use crate::team::{Group, Incoming, Outgoing, Pending, SharedMemory, Team, Transfer, machine};
 
 /// A team whose calls are timed. Waiting for slower ranks is part of a call.
 pub struct Metered<'t> {
@@ -115,6 +115,14 @@ impl Team for Metered<'_> {
         let length = if self.rank() == root { bytes.len() } else { 0 };
         let pending = self.timed(length, || self.team.start_broadcast_bytes(root, bytes));
         Box::new(MeteredPending { pending, seconds: &self.seconds })
+    }
+
+    fn share_memory(&self, bytes: usize) -> Option<SharedMemory> {
+        self.timed(0, || self.team.share_memory(bytes))
+    }
+
+    fn meet(&self, memory: &mut SharedMemory, group: Group, ranks: &[usize]) {
+        self.timed(0, || self.team.meet(memory, group, ranks));
     }
 
     #[cfg(feature = "mpi")]

@@ -10,6 +10,7 @@ pub mod machine;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod partition;
+mod shared;
 mod solo;
 pub mod threads;
 mod typed;
@@ -17,6 +18,7 @@ mod typed;
 #[cfg(feature = "mpi")]
 pub use self::mpi::{Mpi, RawComm};
 pub use partition::Partition;
+pub use shared::{Group, SharedMemory};
 pub use solo::Solo;
 pub use typed::{Broadcast, Exchange, Flight};
 
@@ -44,6 +46,18 @@ pub trait Team {
     unsafe fn start_transfer_bytes<'t>(&'t self, send: &[Outgoing], receive: &[Incoming]) -> Box<dyn Transfer + 't>;
     /// Starts sending `root`'s bytes to all; `bytes` is read on `root` only. `wait` returns one vector.
     fn start_broadcast_bytes<'t>(&'t self, root: usize, bytes: Vec<u8>) -> Box<dyn Pending + 't>;
+
+    /// A part of `bytes` zeroed bytes for each rank (its own number of them) that all ranks may read and write; none
+    /// unless all ranks are on one node.
+    fn share_memory(&self, _bytes: usize) -> Option<SharedMemory> {
+        None
+    }
+
+    /// Returns when all `ranks` of a group have called it: from there on each may read what the others wrote before.
+    /// Collective over those ranks only.
+    fn meet(&self, memory: &mut SharedMemory, group: Group, ranks: &[usize]) {
+        memory.meet(group, ranks, |_, _| ());
+    }
 
     /// What parallel HDF5 opens its files with; none unless the ranks are MPI's.
     #[cfg(feature = "mpi")]

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use mpi::environment::{Threading, Universe};
 use mpi::ffi;
 
-use super::{Incoming, Outgoing, Pending, Team, Transfer, exchange_lengths};
+use super::{Group, Incoming, Outgoing, Pending, SharedMemory, Team, Transfer, exchange_lengths, shared};
 use crate::error::{Error, Result};
 
 /// A communicator as C knows it: what parallel HDF5 takes.
@@ -217,6 +217,21 @@ impl Team for Mpi {
             }
         }
         Box::new(UnderWay { requests, receive: vec![bytes], _send: Vec::new(), _stay: PhantomData })
+    }
+
+    fn share_memory(&self, bytes: usize) -> Option<SharedMemory> {
+        shared::of_processes(self, bytes)
+    }
+
+    fn meet(&self, memory: &mut SharedMemory, group: Group, ranks: &[usize]) {
+        // Who is waited for may itself wait for a message of this rank's: MPI moves it on in any of its calls.
+        memory.meet(group, ranks, |_, _| {
+            let mut found = 0;
+            // SAFETY: asks whether there is a message, whatever the answer.
+            unsafe {
+                ffi::MPI_Iprobe(ffi::RSMPI_ANY_SOURCE, TAG, self.comm, &mut found, ffi::RSMPI_STATUS_IGNORE);
+            }
+        });
     }
 
     fn communicator(&self) -> Option<RawComm> {

@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Incoming, Outgoing, Pending, Team, Transfer, exchange_lengths};
+use super::{Group, Incoming, Outgoing, Pending, SharedMemory, Team, Transfer, exchange_lengths, shared};
 
 /// Runs `program` on `size` ranks at once; returns what each returned, by rank.
 ///
@@ -91,6 +91,17 @@ impl Post {
     fn send(&self, kind: &'static str, address: Address, bytes: Vec<u8>) {
         self.open().messages.insert(address, Message { kind, bytes });
         self.news.notify_all();
+    }
+
+    /// Panics if `waited_for` has left without coming.
+    fn expect_present(&self, rank: usize, waited_for: usize, has_come: &dyn Fn() -> bool) {
+        let left = self.open().left[waited_for];
+        match left {
+            _ if has_come() => (),
+            Left::No => (),
+            Left::Returned => panic!("rank {rank} waits to meet rank {waited_for}, which has returned"),
+            Left::Panicked => resume_unwind(Box::new(format!("rank {rank} stops: rank {waited_for} panicked"))),
+        }
     }
 
     fn receive(&self, kind: &'static str, address: Address) -> Vec<u8> {
@@ -220,6 +231,14 @@ impl Team for Rank<'_> {
             }
         }
         Box::new(Coming { rank: self, kind: "start_broadcast", call, from: vec![root] })
+    }
+
+    fn share_memory(&self, bytes: usize) -> Option<SharedMemory> {
+        Some(shared::of_threads(self, bytes))
+    }
+
+    fn meet(&self, memory: &mut SharedMemory, group: Group, ranks: &[usize]) {
+        memory.meet(group, ranks, |waited_for, has_come| self.post.expect_present(self.rank, waited_for, has_come));
     }
 }
 

@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::{RANKS_PER_NODE, per_step};
+use super::check::{self, RANKS_PER_NODE, per_step};
 use super::domain::{Block, Domain, Tile};
 use super::equation::{Coupling, Degree, Equation, FieldName, Round};
 use super::expression::Function;
@@ -472,7 +472,8 @@ pub fn check(
         Error::Usage(message) => input.invalid("problem.points", message),
         other => other,
     })?;
-    let here = Place { domain: &lying, grid, threads: threads as u64, size: 8 };
+    let shared = check::is_shared(problem, ranks);
+    let here = Place { domain: &lying, grid, threads: threads as u64, size: 8, shared };
     let (modes, values) = (here.modes(), here.values());
     let heat = u64::from(matches!(kind, BoundedInput::RayleighBenard(_)));
     let flow = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
@@ -523,6 +524,7 @@ pub fn check(
             ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
             ("files".into(), memory::files(&here, &kept, 1, &keys)),
         ]);
+        estimate.memory.extend(here.seen(trip));
         if again > 0 {
             estimate.memory.push(("steps taken a second time for their error".into(), 16 * unknowns * modes));
         }
@@ -533,11 +535,12 @@ pub fn check(
             ("buffers of the transform".into(), here.transform(Trip { backward: 1, forward: 1 })),
             ("values of kept fields".into(), 2 * values),
         ]);
+        estimate.memory.extend(here.seen(Trip { backward: 1, forward: 1 }));
     }
     let evaluations = if flow { scheme.evaluations() } else { 1 };
     let sent = per_step(&lying, grid, trips, evaluations, 16, &network);
     (estimate.bytes_per_step, estimate.messages_per_step) = (sent.traffic.bytes, sent.traffic.messages);
-    estimate.problem.extend(sent.words(ranks, &network, 1));
+    estimate.problem.extend(sent.words(ranks, &network, 1, shared));
     let all: u64 = domain.modes().iter().map(|&n| n as u64).product();
     estimate.checkpoint_bytes = 16 * unknowns * all;
     estimate.output_bytes =

@@ -43,6 +43,8 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
 
 /// Ranks of a node where nothing is known of the machine: as many as share memory on a common one.
 pub const RANKS_PER_NODE: usize = 64;
+/// What happens to messages on one node.
+const SHARED: &str = "no messages: their bytes are written into the memory of the other ranks";
 
 /// Of a problem, or of `members` of it on one rank.
 fn estimate<T: Real>(
@@ -96,7 +98,8 @@ fn estimate<T: Real>(
     understood.extend(posed.notes.into_iter().map(|note| ("note".to_string(), note)));
 
     let size = size_of::<T>() as u64;
-    let here = Place { domain, grid, threads: threads as u64, size };
+    let shared = is_shared(problem, ranks);
+    let here = Place { domain, grid, threads: threads as u64, size, shared };
     let modes = here.modes();
     let count = equation.fields().len() as u64;
     let array = here.array();
@@ -160,6 +163,7 @@ fn estimate<T: Real>(
     // One member after the other is measured, on each thread.
     memory[1..7].iter_mut().for_each(|(_, bytes)| *bytes *= members);
     memory[7].1 *= members.min(threads as u64);
+    memory.extend(here.seen(trip));
     if again > 0 {
         memory.push(("steps taken a second time for their error".into(), members * again * copies * count * array));
     }
@@ -170,7 +174,7 @@ fn estimate<T: Real>(
 
     let sent = per_step(domain, grid, trips, scheme.evaluations(), 2 * size_of::<T>(), &network);
     // The largest speed; whether a value is not finite.
-    understood.extend(sent.words(ranks, &network, 2));
+    understood.extend(sent.words(ranks, &network, 2, shared));
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
     let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();
@@ -185,6 +189,11 @@ fn estimate<T: Real>(
     })
 }
 
+/// Whether ranks, if they all fit on one node, write into each other's arrays.
+pub fn is_shared(problem: &ProblemInput, ranks: usize) -> bool {
+    problem.share_memory && (2..=RANKS_PER_NODE).contains(&ranks)
+}
+
 /// What the busiest rank sends in a step, and the seconds that its messages take.
 pub struct Sent {
     pub traffic: Traffic,
@@ -192,8 +201,8 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Lines for the user; `agreements`: calls of a step in which all ranks meet.
-    pub fn words(&self, ranks: usize, network: &Network, agreements: u64) -> Vec<(String, String)> {
+    /// Lines for the user; `agreements`: calls of a step in which all ranks meet; `shared`: on one node.
+    pub fn words(&self, ranks: usize, network: &Network, agreements: u64, shared: bool) -> Vec<(String, String)> {
         if ranks == 1 {
             return Vec::new();
         }
@@ -213,6 +222,7 @@ impl Sent {
                 ),
             ),
             ("agreements of all ranks per step".into(), format!("{agreements}, and one of the run")),
+            ("on one node".into(), if shared { SHARED } else { "messages too" }.into()),
         ]
     }
 }

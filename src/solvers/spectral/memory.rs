@@ -51,6 +51,8 @@ pub struct Place<'a> {
     pub grid: ProcessGrid,
     pub threads: u64,
     pub size: u64,
+    /// Ranks write into each other's arrays.
+    pub shared: bool,
 }
 
 impl Place<'_> {
@@ -93,7 +95,20 @@ impl Place<'_> {
         let plane = if fused { fields * complex * n[1] * m[2] as u64 } else { 0 };
         let rows = both * 8 * reals * self.size * n[2];
         let lanes = 3 * 2 * 64 * n.into_iter().max().unwrap_or(1);
-        fields * (mid + flat) + 2 * (wide + tall) + self.threads * (plane + rows + lanes)
+        let messages = if self.shared { 0 } else { 2 * (wide + tall) };
+        fields * (mid + flat) + messages + self.threads * (plane + rows + lanes)
+    }
+
+    /// What is resident here of other ranks' arrays because this rank writes to it; it counts on those ranks too.
+    pub fn seen(&self, trip: Trip) -> Option<(String, u64)> {
+        if !self.shared || self.domain.dimension == 1 {
+            return None;
+        }
+        let [_, wide, _, tall] = buffer_lengths(self.domain, self.grid, 0).map(|n| n as u64);
+        let others = |all: u64, ranks: usize| all - all / ranks as u64;
+        let numbers = others(wide, self.grid[0]) + others(tall, self.grid[1]);
+        let bytes = trip.backward.max(trip.forward) * 2 * self.size * numbers;
+        Some(("buffers of other ranks, seen in shared memory".into(), bytes))
     }
 }
 

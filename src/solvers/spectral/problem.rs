@@ -52,6 +52,9 @@ pub struct ProblemInput {
     /// Ranks along the two axes that are cut, their product the number of ranks; absent: chosen by a cost model.
     #[serde(default)]
     pub process_grid: Option<[usize; 2]>,
+    /// Ranks that all run on one node write into each other's memory instead of sending messages.
+    #[serde(default = "yes")]
+    pub share_memory: bool,
     /// Several runs of a one-dimensional problem at once.
     #[serde(default)]
     pub ensemble: Option<EnsembleInput>,
@@ -205,6 +208,10 @@ impl Quantity {
         };
         if value.is_finite() { Ok(value) } else { Err(format!("is {value}, not a finite number")) }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one_turn() -> Vec<Quantity> {

@@ -55,7 +55,8 @@ pub fn transform<T: Real>(
     team: &dyn Team,
 ) -> Result<Box<dyn Transform<T>>> {
     let ranks_per_node = team.size().div_ceil(machine::hosts(team));
-    let settings = Settings { process_grid: problem.process_grid, level: level(input, team)?, ranks_per_node };
+    let (process_grid, share) = (problem.process_grid, problem.share_memory);
+    let settings = Settings { process_grid, level: level(input, team)?, ranks_per_node, share };
     let made = Distributed::new(domain, team, settings).map_err(|e| match e {
         Error::Usage(message) if problem.process_grid.is_some() => input.invalid("problem.process_grid", message),
         Error::Usage(message) => input.invalid("problem.points", message),

@@ -3,7 +3,10 @@
 //! Three-dimensional grids that are not cut along axis 1 go plane by plane: axis 1, axis 2, the pointwise work, and back
 //! while the plane is in the second-level cache; then axis 0 in tiles of columns. Otherwise axis 1 has a pass of its own.
 //! Every line is transformed in its own lane by the same plan, so bits depend neither on ranks nor threads nor tiles.
-//! Exchanges overlap the passes over the next field; packing is part of the passes, whose rows lie where messages go.
+//! Packing is part of the passes: where ranks share memory, rows go straight to the rank that takes them up; otherwise they
+//! lie where messages go, which overlap the passes over the next field.
+
+use std::slice::from_ref;
 
 use num_complex::Complex;
 use smallvec::SmallVec;
@@ -13,12 +16,13 @@ use super::long::Long;
 use super::passes::{Core, Ends, LISTED, Shared, Work};
 use super::single::Single;
 use super::tables::{Parts, parts};
+use super::together::Together;
 use super::vector::Level;
 use super::{Pointwise, Transform};
 use crate::error::Result;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Block, Domain};
-use crate::team::{Flight, Team};
+use crate::team::{Flight, Group, Team};
 
 /// Something of each field.
 type FieldList<V> = SmallVec<[V; LISTED]>;
@@ -30,6 +34,8 @@ pub struct Settings {
     pub process_grid: Option<ProcessGrid>,
     pub level: Level,
     pub ranks_per_node: usize,
+    /// Ranks that all share a node write into each other's arrays.
+    pub share: bool,
 }
 
 /// A transform of this rank's part of a domain.
@@ -40,6 +46,8 @@ pub struct Distributed<T: Real> {
     single: Option<Single<T>>,
     /// Those that ranks share.
     long: Option<Long<T>>,
+    /// On one rank, and on ranks that share memory; otherwise the arrays below, between messages.
+    together: Option<Together<T>>,
     /// Arrays of one field between the first two axes: [b0][m1][a2], in regions by the ranks that hold m1 in spectral
     /// space.
     mid: Vec<Vec<Complex<T>>>,
@@ -65,7 +73,9 @@ impl<T: Real> Distributed<T> {
         let grid = layout::process_grid(domain, team.size(), settings.process_grid, &network)?;
         let layout = Layout::new(domain, grid, team.rank());
         let level = settings.level;
-        let core = Core::new(domain, &layout, level);
+        let share = settings.share && domain.dimension > 1;
+        let together = Together::new(&layout, team, share);
+        let core = Core::new(domain, &layout, level, together.is_some());
         let parts = parts(&layout);
         let (axis, complex) = (&domain.axes[2], domain.complex);
         let long = layout.shares.is_some().then(|| Long::new(axis, complex, team.rank(), grid[1], level));
@@ -76,6 +86,7 @@ impl<T: Real> Distributed<T> {
             layout,
             single,
             long,
+            together,
             mid: Vec::new(),
             wide: Vec::new(),
             flat: Vec::new(),
@@ -88,6 +99,11 @@ impl<T: Real> Distributed<T> {
         self.layout.grid
     }
 
+    /// Whether ranks write into each other's arrays.
+    pub fn is_shared(&self) -> bool {
+        self.together.is_some() && self.layout.grid != [1, 1]
+    }
+
     /// Complex numbers of one array of `mid`, `wide`, `flat`, `tall`.
     fn sizes(&self) -> [usize; 4] {
         let (m, n) = (self.core.domain.modes(), self.core.domain.points());
@@ -95,8 +111,12 @@ impl<T: Real> Distributed<T> {
         [b[0] * m[1] * a[2], n[0] * a[1] * a[2], b[0] * b[1] * m[2], b[0] * n[1] * a[2]]
     }
 
-    /// Buffers for `fields` fields at once.
-    fn reserve(&mut self, fields: usize) {
+    /// Buffers for `fields` fields at once, which nobody still reads from when this has returned.
+    fn reserve(&mut self, team: &dyn Team, fields: usize) {
+        if let Some(together) = &mut self.together {
+            together.reserve(&self.core.domain, &self.layout, team, fields);
+            return together.meet(team, Group::All);
+        }
         let [mid, wide, flat, tall] = self.sizes();
         let [p1, p2] = self.layout.grid;
         let zeros = |n: usize| {
@@ -123,43 +143,47 @@ impl<T: Real> Distributed<T> {
         }
     }
 
-    /// [`descend`](Self::descend) on one rank: all fields in one pass per axis, so that threads meet once.
-    fn descend_alone(&mut self, inputs: &[&[Complex<T>]]) {
-        let core = &self.core;
+    /// [`descend`](Self::descend) without messages: all fields in one pass per axis, so that threads and ranks meet once.
+    fn descend_together(&mut self, team: &dyn Team, inputs: &[&[Complex<T>]]) {
+        let (core, together) = (&self.core, self.together.as_mut().expect("asked by `descend`"));
+        let inputs: FieldList<_> = inputs.iter().map(|c| c.as_ptr().cast_mut()).collect();
+        let all = 0..inputs.len();
         if !core.flat_domain {
-            let fields: FieldList<_> = inputs.iter().zip(&mut self.mid).map(|(c, mid)| Ends::plain(c, mid)).collect();
-            core.x(true, &fields, None);
+            let ends = |f: usize| Ends { from: &inputs[f..=f], to: together.mids(f) };
+            core.x(true, &all.clone().map(ends).collect::<FieldList<_>>(), None);
+            together.meet(team, Group::Column);
         }
         if !core.fused {
-            let from = |f: usize| if core.flat_domain { inputs[f] } else { &self.mid[f] };
-            let pairs = self.flat.iter_mut().enumerate().take(inputs.len());
-            let fields: FieldList<_> = pairs.map(|(f, flat)| Ends::plain(from(f), flat)).collect();
-            core.y(true, &fields, None);
+            let from = |f: usize| if core.flat_domain { &inputs[f] } else { together.mid(f) };
+            let ends = |f: usize| Ends { from: from_ref(from(f)), to: together.flats(f) };
+            core.y(true, &all.map(ends).collect::<FieldList<_>>(), None);
+            together.meet(team, Group::Row);
         }
     }
 
-    /// [`ascend`](Self::ascend) on one rank.
-    fn ascend_alone(&mut self, outputs: &mut [&mut [Complex<T>]]) {
-        let core = &self.core;
+    /// [`ascend`](Self::ascend) without messages.
+    fn ascend_together(&mut self, team: &dyn Team, outputs: &mut [&mut [Complex<T>]]) {
+        let (core, together) = (&self.core, self.together.as_mut().expect("asked by `ascend`"));
+        let outputs: FieldList<_> = outputs.iter_mut().map(|c| c.as_mut_ptr()).collect();
+        let all = 0..outputs.len();
         if !core.fused {
-            let mut fields = FieldList::new();
-            for (f, output) in outputs.iter_mut().enumerate() {
-                let to = if core.flat_domain { &mut **output } else { &mut self.mid[f][..] };
-                fields.push(Ends::plain(&self.flat[f], to));
-            }
-            core.y(false, &fields, None);
+            together.meet(team, Group::Row);
+            let to = |f: usize| if core.flat_domain { &outputs[f] } else { together.mid(f) };
+            let ends = |f: usize| Ends { from: together.flats(f), to: from_ref(to(f)) };
+            core.y(false, &all.clone().map(ends).collect::<FieldList<_>>(), None);
         }
         if !core.flat_domain {
-            let fields: FieldList<_> = self.mid.iter().zip(outputs).map(|(mid, c)| Ends::plain(mid, c)).collect();
-            core.x(false, &fields, None);
+            together.meet(team, Group::Column);
+            let ends = |f: usize| Ends { from: together.mids(f), to: &outputs[f..=f] };
+            core.x(false, &all.map(ends).collect::<FieldList<_>>(), None);
         }
     }
 
     /// Coefficients to `mid` (fused) or `flat`.
     fn descend(&mut self, team: &dyn Team, inputs: &[&[Complex<T>]]) {
         let [p1, p2] = self.layout.grid;
-        if p1 * p2 == 1 {
-            return self.descend_alone(inputs);
+        if self.together.is_some() {
+            return self.descend_together(team, inputs);
         }
         let mut first: [Option<Flight<Complex<T>>>; 2] = [None, None];
         let mut second: Vec<Option<Flight<Complex<T>>>> = Vec::new();
@@ -169,7 +193,8 @@ impl<T: Real> Distributed<T> {
                 let mut mid = std::mem::take(&mut self.mid[f]);
                 let mut wide = self.wide.pop().unwrap_or_default();
                 let flight = first[(f + 1) % 2].as_mut();
-                self.core.x(true, &[Ends::scatter(inputs[f], [&mut wide, &mut mid])], flight);
+                let (from, to) = ([inputs[f].as_ptr().cast_mut()], [wide.as_mut_ptr(), mid.as_mut_ptr()]);
+                self.core.x(true, &[Ends { from: &from, to: &to }], flight);
                 if p1 > 1 {
                     first[f % 2] = Some(team.start_transfer(wide, &self.parts[0], mid, &self.parts[1]));
                 } else {
@@ -195,7 +220,8 @@ impl<T: Real> Distributed<T> {
             let mut tall = self.tall.pop().unwrap_or_default();
             let from = if self.core.flat_domain { inputs[g] } else { &self.mid[g] };
             let flight = first[f % 2].as_mut().or(second.last_mut().and_then(Option::as_mut));
-            self.core.y(true, &[Ends::scatter(from, [&mut tall, &mut flat])], flight);
+            let (from, to) = ([from.as_ptr().cast_mut()], [tall.as_mut_ptr(), flat.as_mut_ptr()]);
+            self.core.y(true, &[Ends { from: &from, to: &to }], flight);
             if p2 > 1 {
                 second.push(Some(team.start_transfer(tall, &self.parts[2], flat, &self.parts[3])));
             } else {
@@ -218,8 +244,8 @@ impl<T: Real> Distributed<T> {
     /// `mid` (fused) or `flat` to coefficients.
     fn ascend(&mut self, team: &dyn Team, outputs: &mut [&mut [Complex<T>]]) {
         let [p1, p2] = self.layout.grid;
-        if p1 * p2 == 1 {
-            return self.ascend_alone(outputs);
+        if self.together.is_some() {
+            return self.ascend_together(team, outputs);
         }
         let fields = outputs.len();
         let mut second: Vec<Option<Flight<Complex<T>>>> = Vec::new();
@@ -238,7 +264,8 @@ impl<T: Real> Distributed<T> {
                 let mut mid = if self.core.flat_domain { Vec::new() } else { std::mem::take(&mut self.mid[f]) };
                 let to = if self.core.flat_domain { &mut *outputs[f] } else { &mut mid[..] };
                 let flight = second.get_mut(f + 1).and_then(Option::as_mut).or(first[(f + 1) % 2].as_mut());
-                self.core.y(false, &[Ends::gather([&tall, &self.flat[f]], to)], flight);
+                let (from, to) = ([tall.as_mut_ptr(), self.flat[f].as_mut_ptr()], [to.as_mut_ptr()]);
+                self.core.y(false, &[Ends { from: &from, to: &to }], flight);
                 if !self.core.flat_domain {
                     self.mid[f] = mid;
                 }
@@ -266,7 +293,8 @@ impl<T: Real> Distributed<T> {
                 let (mid, filled) = flight.wait();
                 (self.mid[g], wide) = (mid, filled);
             }
-            self.core.x(false, &[Ends::gather([&wide, &self.mid[g]], outputs[g])], first[f % 2].as_mut());
+            let (from, to) = ([wide.as_mut_ptr(), self.mid[g].as_mut_ptr()], [outputs[g].as_mut_ptr()]);
+            self.core.x(false, &[Ends { from: &from, to: &to }], first[f % 2].as_mut());
             if p1 > 1 {
                 self.wide.push(wide);
             }
@@ -279,9 +307,12 @@ impl<T: Real> Distributed<T> {
     }
 
     fn on_grid(&mut self, inputs: usize, outputs: usize, work: &Work<T>) {
-        let arrays = if self.core.fused { &mut self.mid } else { &mut self.flat };
-        let fields = inputs.max(outputs);
-        let arrays: FieldList<_> = arrays[..fields].iter_mut().map(|a| Shared(a.as_mut_ptr())).collect();
+        let fused = self.core.fused;
+        let arrays = if fused { &mut self.mid } else { &mut self.flat };
+        let arrays: FieldList<_> = match &self.together {
+            Some(t) => (0..inputs.max(outputs)).map(|f| Shared(if fused { *t.mid(f) } else { *t.flat(f) })).collect(),
+            None => arrays[..inputs.max(outputs)].iter_mut().map(|a| Shared(a.as_mut_ptr())).collect(),
+        };
         self.core.on_grid(&arrays, inputs, outputs, work);
     }
 }
@@ -310,7 +341,7 @@ impl<T: Real> Transform<T> for Distributed<T> {
             }
             return;
         }
-        self.reserve(values.len());
+        self.reserve(team, values.len());
         self.descend(team, coefficients);
         let values: Vec<_> = values.iter_mut().map(|v| Shared(v.as_mut_ptr())).collect();
         self.on_grid(values.len(), 0, &Work::Keep(&values));
@@ -327,7 +358,7 @@ impl<T: Real> Transform<T> for Distributed<T> {
             }
             return;
         }
-        self.reserve(values.len());
+        self.reserve(team, values.len());
         let values: Vec<_> = values.iter().map(|v| Shared(v.as_ptr())).collect();
         self.on_grid(0, values.len(), &Work::Given(&values));
         self.ascend(team, coefficients);
@@ -349,7 +380,7 @@ impl<T: Real> Transform<T> for Distributed<T> {
             }
             return;
         }
-        self.reserve(inputs.len().max(outputs.len()));
+        self.reserve(team, inputs.len().max(outputs.len()));
         self.descend(team, inputs);
         self.on_grid(inputs.len(), outputs.len(), &Work::Tiles(pointwise));
         self.ascend(team, outputs);

@@ -16,6 +16,7 @@ mod reference;
 mod scratch;
 mod single;
 mod tables;
+mod together;
 mod vector;
 
 pub use distributed::{Distributed, Settings};

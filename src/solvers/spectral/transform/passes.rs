@@ -61,33 +61,16 @@ impl<P: Copy> Shared<P> {
     }
 }
 
-/// The arrays that a pass takes a field from and puts it to, two each: its tables say in which of them a row lies.
+/// The arrays that a pass takes a field from and puts it to: its tables say in which of them a row lies.
 #[derive(Clone, Copy)]
-pub struct Ends<T> {
-    from: [*const Complex<T>; 2],
-    to: [*mut Complex<T>; 2],
+pub struct Ends<'a, T> {
+    pub from: &'a [*mut Complex<T>],
+    pub to: &'a [*mut Complex<T>],
 }
 
 // SAFETY: see the passes: tasks write to disjoint rows or columns.
-unsafe impl<T> Send for Ends<T> {}
-unsafe impl<T> Sync for Ends<T> {}
-
-impl<T> Ends<T> {
-    /// From one array to the two.
-    pub fn scatter(from: &[Complex<T>], to: [&mut [Complex<T>]; 2]) -> Self {
-        Ends { from: [from.as_ptr(); 2], to: to.map(<[_]>::as_mut_ptr) }
-    }
-
-    /// From the two to one array.
-    pub fn gather(from: [&[Complex<T>]; 2], to: &mut [Complex<T>]) -> Self {
-        Ends { from: from.map(<[_]>::as_ptr), to: [to.as_mut_ptr(); 2] }
-    }
-
-    /// Between arrays of which there is one on either side.
-    pub fn plain(from: &[Complex<T>], to: &mut [Complex<T>]) -> Self {
-        Ends::gather([from; 2], to)
-    }
-}
+unsafe impl<T> Send for Ends<'_, T> {}
+unsafe impl<T> Sync for Ends<'_, T> {}
 
 /// Calls `act` for 0..n, over threads if there are any; allocates nothing on one thread.
 fn each(n: usize, act: impl Fn(usize) + Sync + Send) {
@@ -133,8 +116,8 @@ pub enum Work<'a, T> {
 pub type Moving<'a, 't, T> = Option<&'a mut Flight<'t, Complex<T>>>;
 
 impl<T: Real> Core<T> {
-    /// The passes of the rank of `layout`.
-    pub fn new(domain: &Domain, layout: &Layout, level: Level) -> Self {
+    /// The passes of the rank of `layout`, with tables for ranks that are `together` or not.
+    pub fn new(domain: &Domain, layout: &Layout, level: Level, together: bool) -> Self {
         let (modes, points) = (layout.modes(domain), layout.points(domain));
         let scale = (0..3)
             .filter(|a| domain.axes[*a].basis != Basis::Chebyshev)
@@ -146,7 +129,7 @@ impl<T: Real> Core<T> {
         // Rows on whole cache lines, an odd number of them apart.
         let pitch = m2.next_multiple_of(4);
         let pitch = if pitch / 4 % 2 == 0 { pitch + 4 } else { pitch };
-        let (x_rows, y_rows, runs) = tables(domain, layout, fused.then_some(pitch));
+        let (x_rows, y_rows, runs) = tables(domain, layout, fused.then_some(pitch), together);
         let axes = [Strided::new(&domain.axes[0], level), Strided::new(&domain.axes[1], level)];
         // Ranks beyond the process grid have none.
         let ordered = |axis: &Strided<T>, [modes, points]: [Vec<Place>; 2]| match points.is_empty() {
@@ -198,7 +181,7 @@ impl<T: Real> Core<T> {
                 .iter()
                 .flatten()
                 .next()
-                .map_or(0, |p| columns_to_line(field.to[usize::from(p.second)].wrapping_add(p.base), 0));
+                .map_or(0, |p| columns_to_line(field.to[p.array].wrapping_add(p.base), 0));
             let first = if part == 0 { 0 } else { columns.min(head + part * width) };
             let columns = first..columns.min(head + (part + 1) * width);
             self.with_scratch(|s| {
@@ -280,7 +263,7 @@ impl<T: Real> Core<T> {
         let in_plane = |s: &mut Scratch<T>, f: usize| -> *mut Complex<T> { s.planes[f].start().cast() };
         for (f, array) in arrays.iter().enumerate().take(inputs) {
             let to = in_plane(s, f);
-            s.list(&self.y_rows[1], [array.get(); 2].map(<*mut _>::cast_const), [to; 2], plane);
+            s.list(&self.y_rows[1], &[array.get()], &[to], plane);
             // SAFETY: this plane's rows of the array, and a plane of this thread.
             unsafe {
                 if large {
@@ -295,7 +278,7 @@ impl<T: Real> Core<T> {
         }
         for (f, array) in arrays.iter().enumerate().take(outputs) {
             let from = in_plane(s, f);
-            s.list(&self.y_rows[0], [from.cast_const(); 2], [array.get(); 2], plane);
+            s.list(&self.y_rows[0], &[from], &[array.get()], plane);
             // SAFETY: as above.
             unsafe {
                 if large {

@@ -63,8 +63,8 @@ impl<T: Real> Scratch<T> {
     pub fn list(
         &mut self,
         rows: &[Vec<Option<Place>>; 2],
-        from: [*const Complex<T>; 2],
-        to: [*mut Complex<T>; 2],
+        from: &[*mut Complex<T>],
+        to: &[*mut Complex<T>],
         plane: usize,
     ) {
         let [rows_from, rows_to] = rows;
@@ -72,8 +72,8 @@ impl<T: Real> Scratch<T> {
         self.to.clear();
         let at = |p: &Place| p.base + plane * p.step;
         // Only addresses are made here; what is behind them was made valid by the tables.
-        let source = |p: &Place| from[usize::from(p.second)].wrapping_add(at(p));
-        let sink = |p: &Place| to[usize::from(p.second)].wrapping_add(at(p));
+        let source = |p: &Place| from[p.array].wrapping_add(at(p)).cast_const();
+        let sink = |p: &Place| to[p.array].wrapping_add(at(p));
         self.from.extend(rows_from.iter().map(|p| p.as_ref().map_or(std::ptr::null(), source)));
         self.to.extend(rows_to.iter().map(|p| p.as_ref().map_or(std::ptr::null_mut(), sink)));
     }

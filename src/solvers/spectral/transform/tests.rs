@@ -71,7 +71,7 @@ fn multiply<T: Real>(tile: &Tile, values: &[&[T]], out: &mut [&mut [T]]) {
 }
 
 fn settings(process_grid: Option<ProcessGrid>) -> Settings {
-    Settings { process_grid, level: Level::detect(), ranks_per_node: 4 }
+    Settings { process_grid, level: Level::detect(), ranks_per_node: 4, share: false }
 }
 
 fn work<T: Real>(
@@ -120,14 +120,15 @@ where
 fn on_ranks<T: Real>(
     domain: &Domain,
     ranks: usize,
-    grid: Option<ProcessGrid>,
+    settings: Settings,
     fields: &[Vec<Complex<T>>],
 ) -> [Vec<Vec<Complex<T>>>; 2]
 where
     Complex<T>: Default,
 {
     let all = threads::run(ranks, |team| {
-        let mut transform = Distributed::<T>::new(domain, team, settings(grid)).unwrap();
+        let mut transform = Distributed::<T>::new(domain, team, settings).unwrap();
+        assert_eq!(transform.is_shared(), settings.share && transform.process_grid() != [1, 1]);
         let found = work(&mut transform, team, fields);
         (transform.points(), transform.modes(), found)
     });
@@ -165,7 +166,7 @@ where
     Complex<T>: Default,
 {
     let fields = random_fields::<T>(domain, 2);
-    let one = on_ranks::<T>(domain, 1, None, &fields);
+    let one = on_ranks::<T>(domain, 1, settings(None), &fields);
     let mut reference = Reference::<T>::new(domain);
     let expected = work(&mut reference, &Solo, &fields);
     for (a, b) in one.iter().flatten().zip(expected.iter().flatten()) {
@@ -173,7 +174,10 @@ where
         assert!(off < bound, "{:?}: {off:e} from the reference", domain.points());
     }
     for &(ranks, grid) in ranks {
-        assert!(on_ranks(domain, ranks, grid, &fields) == one, "{:?} on {ranks} ranks, {grid:?}", domain.points());
+        for settings in [settings(grid), Settings { share: true, ..settings(grid) }] {
+            let same = on_ranks(domain, ranks, settings, &fields) == one;
+            assert!(same, "{:?} on {ranks} ranks, {settings:?}", domain.points());
+        }
     }
 }
 
@@ -256,7 +260,7 @@ fn a_line_of_more_than_2_to_the_22_points_is_shared_with_the_bits_of_one_rank() 
 fn the_number_of_threads_changes_no_bits() {
     for domain in [domain(&[(24, 7), (20, 6), (18, 5)], false), domain(&[(40, 13), (36, 11)], false)] {
         let fields = random_fields::<f64>(&domain, 2);
-        let one = on_ranks(&domain, 1, None, &fields);
+        let one = on_ranks(&domain, 1, settings(None), &fields);
         for threads in 1..=3 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let found = pool.install(|| {
@@ -372,9 +376,9 @@ fn chebyshev_coefficients_are_those_of_the_polynomials_on_ascending_points() {
         let mut again = vec![Complex::new(0.0, 0.0); fields[0].len()];
         transform.forward(&Solo, &[&values], &mut [&mut again]);
         assert!(distance(&again, &fields[0]) < 1e-14);
-        let one = on_ranks(&domain, 1, None, &fields);
+        let one = on_ranks(&domain, 1, settings(None), &fields);
         for ranks in [2, 3, 5, 6] {
-            assert!(on_ranks(&domain, ranks, None, &fields) == one, "{ranks} ranks");
+            assert!(on_ranks(&domain, ranks, settings(None), &fields) == one, "{ranks} ranks");
         }
     }
 }

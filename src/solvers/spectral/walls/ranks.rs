@@ -20,7 +20,7 @@ fn run(text: &str, points: &[usize], lengths: &[f64], scheme: &str, team: &dyn T
             (physics, Start { disturbance: input.disturbance, laminar, ..Start::default() })
         }
     };
-    let settings = Settings { process_grid: None, level: Level::Portable, ranks_per_node: team.size() };
+    let settings = Settings { process_grid: None, level: Level::Portable, ranks_per_node: team.size(), share: false };
     let inner = Distributed::<f64>::new(&lying(&domain), team, settings).unwrap();
     let transform = upright(&domain, Box::new(inner));
     let make = |fields: usize, modes: usize| stepper::<f64>(scheme, fields, modes).unwrap();
