@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use spanwise::error::{Error, Result};
 use spanwise::math::sum::tree_sum;
 use spanwise::team::launch::{environment, launcher_mismatch, launcher_rank, under_launcher};
-use spanwise::team::{self, Team, machine};
+use spanwise::team::{self, Group, Team, machine};
 
 /// The variable that turns this program into a rank, and names what the rank does.
 const RANK_PROGRAM: &str = "SPANWISE_TEST_RANK_PROGRAM";
@@ -19,11 +19,12 @@ fn main() -> ExitCode {
     if let Ok(program) = std::env::var(RANK_PROGRAM) {
         return as_rank(&program);
     }
-    let checks: [(&str, fn()); 9] = [
+    let checks: [(&str, fn()); 10] = [
         ("every_call_is_right_on_1_to_4_ranks_however_short_the_messages", every_call),
         ("sums_have_the_same_bits_on_1_to_4_ranks", same_bits),
         ("a_panic_on_one_rank_ends_the_job_within_5_seconds_with_code_1_and_one_message", a_panic_ends_the_job),
         ("a_panic_of_a_worker_thread_ends_the_job_too", a_panic_of_a_worker),
+        ("a_panic_ends_ranks_that_wait_in_shared_memory_too", a_panic_while_others_meet),
         ("a_panic_without_a_launcher_is_code_1", a_panic_alone),
         ("agree_gives_one_failure_and_its_exit_code", agree),
         ("a_cut_that_is_no_count_is_refused_with_code_2_and_one_message", malformed_cut),
@@ -57,6 +58,36 @@ fn every_call() {
     }
 }
 
+/// Each rank writes to the part of the next one, of other sizes, while a message is on its way that the last rank
+/// waits for before it meets the others.
+fn shared_memory(team: &dyn Team) {
+    let (rank, size) = (team.rank(), team.size());
+    let mut memory = team.share_memory(8 * (1 + rank)).expect("ranks of one node share memory");
+    let all: Vec<usize> = (0..size).collect();
+    let next = (rank + 1) % size;
+    for turn in 0..20u64 {
+        let long = vec![turn as f64; 200_000];
+        let exchange = team.start_exchange(&vec![long; size]);
+        let mut write_and_meet = || {
+            // SAFETY: the last word of the part of a rank, written by one rank and read after all have met.
+            unsafe { memory.part(next).cast::<u64>().add(next).write(turn) };
+            team.meet(&mut memory, Group::All, &all);
+        };
+        let received = if rank == size - 1 {
+            let received = exchange.wait();
+            write_and_meet();
+            received
+        } else {
+            write_and_meet();
+            exchange.wait()
+        };
+        assert!(received.iter().all(|r| r.len() == 200_000 && r[7] == turn as f64));
+        // SAFETY: as above.
+        assert_eq!(unsafe { memory.part(rank).cast::<u64>().add(rank).read() }, turn);
+        team.meet(&mut memory, Group::Row, &all);
+    }
+}
+
 fn same_bits() {
     let one = mpirun(1, "sums", &[]);
     assert_eq!(one.code, 0, "{one:?}");
@@ -83,6 +114,13 @@ fn a_panic_of_a_worker() {
     assert!(job.took < Duration::from_secs(5), "{job:?}");
     // All workers of rank 1 panic; the first one speaks.
     assert_eq!(job.stderr.matches("internal error").count(), 1, "{job:?}");
+}
+
+fn a_panic_while_others_meet() {
+    let job = mpirun(3, "panic_while_others_meet", &[]);
+    assert_eq!(job.code, 1, "{job:?}");
+    assert!(job.took < Duration::from_secs(5), "{job:?}");
+    assert_eq!(job.stderr.matches("internal error on rank 1 of 3").count(), 1, "{job:?}");
 }
 
 fn a_panic_alone() {
@@ -160,6 +198,9 @@ fn rank_program(program: &str, team: &dyn Team) -> Result<()> {
                 collectives(team, n);
                 overlapping(team, n);
             }
+            if size > 1 {
+                shared_memory(team);
+            }
             if rank == 0 {
                 println!("all right");
             }
@@ -183,6 +224,11 @@ fn rank_program(program: &str, team: &dyn Team) -> Result<()> {
                 println!("{}", empty[rank]);
             }
             team.barrier();
+        }
+        "panic_while_others_meet" => {
+            let mut memory = team.share_memory(8).expect("ranks of one node share memory");
+            assert!(rank != 1, "a rank that does not come");
+            team.meet(&mut memory, Group::All, &[0, 1, 2]);
         }
         "panic_of_a_worker" => {
             if rank == 1 {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::layout::{Layout, Piece};
 use super::model::TILE;
-use super::population::{Carried, Values, block_place};
+use super::population::{Carried, LEAF, Values, block_place};
 use crate::math::simd::{Level, compress};
 use crate::team::Team;
 
@@ -351,7 +351,7 @@ fn copy_local<T: Copy + Send + Sync>(
         let mut sources = Vec::new();
         (0..lists.len()).for_each(|t| one(&mut sources, t));
     } else {
-        (0..lists.len()).into_par_iter().with_min_len(8).for_each_init(Vec::new, one);
+        (0..lists.len()).into_par_iter().with_min_len(8).with_max_len(LEAF).for_each_init(Vec::new, one);
     }
 }
 

@@ -11,6 +11,9 @@ use super::model::{TILE, Tile, View};
 use crate::math::simd::Level;
 use crate::math::simd::scalar::Scalar;
 
+/// Tiles that one thread takes in one piece at most: few enough that threads end together.
+pub(super) const LEAF: usize = 16;
+
 /// In what states are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -213,6 +216,7 @@ fn over_tiles<R: Send, T: Kept>(
         .zip(log_weights.par_chunks_mut(TILE))
         .enumerate()
         .with_min_len(4)
+        .with_max_len(LEAF)
         .map_init(Room::default, |room, (t, ((p, x), w))| one(t, p, x, w, room))
         .collect()
 }
@@ -230,7 +234,7 @@ pub(super) fn for_masses<S: Default, R: Send>(
         return tiles.map(|tile| one(&mut room, tile)).collect();
     }
     let tiles = layout.places.par_iter().zip(masses.par_chunks_mut(TILE)).enumerate();
-    tiles.with_min_len(4).map_init(S::default, one).collect()
+    tiles.with_min_len(4).with_max_len(LEAF).map_init(S::default, one).collect()
 }
 
 /// Runs `work(place, log_weights, masses) -> R` for every tile likewise.
