@@ -34,7 +34,7 @@ pub fn files(solver: &Place, kept: &Place, members: u64, keys: &OutputKeys) -> u
     let copies = if members > 1 { 3 } else { 2 };
     let block = if keys.whole { kept.values() } else { solver.array() };
     let axes = |domain: &Domain| domain.own().iter().map(|a| a.points + a.modes()).sum::<usize>();
-    copies * members * block + 32 * (axes(kept.domain) + shells(kept.domain, keys.spectra)) as u64
+    copies * members * block + (8 * axes(kept.domain) + 32 * shells(kept.domain, keys.spectra)) as u64
 }
 
 /// Arrays that one trip takes to the grid and back: the most of any round.
