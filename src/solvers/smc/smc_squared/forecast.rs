@@ -8,12 +8,12 @@ use super::{Purpose, Squared};
 use crate::error::Result;
 use crate::particles::estimate::{Estimated, island_weights};
 use crate::particles::lineage::Moments;
-use crate::particles::predictive;
+use crate::particles::{Filter, predictive};
 use crate::solvers::smc::prediction::{Free, Said};
 use crate::solvers::smc::smoothing::together;
 use crate::solvers::{ErrorBar, Number};
 use crate::state::{Hyperslab, Name, Walk};
-use crate::team::Team;
+use crate::team::{Solo, Team};
 
 /// Numbers that a filter says of a component: mean, variance and probability of less than what was seen.
 const TOLD: usize = 3;
@@ -102,12 +102,11 @@ impl Running {
         self.free_at(free, theta)?;
         let Running { flow, free, filter } = self;
         let free = free.as_deref().expect("made above");
-        let team = &crate::team::Solo;
-        let look = |filter: &crate::particles::Filter| -> Result<Vec<f64>> {
-            Ok(told(&Said::of(&filter.observed_next(free, seen.len(), team)?, seen, team)))
+        let look = |filter: &Filter| -> Result<Vec<f64>> {
+            Ok(told(&Said::of(&filter.observed_next(free, seen.len(), &Solo)?, seen, &Solo)))
         };
         if flow.is_twisted() && (1..flow.horizon()).contains(&filter.step) {
-            filter.untwisted(flow.as_ref(), team, look)
+            filter.untwisted(flow.as_ref(), &Solo, look)
         } else {
             look(filter)
         }
@@ -121,7 +120,7 @@ impl Running {
         Ok(())
     }
 
-    /// The same of every time after the data, whose filter goes on without observations.
+    /// What this filter says of every time after the data, where it goes on without observations.
     fn beyond(&mut self, free: &Free, theta: &[f64], seeds: &[(usize, u64)]) -> Result<Vec<f64>> {
         self.free_at(free, theta)?;
         let nothing = vec![f64::NAN; free.components.len()];
@@ -129,7 +128,7 @@ impl Running {
         for step in free.seen..free.times.len() {
             if step > free.seen {
                 let Running { free, filter, .. } = self;
-                filter.step(free.as_deref().expect("made above"), &crate::team::Solo)?;
+                filter.step(free.as_deref().expect("made above"), &Solo)?;
             }
             all.extend(self.ahead(free, theta, seeds, &nothing)?);
         }
@@ -199,6 +198,8 @@ impl Squared {
         let first = team.split(self.particles.len()).mine().start;
         let (times, m) = (forecast.times.len(), free.components.len());
         let counts: Vec<u64> = (0..self.evidences.len()).flat_map(|i| self.offspring(i, 1)).collect();
+        // The number of each particle's first draw.
+        let numbers: Vec<u64> = counts.iter().scan(0, |next, c| Some(std::mem::replace(next, *next + c))).collect();
         let mut filters = std::mem::take(&mut self.filters);
         let one = |(i, held): (usize, &mut Option<Running>)| -> Result<(Vec<f64>, Vec<f64>)> {
             let particle = &self.particles[first + i];
@@ -206,8 +207,7 @@ impl Squared {
                 return Ok((Vec::new(), vec![f64::NAN; times * m * TOLD]));
             };
             running.free_at(free, &particle.theta)?;
-            let before: u64 = counts[..first + i].iter().sum();
-            let drawn = self.drawn(running, free, (before, counts[first + i]));
+            let drawn = self.drawn(running, free, (numbers[first + i], counts[first + i]));
             Ok((drawn, running.beyond(free, &particle.theta, &particle.seeds)?))
         };
         let done: Result<Vec<(Vec<f64>, Vec<f64>)>> = filters.par_iter_mut().enumerate().map(one).collect();
@@ -236,7 +236,7 @@ impl Squared {
         if count == 0 {
             return drawn;
         }
-        let states = running.filter.states(0, count as usize, &crate::team::Solo);
+        let states = running.filter.states(0, count as usize, &Solo);
         for (k, state) in states.chunks_exact(d).enumerate() {
             let seed = self.number(Purpose::Forecast, self.time, number as usize + k);
             let seen = predictive::along(flow, m, (self.options.level, seed, 0), free.seen - 1, state);
