@@ -307,8 +307,7 @@ fn calibration(reader: &Reader) -> Result<Panel> {
         let full: Vec<(f64, f64)> =
             of("predicted")?.into_iter().zip(of("observed")?).filter(|b| b.0.is_finite()).collect();
         let (predicted, observed): (Vec<f64>, Vec<f64>) = full.into_iter().unzip();
-        lines.push(line(label, &predicted, observed.clone(), colour, Style::Solid));
-        lines.push(line("", &predicted, observed, colour, Style::Dots));
+        lines.push(line(label, &predicted, observed, colour, Style::Dots));
     }
     let axis = |label: &str| Axis { label: label.into(), log: false, range: Some((0.0, 1.0)) };
     let (x, y) = (axis("predicted probability"), axis("share of ones"));

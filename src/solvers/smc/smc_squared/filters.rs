@@ -14,8 +14,6 @@ use crate::team::{Solo, Team};
 /// A filter with its model, at the time of the run.
 pub(super) struct Running {
     pub flow: Box<dyn FeynmanKac>,
-    /// The model without data, where it was needed.
-    pub free: Option<Box<dyn FeynmanKac>>,
     pub filter: Filter,
 }
 
@@ -27,7 +25,7 @@ impl Running {
         }
         let Ok(flow) = squared.posed.family.at(theta) else { return Ok(None) };
         let filter = Filter::new(flow.as_ref(), squared.options.clone(), &Solo);
-        let mut made = Running { flow, free: None, filter };
+        let mut made = Running { flow, filter };
         for _ in 0..steps {
             if !made.step(seeds)? {
                 return Ok(None);

@@ -8,7 +8,7 @@ use super::{Purpose, Squared};
 use crate::error::Result;
 use crate::particles::estimate::{Estimated, island_weights};
 use crate::particles::lineage::Moments;
-use crate::particles::{Filter, predictive};
+use crate::particles::{FeynmanKac, Filter, predictive};
 use crate::solvers::smc::prediction::{Free, Said};
 use crate::solvers::smc::smoothing::together;
 use crate::solvers::{ErrorBar, Number};
@@ -96,12 +96,10 @@ impl Forecast {
 }
 
 impl Running {
-    /// Of each component of the next observation, what this filter says of it before it sees `seen`.
-    fn ahead(&mut self, free: &Free, theta: &[f64], seeds: &[(usize, u64)], seen: &[f64]) -> Result<Vec<f64>> {
+    /// What this filter says of each component of the next observation before it sees `seen`; `free` is its model without data.
+    fn ahead(&mut self, free: &dyn FeynmanKac, seeds: &[(usize, u64)], seen: &[f64]) -> Result<Vec<f64>> {
         self.seed(seeds);
-        self.free_at(free, theta)?;
-        let Running { flow, free, filter } = self;
-        let free = free.as_deref().expect("made above");
+        let Running { flow, filter } = self;
         let look = |filter: &Filter| -> Result<Vec<f64>> {
             Ok(told(&Said::of(&filter.observed_next(free, seen.len(), &Solo)?, seen, &Solo)))
         };
@@ -112,25 +110,18 @@ impl Running {
         }
     }
 
-    /// Makes the model without data at the parameters of this filter, where it is not there yet.
-    fn free_at(&mut self, free: &Free, theta: &[f64]) -> Result<()> {
-        if self.free.is_none() {
-            self.free = Some(free.family.as_ref().expect("the family of the parameters").at(theta)?);
-        }
-        Ok(())
-    }
-
-    /// What this filter says of every time after the data, where it goes on without observations.
-    fn beyond(&mut self, free: &Free, theta: &[f64], seeds: &[(usize, u64)]) -> Result<Vec<f64>> {
-        self.free_at(free, theta)?;
-        let nothing = vec![f64::NAN; free.components.len()];
-        let mut all = Vec::new();
-        for step in free.seen..free.times.len() {
-            if step > free.seen {
-                let Running { free, filter, .. } = self;
-                filter.step(free.as_deref().expect("made above"), &Solo)?;
-            }
-            all.extend(self.ahead(free, theta, seeds, &nothing)?);
+    /// What this filter says of each of `times` after the data, where it goes on without observations.
+    fn beyond(
+        &mut self,
+        free: &dyn FeynmanKac,
+        seeds: &[(usize, u64)],
+        (times, components): (usize, usize),
+    ) -> Result<Vec<f64>> {
+        let nothing = vec![f64::NAN; components];
+        let mut all = self.ahead(free, seeds, &nothing)?;
+        for _ in 1..times {
+            self.filter.step(free, &Solo)?;
+            all.extend(self.ahead(free, seeds, &nothing)?);
         }
         Ok(all)
     }
@@ -141,6 +132,13 @@ fn told(said: &Said) -> Vec<f64> {
     let Moments { means, variances } = &said.moments;
     let lists = means.iter().zip(variances).zip(&said.pit);
     lists.flat_map(|((mean, variance), pit)| [mean[0], variance[0], pit[0]]).collect()
+}
+
+impl Free {
+    /// The model without data at the parameters `theta`.
+    fn at(&self, theta: &[f64]) -> Result<Box<dyn FeynmanKac>> {
+        self.family.as_ref().expect("the family of the parameters").at(theta)
+    }
 }
 
 impl Squared {
@@ -174,7 +172,7 @@ impl Squared {
         let one = |(i, held): (usize, &mut Option<Running>)| -> Result<Vec<f64>> {
             let particle = &self.particles[first + i];
             match self.held(particle, held)? {
-                Some(running) => running.ahead(free, &particle.theta, &particle.seeds, seen),
+                Some(running) => running.ahead(free.at(&particle.theta)?.as_ref(), &particle.seeds, seen),
                 None => Ok(vec![f64::NAN; TOLD * seen.len()]),
             }
         };
@@ -206,9 +204,9 @@ impl Squared {
             let Some(running) = self.held(particle, held)? else {
                 return Ok((Vec::new(), vec![f64::NAN; times * m * TOLD]));
             };
-            running.free_at(free, &particle.theta)?;
-            let drawn = self.drawn(running, free, (numbers[first + i], counts[first + i]));
-            Ok((drawn, running.beyond(free, &particle.theta, &particle.seeds)?))
+            let flow = free.at(&particle.theta)?;
+            let drawn = self.drawn(running, flow.as_ref(), m, (numbers[first + i], counts[first + i]));
+            Ok((drawn, running.beyond(flow.as_ref(), &particle.seeds, (times, m))?))
         };
         let done: Result<Vec<(Vec<f64>, Vec<f64>)>> = filters.par_iter_mut().enumerate().map(one).collect();
         let done = team.agree(done);
@@ -228,18 +226,16 @@ impl Squared {
         Ok(())
     }
 
-    /// Draws `number` … of the observations after the data: a state of the last time by its weight, and what follows from it.
-    fn drawn(&self, running: &Running, free: &Free, (number, count): (u64, u64)) -> Vec<f64> {
-        let (m, d) = (free.components.len(), running.filter.population.dimension);
-        let flow = running.free.as_deref().expect("the model without data");
+    /// Draws `number` … of the `m` components after the data: a state of the last time by its weight, and what follows from it.
+    fn drawn(&self, running: &Running, free: &dyn FeynmanKac, m: usize, (number, count): (u64, u64)) -> Vec<f64> {
         let mut drawn = Vec::new();
         if count == 0 {
             return drawn;
         }
         let states = running.filter.states(0, count as usize, &Solo);
-        for (k, state) in states.chunks_exact(d).enumerate() {
+        for (k, state) in states.chunks_exact(free.dimension()).enumerate() {
             let seed = self.number(Purpose::Forecast, self.time, number as usize + k);
-            let seen = predictive::along(flow, m, (self.options.level, seed, 0), free.seen - 1, state);
+            let seen = predictive::along(free, m, (self.options.level, seed, 0), self.time - 1, state);
             drawn.extend(&seen[m..]);
         }
         drawn

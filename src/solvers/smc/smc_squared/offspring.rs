@@ -56,7 +56,7 @@ impl Squared {
                 // Where the filter is not here it is made again when it is needed.
                 let held = if mine.contains(&from) { self.filters[from - mine.start].as_ref() } else { None };
                 let flow = held.and_then(|_| self.posed.family.at(&copy.theta).ok());
-                let copied = held.zip(flow).map(|(h, flow)| Running { flow, free: None, filter: h.filter.clone() });
+                let copied = held.zip(flow).map(|(h, flow)| Running { flow, filter: h.filter.clone() });
                 self.filters[to - mine.start] = copied;
             }
             self.particles[to] = copy;
