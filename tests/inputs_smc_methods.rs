@@ -108,6 +108,23 @@ fn a_chain_prints_the_forecast_of_quadrature_with_parameters_integrated_out_with
     assert!((printed.value("sd_posterior_predictive_y") - 0.96028).abs() < 0.1);
 }
 
+#[test]
+fn smc_squared_prints_the_forecast_of_quadrature_with_parameters_integrated_out_within_four_standard_errors() {
+    let printed = Printed::of("forecast_as_data_come");
+    printed.holds("forecast_mean_y", 0.06593, 0.02);
+    printed.holds("forecast_sd_y", 0.96028, 0.02);
+}
+
+#[test]
+fn a_sampler_prints_the_scores_of_cancers_it_has_not_seen() {
+    let printed = Printed::of("outcomes");
+    printed.holds("new_log_score", -0.20945, 0.001);
+    printed.holds("new_brier_score", 0.06539, 0.001);
+    printed.holds("log_score", -0.11517, 0.001);
+    printed.holds("brier_score", 0.03455, 0.001);
+    assert!((0.0..0.1).contains(&printed.value("new_calibration_error")));
+}
+
 const SAMPLER: [&str; 5] = [
     "solver = \"smc\"", // 1
     "[problem]",        // 2
@@ -124,7 +141,9 @@ const SAMPLER_CASES: &[Case] = &[
     Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 6\nresampling = \"ssp\"", &["method.waste_free", "systematically"]),
     Case(5, "name = \"smc_squared\"\nparticles = 60", &["method.name", "target of samplers", "tempering"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nprecision = \"f32\"", &["method.precision", "filters", "tempering"]),
-    Case(3, "model = { kind = \"gaussian_mixture\", prior_sd = 3.0, components = [{ mean = [2, -2], sd = 0.5 }] }\npredict = { steps = 1 }", &["problem.predict", "state-space"]),
+    Case(3, "model = { kind = \"gaussian_mixture\", prior_sd = 3.0, components = [{ mean = [2, -2], sd = 0.5 }] }\npredict = { steps = 1 }", &["problem.predict", "steps = 1", "state-space models and \"logistic_regression\"", "problem.model.kind = \"gaussian_mixture\" has no data"]),
+    Case(3, "model = { kind = \"shape\", shape = { kind = \"funnel\" } }\npredict = { draws = 4 }", &["problem.predict", "draws = 4", "problem.model.kind = \"shape\" has no data"]),
+    Case(3, "model = { kind = \"gaussian_mixture\", prior_sd = 3.0, components = [{ mean = [2, -2], sd = 0.5 }] }\nquantiles = [0.5]", &["problem.quantiles", "[0.5]", "bootstrap", "tempering"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nchan_lai = true", &["method.chan_lai", "for filters", "tempering"]),
 ];
 

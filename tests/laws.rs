@@ -55,11 +55,13 @@ fn only_io_names_hdf5() {
 }
 
 /// Files of tests of the smc room.
-const SMC_TESTS: [&str; 4] = [
+const SMC_TESTS: [&str; 6] = [
     "solvers/smc/models/tests.rs",
+    "solvers/smc/models/tests",
     "solvers/smc/models/written/tests.rs",
     "solvers/smc/chains_tests.rs",
     "solvers/smc/prediction_tests.rs",
+    "solvers/smc/prediction/outcomes_tests.rs",
 ];
 
 #[test]

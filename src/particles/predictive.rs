@@ -1,5 +1,7 @@
 //! Observations that follow from particles: the law of the next one given the data so far, and draws along a path.
 
+use rayon::prelude::*;
+
 use super::estimate::island_weights;
 use super::filter::{Filter, Options};
 use super::model::{Draws, FeynmanKac, TILE, Tile, View};
@@ -52,6 +54,41 @@ impl Filter {
         Ok(seen)
     }
 
+    /// By island, the weighted mean of what `of` says of every particle of a tile; `room` holds it for all particles of this
+    /// rank, and may be used again. Collective.
+    pub fn means_of(&self, room: &mut Vec<f64>, of: impl Fn(View<'_>, &mut [f64]) + Sync, team: &dyn Team) -> Vec<f64> {
+        let places = &self.layout.places;
+        room.resize(places.len() * TILE, 0.0);
+        let tiles = room.par_chunks_mut(TILE).zip(places.par_iter()).enumerate().with_min_len(4);
+        tiles.for_each_init(Vec::new, |wide, (t, (value, place))| {
+            of(self.population.view(t, place.len, wide), &mut value[..place.len]);
+        });
+        self.means(team, |t, i| room[t * TILE + i])
+    }
+
+    /// `count` particles of each island, evenly spaced over its slots, whatever their weights: island × number × coordinate,
+    /// the same on every rank. Collective.
+    pub fn spaced(&self, count: usize, team: &dyn Team) -> Vec<f64> {
+        let mut mine = Vec::new();
+        for piece in self.layout.pieces() {
+            let slots = (0..count).map(|k| k * self.layout.each / count).filter(|slot| piece.slots().contains(slot));
+            for at in slots.map(|slot| slot - piece.first) {
+                let (tile, lane) = (piece.tile + at / TILE, at % TILE);
+                mine.extend((0..self.population.dimension).map(|c| self.population.at(tile, c, lane)));
+            }
+        }
+        team.gather(&mine)
+    }
+
+    /// States of `count` particles of an island drawn by their weights, one after the other; the same on every rank.
+    /// Collective.
+    pub fn states(&self, island: usize, count: usize, team: &dyn Team) -> Vec<f64> {
+        let drawn = self.drawn(island..island + 1, count, Stream::ParticlesPredictive, team);
+        let d = self.population.dimension;
+        let mine: Vec<f64> = drawn.iter().flat_map(|p| (0..d).map(|c| self.population.at(p.tile, c, p.lane))).collect();
+        team.gather(&mine)
+    }
+
     /// The state of a particle drawn by its weight, of an island drawn by its evidence; the same on every rank. Collective.
     pub fn one(&self, team: &dyn Team) -> Vec<f64> {
         let logs: Vec<f64> = self.islands.iter().map(|i| i.log_evidence).collect();
@@ -64,10 +101,7 @@ impl Filter {
             u[0] < reach
         });
         let island = passed.unwrap_or(weights.len() - 1);
-        let drawn = self.drawn(island..island + 1, 1, Stream::ParticlesPredictive, team);
-        let d = self.population.dimension;
-        let mine: Vec<f64> = drawn.iter().flat_map(|p| (0..d).map(|c| self.population.at(p.tile, c, p.lane))).collect();
-        team.gather(&mine)
+        self.states(island, 1, team)
     }
 }
 

@@ -14,6 +14,8 @@ pub fn problems() -> Vec<(String, String)> {
                  initial = { x = \"n\" }\ntransition = { x = \"a*x + n\" }\n\
                  observation = { y = { distribution = \"normal\", mean = \"x\", sd = 0.5 } }\n\
                  priors = { a = { distribution = \"normal\", mean = 0.0, sd = 1.0 } }";
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/inputs/smc/breast_cancer.csv");
+    let regression = format!("model = {{ kind = \"logistic_regression\", file = \"{cases}\", features = [2, 5] }}");
     let missing = "model = { kind = \"linear_gaussian\" }\nobservations = { values = [0.1, nan, nan, 1.0, nan, -0.5] }";
     vec![
         case("filter", &format!("{linear}\nquantiles = [0.05, 0.5]"), "particles = 1500\nislands = 3"),
@@ -89,6 +91,16 @@ pub fn problems() -> Vec<(String, String)> {
             "predicted by particle Gibbs",
             &format!("predict = {{ steps = 2 }}\n{chain}"),
             "name = \"particle_gibbs\"\nparticles = 12\nislands = 3\niterations = 15\nwarm_up = 6\nthin = 2",
+        ),
+        case(
+            "outcomes predicted by a sampler",
+            &format!("{regression}\npredict = {{ file = \"{cases}\", draws = 3 }}"),
+            "name = \"tempering\"\nparticles = 96\nislands = 3\nwaste_free = 6\nkeep = 0.2",
+        ),
+        case(
+            "predicted by SMC squared",
+            &format!("predict = {{ steps = 2 }}\n{chain}"),
+            "name = \"smc_squared\"\nparticles = 30\nislands = 2\nparameter_particles = 9\ness_threshold = 0.8\nparameter_moves = 2",
         ),
         case("chain", chain, "name = \"pmmh\"\nparticles = 60\nislands = 2\niterations = 25\nwarm_up = 12"),
     ]

@@ -133,3 +133,70 @@ def test_the_series_of_a_forecast_are_read_by_xarray_and_are_those_of_kalman(tmp
     width = (series["predicted_quantile_0.95_y"] - series["predicted_quantile_0.05_y"]).values[rows]
     assert np.allclose(width, 2 * 1.6449 * deviation, rtol=0.03)
     assert np.array_equal(np.isnan(series.pit_y.values[rows]), np.isnan(seen))
+
+
+OUTCOMES = f"""
+solver = "smc"
+[problem]
+model = {{ kind = "logistic_regression", file = "{ROOT}/inputs/smc/breast_cancer_fitted.csv", prior_sd = 5.0 }}
+predict = {{ file = "{ROOT}/inputs/smc/breast_cancer_new.csv", draws = 30 }}
+[method]
+name = "tempering"
+kernel = "mala"
+particles = 300
+"""
+
+
+def test_outcomes_of_a_regression_are_those_of_its_particles_and_predictions_of_arviz(tmp_path):
+    path, numbers = run(tmp_path, OUTCOMES)
+    results = xarray.open_dataset(path, group="results", engine="h5netcdf")
+    state = xarray.open_dataset(path, group="state", engine="h5netcdf")
+    tables = [np.loadtxt(ROOT / f"inputs/smc/breast_cancer_{n}.csv", delimiter=",", skiprows=2) for n in ("fitted", "new")]
+    mean, sd = tables[0][:, 1:].mean(axis=0), tables[0][:, 1:].std(axis=0)
+    beta = np.stack([state[f"particles_beta{c}"].values for c in range(11)], axis=-1).reshape(16, -1, 11)
+    evidence = state.island_log_evidence.values
+    weights = np.exp(evidence - evidence.max()) / np.exp(evidence - evidence.max()).sum()
+    for prefix, table in zip(("", "new_"), tables):
+        p = results[f"{prefix}predicted_probability"]
+        case, y = f"{prefix}case", table[:, 0]
+        assert p.dims == (case,) and p.attrs["units"] == "1" and np.array_equal(results[f"{prefix}label"], y)
+        x = np.c_[np.ones(len(table)), (table[:, 1:] - mean) / sd]
+        islands = (1 / (1 + np.exp(-(beta @ x.T)))).mean(axis=1)
+        assert np.abs(p.values - weights @ islands).max() < 1e-12
+        seen = np.abs(1 - y - p.values)
+        assert abs(np.log(seen).mean() - numbers[f"{prefix}log_score"]) < 1e-9
+        assert abs(((p.values - y) ** 2).mean() - numbers[f"{prefix}brier_score"]) < 1e-12
+        bins = np.minimum((10 * p.values).astype(int), 9)
+        count = np.bincount(bins, minlength=10)
+        assert np.array_equal(results[f"{prefix}calibration_cases"], count)
+        full = count > 0
+        share = np.bincount(bins, y, minlength=10)[full] / count[full]
+        assert np.allclose(results[f"{prefix}calibration_observed"].values[full], share)
+        drawn = results[f"{prefix}posterior_predictive_y"]
+        assert drawn.dims == ("island", "draw", case) and drawn.shape == (16, 30, len(y))
+        # 480 draws of each case; the mean over cases has a deviation of about 0.02.
+        assert set(np.unique(drawn)) <= {0.0, 1.0} and abs(float(drawn.mean()) - p.values.mean()) < 0.01
+    data = arviz.from_dict(
+        posterior_predictive={"y": results.posterior_predictive_y.values},
+        observed_data={"y": results.label.values},
+        predictions={"y": results.new_posterior_predictive_y.values},
+    )
+    assert data.posterior_predictive.y.shape == (16, 30, 455) and data.predictions.y.shape == (16, 30, 114)
+
+
+def test_what_smc_squared_predicts_is_read_by_xarray_and_arviz(tmp_path):
+    path, numbers = run(tmp_path, (ROOT / "inputs/smc/forecast_as_data_come.toml").read_text())
+    results = xarray.open_dataset(path, group="results", engine="h5netcdf")
+    series = xarray.open_dataset(path, group="series", engine="h5netcdf")
+    inputs = xarray.open_dataset(path, group="inputs", engine="h5netcdf")
+    drawn = results.posterior_predictive_y
+    assert drawn.dims == ("island", "draw", "forecast") and drawn.shape == (16, 200, 3)
+    assert list(results.forecast.values) == [10, 11, 12] and inputs.observations.shape == (10, 1)
+    assert float(results.forecast_mean_y[-1]) == numbers["forecast_mean_y"]
+    error = drawn.values.mean(axis=1).std(axis=0, ddof=1) / 4
+    assert np.all(np.abs(drawn.values.mean(axis=(0, 1)) - results.forecast_mean_y.values) < 4.5 * error)
+    # The first observation is N(0, 1.49) whatever the parameters.
+    first = np.flatnonzero(series.time.values == 0)[0]
+    assert abs(float(series.predicted_sd_y[first]) - np.sqrt(1.49)) < 4 * float(series.predicted_sd_error_y[first])
+    predictive = arviz.from_dict(predictions={"y": drawn.values})
+    assert predictive.predictions.y.shape == (16, 200, 3)

@@ -96,35 +96,47 @@ fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
 
 /// Every rank holds the filters of its share of the parameters.
 fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
-    let ChainPosed { problem, method, family, dimension, times, .. } = posed;
+    let ChainPosed { problem, method, family, dimension, times, data, free, .. } = posed;
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
     let (d, p, all) = (dimension as u64, parameters.len() as u64, (method.islands * method.parameter_particles) as u64);
     let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
     let filter = Population::bytes(each, d, method.precision, false, false) + each / TILE as u64 * 160;
     // Parameters, weight and likelihood, and the seeds: few of a particle.
     let numbers = 8 * all * (p + 2 + 8);
-    Estimate {
-        problem: vec![
-            ("model".to_string(), problem.model.about().summary.to_string()),
-            ("parameters".into(), parameters.join(", ")),
-            (
-                "particles".into(),
-                format!(
-                    "{} islands of {} parameters, each with a filter of {} over {times} times",
-                    method.islands, method.parameter_particles, method.particles
-                ),
+    let mut understood = vec![
+        ("model".to_string(), problem.model.about().summary.to_string()),
+        ("parameters".into(), parameters.join(", ")),
+        (
+            "particles".into(),
+            format!(
+                "{} islands of {} parameters, each with a filter of {} over {times} times",
+                method.islands, method.parameter_particles, method.particles
             ),
-        ],
-        memory: vec![
-            ("program, MPI and HDF5".to_string(), BASE),
-            ("filters".into(), (all.div_ceil(ranks as u64) + threads as u64) * filter),
-            ("parameters, weights and seeds".into(), 2 * numbers),
-        ],
-        // Likelihoods of all, and at a resampling what moved.
-        bytes_per_step: if ranks > 1 { 8 * all * (5 + p) } else { 0 },
-        messages_per_step: if ranks > 1 { 2 } else { 0 },
+        ),
+    ];
+    let mut memory = vec![
+        ("program, MPI and HDF5".to_string(), BASE),
+        ("filters".into(), (all.div_ceil(ranks as u64) + threads as u64) * filter),
+        ("parameters, weights and seeds".into(), 2 * numbers),
+    ];
+    let (m, mut drawn) = (data.components as u64, 0);
+    if let Some(free) = &free {
+        let after = (free.times.len() - free.seen) as u64;
+        understood.push(("predicted".into(), format!("each observation, and {after} times after")));
+        drawn = 8 * all * after * m;
+        // Draws, and mean, variance and probability of every filter; observations of a filter on each thread.
+        let each = Population::bytes(each, m, Precision::F64, false, false);
+        memory.push(("observations as predicted".into(), 4 * drawn + threads as u64 * each));
+    }
+    let told = if free.is_some() { 3 * m } else { 0 };
+    Estimate {
+        problem: understood,
+        memory,
+        // Likelihoods of all, what was predicted, and at a resampling what moved.
+        bytes_per_step: if ranks > 1 { 8 * all * (5 + p + told) } else { 0 },
+        messages_per_step: if ranks > 1 { 2 + u64::from(told > 0) } else { 0 },
         seconds_per_step: None,
-        output_bytes: 2 * numbers,
+        output_bytes: 2 * numbers + drawn + 8 * data.values.len() as u64 * 2,
         checkpoint_bytes: numbers,
     }
 }
@@ -155,7 +167,7 @@ fn sent(method: &MethodInput, d: u64, ranks: usize) -> (u64, u64) {
 }
 
 fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
-    let SamplerPosed { problem, method, sampler } = posed;
+    let SamplerPosed { problem, method, sampler, cohorts } = posed;
     let d = sampler.target.dimension() as u64;
     let (particles, places) = stored(&method, ranks);
     let largest = (method.particles as u64 * method.islands as u64).div_ceil(ranks as u64);
@@ -169,7 +181,7 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
             Population::bytes(stored(&chains, ranks).0, d + 2, method.precision, false, false),
         ),
     };
-    let memory = vec![
+    let mut memory = vec![
         ("program, MPI and HDF5".to_string(), BASE),
         ("states, log-weights and integer weights".into(), states),
         (moved.0.into(), moved.1),
@@ -182,19 +194,28 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
     if method.waste_free > 1 {
         understood += &format!(", in chains of {} states that are all kept", method.waste_free);
     }
+    let mut understood = vec![
+        ("model".to_string(), problem.model.about().summary.to_string()),
+        ("coordinates".into(), d.to_string()),
+        ("particles".into(), understood),
+    ];
+    let mut predicted = 0;
+    for cohort in &cohorts {
+        let (held, written) = cohort.bytes(method.islands);
+        let one = written.div_ceil(ranks as u64) + 8 * particles;
+        memory.push(("cases, and probabilities of one by every particle".into(), held + one));
+        understood.push(("predicted cases".into(), cohort.cases.len().to_string()));
+        predicted += written;
+    }
     // A rung: 13 rounds of 15 powers, moments of the population, one resampling.
     let rounds = 14 + d + d * (d + 1) / 2;
     Estimate {
-        problem: vec![
-            ("model".to_string(), problem.model.about().summary.to_string()),
-            ("coordinates".into(), d.to_string()),
-            ("particles".into(), understood),
-        ],
+        problem: understood,
         memory,
         bytes_per_step: if ranks > 1 { ranks as u64 * (13 * 15 * 48 + 8 * 64 * rounds) } else { 0 },
         messages_per_step: if ranks > 1 { rounds } else { 0 },
         seconds_per_step: None,
-        output_bytes: state,
+        output_bytes: state + predicted,
         checkpoint_bytes: state,
     }
 }

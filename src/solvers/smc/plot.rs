@@ -34,7 +34,7 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     for name in states.iter().take(3) {
         let (mean, sd) = (series(&format!("mean_{name}"))?, series(&format!("sd_{name}"))?);
         let mut lines = Vec::from(band(&time, &mean, &sd));
-        if states.len() == 1 && reader.has("inputs/observations") {
+        if states.len() == 1 && !squared && reader.has("inputs/observations") {
             let seen = reader.array("inputs/observations")?;
             let m = seen.shape.get(1).copied().unwrap_or(1).max(1);
             let y: Vec<f64> = seen.values.iter().step_by(m).copied().collect();
@@ -59,6 +59,9 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     }
     for name in states_of(reader, "series", "predicted_mean_").iter().take(3) {
         above.push((1.0, predicted(reader, &time, name)?));
+    }
+    for name in states_of(reader, "results", "posterior_predictive_").iter().take(2) {
+        above.push((1.0, forecast(reader, name)?));
     }
     let ess = Curves {
         title: "Effective sample size".into(),
@@ -153,9 +156,7 @@ fn chain(reader: &Reader) -> Result<Figure> {
     let names = states_of(reader, "results", "posterior_predictive_");
     let mut below = Vec::new();
     for name in names.iter().take(3) {
-        let time = reader.array("results/forecast")?.values;
-        let drawn = reader.array(&format!("results/posterior_predictive_{name}"))?.values;
-        below.push((1.0, Panel::Curves(drawn_band(&time, &drawn, &format!("{name}, after the data"), name))));
+        below.push((1.0, forecast(reader, name)?));
     }
     if !below.is_empty() {
         rows.push((1.0, below));
@@ -163,6 +164,13 @@ fn chain(reader: &Reader) -> Result<Figure> {
     let subtitle = "parameters after the warm-up".into();
     let size = (1500, 100 + 400 * rows.len() as u32);
     Ok(Figure { title: "Particle marginal Metropolis–Hastings".into(), subtitle, size, rows })
+}
+
+/// Draws of a component at the times after the data.
+fn forecast(reader: &Reader, name: &str) -> Result<Panel> {
+    let time = reader.array("results/forecast")?.values;
+    let drawn = reader.array(&format!("results/posterior_predictive_{name}"))?.values;
+    Ok(Panel::Curves(drawn_band(&time, &drawn, &format!("{name}, after the data"), name)))
 }
 
 /// Means and deviations of draws (draw × time), with some of the draws.
@@ -273,6 +281,10 @@ fn sampler(reader: &Reader) -> Result<Figure> {
         lines.push(line("mean", &rung, mean, colours::BLUE, Style::Solid));
         below.push(curves(name, name, lines));
     }
+    if reader.has("results/calibration_bin") {
+        below.truncate(2);
+        below.push((1.0, calibration(reader)?));
+    }
     let found = last("log_evidence")?.last().copied().unwrap_or(f64::NAN);
     Ok(Figure {
         title: "Tempering sampler".into(),
@@ -280,6 +292,26 @@ fn sampler(reader: &Reader) -> Result<Figure> {
         size: (1500, 900),
         rows: vec![(1.0, above), (1.0, below)],
     })
+}
+
+/// The share of outcomes that were 1 against the probability predicted, by bins of it.
+fn calibration(reader: &Reader) -> Result<Panel> {
+    let mut lines = vec![line("as predicted", &[0.0, 1.0], vec![0.0, 1.0], colours::LIGHT, Style::Solid)];
+    for (prefix, label, colour) in [("", "the data", colours::BLUE), ("new_", "new cases", colours::VERMILION)] {
+        if !reader.has(&format!("results/{prefix}calibration_predicted")) {
+            continue;
+        }
+        let of = |name: &str| -> Result<Vec<f64>> {
+            Ok(reader.array(&format!("results/{prefix}calibration_{name}"))?.values)
+        };
+        let full: Vec<(f64, f64)> =
+            of("predicted")?.into_iter().zip(of("observed")?).filter(|b| b.0.is_finite()).collect();
+        let (predicted, observed): (Vec<f64>, Vec<f64>) = full.into_iter().unzip();
+        lines.push(line(label, &predicted, observed, colour, Style::Dots));
+    }
+    let axis = |label: &str| Axis { label: label.into(), log: false, range: Some((0.0, 1.0)) };
+    let (x, y) = (axis("predicted probability"), axis("share of ones"));
+    Ok(Panel::Curves(Curves { title: "Calibration of the outcomes".into(), x, y, lines }))
 }
 
 /// Names of the states that have a dataset `prefix`NAME.

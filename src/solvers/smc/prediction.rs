@@ -1,7 +1,11 @@
 //! Posterior predictive: the law of every observation given those before it, and of times after the last one.
 //!
 //! A filter meets the times after the data as times without an observation: its series go on there, and the law of the next
-//! observation becomes the forecast. Chains of parameters draw observations along their paths instead.
+//! observation becomes the forecast. Chains of parameters draw observations along their paths instead, SMC² does both.
+
+pub mod outcomes;
+#[cfg(test)]
+mod outcomes_tests;
 
 use std::sync::Arc;
 
@@ -45,9 +49,14 @@ impl Free {
         data: &Observations,
     ) -> Result<Free> {
         let refuse = |key: &str, message: String| -> Error { input.invalid(key, message) };
-        if method.name.proposal().is_none() && !matches!(method.name, Method::Pmmh | Method::ParticleGibbs) {
-            let message = "is for filters, \"pmmh\" and \"particle_gibbs\", not for";
-            return Err(refuse("problem.predict", format!("{message} \"{}\"", method.name.word())));
+        let of_cases =
+            [("file", asked.file.is_some()), ("dataset", asked.dataset.is_some()), ("draws", asked.draws > 0)];
+        if let Some((key, _)) = of_cases.iter().find(|(_, given)| *given) {
+            let message = format!(
+                "is for \"logistic_regression\", not for \"{}\", whose observations have times: allowed are steps and interval",
+                problem.model.about().word
+            );
+            return Err(refuse(&format!("problem.predict.{key}"), message));
         }
         if method.name == Method::Pmmh && asked.steps == 0 {
             let message = "= 0: \"pmmh\" keeps no path of the data's times, and predicts those after them alone";
@@ -90,7 +99,31 @@ impl Free {
     }
 }
 
-/// What a filter said of the observation of its last step before it saw it.
+/// What islands say of an observation before it is seen.
+pub struct Said {
+    /// Of each component.
+    pub moments: Moments,
+    /// The weight of less than what was seen, half where equal, NaN where missing: [component][island].
+    pub pit: Vec<Vec<f64>>,
+}
+
+impl Said {
+    /// By the islands of `next`, whose particles are drawn observations. Collective.
+    pub fn of(next: &Filter, seen: &[f64], team: &dyn Team) -> Said {
+        let (means, variances) = next.moments(team);
+        let pit = |(c, y): (usize, &f64)| {
+            let below = |t: usize, i: usize| match next.population.at(t, c, i).partial_cmp(y) {
+                Some(std::cmp::Ordering::Less) => 1.0,
+                Some(std::cmp::Ordering::Equal) => 0.5,
+                _ => 0.0,
+            };
+            if y.is_nan() { vec![f64::NAN; next.islands.len()] } else { next.means(team, below) }
+        };
+        Said { moments: Moments { means, variances }, pit: seen.iter().enumerate().map(pit).collect() }
+    }
+}
+
+/// What was said of the observation of the last step before it was seen.
 pub struct Ahead {
     names: Vec<Name>,
     /// In the order of names; NaN before the first step.
@@ -132,23 +165,24 @@ impl Ahead {
         team: &dyn Team,
     ) -> Result<()> {
         let next = filter.observed_next(free.flow.as_ref(), free.components.len(), team)?;
-        let (means, variances) = next.moments(team);
-        let found = together(&Moments { means, variances }, weights);
-        for (c, ([mean, sd], y)) in found.iter().zip(seen).enumerate() {
-            let numbers = &mut self.numbers[c * self.width..(c + 1) * self.width];
-            let below = |t: usize, i: usize| match next.population.at(t, c, i).partial_cmp(y) {
-                Some(std::cmp::Ordering::Less) => 1.0,
-                Some(std::cmp::Ordering::Equal) => 0.5,
-                _ => 0.0,
-            };
-            let pit = if y.is_nan() { f64::NAN } else { over_islands(&next.means(team, below), weights).value };
-            numbers[..5].copy_from_slice(&[mean.value, mean.standard_error, sd.value, sd.standard_error, pit]);
-            if !levels.is_empty() {
-                let quantiles = next.quantiles(c, levels, team);
-                numbers[5..].iter_mut().zip(quantiles).for_each(|(n, q)| *n = over_islands(&q, weights).value);
-            }
+        self.note(&Said::of(&next, seen, team), weights);
+        if levels.is_empty() {
+            return Ok(());
+        }
+        for (c, numbers) in self.numbers.chunks_exact_mut(self.width).enumerate() {
+            let quantiles = next.quantiles(c, levels, team);
+            numbers[5..].iter_mut().zip(quantiles).for_each(|(n, q)| *n = over_islands(&q, weights).value);
         }
         Ok(())
+    }
+
+    /// Takes note of what islands of these weights said.
+    pub fn note(&mut self, said: &Said, weights: &[f64]) {
+        let found = together(&said.moments, weights);
+        for ((numbers, [mean, sd]), pit) in self.numbers.chunks_exact_mut(self.width).zip(&found).zip(&said.pit) {
+            let pit = over_islands(pit, weights).value;
+            numbers[..5].copy_from_slice(&[mean.value, mean.standard_error, sd.value, sd.standard_error, pit]);
+        }
     }
 
     pub fn record(&self) -> impl Iterator<Item = (Name, f64)> {

@@ -8,6 +8,7 @@ use super::exact::walk_of_ten;
 use super::gibbs::Gibbs;
 use super::pmmh::Chain;
 use super::setup::{Posed, pose};
+use super::smc_squared::Squared;
 use crate::input::Input;
 use crate::math::simd::Level;
 use crate::particles::chains::mixing;
@@ -134,11 +135,12 @@ const WRITTEN: &str = "observations = { values = [0.3, -0.5, 1.2, 0.8, -0.1, -1.
     a = { distribution = \"uniform\", low = 0.0, high = 1.0 }\n\
     q = { distribution = \"lognormal\", log_mean = -0.7, log_sd = 0.5 }";
 
-/// Mean and variance of y at each of the three times after the data, parameters integrated out: the midpoint rule on
-/// 100 × 120 points of a and ln q through Kalman's filter.
+/// Mean and variance of each of the ten observations given those before it, and of the three after, parameters integrated out:
+/// the midpoint rule on 100 × 120 points of a and ln q through Kalman's filter.
 fn integrated() -> Vec<(f64, f64)> {
-    let (mut model, y) = walk_of_ten();
-    let (mut total, mut first, mut second) = (0.0, [0.0; 3], [0.0; 3]);
+    let (mut model, mut y) = walk_of_ten();
+    y.extend([f64::NAN; 3]);
+    let (mut total, mut first, mut second) = ([0.0; 13], [0.0; 13], [0.0; 13]);
     for i in 0..100 {
         for j in 0..120 {
             let (a, log_q) = ((f64::from(i) + 0.5) / 100.0, -3.2 + 5.0 * (f64::from(j) + 0.5) / 120.0);
@@ -146,17 +148,18 @@ fn integrated() -> Vec<(f64, f64)> {
             model.transitions = vec![Transition { matrix: vec![a], shift: vec![0.0], covariance: vec![q * q] }];
             let found = model.filter(&y).unwrap();
             let z = (log_q + 0.7) / 0.5;
-            let weight = (found.log_evidence - 0.5 * z * z).exp();
-            total += weight;
-            let (mut m, mut p) = (found.filtered[9].mean[0], found.filtered[9].covariance[0]);
-            for h in 0..3 {
-                (m, p) = (a * m, a * a * p + q * q);
-                first[h] += weight * m;
-                second[h] += weight * (m * m + p + 0.49);
+            let mut log = -0.5 * z * z;
+            for (k, predicted) in found.predicted.iter().enumerate() {
+                let (m, p) = (predicted.mean[0], predicted.covariance[0]);
+                let weight = log.exp();
+                total[k] += weight;
+                first[k] += weight * m;
+                second[k] += weight * (m * m + p + 0.49);
+                log += found.increments[k];
             }
         }
     }
-    (0..3).map(|h| (first[h] / total, second[h] / total - (first[h] / total).powi(2))).collect()
+    (0..13).map(|k| (first[k] / total[k], second[k] / total[k] - (first[k] / total[k]).powi(2))).collect()
 }
 
 /// Means and variances of chains of draws are the truth within four standard errors.
@@ -177,7 +180,7 @@ fn pmmh_predicts_as_kalman_with_parameters_integrated_out() {
         chain.step(0, &Solo).unwrap();
     }
     assert_eq!(chain.predicted.len(), 8000 * 3);
-    for (h, truth) in integrated().into_iter().enumerate() {
+    for (h, truth) in integrated().into_iter().skip(10).enumerate() {
         let draws: Vec<f64> = chain.predicted.iter().skip(h).step_by(3).copied().collect();
         hold(&[draws], truth, &format!("{} times ahead", h + 1));
     }
@@ -195,7 +198,7 @@ fn particle_gibbs_predicts_as_kalman_with_parameters_integrated_out_and_replicat
     let of = |chains: &Gibbs, t: usize, times: usize| -> Vec<Vec<f64>> {
         (0..4).map(|c| chains.predicted.iter().skip(c * times + t).step_by(4 * times).copied().collect()).collect()
     };
-    for (h, truth) in integrated().into_iter().enumerate() {
+    for (h, truth) in integrated().into_iter().skip(10).enumerate() {
         hold(&of(&chains, 10 + h, 13), truth, &format!("{} times ahead", h + 1));
     }
     // At fixed parameters: y of a time given all data is the smoothed state and the noise.
@@ -208,6 +211,81 @@ fn particle_gibbs_predicts_as_kalman_with_parameters_integrated_out_and_replicat
     }
     let (mean, variance) = super::smoothing_tests::exact(9, 10);
     hold(&of(&chains, 10, 11), (0.9 * mean, 0.81 * variance + 0.25 + 0.49), "after the data");
+}
+
+fn squared(method: &str, team: &dyn Team) -> (Squared, Vec<Vec<f64>>) {
+    let input = input(WRITTEN, &format!("name = \"smc_squared\"\n{method}"));
+    let Ok(Posed::Squared(posed)) = pose(&input) else { panic!("SMC²") };
+    let mut squared = Squared::new(&input, posed, Level::detect(), team);
+    let mut said = Vec::new();
+    while !squared.reached() {
+        squared.step(0, team).unwrap();
+        let record = squared.record();
+        let value = |name: &str| record.iter().find(|r| r.0.name == name).unwrap().1;
+        let names = ["predicted_mean_y", "predicted_mean_error_y", "predicted_sd_y", "predicted_sd_error_y", "pit_y"];
+        said.push(names.iter().map(|n| value(n)).collect());
+    }
+    squared.finish(team).unwrap();
+    (squared, said)
+}
+
+#[test]
+fn smc_squared_predicts_as_kalman_with_parameters_integrated_out_one_step_ahead_and_after_the_data() {
+    let (exact, y) = (integrated(), walk_of_ten().1);
+    let (squared, said) = squared("particles = 100\nparameter_particles = 200\ness_threshold = 0.95", &Solo);
+    let near = |what: &str, value: f64, error: f64, truth: f64, most: f64| {
+        assert!((value - truth).abs() < 4.0 * error && error < most, "{what}: {value} ± {error}, {truth}");
+    };
+    for (k, (said, (mean, variance))) in said.iter().zip(&exact).enumerate() {
+        near(&format!("mean of {k}"), said[0], said[1], *mean, 0.02);
+        near(&format!("deviation of {k}"), said[2], said[3], variance.sqrt(), 0.02);
+        // Near a normal law, whose parameters vary.
+        let expected = normal_cdf((y[k] - mean) / variance.sqrt());
+        assert!((said[4] - expected).abs() < 0.03, "{k}: {} against {expected}", said[4]);
+    }
+    let forecast = squared.forecast.as_ref().unwrap();
+    for (h, (mean, variance)) in exact[10..].iter().enumerate() {
+        let [m, sd] = forecast.found[h][0];
+        near(&format!("mean {h} after"), m.value, m.standard_error, *mean, 0.02);
+        near(&format!("deviation {h} after"), sd.value, sd.standard_error, variance.sqrt(), 0.02);
+        let draws = |i: usize| forecast.draws[i * 600..(i + 1) * 600].iter().skip(h).step_by(3).copied().collect();
+        hold(&(0..16).map(draws).collect::<Vec<Vec<f64>>>(), (*mean, *variance), &format!("draws {h} after"));
+    }
+    assert!(squared.report().iter().any(|n| n.name == "forecast_mean_y"));
+}
+
+#[test]
+fn what_smc_squared_predicts_has_the_same_bits_on_1_to_5_ranks() {
+    let one = |team: &dyn Team| {
+        let method = "particles = 30\nparameter_particles = 9\nislands = 2\ness_threshold = 0.8\nparameter_moves = 2";
+        let (squared, said) = squared(method, team);
+        let forecast = squared.forecast.as_ref().unwrap();
+        let found = forecast.found.iter().flatten().flatten().flat_map(|e| [e.value, e.standard_error]);
+        let all = said.concat().into_iter().chain(found).chain(forecast.draws.iter().copied());
+        all.map(f64::to_bits).collect::<Vec<u64>>()
+    };
+    let alone = one(&Solo);
+    assert_eq!(alone.len(), 10 * 5 + 3 * 4 + 18 * 3);
+    for ranks in [2, 3, 5] {
+        assert!(threads::run(ranks, one).iter().all(|m| *m == alone), "{ranks} ranks");
+    }
+}
+
+#[test]
+fn keys_of_predictions_that_are_not_of_the_method_are_refused() {
+    let pmmh = "name = \"pmmh\"\nparticles = 20";
+    let refused = |problem: &str, method: &str| pose(&input(problem, method)).err().unwrap().to_string();
+    for (from, to, method, words) in [
+        ("steps = 3", "steps = 3, draws = 5", pmmh, ["problem.predict.draws", "= 5", "allowed are steps and interval"]),
+        ("steps = 3", "steps = 3, file = \"x.csv\"", "particles = 20", ["problem.predict.file", "x.csv", "written"]),
+        ("steps = 3", "steps = 0", pmmh, ["problem.predict.steps", "= 0", "pmmh"]),
+        ("predict", "quantiles = [0.5]\npredict", pmmh, ["problem.quantiles", "[0.5]", "\"pmmh\""]),
+    ] {
+        let message = refused(&WRITTEN.replacen(from, to, 1), method);
+        for word in words {
+            assert!(message.contains(word), "{message:?} does not say {word:?}");
+        }
+    }
 }
 
 #[test]

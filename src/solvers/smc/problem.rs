@@ -22,17 +22,18 @@ pub struct ProblemInput {
     /// Times of the observations, increasing; absent: 0, 1, 2, …
     #[serde(default)]
     pub times: Option<Vec<f64>>,
-    /// Levels in (0, 1) of filtering quantiles to record.
+    /// Filters: levels in (0, 1) of filtering quantiles to record.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub quantiles: Vec<f64>,
-    /// Filters, pmmh and particle_gibbs: the law of observations that were not used; absent: none.
+    /// The law of observations that were not used, and with logistic_regression of outcomes; absent: none.
     #[serde(default)]
     pub predict: Option<PredictInput>,
 }
 
-/// Posterior predictive: of each observation given those before it (filters), and of times after the last one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Posterior predictive: of each observation given those before it (filters, smc_squared), of times after the last one, and of
+/// the outcomes of cases (tempering of logistic_regression).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PredictInput {
     /// Times after the last observation.
@@ -40,6 +41,14 @@ pub struct PredictInput {
     pub steps: usize,
     /// Time between them; absent: that between the last two observations, or 1.
     pub interval: Option<f64>,
+    /// logistic_regression: a CSV, NumPy or HDF5 file of new cases, with the columns of the data; labels may be nan, or the label's
+    /// column left out.
+    pub file: Option<PathBuf>,
+    /// Dataset of an HDF5 file or member of an archive.
+    pub dataset: Option<String>,
+    /// logistic_regression: outcomes of every case drawn for each island.
+    #[schemars(range(max = 1_000_000))]
+    pub draws: usize,
 }
 
 /// Observations: one of `values`, `file` and `simulate`.

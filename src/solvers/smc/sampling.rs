@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::prediction::outcomes::{self, Cohort};
 use super::setup::SamplerPosed;
 use super::walk::walk_filter;
 use crate::error::Result;
@@ -18,7 +19,7 @@ use crate::state::{Name, Walk};
 use crate::team::Team;
 
 pub struct Sampling {
-    posed: SamplerPosed,
+    pub(super) posed: SamplerPosed,
     sampler: Sampler,
     /// The first run, which chooses the schedule.
     exploring: bool,
@@ -88,6 +89,23 @@ impl Sampling {
 
     fn evidences(&self) -> Vec<f64> {
         self.sampler.filter.islands.iter().map(|i| i.log_evidence).collect()
+    }
+
+    /// What the particles say of the cases asked for, once they are those of the posterior. Collective.
+    fn predict(&mut self, team: &dyn Team) {
+        let Some(first) = self.posed.cohorts.first() else { return };
+        if !self.reached() {
+            self.notes.push("nothing predicted: the run ended before the power 1".into());
+            return;
+        }
+        if self.posed.cohorts.len() == 1 && first.scores.is_none() {
+            let message = "scores are of the cases that the posterior was fitted to, and flatter it: problem.predict.file scores new ones";
+            self.notes.push(message.into());
+        }
+        let weights = island_weights(&self.evidences());
+        for cohort in &mut self.posed.cohorts {
+            cohort.look(&self.sampler.filter, &weights, team);
+        }
     }
 
     fn last(&self) -> Option<&Rung> {
@@ -212,6 +230,7 @@ impl Solver for Sampling {
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.measure(team)?;
+        self.predict(team);
         let found = evidence(&self.evidences());
         if self.reached() && self.posed.method.freeze && found.interval.is_none() && found.spread.is_finite() {
             self.notes.push(format!(
@@ -228,7 +247,16 @@ impl Solver for Sampling {
         if let Some(mut exact) = self.posed.sampler.log_evidence {
             walk.scalar(&plain("exact_log_evidence", "log-evidence, exact"), (&mut exact).into())?;
         }
-        Ok(())
+        if !self.reached() || self.posed.cohorts.is_empty() {
+            return Ok(());
+        }
+        let middle = |k: usize| (k as f64 + 0.5) / outcomes::BINS as f64;
+        let name = Name {
+            axes: &["calibration_bin"],
+            ..plain("calibration_bin", "middle of each bin of predicted probability")
+        };
+        walk.replicated(&name, &mut (0..outcomes::BINS).map(middle).collect())?;
+        self.posed.cohorts.iter().try_for_each(|cohort| cohort.walk(walk))
     }
 
     fn notes(&self) -> Vec<String> {
@@ -265,6 +293,7 @@ impl Solver for Sampling {
             report.push(number(m.name, m.meaning, mean.value, error(mean)));
             report.push(number(s.name, s.meaning, self.deviations[d].value, error(&self.deviations[d])));
         }
+        report.extend(self.posed.cohorts.iter().flat_map(Cohort::report));
         report
     }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::data::Observations;
 use super::gibbs::Gibbs;
-use super::models::{Built, Proposal, Refusal, Sampler, StateSpace, Table};
+use super::models::{Built, Proposal, ReadFile, Refusal, Sampler, StateSpace, Table};
 use super::pmmh::Chain;
 use super::prediction::Free;
+use super::prediction::outcomes::{self, Cohort};
 use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
 use super::sampling::Sampling;
 use super::smc_squared::Squared;
@@ -70,8 +71,7 @@ pub struct ChainPosed {
     /// Coordinates of a particle, and times.
     pub dimension: usize,
     pub times: usize,
-    /// Times of the observations.
-    pub when: Vec<f64>,
+    pub data: Arc<Observations>,
     /// The coordinate in whose order particles are resampled.
     pub sort: Option<usize>,
     pub free: Option<Free>,
@@ -82,6 +82,8 @@ pub struct SamplerPosed {
     pub problem: ProblemInput,
     pub method: MethodInput,
     pub sampler: Sampler,
+    /// Cases to predict, where asked for.
+    pub cohorts: Vec<Cohort>,
 }
 
 /// For a filter.
@@ -135,6 +137,11 @@ pub fn pose(input: &Input) -> Result<Posed> {
                        schemes, and where not every step resamples, the estimator is of another variance";
         return Err(input.invalid("method.lee_whiteley", message));
     }
+    if !problem.quantiles.is_empty() && method.name.proposal().is_none() {
+        let message =
+            format!("are of filters (\"bootstrap\", \"guided\", \"auxiliary\"), not of \"{}\"", method.name.word());
+        return Err(input.invalid("problem.quantiles", message));
+    }
     if method.precision == Precision::F32 && method.name.proposal().is_none() && method.name != Name::Pmmh {
         let message = format!("= \"f32\" is for filters and \"pmmh\", not for \"{}\"", method.name.word());
         return Err(input.invalid("method.precision", message));
@@ -142,7 +149,7 @@ pub fn pose(input: &Input) -> Result<Posed> {
     let (model, proposal) = match (built, method.name.proposal()) {
         (Built::StateSpace(model), None) if chain || method.name == Name::ParticleGibbs => (model, method.proposal),
         (Built::StateSpace(model), Some(proposal)) => (model, proposal),
-        (Built::Sampler(sampler), None) => return sampler_posed(input, problem, method, sampler),
+        (Built::Sampler(sampler), None) => return sampler_posed(input, problem, method, sampler, &read),
         (Built::Sampler(_), Some(_)) => {
             let message =
                 "this filter needs observations in time; the model is a target of samplers: use \"tempering\"";
@@ -196,8 +203,8 @@ pub fn pose(input: &Input) -> Result<Posed> {
             let message = "the model has no parameters with priors, or not these (a written model declares them)";
             return Err(input.invalid("method.parameters", message));
         };
-        let (dimension, times, when) = (flow.dimension(), flow.horizon(), data.times.clone());
-        let posed = ChainPosed { problem, method, family, dimension, times, when, sort, free };
+        let (dimension, times) = (flow.dimension(), flow.horizon());
+        let posed = ChainPosed { problem, method, family, dimension, times, data, sort, free };
         return Ok(if squared { Posed::Squared(posed) } else { Posed::Chain(posed) });
     }
     if method.name == Name::ParticleGibbs {
@@ -255,7 +262,13 @@ fn unmoved(family: &dyn Family) -> Option<String> {
     (value[0] == f64::NEG_INFINITY).then(|| message.into())
 }
 
-fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, sampler: Sampler) -> Result<Posed> {
+fn sampler_posed(
+    input: &Input,
+    problem: ProblemInput,
+    method: MethodInput,
+    mut sampler: Sampler,
+    read: &ReadFile<'_>,
+) -> Result<Posed> {
     let refuse = |key: &str, message: &str| Err(input.invalid(key, message));
     if method.name != Name::Tempering {
         let message = "needs observations in time; the model is a target of samplers: use \"tempering\"";
@@ -267,8 +280,14 @@ fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, samp
     if problem.observations.is_some() || problem.times.is_some() {
         return refuse("problem.observations", "the model is a target of samplers; its data are its own keys");
     }
-    if problem.predict.is_some() {
-        return refuse("problem.predict", "is for state-space models; the model is a target of samplers");
+    let cohorts = match &problem.predict {
+        None => Vec::new(),
+        Some(asked) => outcomes::cohorts(input, asked, &problem, &mut sampler, read)?,
+    };
+    if let Some(asked) = problem.predict.as_ref().filter(|asked| asked.draws > method.particles) {
+        let message =
+            format!("= {} is above method.particles = {}, of which each island draws", asked.draws, method.particles);
+        return refuse("problem.predict.draws", &message);
     }
     if method.least_moves > method.most_moves {
         return refuse("method.least_moves", "is above method.most_moves");
@@ -297,7 +316,7 @@ fn sampler_posed(input: &Input, problem: ProblemInput, method: MethodInput, samp
         Kernel::Pcn if sampler.target.gaussian_prior().is_none() => {
             refuse("method.kernel", "needs a Gaussian prior, which the model does not have: use \"random_walk\"")
         }
-        _ => Ok(Posed::Sampler(SamplerPosed { problem, method, sampler })),
+        _ => Ok(Posed::Sampler(SamplerPosed { problem, method, sampler, cohorts })),
     }
 }
 

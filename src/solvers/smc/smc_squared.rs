@@ -8,21 +8,26 @@
 //! the same bits. So no filter travels, and none is in checkpoints.
 
 mod filters;
+mod forecast;
+mod offspring;
 
 use std::path::Path;
 
 use filters::Running;
+use forecast::Forecast;
 
+use super::prediction::Ahead;
 use super::setup::ChainPosed;
+use super::walk::walk_data;
 use crate::error::{Error, Result};
 use crate::input::Input;
+use crate::math::draws::LARGEST_DRAW;
 use crate::math::elementary::{exp, ln};
-use crate::math::resampling::{Comb, below, bits, quantise};
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
-use crate::particles::{Draws, Options, TILE};
+use crate::particles::{Draws, Options};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
@@ -52,6 +57,10 @@ pub struct Squared {
     means: Vec<Name>,
     deviations: Vec<Name>,
     found: Vec<[Estimated; 2]>,
+    /// What was said of the last observation before it was seen, and of those after the data, where asked for.
+    ahead: Option<Ahead>,
+    pub(super) forecast: Option<Forecast>,
+    notes: Vec<String>,
 }
 
 /// Parameters with what is known of their filter.
@@ -73,6 +82,8 @@ enum Purpose {
     Copy,
     Proposal(u64),
     Filter(u64),
+    /// Observations after the data.
+    Forecast,
 }
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
@@ -113,6 +124,9 @@ impl Squared {
             means: named("mean_", "posterior mean of", &[]),
             deviations: named("sd_", "posterior standard deviation of", &[]),
             found: Vec::new(),
+            ahead: posed.free.as_ref().map(|free| Ahead::new(free, &[])),
+            forecast: posed.free.as_ref().and_then(Forecast::new),
+            notes: Vec::new(),
             posed,
         };
         let start = |j: usize| Particle {
@@ -132,6 +146,7 @@ impl Squared {
             Purpose::Copy => 1,
             Purpose::Proposal(m) => 2 + 2 * m as u32,
             Purpose::Filter(m) => 3 + 2 * m as u32,
+            Purpose::Forecast => LARGEST_DRAW - 1,
         };
         Draws::new(self.options.level, self.seed, Stream::ParticlesReference, time as u32).bits(kind, particle as u64)
             as u64
@@ -212,50 +227,6 @@ impl Squared {
         walk
     }
 
-    /// Systematic resampling of an island: survivors stay, surplus copies take the places of the dead, in order.
-    fn resample(&mut self, island: usize, team: &dyn Team) {
-        let (n, level) = (self.each(), self.options.level);
-        let logs: Vec<f64> = self.island(island).iter().map(|p| p.log_weight).collect();
-        let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut prefix = vec![0u64; n];
-        let b = bits(n as u64);
-        let tiles: Vec<u128> = logs
-            .chunks(TILE)
-            .zip(prefix.chunks_mut(TILE))
-            .map(|(logs, prefix)| quantise(level, logs, most, b, prefix).total)
-            .collect();
-        let total = tiles.iter().sum();
-        let at = Draws::new(level, self.seed, Stream::ParticlesResample, self.time as u32);
-        let comb = Comb { n: n as u64, total, offset: below(&at, 0, island as u64, total) };
-        let (mut dead, mut surplus, mut before) = (Vec::new(), Vec::new(), 0);
-        for (i, reach) in prefix.iter().enumerate() {
-            let base: u128 = tiles[..i / TILE].iter().sum();
-            let now = comb.below(base + u128::from(*reach));
-            match now - before {
-                0 => dead.push(island * n + i),
-                k => surplus.extend((1..k).map(|_| island * n + i)),
-            }
-            before = now;
-        }
-        let mine = team.split(self.particles.len()).mine();
-        for (to, from) in dead.into_iter().zip(surplus) {
-            let mut copy = self.particles[from].clone();
-            // Copies go on with draws of their own.
-            copy.seeds.push((self.time, self.number(Purpose::Copy, self.time, to)));
-            if mine.contains(&to) {
-                // Where the filter is not here it is made again when it is needed.
-                let held = if mine.contains(&from) { self.filters[from - mine.start].as_ref() } else { None };
-                let flow = held.and_then(|_| self.posed.family.at(&copy.theta).ok());
-                let copied = held.zip(flow).map(|(h, flow)| Running { flow, filter: h.filter.clone() });
-                self.filters[to - mine.start] = copied;
-            }
-            self.particles[to] = copy;
-        }
-        for j in island * n..(island + 1) * n {
-            self.particles[j].log_weight = 0.0;
-        }
-    }
-
     /// Mean and standard deviation of every parameter, with errors between islands.
     fn moments(&self) -> Vec<[Estimated; 2]> {
         let shares = island_weights(&self.evidences);
@@ -278,6 +249,7 @@ impl Squared {
 
 impl Solver for Squared {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
+        self.look_ahead(team)?;
         let now = self.advance(team)?;
         self.weigh(&now)?;
         self.time += 1;
@@ -340,17 +312,17 @@ impl Solver for Squared {
         for s in seeds.chunks_exact(4) {
             self.particles[s[0] as usize].seeds.push((s[1] as usize, (s[2] as u64) << 32 | s[3] as u64));
         }
-        Ok(())
+        self.ahead.as_mut().map_or(Ok(()), |ahead| ahead.walk(walk))
     }
 
-    fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
-        Ok(())
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk_data(&self.posed.data, self.rank, walk)
     }
 
     fn record(&self) -> Vec<(Name, f64)> {
         let found = evidence(&self.evidences);
         let r = self.evidences.len() as f64;
-        let time = self.time.checked_sub(1).map_or(f64::NAN, |k| self.posed.when[k]);
+        let time = self.time.checked_sub(1).map_or(f64::NAN, |k| self.posed.data.times[k]);
         let mut record = vec![
             (plain("time", "time of the observation"), time),
             (
@@ -368,12 +340,13 @@ impl Solver for Squared {
             let of = |k: usize| self.found.get(c).map_or(f64::NAN, |f| f[k].value);
             record.extend([(*mean, of(0)), (*sd, of(1))]);
         }
+        record.extend(self.ahead.iter().flat_map(Ahead::record));
         record
     }
 
-    fn finish(&mut self, _team: &dyn Team) -> Result<()> {
+    fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.found = self.moments();
-        Ok(())
+        self.look_beyond(team)
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -391,15 +364,18 @@ impl Solver for Squared {
             axes: &["island", "particle"],
             ..plain("parameter_log_weights", "log-weight of each particle of parameters, not normalised")
         };
-        given(&name, &|p| p.log_weight)
+        given(&name, &|p| p.log_weight)?;
+        self.forecast.as_ref().map_or(Ok(()), |forecast| forecast.walk(self, walk))
     }
 
     fn notes(&self) -> Vec<String> {
-        vec![
+        let mut notes = vec![
             "proposals are tuned to the particles they move: the evidence is consistent, not unbiased, and its error is that \
              between islands"
                 .into(),
-        ]
+        ];
+        notes.extend(self.notes.iter().cloned());
+        notes
     }
 
     fn provenance(&self) -> Vec<(&'static str, String)> {
@@ -419,6 +395,10 @@ impl Solver for Squared {
             let (m, s) = (self.means[c], self.deviations[c]);
             report.push(number(m.name, m.meaning, mean.value, bar(mean.standard_error)));
             report.push(number(s.name, s.meaning, sd.value, bar(sd.standard_error)));
+        }
+        match &self.forecast {
+            Some(forecast) => report.extend(forecast.report()),
+            None => report.extend(self.ahead.iter().flat_map(Ahead::report)),
         }
         let meaning = "share of proposals of the parameters accepted";
         report.push(number("acceptance", meaning, self.accepted / self.proposed.max(1.0), ErrorBar::None));

@@ -6,7 +6,7 @@ use super::alone::{Alone, ERROR_ALONE, EVES};
 use super::prediction::Ahead;
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, Smoother, together};
-use super::walk::walk_filter;
+use super::walk::{walk_data, walk_filter};
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
@@ -16,7 +16,7 @@ use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
 use crate::particles::{Filter, Options};
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
-use crate::state::{Hyperslab, Name, Walk};
+use crate::state::{Name, Walk};
 use crate::team::Team;
 
 pub struct Filtering {
@@ -51,7 +51,6 @@ struct Names {
     deviations: Vec<Name>,
     quantiles: Vec<Vec<Name>>,
     smoothed: SmoothedNames,
-    observations: Name,
 }
 
 const TIME: Name = Name { name: "time", units: "1", meaning: "time of the observation", axes: &[] };
@@ -217,12 +216,6 @@ impl Names {
             deviations: one("sd", "filtering standard deviation"),
             quantiles: coordinates.iter().map(quantile).collect(),
             smoothed: SmoothedNames::new(coordinates),
-            observations: Name::kept(
-                "observations",
-                "1",
-                "what was observed; NaN where missing",
-                &["time", "component"],
-            ),
         }
     }
 }
@@ -282,14 +275,7 @@ impl Solver for Filtering {
     }
 
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        let data = self.posed.data.clone();
-        let (n, m) = (data.len(), data.components);
-        let mut times = data.times.clone();
-        walk.replicated(&Name { axes: &["time"], ..TIME }, &mut times)?;
-        // Every rank holds the observations; rank 0 writes them.
-        let rows = if self.filter.layout.rank == 0 { 0..n } else { 0..0 };
-        let values = data.values[rows.start * m..rows.end * m].to_vec();
-        walk.given(&self.names.observations, &[n, m], &Hyperslab::rows(rows, &[m]), &values)
+        walk_data(&self.posed.data, self.filter.layout.rank, walk)
     }
 
     fn record(&self) -> Vec<(Name, f64)> {

@@ -1,9 +1,21 @@
 //! The walk over the particles and islands of a filter: what restarts it on any number of ranks.
 
+use super::data::Observations;
 use crate::error::Result;
 use crate::particles::estimate::{self, IslandNumbers};
 use crate::particles::{Filter, TILE};
 use crate::state::{Hyperslab, Name, Walk};
+
+/// Walks times and observations, which every rank holds. Collective.
+pub fn walk_data(data: &Observations, rank: usize, walk: &mut dyn Walk) -> Result<()> {
+    let (n, m) = (data.len(), data.components);
+    let name = |name, meaning, axes| Name { name, units: "1", meaning, axes };
+    walk.replicated(&name("time", "time of the observation", &["time"]), &mut data.times.clone())?;
+    let rows = if rank == 0 { 0..n } else { 0..0 };
+    let values = data.values[rows.start * m..rows.end * m].to_vec();
+    let observations = name("observations", "what was observed; NaN where missing", &["time", "component"]);
+    walk.given(&observations, &[n, m], &Hyperslab::rows(rows, &[m]), &values)
+}
 
 /// Walks particles (`names` of their coordinates), log-weights, islands and the step. Collective.
 pub fn walk_filter(filter: &mut Filter, names: &[Name], walk: &mut dyn Walk) -> Result<()> {

@@ -94,6 +94,7 @@ impl BuiltIn for Input {
             coordinates: (0..n).map(|i| format!("x{i}")).collect(),
             log_evidence: Some(posterior.log_evidence),
             moments: Some((posterior.mean, variances)),
+            outcomes: None,
         }))
     }
 }

@@ -1,10 +1,13 @@
 //! Bayesian logistic regression: P(y = 1) = 1/(1 + e^{−xᵀβ}), β ~ N(0, s²I).
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cases::{BLOCK, Columns, Outcomes, linear_form};
 use super::prior::NormalPrior;
-use super::{About, Built, BuiltIn, ReadFile, Refusal, Sampler, positive};
+use super::{About, Built, BuiltIn, ReadFile, Refusal, Sampler, Table, positive};
 use crate::math::simd::scalar::Scalar;
 use crate::particles::{Draws, Target, Tile, View};
 #[cfg(test)]
@@ -51,19 +54,20 @@ impl BuiltIn for Input {
     };
 
     fn build(&self, read: &ReadFile<'_>) -> Result<Built, Refusal> {
-        let target = self.target(read)?;
+        let (target, outcomes) = self.target(read)?;
         let p = target.prior.dimension;
         Ok(Built::Sampler(Sampler {
             target: Box::new(target),
             coordinates: (0..p).map(|i| format!("beta{i}")).collect(),
             log_evidence: None,
             moments: None,
+            outcomes: Some(outcomes),
         }))
     }
 }
 
 impl Input {
-    pub(super) fn target(&self, read: &ReadFile<'_>) -> Result<Regression, Refusal> {
+    pub(super) fn target(&self, read: &ReadFile<'_>) -> Result<(Regression, Outcomes), Refusal> {
         positive("prior_sd", self.prior_sd)?;
         let table = read("file", &self.file, self.dataset.as_deref())?;
         if self.label >= table.columns {
@@ -84,41 +88,42 @@ impl Input {
                 list.clone()
             }
         };
-        let rows = table.rows;
-        let at = |r: usize, c: usize| table.values[r * table.columns + c];
-        let mut design = Vec::new();
-        let mut columns: Vec<Vec<f64>> = Vec::new();
-        if self.intercept {
-            columns.push(vec![1.0; rows]);
+        let columns = self.columns(&table, features)?;
+        let cases = columns.cases(&table)?;
+        if let Some(r) = cases.labels.iter().position(|label| label.is_nan()) {
+            return Err(("label", format!("row {r}: the label NaN must be 0 or 1")));
         }
+        let prior = NormalPrior { dimension: cases.width, sd: self.prior_sd };
+        // The likelihood is Σ −ln(1 + e^{−s xᵀβ}), s = ±1 the label.
+        let target = Regression { prior, design: cases.rows.clone() };
+        Ok((target, Outcomes { columns, cases }))
+    }
+
+    /// What becomes of the columns of the data.
+    fn columns(&self, table: &Table, features: Vec<usize>) -> Result<Columns, Refusal> {
+        let rows = table.rows as f64;
+        let of = |c: usize| table.values.iter().skip(c).step_by(table.columns).copied();
+        let mut scales = Vec::with_capacity(features.len());
         for &c in &features {
-            let mut column: Vec<f64> = (0..rows).map(|r| at(r, c)).collect();
-            if let Some(r) = column.iter().position(|x| !x.is_finite()) {
-                return Err(("file", format!("row {r}, column {c}: {} must be finite", column[r])));
+            if let Some((r, x)) = of(c).enumerate().find(|(_, x)| !x.is_finite()) {
+                return Err(("file", format!("row {r}, column {c}: {x} must be finite")));
             }
-            if self.standardise {
-                let mean = column.iter().sum::<f64>() / rows as f64;
-                let variance = column.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows as f64;
-                if variance == 0.0 {
-                    return Err(("file", format!("column {c} is constant: it cannot be standardised")));
-                }
-                column.iter_mut().for_each(|x| *x = (*x - mean) / variance.sqrt());
+            if !self.standardise {
+                scales.push((0.0, 1.0));
+                continue;
             }
-            columns.push(column);
+            let mean = of(c).sum::<f64>() / rows;
+            let variance = of(c).map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows;
+            if variance == 0.0 {
+                return Err(("file", format!("column {c} is constant: it cannot be standardised")));
+            }
+            scales.push((mean, variance.sqrt()));
         }
-        if columns.is_empty() {
+        if features.is_empty() && !self.intercept {
             return Err(("features", "there is no coefficient: no feature and no intercept".into()));
         }
-        // Rows are signed by their label: the likelihood is Σ −ln(1 + e^{−s xᵀβ}), s = ±1.
-        for r in 0..rows {
-            let sign = match at(r, self.label) {
-                0.0 => -1.0,
-                1.0 => 1.0,
-                other => return Err(("label", format!("row {r}: the label {other} must be 0 or 1"))),
-            };
-            design.extend(columns.iter().map(|c| sign * c[r]));
-        }
-        Ok(Regression { prior: NormalPrior { dimension: columns.len(), sd: self.prior_sd }, design })
+        let (width, label) = (table.columns, self.label);
+        Ok(Columns { width, label, features, scales, intercept: self.intercept })
     }
 }
 
@@ -126,11 +131,9 @@ impl Input {
 pub(super) struct Regression {
     prior: NormalPrior,
     /// s_r x_r, row by row.
-    design: Vec<f64>,
+    design: Arc<Vec<f64>>,
 }
 
-/// Particles that go through the data together: their coefficients stay in the nearest cache.
-const BLOCK: usize = 128;
 /// Rows whose factors 1 + e^{−|η|} ≤ 2 are multiplied before one logarithm.
 const ROWS: usize = 512;
 
@@ -214,18 +217,6 @@ impl Target for Regression {
 
     fn gaussian_prior(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         Some(self.prior.moments())
-    }
-}
-
-/// eta ← row · β of the particles `first..first + size`; 0 beyond them.
-#[inline(always)]
-fn linear_form<S: Scalar>(row: &[f64], x: View<'_>, first: usize, size: usize, eta: &mut [f64; BLOCK]) {
-    eta.fill(0.0);
-    for (d, a) in row.iter().enumerate() {
-        let beta = &x.coordinate(d)[first..first + size];
-        for (e, b) in eta.iter_mut().zip(beta) {
-            *e = S::mul_add(*a, *b, *e);
-        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::data::Observations;
 use crate::particles::{Family, FeynmanKac, Target};
 
 pub mod bearings_only;
+pub mod cases;
 pub mod constant_velocity;
 pub mod epidemic;
 pub mod gaussian_mixture;
@@ -108,6 +109,8 @@ pub struct Sampler {
     pub log_evidence: Option<f64>,
     /// Exact posterior means and variances, where known.
     pub moments: Option<(Vec<f64>, Vec<f64>)>,
+    /// Cases whose outcomes the particles predict, where the target is a regression.
+    pub outcomes: Option<cases::Outcomes>,
 }
 
 /// Reads the files a model names: (key below `problem.model`, path as given, dataset or none) → rows × columns.

@@ -94,6 +94,7 @@ impl BuiltIn for Input {
             coordinates: (0..n).map(|i| format!("x{i}")).collect(),
             log_evidence: Some(0.0),
             moments: Some((vec![0.0; n], variances)),
+            outcomes: None,
         }))
     }
 }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::{Purpose, Squared};
+use super::{Particle, Purpose, Squared};
 use crate::error::{Error, Result};
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
@@ -34,11 +34,16 @@ impl Running {
         Ok(Some(made))
     }
 
-    /// Whether any particle explains the next observation.
-    fn step(&mut self, seeds: &[(usize, u64)]) -> Result<bool> {
+    /// The seed of the next step becomes the filter's.
+    pub fn seed(&mut self, seeds: &[(usize, u64)]) {
         let step = self.filter.step;
         let (_, seed) = seeds.iter().rev().find(|s| s.0 <= step).expect("a seed of the first step");
         self.filter.options.seed = *seed;
+    }
+
+    /// Whether any particle explains the next observation.
+    fn step(&mut self, seeds: &[(usize, u64)]) -> Result<bool> {
+        self.seed(seeds);
         match self.filter.step(self.flow.as_ref(), &Solo) {
             Ok(()) => Ok(true),
             Err(_) if self.filter.is_extinct() => Ok(false),
@@ -55,19 +60,28 @@ impl Running {
 type Moved = (Vec<f64>, f64, f64, u64);
 
 impl Squared {
+    /// The filter of a particle at the time of the run, made again where it is not here; none where the data are impossible.
+    pub(super) fn held<'a>(
+        &self,
+        particle: &Particle,
+        held: &'a mut Option<Running>,
+    ) -> Result<Option<&'a mut Running>> {
+        if particle.log_likelihood == f64::NEG_INFINITY {
+            return Ok(None);
+        }
+        if held.as_ref().is_none_or(|r| r.filter.step != self.time) {
+            *held = Running::made(self, &particle.theta, &particle.seeds, self.time)?;
+        }
+        Ok(held.as_mut())
+    }
+
     /// The filters of this rank make the next step; log-likelihoods of all particles. Collective.
     pub(super) fn advance(&mut self, team: &dyn Team) -> Result<Vec<f64>> {
         let first = team.split(self.particles.len()).mine().start;
         let mut filters = std::mem::take(&mut self.filters);
         let one = |(i, held): (usize, &mut Option<Running>)| -> Result<f64> {
             let particle = &self.particles[first + i];
-            if particle.log_likelihood == f64::NEG_INFINITY {
-                return Ok(f64::NEG_INFINITY);
-            }
-            if held.as_ref().is_none_or(|r| r.filter.step != self.time) {
-                *held = Running::made(self, &particle.theta, &particle.seeds, self.time)?;
-            }
-            let Some(running) = held else { return Ok(f64::NEG_INFINITY) };
+            let Some(running) = self.held(particle, held)? else { return Ok(f64::NEG_INFINITY) };
             Ok(if running.step(&particle.seeds)? { running.log_likelihood() } else { f64::NEG_INFINITY })
         };
         let done: Result<Vec<f64>> = filters.par_iter_mut().enumerate().map(one).collect();
