@@ -3,6 +3,7 @@
 use super::gaussian::Gaussian;
 use super::mixture::Mixture;
 use super::shape::{Shape, begin};
+use crate::math::elementary::ln;
 use crate::solvers::paths::chain::{Chain, Start};
 use crate::solvers::paths::exact::chain;
 
@@ -57,8 +58,8 @@ fn mixtures_of_one_and_of_three_that_coincide_have_the_functional_of_the_gaussia
     let shape = Shape::new(&chain, 1);
     let mut p = parameters(&chain, 1);
     for j in 0..shape.times {
-        for (i, (m, s)) in [(-0.47, 0.12f64), (1.4, 0.15)].into_iter().enumerate() {
-            (p[shape.mean(0, j, i)], p[shape.log_deviation(0, j, i)]) = (m, s.ln());
+        for (i, (m, s)) in [(-0.47, 0.12), (1.4, 0.15)].into_iter().enumerate() {
+            (p[shape.mean(0, j, i)], p[shape.log_deviation(0, j, i)]) = (m, ln(s));
         }
     }
     let mut unused = vec![0.0; p.len()];
