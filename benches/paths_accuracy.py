@@ -50,6 +50,7 @@ END = ("brownian_end_point", "Brownian end, σ = 0.01", -8.9869438501)
 TILTED = ("tilted_bridge_pcnl", "tilted bridge", -0.73879092)
 SEEN = ("ornstein_uhlenbeck_curve", "Ornstein–Uhlenbeck, seen twice", observed_process())
 WELLS = ("two_wells_inpainting", "two wells, seen twice", -40.68196044)
+CHANNELS = ("two_channels_mixture", "two channels", -15.157683)
 MULLER = ("muller_brown_transition", "Müller–Brown, kT = 12.5", -9.98492)
 BALL = ("muller_brown_ball", "Müller–Brown, a ball", -10.2831)
 
@@ -69,6 +70,7 @@ ROWS = [
     ("B.2", WELL, "hmc, linear twist", ANNEALED + 'mover = "hmc"\nrotations = 3\ntwist = "linear"\n'),
     ("B.2", WELL, "spde, linear twist", ANNEALED + 'mover = "spde"\ntwist = "linear"\n'),
     ("B.3", SEEN, "Gaussian density curve", 'name = "density_curve"\niterations = 3000\n'),
+    ("B.3", CHANNELS, "density curve of two Gaussians", None),
     ("B.3", SEEN, "clouds of particles", 'name = "density_particles"\n'),
     ("B.3", WELL, "clouds of particles", 'name = "density_particles"\n'),
     ("B.3", WELLS, "clouds of particles", 'name = "density_particles"\n'),

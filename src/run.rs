@@ -86,6 +86,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         stepped: (0.0, 0.0),
         walltime,
         pace: Pace::default(),
+        noted: 0,
     };
     let ended = run.go_to_the_end();
     run.progress.end();
@@ -200,6 +201,8 @@ struct Run<'r> {
     stepped: (f64, f64),
     walltime: Option<f64>,
     pace: Pace,
+    /// The solver's notes that the log has.
+    noted: usize,
 }
 
 impl Run<'_> {
@@ -222,6 +225,7 @@ impl Run<'_> {
         }
         interrupt::acknowledge();
         let finished = self.finish()?;
+        self.log_notes();
         self.write_output(&ending, finished)?;
         let report = self.report(&ending, finished)?;
         if self.team.rank() == 0 {
@@ -492,6 +496,16 @@ impl Run<'_> {
         Ok(report)
     }
 
+    /// Those of the solver's notes that the log has not yet: at first what was decided on the user's behalf, at the end what
+    /// its results lack.
+    fn log_notes(&mut self) {
+        let notes = self.solver.notes();
+        for note in notes.iter().skip(self.noted) {
+            self.log.line(&format!("note: {note}"));
+        }
+        self.noted = notes.len();
+    }
+
     fn log_header(&mut self) {
         let built = crate::build_info::one_line();
         self.log.line(&format!("{built}\nsolver {}, input {}", self.entry.name, self.input.path.display()));
@@ -501,9 +515,7 @@ impl Run<'_> {
         for (key, value) in &self.provenance {
             self.log.line(&format!("{key}: {value}"));
         }
-        for note in self.solver.notes() {
-            self.log.line(&format!("note: {note}"));
-        }
+        self.log_notes();
         self.log.line(&format!("built in {:.3} s; input as run:\n{}", self.timings.build, self.input.text.trim_end()));
     }
 }

@@ -67,6 +67,7 @@ const CASES: &[Case] = &[
     Case(11, "name = \"flexible_shooting\"\na = { kind = \"box\", low = [-2], high = [-0.8] }", &["method.b", "is missing"]),
     Case(11, "name = \"twisted_smc\"\ntwist = { kind = \"grid\", low = [-2.0], high = [2.0], points = [10] }", &["method.twist.points", "at least 33"]),
     Case(11, "name = \"density_particles\"\npartikles = 128", &["method.partikles", "did you mean \"particles\"?"]),
+    Case(11, "name = \"density_curve\"\ncomponents = 17", &["method.components = 17", "from 1 to 16"]),
     Case(11, "name = \"shooting\"\nreplicates = 1", &["method.replicates = 1", "from 2"]),
     Case(11, "name = \"annealed_dynamics\"\nmover = \"mala\"", &["method.mover = \"mala\"", "one of \"pcn\""]),
 ];

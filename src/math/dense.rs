@@ -58,7 +58,8 @@ pub fn identity(n: usize) -> Vec<f64> {
     a
 }
 
-/// The lower factor L of A = L Lᵀ, zeros above; the row at which A is not positive definite otherwise.
+/// The lower factor L of A = L Lᵀ, zeros above. Otherwise the row at which A is not positive definite to rounding: what the
+/// rows above leave of its diagonal entry is below 1e−14 of it.
 pub fn cholesky(a: &[f64], n: usize) -> Result<Vec<f64>, usize> {
     let mut l = vec![0.0; n * n];
     for i in 0..n {
@@ -67,7 +68,7 @@ pub fn cholesky(a: &[f64], n: usize) -> Result<Vec<f64>, usize> {
             let rest = a[i * n + j] - s;
             if i == j {
                 // A NaN is refused too.
-                if !(rest > 0.0 && rest.is_finite()) {
+                if !(rest > 0.0 && rest > 1e-14 * a[i * n + i] && rest.is_finite()) {
                     return Err(i);
                 }
                 l[i * n + i] = rest.sqrt();
@@ -217,6 +218,7 @@ mod tests {
         assert!(unit.iter().zip(identity(3)).all(|(x, i)| (x - i).abs() < 1e-13), "{unit:?}");
         assert_eq!(cholesky(&[1.0, 2.0, 2.0, 1.0], 2), Err(1));
         assert_eq!(cholesky(&[f64::NAN], 1), Err(0));
+        assert_eq!(cholesky(&[1.0, 1.0, 1.0, 1.0 + 1e-15], 2), Err(1));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the chain during its warm-up [HaarioSaksmanTamminen1999].
 
 use super::model::{Draws, Parameter};
-use super::moves::cholesky;
+use crate::math::dense;
 use crate::math::elementary::{exp, ln};
 
 /// The share of proposals that a walk in a few dimensions accepts at best.
@@ -55,7 +55,7 @@ impl AdaptiveWalk {
     /// A proposal from θ with the draws of `at`; none where the covariance is singular.
     pub fn propose(&self, theta: &[f64], at: &Draws) -> Option<Vec<f64>> {
         let d = self.dimension();
-        let factor = cholesky(&self.covariance, d)?;
+        let factor = dense::cholesky(&self.covariance, d).ok()?;
         let mut proposed = self.coordinates(theta);
         for j in 0..d {
             let mut z = [0.0];

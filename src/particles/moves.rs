@@ -11,9 +11,9 @@ use super::model::{TILE, Target, Tile};
 use super::population::for_tiles;
 use super::tempering::{Move, evaluate};
 use crate::error::{Error, Result};
-use crate::math::elementary;
 use crate::math::rng::Stream;
 use crate::math::simd::scalar::Scalar;
+use crate::math::{dense, elementary};
 use crate::team::Team;
 
 /// How particles are moved.
@@ -91,7 +91,7 @@ impl Tuning {
             }
             _ => covariance(filter, d, team),
         };
-        let factor = cholesky(&covariance, d).ok_or_else(|| Error::Numerical {
+        let factor = dense::cholesky(&covariance, d).map_err(|_| Error::Numerical {
             step: filter.step as u64,
             message:
                 "the covariance of the particles is singular: they coincide in some direction. Use more particles, or \
@@ -121,26 +121,6 @@ fn covariance(filter: &Filter, d: usize, team: &dyn Team) -> (Vec<f64>, Vec<f64>
         }
     }
     (mean, covariance)
-}
-
-/// The lower Cholesky factor; none where a pivot is not positive.
-pub fn cholesky(a: &[f64], d: usize) -> Option<Vec<f64>> {
-    let mut l = vec![0.0; d * d];
-    for i in 0..d {
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| l[i * d + k] * l[j * d + k]).sum();
-            let rest = a[i * d + j] - dot;
-            if i == j {
-                if rest.is_nan() || rest <= 0.0 || rest <= 1e-14 * a[i * d + i] {
-                    return None;
-                }
-                l[i * d + i] = rest.sqrt();
-            } else {
-                l[i * d + j] = rest / l[j * d + j];
-            }
-        }
-    }
-    Some(l)
 }
 
 /// y += s L z, coordinate by coordinate, for columns of TILE numbers.

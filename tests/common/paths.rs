@@ -70,5 +70,10 @@ pub fn problems() -> Vec<(String, String)> {
         case("paths, clouds", well, &format!("name = \"density_particles\"\n{size}\n{clouds}")),
         case("paths, clouds in the plane", written, &format!("name = \"density_particles\"\n{size}\n{clouds}")),
         case("paths, density curve", well, &format!("name = \"density_curve\"\n{size}\niterations = 700")),
+        case(
+            "paths, mixture curve",
+            written,
+            &format!("name = \"density_curve\"\n{size}\niterations = 600\ncomponents = 3\nnodes = 5"),
+        ),
     ]
 }

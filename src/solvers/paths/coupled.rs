@@ -9,9 +9,8 @@
 pub mod fit;
 
 use super::chain::{Chain, LANES, Quadratic};
-use super::linear::{factor, inverse};
-use crate::math::dense::{apply, product, symmetrise, transpose};
-use crate::math::elementary::ln;
+use super::linear::inverse;
+use crate::math::dense::{apply, cholesky, log_determinant, product, symmetrise, transpose};
 
 /// A quadratic form: `a` in rows, symmetric.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,8 +83,8 @@ impl Fused {
         let scaled: Vec<f64> = (0..d * d)
             .map(|k| deviation[k / d] * psi.a[k] * deviation[k % d] + if k / d == k % d { 1.0 } else { 0.0 })
             .collect();
-        let l = factor(&scaled, d)?;
-        let log_size = 2.0 * (0..d).map(|i| ln(l[i * d + i])).sum::<f64>();
+        let l = cholesky(&scaled, d).ok()?;
+        let log_size = log_determinant(&l, d);
         let sa: Vec<f64> = (0..d * d)
             .map(|k| deviation[k / d] * deviation[k / d] * psi.a[k] + if k / d == k % d { 1.0 } else { 0.0 })
             .collect();

@@ -7,7 +7,7 @@ use super::ensemble::{Context, Random, conclude};
 use super::methods::{Method, Size};
 use super::ranks::Ranks;
 use super::setup::Asked;
-use super::tally::{LARGEST_SPREAD, Marginals, Tally};
+use super::tally::{LARGEST_SPREAD, LEAST_SHARE, Marginals, Tally};
 use crate::error::Result;
 use crate::interrupt;
 use crate::math::elementary::exp;
@@ -71,6 +71,12 @@ impl Paths {
 
     fn done(&self) -> bool {
         self.tally.replicates() >= self.size.replicates
+    }
+
+    /// The standard error of the log-evidence, where one is claimed.
+    fn error(&self) -> Option<f64> {
+        let doubtful = self.method.unsettled().is_some() && self.tally.share(self.size.paths) < LEAST_SHARE;
+        self.tally.error().filter(|_| !doubtful)
     }
 
     /// Shares of the replicates in the evidence.
@@ -184,7 +190,7 @@ impl Solver for Paths {
         let log_mean = if any { self.tally.log_mean() } else { f64::NAN };
         vec![
             (LOG_EVIDENCE, log_mean),
-            (LOG_EVIDENCE_ERROR, self.tally.error().unwrap_or(f64::NAN)),
+            (LOG_EVIDENCE_ERROR, self.error().unwrap_or(f64::NAN)),
             (ESS, last(&self.tally.ess)),
             (ACCEPTANCE, last(&self.tally.acceptance)),
             (LEVEL, level),
@@ -196,6 +202,7 @@ impl Solver for Paths {
         self.marginals =
             if self.tally.log_mean() > f64::NEG_INFINITY { self.tally.marginals() } else { Marginals::default() };
         self.potential = self.landscape(team);
+        self.notes.extend(self.method.unsettled().map(|u| u.note));
         Ok(())
     }
 
@@ -264,9 +271,12 @@ impl Solver for Paths {
             return report;
         }
         let n = self.tally.replicates();
-        let error = self.tally.error();
+        let (error, unsettled) = (self.error(), self.method.unsettled());
         let meaning = match error {
             Some(_) => "log of the evidence Z = E[exp(-J)]; standard error from the replicates",
+            None if self.tally.error().is_some() => {
+                "log of the evidence Z = E[exp(-J)]; no error: the training was cut short, and few paths are effective"
+            }
             None => "log of the evidence Z = E[exp(-J)]; the replicates spread too far for an error: take more paths",
         };
         let bar = error.map_or(ErrorBar::None, ErrorBar::StdErr);
@@ -285,7 +295,10 @@ impl Solver for Paths {
         if let Some((value, meaning)) = self.method.other_log_evidence() {
             report.push(number("log_evidence_by_training", meaning, value, ErrorBar::None));
         }
-        let share = self.tally.ess.iter().sum::<f64>() / (n.max(1) * self.size.paths) as f64;
+        if let Some(u) = unsettled {
+            report.push(number(u.name, u.meaning, u.value, ErrorBar::None));
+        }
+        let share = self.tally.share(self.size.paths);
         report.push(number("ess_share", "effective share of the paths, mean over replicates", share, ErrorBar::None));
         let resamplings = self.tally.resamplings.iter().sum::<f64>() / n.max(1) as f64;
         report.push(number("resamplings", "resamplings in a replicate, on average", resamplings, ErrorBar::None));

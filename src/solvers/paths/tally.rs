@@ -9,6 +9,9 @@ use crate::state::{Name, Walk};
 /// skew that Student's interval covers too little.
 pub const LARGEST_SPREAD: f64 = 0.35;
 
+/// Least effective share of the paths for which an error is claimed after a training that was cut short.
+pub const LEAST_SHARE: f64 = 0.5;
+
 /// Sums over the replicates so far; the evidences are scaled by e^{−scale}.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
@@ -101,6 +104,11 @@ impl Tally {
     pub fn error(&self) -> Option<f64> {
         let spread = self.spread();
         (spread <= LARGEST_SPREAD).then(|| spread / (self.replicates() as f64).sqrt())
+    }
+
+    /// Effective share of a replicate's `paths`, on average.
+    pub fn share(&self, paths: usize) -> f64 {
+        self.ess.iter().sum::<f64>() / (self.replicates().max(1) * paths) as f64
     }
 
     /// Mean of the replicates' durations and its standard error.

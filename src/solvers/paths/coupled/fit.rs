@@ -9,10 +9,11 @@ use super::super::bumps::accumulate;
 use super::super::chain::{Chain, LANES, Other};
 use super::super::ensemble::Context;
 use super::super::guide::Guide;
-use super::super::linear::{factor, solve};
+use super::super::linear::solve;
 use super::super::methods::importance;
 use super::{CoupledTwist, Form, Fused, deviations};
 use crate::error::{Error, Result};
+use crate::math::dense::cholesky;
 use crate::math::rng::Stream;
 use crate::state::{Name, Walk};
 use std::sync::Arc;
@@ -193,7 +194,7 @@ fn tamed(mut form: Form, deviation: &[f64]) -> Form {
                 deviation[k / d] * form.a[k] * deviation[k % d] + one
             })
             .collect();
-        if factor(&curved, d).is_some() || !form.a.iter().all(|a| a.is_finite()) {
+        if cholesky(&curved, d).is_ok() || !form.a.iter().all(|a| a.is_finite()) {
             return form;
         }
         (0..d).for_each(|i| form.a[i * d + i] += add);

@@ -29,14 +29,12 @@ fn clouds_guide_paths_to_the_evidence_of_the_double_well() {
 }
 
 #[test]
-fn clouds_in_the_plane_come_within_1_of_the_evidence_of_two_wells_and_claim_no_error() {
-    // 128 particles are few in the plane: measured, −41.05 with a spread of 0.83 between the replicates, ESS 447 of 2048.
-    let text = r#"{"name": "density_particles", "paths": 2048, "replicates": 16, "sweeps": 250}"#;
-    let run = run(&two_wells(0.001), text, 5);
+fn clouds_in_the_plane_guide_paths_to_the_evidence_of_two_wells() {
+    // They move by a quarter of their width a step: paths that lag behind them miss the observations.
+    let text = r#"{"name": "density_particles", "paths": 2048, "replicates": 8}"#;
+    let run = run(&two_wells(0.001), text, 3);
     println!("F = {}, training {:?}", -run.other.unwrap(), run.training);
-    println!("{}", told("clouds, two wells", &run, -40.68196044));
-    assert!((run.tally.log_mean() - -40.68196044).abs() < 1.0, "{}", run.tally.log_mean());
-    assert!(run.tally.error().is_some() == (run.tally.spread() <= 0.35));
+    agrees("clouds, two wells", &run, -40.68196044);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod closed;
 mod curves;
 mod methods;
+mod mixtures;
 mod quadrature;
 mod shooting;
 mod tests;

@@ -13,15 +13,16 @@
 
 mod functional;
 mod guide;
+mod plan;
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::density_curve::straight;
-use super::{Finding, Method, Population, twisted_smc};
+use super::{Finding, Method, Population, Unsettled, twisted_smc};
 use crate::error::{Error, Result};
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES, Other, Quadratic};
@@ -40,8 +41,8 @@ pub struct Input {
     #[serde(default = "cloud_size")]
     #[schemars(range(min = 64, max = 4096))]
     pub particles: usize,
-    /// Bandwidth of the kernel estimates, over the median distance to the neighbour that a quarter of the cloud is nearer
-    /// than (0.4 deviations of a normal law on a line).
+    /// Bandwidth of the kernel estimates, over the median distance to the neighbour that a share 4^-d of the cloud is nearer
+    /// than in d coordinates (0.4 deviations of a normal law on a line).
     #[serde(default = "bandwidth")]
     #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
     pub bandwidth: f64,
@@ -83,11 +84,11 @@ fn half() -> f64 {
 const ROUND: usize = 25;
 /// Largest step over the one that the transports' curvature asks for.
 const OVER: f64 = 1.8;
-/// The neighbour whose distance the bandwidth is measured by, as a share of the cloud.
+/// The neighbour whose distance the bandwidth is measured by is this share of the cloud away, in each coordinate.
 const NEAR: usize = 4;
-/// Sinkhorn's iterations between two clouds: any potentials make an exact guide.
-const PLAN: Until = Until { tolerance: 1e-3, iterations: 400 };
-/// The same where the plan is rounded to pairs, which exchanges improve.
+/// But not nearer than this one.
+const NEAREST: usize = 4;
+/// Sinkhorn's iterations where the plan is rounded to pairs, which exchanges improve.
 const ROUGH: Until = Until { tolerance: 1e-2, iterations: 32 };
 
 pub struct DensityParticles {
@@ -100,13 +101,16 @@ pub struct DensityParticles {
     /// Step of each cloud over the one that the curvature asks for.
     paces: Vec<f64>,
     bandwidths: Vec<f64>,
-    /// [cloud][particle]: potentials of the transports into the clouds; empty until the sweeps are done.
+    /// [cloud][2][particle]: potentials of the transports into the clouds, and of the means before them into themselves; empty
+    /// until the sweeps are done.
     potentials: Vec<Vec<f64>>,
     sweeps: u64,
     /// F before and after the last round.
     bound: [f64; 2],
     evaluations: f64,
     fused: Vec<bool>,
+    /// Made of the clouds and potentials when the first replicate asks.
+    guide: OnceLock<Guide>,
 }
 
 impl Input {
@@ -142,6 +146,7 @@ impl Input {
             bound: [f64::NAN; 2],
             evaluations: 0.0,
             fused: chain.quadratics.iter().map(observed).collect(),
+            guide: OnceLock::new(),
         })
     }
 }
@@ -167,10 +172,11 @@ fn each(
 /// A bandwidth for a cloud: `factor` times the median distance to a neighbour, at least a twentieth of a step's noise.
 fn bandwidth_of(x: &[f64], d: usize, factor: f64, noise: f64) -> f64 {
     let n = x.len() / d;
+    let near = n.checked_div(NEAR.saturating_pow(d as u32)).unwrap_or(0).max(NEAREST);
     let to_neighbour = |i: usize| {
         let square = |j: usize| (0..d).map(|c| (x[c * n + j] - x[c * n + i]).powi(2)).sum::<f64>();
         let mut all: Vec<f64> = (0..n).map(square).collect();
-        *all.select_nth_unstable_by(n / NEAR, f64::total_cmp).1
+        *all.select_nth_unstable_by(near, f64::total_cmp).1
     };
     let mut distances: Vec<f64> = (0..n).map(to_neighbour).collect();
     let median = distances.select_nth_unstable_by(n / 2, f64::total_cmp).1.sqrt();
@@ -284,55 +290,6 @@ impl DensityParticles {
         }
         self.sweeps += 1;
     }
-
-    /// The potentials of the entropic transports into the clouds. Collective.
-    fn plan(&mut self, context: &Context) {
-        let (chain, d) = (context.chain, context.chain.dimension);
-        self.potentials = each(context, self.clouds.len(), self.particles, |k| {
-            let j = self.first + k;
-            if j == 0 {
-                return vec![0.0; self.particles];
-            }
-            // The cloud before, or the point where all start.
-            let from = if k > 0 { &self.clouds[k - 1] } else { &chain.start.mean };
-            let mut mean = vec![0.0; from.len()];
-            chain.prior.mean(chain.time(j - 1), chain.time_step, from, &mut mean);
-            let beta = self.bandwidths[k];
-            let scale = 0.5 / (self.curve(chain).variance(j) + beta * beta);
-            let (x, y) = (turned(&mean, d), turned(&self.clouds[k], d));
-            sinkhorn(chain.level, &x, &y, d, scale, PLAN, &|| Ok(())).expect("nothing stops it").g
-        });
-    }
-
-    fn guide(&self, chain: &Chain) -> Guide {
-        let d = chain.dimension;
-        let curve = self.curve(chain);
-        let widths = |k: usize| (self.bandwidths[k].powi(2), curve.variance(self.first + k));
-        let widths = (0..self.clouds.len()).map(widths).collect();
-        let mut twist: Vec<Vec<Quadratic>> = (0..=chain.steps)
-            .map(|j| if self.fused[j] { chain.quadratics[j].clone() } else { vec![Quadratic::default(); d] })
-            .collect();
-        if self.first == 0 {
-            // A drawn start: the Gaussian twist that gives it the first cloud's moments.
-            for (c, x) in self.clouds[0].chunks_exact(self.particles).enumerate() {
-                let n = x.len() as f64;
-                let mean = x.iter().sum::<f64>() / n;
-                let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
-                let (m, v) = (chain.start.mean[c], chain.start.deviation[c].powi(2));
-                twist[0][c] = Quadratic { a: 1.0 / variance - 1.0 / v, c: mean / variance - m / v, d: 0.0 };
-            }
-        }
-        let clouds = guide::Clouds::new(
-            chain,
-            self.first,
-            self.clouds.clone(),
-            self.potentials.clone(),
-            widths,
-            self.fused.clone(),
-        );
-        let clouds = Arc::new(clouds);
-        Guide { twist: Some(Arc::new(twist)), bump: Some(clouds.clone()), control: Some(clouds), ..Guide::default() }
-    }
 }
 
 const CLOUDS: Name = Name {
@@ -344,7 +301,7 @@ const CLOUDS: Name = Name {
 const POTENTIALS: Name = Name {
     name: "cloud_potentials",
     units: "1",
-    meaning: "potentials of the transports into the clouds [time][particle]",
+    meaning: "potentials of the transports into the clouds, and of the earlier means into themselves [time][2][particle]",
     axes: &["cloud_particle"],
 };
 const STEPS: Name =
@@ -392,8 +349,8 @@ impl Method for DensityParticles {
     }
 
     fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
-        let guide = self.guide(context.chain);
-        twisted_smc::filter(context, &guide, self.input.resample_below, Stream::PathsNoise, replicate)
+        let guide = self.guide.get_or_init(|| self.made_guide(context.chain));
+        twisted_smc::filter(context, guide, self.input.resample_below, Stream::PathsNoise, replicate)
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -410,7 +367,8 @@ impl Method for DensityParticles {
         self.paces = steps;
         let count = self.paces.len().max(1);
         self.clouds = pieces(&clouds, (clouds.len() / count).max(1));
-        self.potentials = pieces(&potentials, self.particles);
+        self.potentials = pieces(&potentials, 2 * self.particles);
+        self.guide = OnceLock::new();
         Ok(())
     }
 
@@ -426,7 +384,24 @@ impl Method for DensityParticles {
         Some((-self.bound[1], "-F of the clouds; no bound, as their densities are kernel estimates"))
     }
 
+    fn unsettled(&self) -> Option<Unsettled> {
+        let [before, after] = self.bound;
+        // Sweeps of the last round.
+        let last = (self.sweeps as usize).saturating_sub(1) % ROUND + 1;
+        let value = (before - after) / last as f64;
+        (!self.potentials.is_empty() && before - after >= self.input.tolerance).then(|| Unsettled {
+            name: "fall_per_sweep",
+            value,
+            meaning: "what F still fell by a sweep when the sweeps ended: raise method.sweeps",
+            note: format!(
+                "stopped at {} sweeps, F still falls by {value:.1e} a sweep: raise method.sweeps",
+                self.sweeps
+            ),
+        })
+    }
+
     fn values_held(&self) -> usize {
-        2 * self.fused.len() * self.particles
+        // Clouds and potentials, and the guide's copies of them.
+        8 * self.fused.len() * self.particles
     }
 }

@@ -66,9 +66,25 @@ pub trait Method: Send {
     fn has_durations(&self) -> bool {
         false
     }
+    /// What a training that its limit cut short leaves undone.
+    fn unsettled(&self) -> Option<Unsettled> {
+        None
+    }
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// A training that ended before it was done. Paths may then miss regions without any replicate showing it, so that an error
+/// is claimed only where most of the paths are effective.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsettled {
+    /// For the report: name, value and meaning.
+    pub name: &'static str,
+    pub value: f64,
+    pub meaning: &'static str,
+    /// For the log: what happened, and what helps.
+    pub note: String,
 }
 
 /// Paths of a replicate, and replicates.
@@ -92,7 +108,7 @@ pub enum MethodInput {
     ControlledAnnealing(controlled_annealing::Input),
     /// Walkers in path space moved by pCN, pCNL, Hamiltonian dynamics, shooting or a Langevin SPDE along levels of the cost.
     AnnealedDynamics(annealed_dynamics::Input),
-    /// Gaussian marginals optimised against the bound on the evidence, then importance sampling with their drift.
+    /// Gaussian or mixture marginals optimised against the bound on the evidence, then importance sampling with their drift.
     DensityCurve(density_curve::Input),
     /// Clouds of particles optimised against the evidence's functional, then importance sampling with their drift.
     DensityParticles(density_particles::Input),
@@ -155,7 +171,7 @@ pub fn list() -> Vec<(&'static str, &'static str)> {
         ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, quadratic, learned, grid"),
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
         ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting, spde) along levels of the cost"),
-        ("density_curve", "Gaussian marginals optimised against the evidence bound, exact by weights"),
+        ("density_curve", "Gaussian or mixture marginals optimised against the evidence bound, exact by weights"),
         ("density_particles", "clouds of particles optimised against the evidence's functional, exact by weights"),
         ("shooting", "transition path sampling: chains of paths by forward and backward shots"),
         ("flexible_shooting", "transition path sampling with paths that end where they meet one of two sets"),
