@@ -75,8 +75,8 @@ impl Paths {
 
     /// The standard error of the log-evidence, where one is claimed.
     fn error(&self) -> Option<f64> {
-        let doubtful = self.method.unsettled().is_some() && self.tally.share(self.size.paths) < LEAST_SHARE;
-        self.tally.error().filter(|_| !doubtful)
+        let least = if self.method.unsettled().is_some() { LEAST_SHARE } else { self.method.least_share() };
+        self.tally.error().filter(|_| self.tally.share(self.size.paths) >= least)
     }
 
     /// Shares of the replicates in the evidence.
@@ -275,7 +275,7 @@ impl Solver for Paths {
         let meaning = match error {
             Some(_) => "log of the evidence Z = E[exp(-J)]; standard error from the replicates",
             None if self.tally.error().is_some() => {
-                "log of the evidence Z = E[exp(-J)]; no error: the training was cut short, and few paths are effective"
+                "log of the evidence Z = E[exp(-J)]; no error: so few paths are effective that regions may be missed"
             }
             None => "log of the evidence Z = E[exp(-J)]; the replicates spread too far for an error: take more paths",
         };

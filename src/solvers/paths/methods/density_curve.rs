@@ -185,6 +185,10 @@ impl DensityCurve {
     }
 }
 
+/// One Gaussian on one of two ways keeps 14 % of its paths effective and is 0.24 off at an error of 0.016; mixtures that left a
+/// mode out kept 5 %.
+const LEAST_SHARE: f64 = 0.15;
+
 const PARAMETERS: Name = Name {
     name: "curve",
     units: "1",
@@ -242,6 +246,10 @@ impl Method for DensityCurve {
         walk.scalar(&NUMBERS, (&mut numbers).into())?;
         [self.bound, self.evaluations] = [numbers[0], numbers[1]];
         walk.scalar(&ITERATIONS, (&mut self.iterations).into())
+    }
+
+    fn least_share(&self) -> f64 {
+        LEAST_SHARE
     }
 
     fn training_evaluations(&self) -> f64 {

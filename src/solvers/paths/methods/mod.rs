@@ -66,6 +66,11 @@ pub trait Method: Send {
     fn has_durations(&self) -> bool {
         false
     }
+    /// Least effective share of the paths for which an error is claimed: below it replicates may all miss the same region.
+    fn least_share(&self) -> f64 {
+        0.0
+    }
+
     /// What a training that its limit cut short leaves undone.
     fn unsettled(&self) -> Option<Unsettled> {
         None
