@@ -58,7 +58,12 @@ impl Mpi {
         }
         let (rank, size) = (rank as usize, size as usize);
         let mut team = Mpi { comm, rank, size, cut: MESSAGE_CUT, _universe: universe, _stay: PhantomData };
-        team.cut = team.agreed_cut()?;
+        team.cut = team.agreed_cut().inspect_err(|_| {
+            // A launcher ends all ranks when the first one fails: let rank 0 speak before.
+            if rank > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+        })?;
         Ok(team)
     }
 

@@ -4,7 +4,7 @@ use super::domain::{Basis, Domain};
 use super::results::keys::OutputKeys;
 use super::results::spectra::Shells;
 use super::transform::ProcessGrid;
-use super::transform::layout::{Layout, buffer_lengths};
+use super::transform::layout::{Layout, buffer_lengths, is_long};
 use crate::math::exact::Exact;
 
 /// The program, MPI and HDF5 before any problem is built, on one rank and on one of several; measured.
@@ -34,7 +34,9 @@ pub fn files(solver: &Place, kept: &Place, members: u64, keys: &OutputKeys) -> u
     let copies = if members > 1 { 3 } else { 2 };
     let block = if keys.whole { kept.values() } else { solver.array() };
     let axes = |domain: &Domain| domain.own().iter().map(|a| a.points + a.modes()).sum::<usize>();
-    copies * members * block + (8 * axes(kept.domain) + 32 * shells(kept.domain, keys.spectra)) as u64
+    // Those of a line that ranks share are over before the largest moment, but for one.
+    let each = if is_long(kept.domain) { 8 } else { 32 };
+    copies * members * block + (each * axes(kept.domain) + 32 * shells(kept.domain, keys.spectra)) as u64
 }
 
 /// Arrays that one trip takes to the grid and back: the most of any round.
