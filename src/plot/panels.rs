@@ -1,7 +1,7 @@
 //! The panels themselves.
 
 use plotters::coord::Shift;
-use plotters::element::PathElement;
+use plotters::element::{DashedPathElement, PathElement};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -116,6 +116,7 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
     let floor = p.lines.iter().any(|l| l.style == Style::Area).then_some(0.0);
     let y = Scale::new(&p.y, p.lines.iter().flat_map(|l| l.y.iter().copied()).chain(floor));
     let mut chart = chart(area, &x, &y, [&p.x.label, &p.y.label], pen)?;
+    let (dash, gap) = (pen.px(8.0) as u32, pen.px(5.0) as u32);
     for line in &p.lines {
         let points: Vec<(f64, f64)> =
             line.x.iter().zip(&line.y).filter_map(|(a, b)| Some((x.place(*a)?, y.place(*b)?))).collect();
@@ -127,9 +128,7 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
                 let runs = runs(&points, &at);
                 chart.draw_series(runs.into_iter().map(|run| PathElement::new(run, stroke)))
             }
-            Style::Dashed => {
-                chart.draw_series(DashedLineSeries::new(points, pen.px(8.0) as u32, pen.px(5.0) as u32, stroke))
-            }
+            Style::Dashed => chart.draw_series(DashedLineSeries::new(points, dash, gap, stroke)),
             Style::Dots => chart.draw_series(points.into_iter().map(|c| Circle::new(c, pen.px(2.5), colour.filled()))),
             Style::Area => chart.draw_series(
                 AreaSeries::new(points, y.place(0.0).unwrap_or(y.low), colour.mix(0.3)).border_style(stroke),
@@ -137,8 +136,14 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
         }
         .map_err(words)?;
         if !line.label.is_empty() {
-            let length = pen.px(20.0);
-            drawn.label(&line.label).legend(move |(a, b)| PathElement::new([(a, b), (a + length, b)], stroke));
+            let (length, dot) = (pen.px(20.0), pen.px(2.5));
+            let drawn = drawn.label(&line.label);
+            match line.style {
+                Style::Dashed => drawn
+                    .legend(move |(a, b)| DashedPathElement::new([(a, b), (a + length, b)].into_iter(), dash, gap, stroke)),
+                Style::Dots => drawn.legend(move |(a, b)| Circle::new((a + length / 2, b), dot, colour.filled())),
+                _ => drawn.legend(move |(a, b)| PathElement::new([(a, b), (a + length, b)], stroke)),
+            };
         }
     }
     if p.lines.iter().any(|l| !l.label.is_empty()) {

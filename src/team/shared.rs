@@ -32,7 +32,7 @@ pub struct SharedMemory {
 
 enum Part {
     /// Of processes.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    #[cfg_attr(not(all(feature = "mpi", target_os = "linux")), allow(dead_code))]
     Mapped { start: *mut u8, bytes: usize },
     /// Of threads.
     Held(Arc<Lines>),

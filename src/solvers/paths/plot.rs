@@ -85,7 +85,16 @@ fn plane(reader: &Reader, paths: &[(Vec<f64>, Vec<f64>)]) -> Result<Panel> {
         let values = reader.array("results/landscape")?.values;
         let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
-        let (low, high) = (sorted[0], sorted[sorted.len() * 7 / 10]);
+        // Up to what most of the picture has and nearly all of the paths cross: walls beyond would take all colours.
+        let (cols, rows) = (x.len(), y.len());
+        let place = |v: f64, a: &[f64], n: usize| ((v - a[0]) / (a[a.len() - 1] - a[0]) * (n - 1) as f64).round();
+        let points = paths.iter().flat_map(|(px, py)| px.iter().zip(py));
+        let cells = points.map(|(px, py)| place(*py, &y, rows) as usize * cols + place(*px, &x, cols) as usize);
+        let mut crossed: Vec<f64> = cells.filter_map(|at| values.get(at).copied()).filter(|v| v.is_finite()).collect();
+        crossed.sort_by(f64::total_cmp);
+        let quantile = |sorted: &[f64], percent: usize| sorted.get(sorted.len() * percent / 100).copied();
+        let most = quantile(&crossed, 99).unwrap_or(f64::NEG_INFINITY);
+        let (low, high) = (sorted[0], sorted[sorted.len() * 7 / 10].max(most));
         let range = |a: &[f64]| Some((a[0], a[a.len() - 1]));
         let levels = 14;
         // Bands of equal height read as contours; paths are marked in the picture's own cells.
@@ -96,7 +105,6 @@ fn plane(reader: &Reader, paths: &[(Vec<f64>, Vec<f64>)]) -> Result<Panel> {
                 low + (z + 0.5) / levels as f64 * (high - low)
             })
             .collect();
-        let (cols, rows) = (x.len(), y.len());
         let fine = 4;
         let mut big = vec![0.0; cols * rows * fine * fine];
         for r in 0..rows * fine {
@@ -105,7 +113,6 @@ fn plane(reader: &Reader, paths: &[(Vec<f64>, Vec<f64>)]) -> Result<Panel> {
             }
         }
         banded.clear();
-        let place = |v: f64, a: &[f64], n: usize| (((v - a[0]) / (a[a.len() - 1] - a[0])) * (n - 1) as f64).round();
         for (px, py) in paths {
             for k in 1..px.len() {
                 let (x0, y0) = (place(px[k - 1], &x, cols * fine), place(py[k - 1], &y, rows * fine));
