@@ -139,8 +139,9 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
             let (length, dot) = (pen.px(20.0), pen.px(2.5));
             let drawn = drawn.label(&line.label);
             match line.style {
-                Style::Dashed => drawn
-                    .legend(move |(a, b)| DashedPathElement::new([(a, b), (a + length, b)].into_iter(), dash, gap, stroke)),
+                Style::Dashed => drawn.legend(move |(a, b)| {
+                    DashedPathElement::new([(a, b), (a + length, b)].into_iter(), dash, gap, stroke)
+                }),
                 Style::Dots => drawn.legend(move |(a, b)| Circle::new((a + length / 2, b), dot, colour.filled())),
                 _ => drawn.legend(move |(a, b)| PathElement::new([(a, b), (a + length, b)], stroke)),
             };

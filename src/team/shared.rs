@@ -227,7 +227,9 @@ mod tests {
                 for turn in 0..1000u64 {
                     for rank in 0..size {
                         // SAFETY: each rank has its own word of every part; readers and writers meet between.
-                        unsafe { memory.part(rank).cast::<u64>().add(team.rank()).write(turn * 10 + team.rank() as u64) };
+                        unsafe {
+                            memory.part(rank).cast::<u64>().add(team.rank()).write(turn * 10 + team.rank() as u64)
+                        };
                     }
                     team.meet(&mut memory, Group::All, &all);
                     for from in 0..size {
