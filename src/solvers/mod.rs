@@ -37,6 +37,13 @@ pub enum ErrorBar {
     None,
 }
 
+impl ErrorBar {
+    /// A standard error; none where it is NaN, as that of one island is.
+    pub fn of(standard_error: f64) -> ErrorBar {
+        if standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(standard_error) }
+    }
+}
+
 /// A headline number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number {

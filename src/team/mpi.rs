@@ -53,12 +53,13 @@ impl Mpi {
             world
         };
         super::end_on_panic(format!("rank {rank} of {size}"), abort);
-        if provided < Threading::Funneled {
-            return Err(Error::Usage(format!("{}: no MPI_THREAD_FUNNELED", library_version())));
-        }
         let (rank, size) = (rank as usize, size as usize);
         let mut team = Mpi { comm, rank, size, cut: MESSAGE_CUT, _universe: universe, _stay: PhantomData };
-        team.cut = team.agreed_cut().inspect_err(|_| {
+        let cut = match provided < Threading::Funneled {
+            true => Err(Error::Usage(format!("{}: no MPI_THREAD_FUNNELED", library_version()))),
+            false => team.agreed_cut(),
+        };
+        team.cut = cut.inspect_err(|_| {
             // A launcher ends all ranks when the first one fails: let rank 0 speak before.
             if rank > 0 {
                 std::thread::sleep(std::time::Duration::from_millis(300));

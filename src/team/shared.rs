@@ -13,7 +13,7 @@ use super::Team;
 const HEADER: usize = 4096;
 const LINE: usize = 64;
 /// Looks at another rank's word before this one lets other programs have the core.
-const LOOKS: u32 = 2000;
+const LOOKS: u32 = 100;
 
 /// Which ranks meet; groups are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

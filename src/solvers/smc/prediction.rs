@@ -208,8 +208,7 @@ impl Ahead {
             for k in [0, 2] {
                 let error = Estimated { value: numbers[k], standard_error: numbers[k + 1] };
                 let Name { name, meaning, .. } = names[k];
-                let bar =
-                    if error.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(error.standard_error) };
+                let bar = ErrorBar::of(error.standard_error);
                 report.push(Number { name, unit: "1", meaning, value: error.value, error: bar });
             }
         }

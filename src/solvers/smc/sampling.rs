@@ -286,8 +286,7 @@ impl Solver for Sampling {
                 ErrorBar::None,
             ));
         }
-        let error =
-            |e: &Estimated| if e.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(e.standard_error) };
+        let error = |e: &Estimated| ErrorBar::of(e.standard_error);
         for (d, mean) in self.means.iter().enumerate().take(16) {
             let (m, s) = (self.names.means[d], self.names.deviations[d]);
             report.push(number(m.name, m.meaning, mean.value, error(mean)));

@@ -1,5 +1,6 @@
 //! Cases with features and an outcome of 0 or 1, as a logistic regression sees them: P(y = 1) = 1/(1 + e^{−xᵀβ}).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Refusal, Table};
@@ -94,17 +95,15 @@ impl Cases {
     /// value[i] = probability of what was seen of case `r` (of 1 where nothing was) under the coefficients of particle i.
     pub fn probability(&self, r: usize, x: View<'_>, value: &mut [f64]) {
         let row = &self.rows[r * self.width..(r + 1) * self.width];
-        let n = x.len();
-        for first in (0..n).step_by(BLOCK) {
-            let size = BLOCK.min(n - first);
-            let value = &mut value[first..first + size];
+        for block in blocks(x) {
+            let value = &mut value[block.clone()];
             crate::enter!(x.level(), S => {
                 let mut eta = [0.0f64; BLOCK];
-                linear_form::<S>(row, x, first, size, &mut eta);
+                linear_form::<S>(row, x, &block, &mut eta);
                 for k in 0..BLOCK {
                     eta[k] = 1.0 / (1.0 + S::exp(-eta[k]));
                 }
-                value.copy_from_slice(&eta[..size]);
+                value.copy_from_slice(&eta[..block.len()]);
             });
         }
     }
@@ -113,12 +112,18 @@ impl Cases {
 /// Particles that go through the data together: their coefficients stay in the nearest cache.
 pub(super) const BLOCK: usize = 128;
 
-/// eta ← row · β of the particles `first..first + size`; 0 beyond them.
+/// The blocks of the particles of `x`.
+pub(super) fn blocks(x: View<'_>) -> impl Iterator<Item = Range<usize>> {
+    let n = x.len();
+    (0..n).step_by(BLOCK).map(move |first| first..n.min(first + BLOCK))
+}
+
+/// eta ← row · β of the particles of a block; 0 beyond them.
 #[inline(always)]
-pub(super) fn linear_form<S: Scalar>(row: &[f64], x: View<'_>, first: usize, size: usize, eta: &mut [f64; BLOCK]) {
+pub(super) fn linear_form<S: Scalar>(row: &[f64], x: View<'_>, block: &Range<usize>, eta: &mut [f64; BLOCK]) {
     eta.fill(0.0);
     for (d, a) in row.iter().enumerate() {
-        let beta = &x.coordinate(d)[first..first + size];
+        let beta = &x.coordinate(d)[block.clone()];
         for (e, b) in eta.iter_mut().zip(beta) {
             *e = S::mul_add(*a, *b, *e);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cases::{BLOCK, Columns, Outcomes, linear_form};
+use super::cases::{BLOCK, Columns, Outcomes, blocks, linear_form};
 use super::prior::NormalPrior;
 use super::{About, Built, BuiltIn, ReadFile, Refusal, Sampler, Table, positive};
 use crate::math::simd::scalar::Scalar;
@@ -153,17 +153,15 @@ impl Target for Regression {
     /// −Σ ln(1 + e^{−η}) = −Σ [max(−η, 0) + ln(1 + e^{−|η|})].
     fn log_likelihood(&self, x: View<'_>, value: &mut [f64]) {
         let p = self.prior.dimension;
-        let n = x.len();
-        for first in (0..n).step_by(BLOCK) {
-            let size = BLOCK.min(n - first);
-            let value = &mut value[first..first + size];
+        for block in blocks(x) {
+            let value = &mut value[block.clone()];
             crate::enter!(x.level(), S => {
                 let mut eta = [0.0f64; BLOCK];
                 let mut product = [1.0f64; BLOCK];
                 let (mut linear, mut logs) = ([0.0f64; BLOCK], [0.0f64; BLOCK]);
                 for rows in self.design.chunks(ROWS * p) {
                     for row in rows.chunks_exact(p) {
-                        linear_form::<S>(row, x, first, size, &mut eta);
+                        linear_form::<S>(row, x, &block, &mut eta);
                         for k in 0..BLOCK {
                             linear[k] += (-eta[k]).max(0.0);
                             product[k] *= 1.0 + S::exp(-eta[k].abs());
@@ -174,7 +172,7 @@ impl Target for Regression {
                         product[k] = 1.0;
                     }
                 }
-                for k in 0..size {
+                for k in 0..block.len() {
                     value[k] -= linear[k] + logs[k];
                 }
             });
@@ -189,15 +187,13 @@ impl Target for Regression {
     fn gradients(&self, x: View<'_>, prior: &mut Tile<'_>, likelihood: &mut Tile<'_>) {
         self.prior.add_gradient(x, 1.0, prior);
         let p = self.prior.dimension;
-        let n = x.len();
         let mut sums = vec![[0.0f64; BLOCK]; p];
-        for first in (0..n).step_by(BLOCK) {
-            let size = BLOCK.min(n - first);
+        for block in blocks(x) {
             sums.iter_mut().for_each(|s| s.fill(0.0));
             crate::enter!(x.level(), S => {
                 let mut eta = [0.0f64; BLOCK];
                 for row in self.design.chunks_exact(p) {
-                    linear_form::<S>(row, x, first, size, &mut eta);
+                    linear_form::<S>(row, x, &block, &mut eta);
                     for k in 0..BLOCK {
                         eta[k] = 1.0 / (1.0 + S::exp(eta[k]));
                     }
@@ -209,7 +205,7 @@ impl Target for Regression {
                 }
             });
             for (d, sum) in sums.iter().enumerate() {
-                let g = &mut likelihood.coordinate_mut(d)[first..first + size];
+                let g = &mut likelihood.coordinate_mut(d)[block.clone()];
                 g.iter_mut().zip(sum).for_each(|(g, s)| *g += s);
             }
         }

@@ -241,8 +241,7 @@ impl Cohort {
 
     pub fn report(&self) -> Vec<Number> {
         let Some(Scores { log, brier, calibration }) = self.scores else { return Vec::new() };
-        let bar =
-            |e: Estimated| if e.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(e.standard_error) };
+        let bar = |e: Estimated| ErrorBar::of(e.standard_error);
         let values = [(log.value, bar(log)), (brier.value, bar(brier)), (calibration, ErrorBar::None)];
         let one = |(name, (value, error)): (&Name, (f64, ErrorBar))| {
             let Name { name, meaning, .. } = *name;

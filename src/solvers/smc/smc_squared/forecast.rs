@@ -87,7 +87,7 @@ impl Forecast {
         let last = self.found.last().into_iter().flatten();
         let one = |(names, found): (&[Name; 4], &[Estimated; 2])| {
             [(names[0], found[0]), (names[2], found[1])].map(|(Name { name, meaning, .. }, e)| {
-                let error = if e.standard_error.is_nan() { ErrorBar::None } else { ErrorBar::StdErr(e.standard_error) };
+                let error = ErrorBar::of(e.standard_error);
                 Number { name, unit: "1", meaning, value: e.value, error }
             })
         };

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::layout::{self, Layout, Network, ProcessGrid};
 use super::long::Long;
+use super::memory::zeros;
 use super::passes::{Core, Ends, LISTED, Shared, Work};
 use super::single::Single;
 use super::tables::{Parts, parts};
@@ -100,6 +101,7 @@ impl<T: Real> Distributed<T> {
     }
 
     /// Whether ranks write into each other's arrays.
+    #[cfg(test)]
     pub fn is_shared(&self) -> bool {
         self.together.is_some() && self.layout.grid != [1, 1]
     }
@@ -119,11 +121,6 @@ impl<T: Real> Distributed<T> {
         }
         let [mid, wide, flat, tall] = self.sizes();
         let [p1, p2] = self.layout.grid;
-        let zeros = |n: usize| {
-            let zeros = vec![Complex::new(T::zero(), T::zero()); n];
-            super::memory::prefer_large_pages(&zeros);
-            zeros
-        };
         let fill = |list: &mut Vec<Vec<Complex<T>>>, count: usize, size: usize| {
             while list.len() < count {
                 list.push(zeros(size));

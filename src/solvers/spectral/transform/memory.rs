@@ -1,4 +1,15 @@
-//! A hint to the system about large arrays.
+//! Large arrays, with a hint to the system about them.
+
+use num_complex::Complex;
+
+use crate::math::real::Real;
+
+/// An array of zeros that asks for large pages.
+pub fn zeros<T: Real>(n: usize) -> Vec<Complex<T>> {
+    let zeros = vec![Complex::new(T::zero(), T::zero()); n];
+    prefer_large_pages(&zeros);
+    zeros
+}
 
 /// Asks for pages of 2 MiB under an array that was just allocated: passes along the first axis touch a page per row,
 /// more than the processor remembers of small ones. A hint: nothing depends on it.

@@ -4,7 +4,7 @@
 use num_complex::Complex;
 
 use super::layout::{Layout, buffer_lengths};
-use super::memory::prefer_large_pages;
+use super::memory::zeros;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::Domain;
 use crate::team::{Group, SharedMemory, Team};
@@ -54,15 +54,13 @@ impl<T: Real> Together<T> {
         if fields <= self.mids.len() {
             return;
         }
-        let zero = Complex::new(T::zero(), T::zero());
         let lengths = |rank| {
             let [mid, _, flat, _] = buffer_lengths(domain, layout.grid, rank);
             // Whole cache lines.
             [mid, flat].map(|n| n.next_multiple_of(64 / size_of::<Complex<T>>()))
         };
         if self.memory.is_none() {
-            self.own = (0..fields).flat_map(|_| lengths(0)).map(|n| vec![zero; n]).collect();
-            self.own.iter().for_each(|array| prefer_large_pages(array));
+            self.own = (0..fields).flat_map(|_| lengths(0)).map(zeros).collect();
             self.mids = self.own.iter_mut().step_by(2).map(|mid| vec![mid.as_mut_ptr()]).collect();
             self.flats = self.own.iter_mut().skip(1).step_by(2).map(|flat| vec![flat.as_mut_ptr()]).collect();
             return;
