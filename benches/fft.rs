@@ -60,7 +60,8 @@ fn cube(n: usize, pruned: bool) -> Domain {
 
 /// Median over pairs of (backward + forward) on the slowest rank, and the largest error of a round trip.
 fn pairs(team: &dyn Team, domain: &Domain, options: &Options) -> (f64, f64, [usize; 2]) {
-    let settings = Settings { process_grid: options.grid, level: Level::detect(), ranks_per_node: team.size() };
+    let (level, ranks_per_node) = (Level::detect(), team.size());
+    let settings = Settings { process_grid: options.grid, level, ranks_per_node, share: true };
     let mut transform = Distributed::<f64>::new(domain, team, settings).expect("a grid for these ranks");
     let mut values: Vec<f64> =
         (0..transform.points().len()).map(|i| (0.37 * (i % 1009) as f64).sin() + 0.1 * team.rank() as f64).collect();
