@@ -66,7 +66,7 @@ fn shared_memory(team: &dyn Team) {
     let all: Vec<usize> = (0..size).collect();
     let next = (rank + 1) % size;
     for turn in 0..5u64 {
-        let long = vec![turn as f64; 2_000];
+        let long = vec![turn as f64; 600];
         let exchange = team.start_exchange(&vec![long; size]);
         let mut write_and_meet = || {
             // SAFETY: the last word of the part of a rank, written by one rank and read after all have met.
@@ -81,7 +81,7 @@ fn shared_memory(team: &dyn Team) {
             write_and_meet();
             exchange.wait()
         };
-        assert!(received.iter().all(|r| r.len() == 2_000 && r[7] == turn as f64));
+        assert!(received.iter().all(|r| r.len() == 600 && r[7] == turn as f64));
         // SAFETY: as above.
         assert_eq!(unsafe { memory.part(rank).cast::<u64>().add(rank).read() }, turn);
         team.meet(&mut memory, Group::Row, &all);

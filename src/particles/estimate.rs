@@ -12,6 +12,11 @@ use crate::team::Team;
 impl Filter {
     /// Σ over the particles of each island of term(tile, lane), in a tree over slots. Collective.
     pub fn sums(&self, team: &dyn Team, term: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+        self.joined(team, &[self.roots(term)]).remove(0)
+    }
+
+    /// Of one term, the sums over this rank's subtrees.
+    fn roots(&self, term: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
         let mut mine = Vec::new();
         for piece in self.layout.pieces() {
             mine.extend(subtree_roots_parallel(piece.slots(), |slot| {
@@ -19,15 +24,24 @@ impl Filter {
                 term(piece.tile + at / TILE, at % TILE)
             }));
         }
+        mine
+    }
+
+    /// From the [`roots`](Self::roots) of some terms to their sums over all ranks, [term][island], in one call. Collective.
+    fn joined(&self, team: &dyn Team, terms: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        // Root after root, so that those of all ranks follow each other in the order of the pieces.
+        let mine: Vec<f64> = (0..terms[0].len()).flat_map(|root| terms.iter().map(move |t| t[root])).collect();
         let all = if team.size() == 1 { mine } else { team.gather(&mine) };
-        let mut roots = all.into_iter();
-        let mut trees: Vec<Tree> = (0..self.layout.islands).map(|_| Tree::new()).collect();
+        let mut roots = all.chunks_exact(terms.len());
+        let mut trees: Vec<Vec<Tree>> =
+            terms.iter().map(|_| (0..self.layout.islands).map(|_| Tree::new()).collect()).collect();
         for piece in &self.layout.all {
             for (_, height) in complete_subtrees(piece.slots()) {
-                trees[piece.island].push(height, roots.next().expect("a root of every subtree"));
+                let roots = roots.next().expect("a root of every subtree");
+                trees.iter_mut().zip(roots).for_each(|(trees, root)| trees[piece.island].push(height, *root));
             }
         }
-        trees.iter().map(Tree::root).collect()
+        trees.iter().map(|trees| trees.iter().map(Tree::root).collect()).collect()
     }
 
     /// The integer weight of a particle.
@@ -38,12 +52,26 @@ impl Filter {
 
     /// By island, the weighted mean of f(tile, lane). Collective.
     pub fn means(&self, team: &dyn Team, f: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
-        let sums = self.sums(team, |t, i| {
+        self.means_of_roots(team, &[self.weighted_roots(f)]).remove(0)
+    }
+
+    /// Of the weighted sum of f(tile, lane), the sums over this rank's subtrees.
+    pub(super) fn weighted_roots(&self, f: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+        self.roots(|t, i| {
             let mass = self.mass(t, i);
             // A particle without weight says nothing, whatever its state.
             if mass == 0 { 0.0 } else { mass as f64 * f(t, i) }
-        });
-        sums.iter().zip(&self.islands).map(|(s, i)| s / i.sums.total as f64).collect()
+        })
+    }
+
+    /// From the [`weighted_roots`](Self::weighted_roots) of some functions to their means, [function][island], in one call.
+    /// Collective.
+    pub(super) fn means_of_roots(&self, team: &dyn Team, functions: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let mut sums = self.joined(team, functions);
+        for sums in &mut sums {
+            sums.iter_mut().zip(&self.islands).for_each(|(s, i)| *s /= i.sums.total as f64);
+        }
+        sums
     }
 
     /// Means and variances of every coordinate: [coordinate][island]. Collective.

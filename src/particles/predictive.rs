@@ -1,5 +1,7 @@
 //! Observations that follow from particles: the law of the next one given the data so far, and draws along a path.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::estimate::island_weights;
@@ -54,16 +56,24 @@ impl Filter {
         Ok(seen)
     }
 
-    /// By island, the weighted mean of what `of` says of every particle of a tile; `room` holds it for all particles of this
-    /// rank, and may be used again. Collective.
-    pub fn means_of(&self, room: &mut Vec<f64>, of: impl Fn(View<'_>, &mut [f64]) + Sync, team: &dyn Team) -> Vec<f64> {
+    /// The weighted means of what `of(k, tile, values)` says of every particle of a tile, for each k: [k][island]. Collective,
+    /// in one call.
+    pub fn means_of(
+        &self,
+        ks: Range<usize>,
+        of: impl Fn(usize, View<'_>, &mut [f64]) + Sync,
+        team: &dyn Team,
+    ) -> Vec<Vec<f64>> {
         let places = &self.layout.places;
-        room.resize(places.len() * TILE, 0.0);
-        let tiles = room.par_chunks_mut(TILE).zip(places.par_iter()).enumerate().with_min_len(4);
-        tiles.for_each_init(Vec::new, |wide, (t, (value, place))| {
-            of(self.population.view(t, place.len, wide), &mut value[..place.len]);
-        });
-        self.means(team, |t, i| room[t * TILE + i])
+        let mut room = vec![0.0; places.len() * TILE];
+        let roots = |k: usize| {
+            let tiles = room.par_chunks_mut(TILE).zip(places.par_iter()).enumerate().with_min_len(4);
+            tiles.for_each_init(Vec::new, |wide, (t, (value, place))| {
+                of(k, self.population.view(t, place.len, wide), &mut value[..place.len]);
+            });
+            self.weighted_roots(|t, i| room[t * TILE + i])
+        };
+        self.means_of_roots(team, &ks.map(roots).collect::<Vec<_>>())
     }
 
     /// `count` particles of each island, evenly spaced over its slots, whatever their weights: island × number × coordinate,

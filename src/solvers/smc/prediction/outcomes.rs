@@ -53,6 +53,8 @@ struct Bin {
     ones: f64,
 }
 
+/// Cases whose probabilities ranks add up in one call.
+const TOGETHER: usize = 256;
 /// Bins of the calibration.
 pub const BINS: usize = 10;
 
@@ -154,13 +156,16 @@ impl Cohort {
     /// What the particles of `filter` say, whose islands count by `weights`. Collective.
     pub fn look(&mut self, filter: &Filter, weights: &[f64], team: &dyn Team) {
         let islands = filter.islands.len();
-        let mut room = Vec::new();
         let (mut log, mut brier) = (0.0, 0.0);
         // What an island adds to the scores to first order: errors of cases are not independent.
         let mut slopes = [vec![0.0; islands], vec![0.0; islands]];
         (self.probabilities, self.bins) = (Vec::with_capacity(self.cases.len()), [Bin::default(); BINS]);
-        for (r, label) in self.cases.labels.iter().enumerate() {
-            let seen = filter.means_of(&mut room, |x, value| self.cases.probability(r, x, value), team);
+        let cases = self.cases.len();
+        let block = |first: usize| first..cases.min(first + TOGETHER);
+        let seen = (0..cases)
+            .step_by(TOGETHER)
+            .flat_map(|first| filter.means_of(block(first), |r, x, value| self.cases.probability(r, x, value), team));
+        for (label, seen) in self.cases.labels.iter().zip(seen) {
             let found = over_islands(&seen, weights);
             let one = if *label == 0.0 { 1.0 - found.value } else { found.value };
             self.probabilities.push(Estimated { value: one, ..found });
