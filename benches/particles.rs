@@ -2,7 +2,7 @@
 //! resampling. One thread unless RAYON_NUM_THREADS says otherwise. Medians of repetitions.
 //!
 //! `cargo bench --bench particles [-- kernels|filters|share|precision|traffic]`; benches/peers/filters.py runs `filters` beside
-//! other packages. `share`: what resampling and migration take of a step. `precision`: f32 beside f64. `traffic`: what one resampling sends.
+//! other packages, and `evidence lg|sv FILE N SEEDS`: log-evidences of the data in a file, one number a line. `share`: what resampling and migration take of a step. `precision`: f32 beside f64. `traffic`: what one resampling sends.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -94,6 +94,20 @@ fn filter(name: &str, flow: &dyn FeynmanKac, level: Level, particles: usize, thr
         level.name(),
         rate / 1e6
     );
+}
+
+/// Filters of so many seeds, resampled at every step: median seconds and the log-evidences.
+fn evidence(flow: &dyn FeynmanKac, particles: usize, seeds: u64) {
+    let (mut seconds, mut found) = (Vec::new(), Vec::new());
+    for seed in 1..=seeds {
+        let start = Instant::now();
+        let mut filter = Filter::new(flow, options(particles, 1.0, seed, Level::detect()), &Solo);
+        (0..flow.horizon()).for_each(|_| filter.step(flow, &Solo).expect("a step"));
+        seconds.push(start.elapsed().as_secs_f64());
+        found.push(format!("{:.6}", filter.islands[0].log_evidence));
+    }
+    println!("seconds {:.4}", median(seconds));
+    println!("log Z {}", found.join(" "));
 }
 
 /// Median seconds of a step after the first, of filters with either options that step in turn.
@@ -195,6 +209,18 @@ fn main() {
     let flow = |model: &dyn StateSpace, components, times| {
         model.flow(&data(components, times), Proposal::Bootstrap).expect("a flow")
     };
+    if let [word, model, file, particles, seeds] = &words[..]
+        && word == "evidence"
+    {
+        let text = std::fs::read_to_string(file).expect("a file of numbers");
+        let values: Vec<f64> = text.lines().map(|line| line.parse().expect("a number")).collect();
+        let times = (0..values.len()).map(|k| k as f64).collect();
+        let data = Arc::new(Observations { components: 1, times, values });
+        let model = if model == "lg" { &lg } else { &sv };
+        let flow = model.flow(&data, Proposal::Bootstrap).expect("a flow");
+        evidence(flow.as_ref(), particles.parse().expect("particles"), seeds.parse().expect("seeds"));
+        return;
+    }
     if wanted("filters") {
         for level in levels.iter().filter(|l| **l != Level::Portable) {
             for (name, model) in [("linear Gaussian", &lg), ("stochastic volatility", &sv)] {
