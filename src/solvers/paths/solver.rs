@@ -76,7 +76,9 @@ impl Paths {
     /// The standard error of the log-evidence, where one is claimed.
     fn error(&self) -> Option<f64> {
         let least = if self.method.unsettled().is_some() { LEAST_SHARE } else { self.method.least_share() };
-        self.tally.error().filter(|_| self.tally.share(self.size.paths) >= least)
+        let paths = self.size.paths;
+        let by_weights = if self.method.draws_independently() { self.tally.error_of_weights(paths) } else { 0.0 };
+        self.tally.error().filter(|_| self.tally.share(paths) >= least).map(|e| e.max(by_weights))
     }
 
     /// Shares of the replicates in the evidence.

@@ -106,6 +106,17 @@ impl Tally {
         (spread <= LARGEST_SPREAD).then(|| spread / (self.replicates() as f64).sqrt())
     }
 
+    /// Standard error of [`Self::log_mean`] by the weights of `paths` independent ones a replicate. Where few paths carry
+    /// the weight, replicates that all missed the heavy ones agree with each other, and their spread says too little.
+    pub fn error_of_weights(&self, paths: usize) -> f64 {
+        let (sum, _) = self.weights();
+        let one = |(l, ess): (&f64, &f64)| {
+            let z = if *l == f64::NEG_INFINITY { 0.0 } else { exp(l - self.scale) };
+            if z > 0.0 { z * z * (1.0 / ess - 1.0 / paths as f64) } else { 0.0 }
+        };
+        self.log_evidence.iter().zip(&self.ess).map(one).sum::<f64>().max(0.0).sqrt() / sum
+    }
+
     /// Effective share of a replicate's `paths`, on average.
     pub fn share(&self, paths: usize) -> f64 {
         self.ess.iter().sum::<f64>() / (self.replicates().max(1) * paths) as f64
@@ -221,5 +232,7 @@ mod tests {
         // Σ z²(m − 3)² = 9 + 9; doubled for two replicates; over (Σz)² = 16.
         assert!((m.mean_error[0] - (36.0f64 / 16.0).sqrt()).abs() < 1e-13);
         assert!((m.deviation[0] - (13.0f64 - 9.0).sqrt()).abs() < 1e-12);
+        // Of 5 paths one is effective: √(1² + 3²) √(1 − 1/5) / 4.
+        assert!((tally.error_of_weights(5) - 8f64.sqrt() / 4.0).abs() < 1e-14);
     }
 }

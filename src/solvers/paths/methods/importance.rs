@@ -79,6 +79,10 @@ impl Method for Importance {
         sample(context, &self.guide, Stream::PathsNoise, replicate)
     }
 
+    fn draws_independently(&self) -> bool {
+        true
+    }
+
     fn state(&mut self, _walk: &mut dyn Walk) -> Result<()> {
         Ok(())
     }

@@ -66,6 +66,10 @@ pub trait Method: Send {
     fn has_durations(&self) -> bool {
         false
     }
+    /// Whether the paths of a replicate are independent: then their weights say an error too.
+    fn draws_independently(&self) -> bool {
+        false
+    }
     /// Least effective share of the paths for which an error is claimed: below it replicates may all miss the same region.
     fn least_share(&self) -> f64 {
         0.0
