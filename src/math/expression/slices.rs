@@ -3,8 +3,8 @@
 //! What depends on no slice is computed once per call. A value depends on the values of its own particle only, so its
 //! bits are the same wherever it lies in its slice and however the slices are cut.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 use super::graph::{Function, Graph, Id, Op, power};
 use crate::math::elementary;
@@ -85,11 +85,15 @@ struct Small {
     number: usize,
 }
 
-/// Work space of one thread.
+/// Work space of a thread, for whichever program it runs: thousands of models may be held at once (SMC²).
 #[derive(Debug, Default)]
 struct Scratch {
     small: Vec<f64>,
     registers: Vec<Vec<f64>>,
+}
+
+thread_local! {
+    static SPARE: Cell<Scratch> = Cell::default();
 }
 
 /// A compiled list of formulas.
@@ -99,8 +103,6 @@ pub struct Program {
     full: Vec<Instruction>,
     registers: usize,
     outputs: usize,
-    /// Work space of threads that are not running it now.
-    pool: Mutex<Vec<Scratch>>,
 }
 
 impl Program {
@@ -117,11 +119,9 @@ impl Program {
     /// Fills or adds to `outputs`, all of one length, from `inputs` of that length and the `numbers` of this call.
     pub fn run(&self, level: Level, numbers: &[f64], inputs: &[&[f64]], outputs: &mut [&mut [f64]]) {
         debug_assert_eq!(outputs.len(), self.outputs);
-        let spare = self.pool.lock().map(|mut p| p.pop()).unwrap_or_default();
-        let mut scratch = spare.unwrap_or_else(|| Scratch {
-            small: Vec::with_capacity(self.small.len()),
-            registers: vec![vec![0.0; PIECE]; self.registers],
-        });
+        let mut scratch = SPARE.take();
+        let lacking = self.registers.saturating_sub(scratch.registers.len());
+        scratch.registers.extend((0..lacking).map(|_| vec![0.0; PIECE]));
         scratch.small.clear();
         for small in &self.small {
             let [a, b] = small.operands.map(|o| scratch.small.get(o).copied().unwrap_or_default());
@@ -132,9 +132,7 @@ impl Program {
             scratch.small.push(value);
         }
         crate::enter!(level, S => pieces::<S>(self, inputs, outputs, &mut scratch));
-        if let Ok(mut pool) = self.pool.lock() {
-            pool.push(scratch);
-        }
+        SPARE.set(scratch);
     }
 }
 
@@ -348,13 +346,7 @@ impl<'a> Compiler<'a> {
             let operands = [self.places[&root(*output)], Place::None, Place::None];
             self.full.push(Instruction { code, operands, target: Target::Output(o) });
         }
-        Program {
-            small: self.small,
-            full: self.full,
-            registers: self.registers,
-            outputs: self.outputs.len(),
-            pool: Mutex::new(Vec::new()),
-        }
+        Program { small: self.small, full: self.full, registers: self.registers, outputs: self.outputs.len() }
     }
 
     fn wrote(&self, output: usize) -> bool {
