@@ -16,7 +16,7 @@ impl Filter {
     }
 
     /// Of one term, the sums over this rank's subtrees.
-    fn roots(&self, term: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+    pub(super) fn roots(&self, term: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
         let mut mine = Vec::new();
         for piece in self.layout.pieces() {
             mine.extend(subtree_roots_parallel(piece.slots(), |slot| {
@@ -76,17 +76,16 @@ impl Filter {
 
     /// Means and variances of every coordinate: [coordinate][island]. Collective.
     pub fn moments(&self, team: &dyn Team) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let mut means = Vec::new();
-        let mut variances = Vec::new();
-        for d in 0..self.population.dimension {
-            let mean = self.means(team, |t, i| self.population.at(t, d, i));
-            let places = &self.layout.places;
-            variances.push(self.means(team, |t, i| {
-                let x = self.population.at(t, d, i) - mean[places[t].island];
+        let coordinates = 0..self.population.dimension;
+        let roots = coordinates.clone().map(|d| self.weighted_roots(|t, i| self.population.at(t, d, i)));
+        let means = self.means_of_roots(team, &roots.collect::<Vec<_>>());
+        let roots = coordinates.map(|d| {
+            self.weighted_roots(|t, i| {
+                let x = self.population.at(t, d, i) - means[d][self.layout.places[t].island];
                 x * x
-            }));
-            means.push(mean);
-        }
+            })
+        });
+        let variances = self.means_of_roots(team, &roots.collect::<Vec<_>>());
         (means, variances)
     }
 

@@ -53,21 +53,20 @@ impl History {
                 next += 1;
             }
         }
-        let means = |value: &(dyn Fn(usize, &[f64]) -> f64 + Sync)| -> Vec<f64> {
-            let sums = filter.sums(team, |t, i| match place[t * TILE + i] {
-                NONE => 0.0,
-                k if masses[k] == 0 => 0.0,
-                k => masses[k] as f64 * value(layout.places[t].island, &record.states[k * d..(k + 1) * d]),
+        // [coordinate][island] of value(coordinate, island, x).
+        let means_of = |value: &(dyn Fn(usize, usize, f64) -> f64 + Sync)| -> Vec<Vec<f64>> {
+            let roots = (0..d).map(|c| {
+                filter.roots(|t, i| match place[t * TILE + i] {
+                    NONE => 0.0,
+                    k if masses[k] == 0 => 0.0,
+                    k => masses[k] as f64 * value(c, layout.places[t].island, record.states[k * d + c]),
+                })
             });
-            sums.iter().zip(&filter.islands).map(|(s, i)| s / i.sums.total as f64).collect()
+            filter.means_of_roots(team, &roots.collect::<Vec<_>>())
         };
-        let mut found = Moments { means: Vec::new(), variances: Vec::new() };
-        for c in 0..d {
-            let mean = means(&|_, x| x[c]);
-            found.variances.push(means(&|island, x| (x[c] - mean[island]) * (x[c] - mean[island])));
-            found.means.push(mean);
-        }
-        found
+        let means = means_of(&|_, _, x| x);
+        let variances = means_of(&|c, island, x| (x - means[c][island]) * (x - means[c][island]));
+        Moments { means, variances }
     }
 }
 
