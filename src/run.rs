@@ -18,7 +18,7 @@ use crate::observe::series::Series;
 use crate::observe::snapshots::Snapshots;
 use crate::observe::terminal::Style;
 use crate::observe::timings::{Metered, Timings, over_ranks};
-use crate::solvers::{self, Entry, Outcome, Solver, Status};
+use crate::solvers::{self, Entry, Left, Outcome, Solver, Status};
 use crate::state::Name;
 use crate::team::{Team, machine};
 
@@ -78,7 +78,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
         step: 0,
         resumed_from: None,
         log,
-        progress: Progress::new(if team.rank() == 0 { options.progress } else { Mode::None }, input.run.max_steps),
+        progress: Progress::new(if team.rank() == 0 { options.progress } else { Mode::None }),
         timings: Timings { build: started.elapsed().as_secs_f64(), ..Timings::default() },
         provenance,
         saved_at: None,
@@ -318,12 +318,18 @@ impl Run<'_> {
         }
         let (work, unit) = self.solver.work();
         let seconds = self.timings.compute + self.timings.communication;
-        let outlook = self.solver.outlook(self.input.run.max_steps);
-        let for_steps = self.pace.seconds_left(outlook.stage, self.step, seconds, outlook.last);
+        let outlook = self.solver.outlook();
+        let most = self.input.run.max_steps;
+        let (last, latest) = match outlook.left {
+            Left::Steps(left) => (Some(most.min(self.step + left)), Some(most.min(self.step + left))),
+            Left::Limit => (None, Some(most)),
+            Left::Unknown => (None, None),
+        };
+        let for_steps = self.pace.seconds_left(outlook.stage, self.step, seconds, latest);
         let for_walltime = self.walltime.map(|w| w - interrupt::start().elapsed().as_secs_f64());
         let at_most = for_steps.into_iter().chain(for_walltime).reduce(f64::min).map(|s| s.max(0.0));
         let work = (work - self.work_before, unit);
-        let look = Look { step: self.step, record: &record, work, seconds, at_most };
+        let look = Look { step: self.step, record: &record, work, seconds, last, at_most };
         self.progress.look(&look);
         if self.step.is_power_of_two() || self.step.is_multiple_of(1000) {
             self.log.line(&format!("step {}  {}", self.step, crate::observe::progress::words(&look)));
@@ -382,7 +388,7 @@ impl Run<'_> {
         self.snapshots.segments = Segments::resume(directory, &run, self.step, self.team)?;
         self.provenance.iter_mut().filter(|(key, _)| key == "run").for_each(|(_, value)| value.clone_from(&run));
         self.resumed_from = Some(self.step);
-        self.pace = Pace::from(self.solver.outlook(self.input.run.max_steps).stage, self.step);
+        self.pace = Pace::from(self.solver.outlook().stage, self.step);
         self.saved_at = Some(self.step);
         self.timings.io += start.elapsed().as_secs_f64();
         self.log.line(&format!("resumed at step {} from {}", self.step, checkpoint.path.display()));

@@ -24,12 +24,16 @@ pub struct Look<'a> {
     /// Work done by this process, in the solver's unit, and the seconds it took.
     pub work: (f64, &'static str),
     pub seconds: f64,
+    /// The last step, where the solver knows it.
+    pub last: Option<u64>,
     /// Upper bound of the time left, from the last step that is expected and the limit of wall time.
     pub at_most: Option<f64>,
 }
 
 pub struct Progress {
+    /// A spinner, until the last step is known.
     bar: Option<ProgressBar>,
+    barred: bool,
     lines: bool,
     last: Instant,
     shown: bool,
@@ -40,19 +44,25 @@ const LINE_EVERY: f64 = 5.0;
 const FIRST_LINE: f64 = 1.0;
 
 impl Progress {
-    pub fn new(mode: Mode, max_steps: u64) -> Self {
+    pub fn new(mode: Mode) -> Self {
         let bar = (mode == Mode::Bar).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(max_steps), ProgressDrawTarget::stderr_with_hz(10));
-            let style = ProgressStyle::with_template("{spinner} step {pos}  {msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(style("{spinner} step {pos}  {msg}"));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Progress { bar, lines: mode == Mode::Lines, last: Instant::now(), shown: false }
+        Progress { bar, barred: false, lines: mode == Mode::Lines, last: Instant::now(), shown: false }
     }
 
     pub fn look(&mut self, look: &Look) {
         if let Some(bar) = &self.bar {
+            if let Some(last) = look.last {
+                bar.set_length(last);
+                if !self.barred {
+                    bar.set_style(style("{bar:20} step {pos} of {len}  {msg}"));
+                    self.barred = true;
+                }
+            }
             bar.set_position(look.step);
             if self.last.elapsed() >= Duration::from_millis(100) || !self.shown {
                 bar.set_message(words(look));
@@ -83,6 +93,10 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// How long steps take: the mean since the present stage of the run began, which is the last step of the stage before.
@@ -149,8 +163,14 @@ mod tests {
     #[test]
     fn a_line_holds_values_rate_and_time_left() {
         const ERROR: Name = Name { name: "marginal_error", units: "1", meaning: "", axes: &[] };
-        let look =
-            Look { step: 7, record: &[(ERROR, 1.25e-4)], work: (2e9, "entries"), seconds: 2.0, at_most: Some(250.0) };
+        let look = Look {
+            step: 7,
+            record: &[(ERROR, 1.25e-4)],
+            work: (2e9, "entries"),
+            seconds: 2.0,
+            last: None,
+            at_most: Some(250.0),
+        };
         assert_eq!(words(&look), "marginal_error 0.000125  1.00 Gentries/s  2.00s, at most 4m10s left");
     }
 }

@@ -59,8 +59,32 @@ pub struct Number {
 pub struct Outlook {
     /// Steps of another stage say nothing of how long those of this one take.
     pub stage: u64,
-    /// The last step of the run, where that is known.
-    pub last: Option<u64>,
+    pub left: Left,
+}
+
+/// Steps to the solver's own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    Steps(u64),
+    /// At most what the limit of steps allows: a tolerance ends the run.
+    Limit,
+    /// What steps there were says nothing of those to come.
+    Unknown,
+}
+
+impl Outlook {
+    /// Of a run of one stage with a known end.
+    pub fn left(steps: u64) -> Outlook {
+        Outlook { stage: 0, left: Left::Steps(steps) }
+    }
+
+    /// Of a run to a time: steps as long as the last one. Before the first, nothing is known.
+    pub fn until(end: f64, time: f64, step: f64) -> Outlook {
+        match step > 0.0 {
+            true => Outlook::left(((end - time) / step - 1e-6).ceil().max(0.0) as u64),
+            false => Outlook { stage: 0, left: Left::Unknown },
+        }
+    }
 }
 
 pub trait Solver {
@@ -107,9 +131,9 @@ pub trait Solver {
     fn report(&self) -> Vec<Number>;
     /// Work done so far in the solver's own unit, for the achieved rate: (amount, unit), e.g. (1e9, "entries").
     fn work(&self) -> (f64, &'static str);
-    /// What is known of the steps to come, for the time left; `most` is the limit of the input.
-    fn outlook(&self, most: u64) -> Outlook {
-        Outlook { stage: 0, last: Some(most) }
+    /// What is known of the steps to come, for the time left.
+    fn outlook(&self) -> Outlook {
+        Outlook { stage: 0, left: Left::Limit }
     }
     /// Other files a user expects (an image, an XDMF), written into `dir` by rank 0 through temporary names.
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>>;
@@ -163,4 +187,18 @@ pub fn find(name: &str) -> Option<&'static Entry> {
         return Some(&TOY);
     }
     registry().iter().find(|e| e.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From t = 0.7 to 1 in steps of 0.1 (rounded: 0.3 / 0.1 is a little less than 3) there are three; from 0.75 too, the last shorter.
+    #[test]
+    fn steps_to_a_time_are_counted() {
+        assert_eq!(Outlook::until(1.0, 0.7, 0.1).left, Left::Steps(3));
+        assert_eq!(Outlook::until(1.0, 0.75, 0.1).left, Left::Steps(3));
+        assert_eq!(Outlook::until(1.0, 1.0, 0.1).left, Left::Steps(0));
+        assert_eq!(Outlook::until(1.0, 0.0, 0.0).left, Left::Unknown);
+    }
 }

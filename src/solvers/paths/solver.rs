@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::interrupt;
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
-use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
+use crate::solvers::{ErrorBar, Left, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
 
@@ -325,10 +325,12 @@ impl Solver for Paths {
     }
 
     /// Rounds of training come first, and their number is seldom known; replicates cost the same each.
-    fn outlook(&self, most: u64) -> Outlook {
-        let left = (self.size.replicates - self.tally.replicates()) as u64;
-        let last = (self.trained == 1).then(|| most.min(self.steps + left));
-        Outlook { stage: self.trained, last }
+    fn outlook(&self) -> Outlook {
+        let left = match self.trained {
+            1 => Left::Steps((self.size.replicates - self.tally.replicates()) as u64),
+            _ => Left::Unknown,
+        };
+        Outlook { stage: self.trained, left }
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

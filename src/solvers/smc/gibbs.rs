@@ -22,7 +22,7 @@ use crate::particles::conditional::{self, Reference};
 use crate::particles::estimate::Estimated;
 use crate::particles::lineage::Moments;
 use crate::particles::{Draws, Family, Options, Scheme, predictive};
-use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
 
@@ -386,6 +386,10 @@ impl Solver for Gibbs {
     fn work(&self) -> (f64, &'static str) {
         let particles = (self.options.islands * self.options.particles * self.changed.len()) as f64;
         (particles * self.iteration as f64, "particle-steps")
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::left((self.posed.method.iterations + self.posed.method.warm_up).saturating_sub(self.iteration))
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

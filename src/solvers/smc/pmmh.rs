@@ -16,7 +16,7 @@ use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::chains::{Mixing, mixing};
 use crate::particles::estimate::evidence;
 use crate::particles::{Draws, Filter, Options, predictive};
-use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
 
@@ -334,6 +334,10 @@ impl Solver for Chain {
     fn work(&self) -> (f64, &'static str) {
         let particles = (self.options.islands * self.options.particles * self.posed.times) as f64;
         (particles * self.iteration as f64, "particle-steps")
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::left((self.posed.method.iterations + self.posed.method.warm_up).saturating_sub(self.iteration))
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

@@ -14,7 +14,7 @@ use crate::particles::Options;
 use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
 use crate::particles::moves::Tuning;
 use crate::particles::tempering::{Plan, Rung, Sampler};
-use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Left, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -298,6 +298,11 @@ impl Solver for Sampling {
 
     fn work(&self) -> (f64, &'static str) {
         (self.work, "particle-moves")
+    }
+
+    /// Temperatures are chosen on the way.
+    fn outlook(&self) -> Outlook {
+        Outlook { stage: 0, left: Left::Unknown }
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

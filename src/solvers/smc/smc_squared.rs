@@ -28,7 +28,7 @@ use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
 use crate::particles::{Draws, Options};
-use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
 use crate::team::Team;
 
@@ -407,6 +407,10 @@ impl Solver for Squared {
 
     fn work(&self) -> (f64, &'static str) {
         (self.work, "particle-steps")
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::left((self.posed.times - self.time) as u64)
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

@@ -15,7 +15,7 @@ use crate::particles::estimate::{self, Estimated, evidence, island_weights, over
 use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
 use crate::particles::{Filter, Options};
-use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -422,6 +422,10 @@ impl Solver for Filtering {
     fn work(&self) -> (f64, &'static str) {
         let layout = &self.filter.layout;
         ((layout.islands * layout.each) as f64 * self.filter.step as f64, "particle-steps")
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::left((self.posed.flow.horizon() - self.filter.step) as u64)
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

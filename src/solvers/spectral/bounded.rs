@@ -36,7 +36,7 @@ use super::walls::upright::{lying, upright};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::io::read::Reader;
-use crate::solvers::{Estimate, Number, Solver, Status};
+use crate::solvers::{Estimate, Number, Outlook, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -419,6 +419,10 @@ impl Solver for Flow {
 
     fn work(&self) -> (f64, &'static str) {
         self.flow.work()
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::until(self.end, self.time, self.flow.last_step())
     }
 
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {

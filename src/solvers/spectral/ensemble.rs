@@ -17,7 +17,7 @@ use crate::input::{Input, KernelLevel};
 use crate::math::real::Real;
 use crate::math::rng::{Stream, word};
 use crate::math::sum::tree_sum;
-use crate::solvers::{ErrorBar, Number, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outlook, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::{Partition, Solo, Team};
 
@@ -384,6 +384,10 @@ impl<T: Real> Solver for Ensemble<T> {
     fn work(&self) -> (f64, &'static str) {
         let (work, unit) = self.members[0].work();
         (work * self.part.n as f64, unit)
+    }
+
+    fn outlook(&self) -> Outlook {
+        self.members[0].outlook()
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {

@@ -27,7 +27,7 @@ use super::transform::{self, Scales, Transform};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
-use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
 use crate::team::{Solo, Team};
 
@@ -652,6 +652,10 @@ impl<T: Real> Solver for Evolution<T> {
     fn work(&self) -> (f64, &'static str) {
         let points: f64 = self.domain.points().iter().map(|&n| n as f64).product();
         (points * self.steps as f64, "points·steps")
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::until(self.end, self.time, self.last_step)
     }
 
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {

@@ -251,6 +251,11 @@ impl WallFlow {
         self.time
     }
 
+    /// Size of the last step; 0 before the first.
+    pub fn last_step(&self) -> f64 {
+        self.last_step
+    }
+
     /// Σ |u_i| k_i at the last evaluation, in radians per time.
     pub fn frequency(&self) -> f64 {
         self.frequency
