@@ -7,16 +7,14 @@ use super::setup;
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
-use crate::solvers::Estimate;
+use crate::solvers::{Estimate, program};
 
-/// Bytes that the program, MPI and HDF5 hold before any problem is built.
-const BASE: u64 = 32 << 20;
 /// Drift evaluations per second and core of a simple drift with its noise, at the level of this machine.
 const RATE: f64 = 60e6;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     if let MethodInput::Committor(method) = input.method()? {
-        return committor::run::check(input, &method, BASE);
+        return committor::run::check(input, &method, ranks);
     }
     let asked = setup::read(input, Level::detect())?;
     let (chain, size) = (&asked.chain, asked.size);
@@ -27,7 +25,7 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let per_path = values + 1 + asked.method.values_per_path(chain);
     let held = 8 * (mine * LANES) as u64;
     let memory = vec![
-        ("program, MPI and HDF5".to_string(), BASE),
+        program(ranks),
         ("paths, noise and weights of a replicate".into(), held * per_path as u64),
         ("a second copy while resampling".into(), held * values as u64),
         ("kept paths".into(), 8 * (kept.div_ceil(ranks) * values) as u64),

@@ -36,7 +36,7 @@ use super::walls::upright::{lying, upright};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::io::read::Reader;
-use crate::solvers::{Estimate, Number, Outlook, Solver, Status};
+use crate::solvers::{Estimate, Number, Outlook, Solver, Status, program};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -447,8 +447,7 @@ pub fn check(
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
     let n = problem.points.len();
     let list = |items: &[usize]| items.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
-    let mut estimate =
-        Estimate { memory: vec![("program, MPI and HDF5".into(), memory::base(ranks))], ..Estimate::default() };
+    let mut estimate = Estimate { memory: vec![program(ranks)], ..Estimate::default() };
     if let BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_) = kind {
         let size = problem.points[0] as u64;
         estimate.problem = vec![("Chebyshev coefficients".into(), size.to_string())];

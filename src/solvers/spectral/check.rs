@@ -16,7 +16,7 @@ use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, p
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
-use crate::solvers::Estimate;
+use crate::solvers::{Estimate, program};
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
@@ -142,7 +142,7 @@ fn estimate<T: Real>(
         named => named,
     };
     let mut memory = vec![
-        ("program, MPI and HDF5".to_string(), memory::base(ranks)),
+        program(ranks),
         ("state and right-hand side".into(), 2 * count * array),
         (
             format!("work space of {}", scheme.word),
@@ -296,7 +296,7 @@ fn of_ensemble<T: Real>(
         let idle = format!("{} ranks have no member", ranks as u64 - members);
         estimate.problem.push(("note".into(), idle));
     }
-    estimate.memory[0].1 = memory::base(ranks);
+    estimate.memory[0] = program(ranks);
     estimate.output_bytes *= members;
     estimate.checkpoint_bytes *= members;
     Ok(estimate)

@@ -7,11 +7,6 @@ use super::transform::ProcessGrid;
 use super::transform::layout::{Layout, buffer_lengths, is_long};
 use crate::math::exact::Exact;
 
-/// The program, MPI and HDF5 before any problem is built, on one rank and on one of several; measured.
-pub fn base(ranks: usize) -> u64 {
-    if ranks == 1 { 40_500_000 } else { 42_500_000 }
-}
-
 /// Exact sums over the modes of each wavenumber of an axis or shell, at their largest: those of a rank, and of several
 /// those that are sent, received and added up. In one dimension the plain spectrum, its envelope and the points of the
 /// fit of its decay.

@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::math::simd::Level;
 use crate::solvers::paths::priors::Prior;
 use crate::solvers::paths::problem::ProblemInput;
-use crate::solvers::{ErrorBar, Estimate, Number, Outcome, Solver, Status};
+use crate::solvers::{ErrorBar, Estimate, Number, Outcome, Solver, Status, program};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -73,7 +73,7 @@ pub fn read(whole: &Whole, input: &Input, level: Level) -> Result<Committor> {
 }
 
 /// What `spanwise check` says.
-pub fn check(whole: &Whole, input: &Input, base: u64) -> Result<Estimate> {
+pub fn check(whole: &Whole, input: &Input, ranks: usize) -> Result<Estimate> {
     let asked = read(whole, input, Level::detect())?;
     let points = asked.points() as u64;
     let planar = asked.start.len() == 2;
@@ -86,10 +86,7 @@ pub fn check(whole: &Whole, input: &Input, base: u64) -> Result<Estimate> {
             ("points of the grid".into(), points.to_string()),
             ("diffusion coefficient".into(), format!("{}", asked.diffusion)),
         ],
-        memory: vec![
-            ("program, MPI and HDF5".into(), base),
-            ("equations and search directions".into(), 8 * 14 * points),
-        ],
+        memory: vec![program(ranks), ("equations and search directions".into(), 8 * 14 * points)],
         seconds_per_step: Some(seconds),
         output_bytes: 8 * 2 * points + (1 << 16),
         checkpoint_bytes: 8 * points + (1 << 16),

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Input;
 use super::flow::Flow;
+use super::{Compiled, Input, Leaves, VARYING};
 use crate::error::{Error, Result};
 use crate::math::dense::LOG_2_PI;
 use crate::math::elementary::{exp, ln};
-use crate::math::expression::Expression;
+use crate::math::expression::Program;
+use crate::math::expression::graph::{Graph, Id};
+use crate::math::expression::slices::Output;
+use crate::math::simd::Level;
 use crate::particles::{Draws, Family, FeynmanKac, Parameter};
 use crate::solvers::smc::data::Observations;
 
@@ -85,8 +88,47 @@ impl Prior {
     }
 }
 
+/// What a formula of the parameters that vary alone must be.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub id: Id,
+    pub name: String,
+    /// Positive, or else finite.
+    pub positive: bool,
+}
+
+/// What the parameters that vary must fulfil.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    /// Sets their values.
+    program: Program,
+    all: Vec<Condition>,
+}
+
+impl Conditions {
+    pub fn new(graph: &Graph, all: Vec<Condition>, leaves: Leaves) -> Conditions {
+        let outputs: Vec<Output> = all.iter().map(|c| Output::Set(c.id)).collect();
+        Conditions { program: Program::new(graph, &outputs, |l| leaves.source(l)), all }
+    }
+
+    /// What is wrong with `theta`.
+    fn mistake(&self, theta: &[f64]) -> Option<String> {
+        let numbers = [&[0.0; VARYING], theta].concat();
+        let mut values = vec![0.0; self.all.len()];
+        let mut outputs: Vec<&mut [f64]> = values.chunks_mut(1).collect();
+        self.program.run(Level::Portable, &numbers, &[], &mut outputs);
+        values.into_iter().zip(&self.all).find_map(|(value, Condition { name, positive, .. })| match positive {
+            true if !(value > 0.0) => Some(format!("{name} = {value} must be positive")),
+            false if !value.is_finite() => Some(format!("{name} = {value} must be finite")),
+            _ => None,
+        })
+    }
+}
+
 pub(super) struct Parametric {
     pub input: Arc<Input>,
+    /// Over the parameters that vary, in the order of `names`.
+    pub model: Arc<Compiled>,
     pub data: Arc<Observations>,
     /// Names of the parameters that vary, in the order asked for.
     pub names: Vec<String>,
@@ -107,12 +149,10 @@ impl Family for Parametric {
     }
 
     fn at(&self, theta: &[f64]) -> Result<Box<dyn FeynmanKac>> {
-        let mut input = (*self.input).clone();
-        for (name, value) in self.names.iter().zip(theta) {
-            input.parameters.insert(name.clone(), Expression::Value(*value));
+        match self.model.conditions.mistake(theta) {
+            Some(mistake) => Err(Error::Usage(mistake)),
+            None => Ok(Box::new(Flow { model: self.model.clone(), data: self.data.clone(), theta: theta.into() })),
         }
-        let model = input.compile().map_err(|(key, message)| Error::Usage(format!("{key}: {message}")))?;
-        Ok(Box::new(Flow { model: Arc::new(model), data: self.data.clone() }))
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Compiled, Part, REST};
+use super::{Compiled, Part};
 use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
 use crate::solvers::smc::data::Observations;
 
 pub(super) struct Flow {
     pub model: Arc<Compiled>,
     pub data: Arc<Observations>,
+    /// The parameters that vary.
+    pub theta: SmallVec<[f64; 8]>,
 }
 
 /// Slices of a tile: few enough to stay off the heap.
@@ -20,10 +22,12 @@ type Slices<'a> = SmallVec<[&'a [f64]; 16]>;
 type Room = SmallVec<[[f64; TILE]; 4]>;
 
 impl Flow {
-    /// t and dt of a step, with room for what follows.
+    /// t, dt and parameters of a step, with room for what is needed besides.
     fn numbers(&self, step: usize) -> SmallVec<[f64; 16]> {
         let interval = if step == 0 { 0.0 } else { self.data.interval(step) };
-        SmallVec::from_slice(&[self.data.times[step], interval])
+        let mut numbers = SmallVec::from_slice(&[self.data.times[step], interval]);
+        numbers.extend_from_slice(&self.theta);
+        numbers
     }
 
     /// Draws the noises of `part` and runs it into the coordinates of `x`.
@@ -93,8 +97,9 @@ impl FeynmanKac for Flow {
             self.model.together.run(x.level(), &numbers, &inputs, &mut [log_weight]);
             return;
         }
+        let besides = numbers.len();
         for (component, y) in self.model.components.iter().zip(y).filter(|(_, y)| !y.is_nan()) {
-            numbers.truncate(REST);
+            numbers.truncate(besides);
             numbers.push(*y);
             component.density.run(x.level(), &numbers, &inputs, &mut [&mut *log_weight]);
         }

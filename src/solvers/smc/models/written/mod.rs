@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace};
 use crate::math::expression::graph::{Graph, Id, Op};
@@ -32,7 +33,7 @@ pub mod observation;
 #[cfg(test)]
 mod tests;
 
-use family::{Parametric, Prior};
+use family::{Condition, Conditions, Parametric, Prior};
 use flow::Flow;
 use noise::Noise;
 use observation::Observed;
@@ -66,16 +67,17 @@ pub struct Input {
     pub observed: Vec<String>,
 }
 
-/// Numbers of a call: the time, the interval before it, then what the program needs besides.
+/// Numbers of a call: the time, the interval before it, the parameters that vary, then what the program needs besides.
 const TIME: usize = 0;
 const INTERVAL: usize = 1;
-const REST: usize = 2;
+const VARYING: usize = 2;
 
 /// Leaves: states, then noises, then numbers of the call.
 #[derive(Debug, Clone, Copy)]
 struct Leaves {
     states: usize,
     noises: usize,
+    varying: usize,
 }
 
 impl Leaves {
@@ -85,6 +87,25 @@ impl Leaves {
 
     fn number(self, i: usize) -> u32 {
         (self.states + self.noises + i) as u32
+    }
+
+    fn varying(self, k: usize) -> u32 {
+        self.number(VARYING + k)
+    }
+
+    /// What the program needs besides.
+    fn besides(self, i: usize) -> u32 {
+        self.number(VARYING + self.varying + i)
+    }
+
+    /// Whether a formula depends on the parameters that vary and on nothing else.
+    fn only_varying(self, graph: &Graph, id: Id) -> bool {
+        let (first, last) = (self.varying(0), self.besides(0));
+        graph.number(id).is_none()
+            && graph.reachable(&[id]).into_iter().all(|id| match graph.op(id) {
+                Op::Leaf(l) => (first..last).contains(&l),
+                _ => true,
+            })
     }
 
     /// Slices are states, then noises.
@@ -109,7 +130,7 @@ struct Part {
 struct Component {
     name: String,
     distribution: Observed,
-    /// Adds ln p(y | x); y is number `REST`.
+    /// Adds ln p(y | x); y is the number besides.
     density: Program,
     /// Sets the parameters of the distribution.
     parameters: Program,
@@ -123,12 +144,13 @@ pub struct Compiled {
     initial: Part,
     transition: Part,
     components: Vec<Component>,
-    /// Adds the log-densities of all components at once; y_i is number `REST` + i.
+    /// Adds the log-densities of all components at once; the numbers besides are y.
     together: Program,
-    /// Adds ln p(x' | x); x'_i is number `REST` + i.
+    /// Adds ln p(x' | x); the numbers besides are x'.
     density: Option<Program>,
-    /// Adds ln p(x) at the first time, x_i likewise.
+    /// Adds ln p(x) at the first time, x likewise.
     initial_density: Option<Program>,
+    conditions: Conditions,
 }
 
 impl BuiltIn for Input {
@@ -167,7 +189,7 @@ impl StateSpace for Shared {
                 }
             }
         }
-        Ok(Box::new(Flow { model: self.0.clone(), data: data.clone() }))
+        Ok(Box::new(Flow { model: self.0.clone(), data: data.clone(), theta: SmallVec::new() }))
     }
 
     fn family(&self, data: &Arc<Observations>, parameters: &[String]) -> Option<Box<dyn Family>> {
@@ -177,8 +199,12 @@ impl StateSpace for Shared {
             names => names.to_vec(),
         };
         let known = !names.is_empty() && names.iter().all(|name| self.1.priors.contains_key(name));
+        if !known {
+            return None;
+        }
+        let model = self.1.compile_over(&names).expect("expressions that were compiled before");
         let (input, data) = (self.1.clone(), data.clone());
-        known.then(|| Box::new(Parametric { input, data, names }) as Box<dyn Family>)
+        Some(Box::new(Parametric { input, model: Arc::new(model), data, names }))
     }
 }
 
@@ -188,9 +214,13 @@ impl Input {
     /// # Errors
     /// The key at fault and what is wrong there, with the character where an expression is.
     pub fn compile(&self) -> Result<Compiled, Refusal> {
+        self.compile_over(&[])
+    }
+
+    /// The same with the parameters called `varying` as numbers of each call.
+    fn compile_over(&self, varying: &[String]) -> Result<Compiled, Refusal> {
         self.check_names()?;
-        let parameters = self.parameter_values()?;
-        let leaves = Leaves { states: self.states.len(), noises: self.noises.len() };
+        let leaves = Leaves { states: self.states.len(), noises: self.noises.len(), varying: varying.len() };
         let noises: Vec<Noise> = self.noises.values().copied().collect();
         for (name, noise) in &self.noises {
             if let Some(mistake) = noise.mistake() {
@@ -210,10 +240,7 @@ impl Input {
 
         let mut graph = Graph::default();
         let mut constants = Scope::default();
-        for (name, value) in &parameters {
-            let id = graph.constant(*value);
-            constants.define(name, id);
-        }
+        let mut conditions = self.parameters_into(varying, leaves, &mut graph, &mut constants)?;
         let mut noisy = constants.clone();
         for (j, name) in self.noises.keys().enumerate() {
             let id = graph.leaf(leaves.noise(j));
@@ -250,11 +277,14 @@ impl Input {
                 if let Some(value) = graph.number(id).filter(|v| v.is_nan() || positive && *v <= 0.0) {
                     return Err(("observation", format!("{name}.{key} = {value} must be positive")));
                 }
+                if leaves.only_varying(&graph, id) {
+                    conditions.push(Condition { id, name: format!("{name}.{key}"), positive });
+                }
                 ids.push(id);
             }
-            let alone = graph.leaf(leaves.number(REST));
+            let alone = graph.leaf(leaves.besides(0));
             let density = distribution.log_density(&mut graph, alone, &ids);
-            let numbered = graph.leaf(leaves.number(REST + i));
+            let numbered = graph.leaf(leaves.besides(i));
             together.push(distribution.log_density(&mut graph, numbered, &ids));
             let set: Vec<Output> = ids.iter().map(|id| Output::Set(*id)).collect();
             components.push(Component {
@@ -286,6 +316,7 @@ impl Input {
             together: Program::new(&graph, &[Output::Add(all)], |l| leaves.source(l)),
             density: density.map(|id| Program::new(&graph, &[Output::Add(id)], |l| leaves.source(l))),
             initial_density: initial_density.map(|id| Program::new(&graph, &[Output::Add(id)], |l| leaves.source(l))),
+            conditions: Conditions::new(&graph, conditions, leaves),
         })
     }
 
@@ -321,19 +352,33 @@ impl Input {
         Ok(())
     }
 
-    /// The numbers that parameters are; they may name each other.
-    fn parameter_values(&self) -> Result<Vec<(String, f64)>, Refusal> {
-        let mut graph = Graph::default();
-        let mut scope = Scope::default();
-        resolve("parameters", &self.parameters, &mut graph, &mut scope)?
-            .into_iter()
-            .map(|(name, id)| match graph.number(id).filter(|x| x.is_finite()) {
-                Some(value) => Ok((name, value)),
-                None => {
-                    Err(("parameters", format!("{name} = {} is not a finite number", self.parameters[&name].text())))
+    /// Reads the parameters into `scope`, as numbers or, where they vary, as leaves; they may name each other. What follows
+    /// from those that vary must be finite.
+    fn parameters_into(
+        &self,
+        varying: &[String],
+        leaves: Leaves,
+        graph: &mut Graph,
+        scope: &mut Scope,
+    ) -> Result<Vec<Condition>, Refusal> {
+        let mut others = self.parameters.clone();
+        for (k, name) in varying.iter().enumerate() {
+            let id = graph.leaf(leaves.varying(k));
+            scope.define(name, id);
+            others.remove(name);
+        }
+        let mut conditions = Vec::new();
+        for (name, id) in resolve("parameters", &others, graph, scope)? {
+            match graph.number(id) {
+                Some(value) if value.is_finite() => {}
+                None if leaves.only_varying(graph, id) => conditions.push(Condition { id, name, positive: false }),
+                _ => {
+                    let text = self.parameters[&name].text();
+                    return Err(("parameters", format!("{name} = {text} is not a finite number")));
                 }
-            })
-            .collect()
+            }
+        }
+        Ok(conditions)
     }
 
     fn definitions(&self, graph: &mut Graph, scope: &mut Scope) -> Result<(), Refusal> {
@@ -406,7 +451,7 @@ impl Input {
             let old = graph.clone();
             let without = |l: u32, g: &mut Graph| if l == leaf { g.constant(0.0) } else { g.leaf(l) };
             let mean = old.rebuild(&[root], graph, without)[0];
-            let next = graph.leaf(leaves.number(REST + i));
+            let next = graph.leaf(leaves.besides(i));
             let sd = graph.call(crate::math::expression::graph::Function::Abs, slope);
             let term = observation::normal(graph, next, mean, sd);
             total = graph.add(total, term);

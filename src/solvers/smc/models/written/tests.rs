@@ -241,3 +241,44 @@ fn impossible_data_are_refused() {
         assert!(key == "observations" && said.contains(message) && said.contains("row 1"), "{said}");
     }
 }
+
+/// phi and r vary; the noise of the observation is what follows from r.
+const VARYING: &str = r#"
+kind = "written"
+states = ["x"]
+parameters = { phi = 0.9, r = 0.5, sd = "r - 0.2" }
+noises = { n = { distribution = "normal" } }
+initial = { x = "n/sqrt(1 - phi^2)" }
+transition = { x = "phi*x + n" }
+observation = { y = { distribution = "normal", mean = "x", sd = "sd" } }
+priors = { phi = { distribution = "uniform", low = 0, high = 1 }, r = { distribution = "exponential", rate = 1 } }
+"#;
+
+#[test]
+fn a_model_over_its_parameters_is_the_model_with_these_numbers_and_says_what_they_must_be() {
+    let data = Arc::new(Observations { components: 1, times: vec![0.0, 1.0], values: vec![0.4, -0.7] });
+    let family = build(VARYING).map_err(|e| e.1).unwrap().family(&data, &[]).expect("two priors");
+    let names: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
+    assert_eq!(names, ["phi", "r"]);
+    let written = VARYING.replace("phi = 0.9, r = 0.5", "phi = 0.3, r = 1.7");
+    let (one, other) = (family.at(&[0.3, 1.7]).unwrap(), flow(&written, &[0.4, -0.7]));
+    let run = |flow: &dyn FeynmanKac| {
+        let level = Level::detect();
+        let at = |step| Draws::new(level, 1, Stream::ParticlesMutate, step);
+        let (mut x, mut next, mut w, mut p) = ([0.0; TILE], [0.0; TILE], [0.0; TILE], [0.0; TILE]);
+        flow.initial(&at(0), &mut Tile::new(level, &mut x, TILE, TILE), &mut w);
+        let before = View::new(level, &x, TILE, TILE);
+        flow.mutate(1, &at(1), before, &mut Tile::new(level, &mut next, TILE, TILE), &mut w);
+        let now = View::new(level, &next, TILE, TILE);
+        flow.log_potential(1, before, now, &mut w);
+        assert!(flow.log_density(1, before, now, &mut p));
+        [x, next, w, p]
+    };
+    let (one, other) = (run(one.as_ref()), run(other.as_ref()));
+    for (a, b) in one.iter().flatten().zip(other.iter().flatten()) {
+        assert!((a - b).abs() <= 1e-14 * (1.0 + a.abs()), "{a} and {b}");
+    }
+    let said = |theta: &[f64]| family.at(theta).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(said(&[0.3, 0.1]).contains("y.sd = -0.1 must be positive"), "{}", said(&[0.3, 0.1]));
+    assert!(said(&[0.3, f64::INFINITY]).contains("sd = inf must be finite"), "{}", said(&[0.3, f64::INFINITY]));
+}
