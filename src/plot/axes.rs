@@ -47,6 +47,11 @@ impl Scale {
         p.is_finite().then_some(p)
     }
 
+    /// How far along the axis a drawing coordinate is, from 0 to 1.
+    pub fn fraction(&self, place: f64) -> f64 {
+        (place - self.low) / (self.high - self.low)
+    }
+
     pub fn label(&self, tick: f64) -> String {
         if self.log {
             let exponent = tick.round();

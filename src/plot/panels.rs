@@ -71,10 +71,10 @@ fn chart<'a, DB: DrawingBackend>(
     Ok(chart)
 }
 
-fn legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, pen: &Pen) -> Drawn {
+fn legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, corner: SeriesLabelPosition, pen: &Pen) -> Drawn {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(corner)
         .label_font(pen.text(12.5, INK))
         .background_style(WHITE.mix(0.85))
         .border_style(pen.stroke(0.8, LIGHT))
@@ -82,6 +82,39 @@ fn legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, pen: &Pen) -> 
         .legend_area_size(pen.px(26.0) as u32)
         .draw()
         .map_err(words)
+}
+
+/// The corner where a legend hides least of the points, given as fractions of the width and (from below) the height.
+fn emptiest_corner(points: impl Iterator<Item = (f64, f64)>) -> SeriesLabelPosition {
+    use SeriesLabelPosition::{LowerLeft, LowerRight, UpperLeft, UpperRight};
+    const WIDTH: f64 = 0.4;
+    const HEIGHT: f64 = 0.3;
+    let mut hidden = [0; 4];
+    for (x, y) in points {
+        let (left, right) = (x < WIDTH, x > 1.0 - WIDTH);
+        let (lower, upper) = (y < HEIGHT, y > 1.0 - HEIGHT);
+        for (count, inside) in hidden.iter_mut().zip([upper && right, upper && left, lower && right, lower && left]) {
+            *count += usize::from(inside);
+        }
+    }
+    // The first of equals.
+    let best = (0..4).min_by_key(|&corner| hidden[corner]).expect("four corners");
+    [UpperRight, UpperLeft, LowerRight, LowerLeft][best].clone()
+}
+
+/// Points of a line close enough together that none of it is missed; those that are given where it is dotted.
+fn along(points: &[(f64, f64)], joined: bool) -> Vec<(f64, f64)> {
+    const APART: f64 = 0.02;
+    let mut all = points.to_vec();
+    for ends in points.windows(2).filter(|_| joined) {
+        let step = (ends[1].0 - ends[0].0, ends[1].1 - ends[0].1);
+        let pieces = (step.0.hypot(step.1) / APART).min(100.0) as usize;
+        all.extend((1..pieces).map(|k| {
+            let part = k as f64 / pieces as f64;
+            (ends[0].0 + part * step.0, ends[0].1 + part * step.1)
+        }));
+    }
+    all
 }
 
 /// Pieces of a line that turn by less than a right angle at every pixel `at`: a thick line ends in a long spike where it
@@ -117,9 +150,12 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
     let y = Scale::new(&p.y, p.lines.iter().flat_map(|l| l.y.iter().copied()).chain(floor));
     let mut chart = chart(area, &x, &y, [&p.x.label, &p.y.label], pen)?;
     let (dash, gap) = (pen.px(8.0) as u32, pen.px(5.0) as u32);
+    let mut drawn_at = Vec::new();
     for line in &p.lines {
         let points: Vec<(f64, f64)> =
             line.x.iter().zip(&line.y).filter_map(|(a, b)| Some((x.place(*a)?, y.place(*b)?))).collect();
+        let fractions: Vec<(f64, f64)> = points.iter().map(|p| (x.fraction(p.0), y.fraction(p.1))).collect();
+        drawn_at.extend(along(&fractions, line.style != Style::Dots));
         let colour = colours::plain(line.colour);
         let stroke = pen.stroke(2.0, line.colour);
         let drawn = match line.style {
@@ -148,7 +184,7 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
         }
     }
     if p.lines.iter().any(|l| !l.label.is_empty()) {
-        legend(&mut chart, pen)?;
+        legend(&mut chart, emptiest_corner(drawn_at.into_iter()), pen)?;
     }
     Ok(())
 }
@@ -191,7 +227,8 @@ fn cloud<DB: DrawingBackend>(p: &Cloud, area: &Area<DB>, pen: &Pen) -> Drawn {
         }
     }
     if p.groups.iter().any(|g| !g.label.is_empty()) {
-        legend(&mut chart, pen)?;
+        let points = p.groups.iter().flat_map(|g| g.x.iter().zip(&g.y));
+        legend(&mut chart, emptiest_corner(points.map(|(a, b)| (x.fraction(*a), y.fraction(*b)))), pen)?;
     }
     Ok(())
 }
@@ -333,4 +370,22 @@ fn table<DB: DrawingBackend>(p: &Table, area: &Area<DB>, pen: &Pen) -> Drawn {
         area.draw_text(note, &style, (left, y + pen.px(10.0 + 18.0 * k as f64))).map_err(words)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_legend_goes_where_it_hides_least_and_to_the_upper_right_where_nothing_is() {
+        let corner = |points: &[(f64, f64)], joined| emptiest_corner(along(points, joined).into_iter());
+        assert!(matches!(corner(&[], true), SeriesLabelPosition::UpperRight));
+        assert!(matches!(corner(&[(0.9, 0.9)], true), SeriesLabelPosition::UpperLeft));
+        // A straight line from the lower left to the upper right has only its two ends as points.
+        assert!(matches!(corner(&[(0.0, 0.0), (1.0, 1.0)], true), SeriesLabelPosition::UpperLeft));
+        // Along the top from the left to the middle of the right corner, joined or as two dots.
+        let top = [(-0.1, 0.9), (0.7, 0.9)];
+        assert!(matches!(corner(&top, true), SeriesLabelPosition::LowerRight));
+        assert!(matches!(corner(&top, false), SeriesLabelPosition::LowerRight));
+    }
 }
