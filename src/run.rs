@@ -321,7 +321,10 @@ impl Run<'_> {
         let outlook = self.solver.outlook();
         let most = self.input.run.max_steps;
         let (last, latest) = match outlook.left {
-            Left::Steps(left) => (Some(most.min(self.step + left)), Some(most.min(self.step + left))),
+            Left::Steps(left) => {
+                let last = Some(most.min(self.step + left));
+                (last, last)
+            }
             Left::Limit => (None, Some(most)),
             Left::Unknown => (None, None),
         };

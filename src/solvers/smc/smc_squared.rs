@@ -384,7 +384,7 @@ impl Solver for Squared {
 
     fn report(&self) -> Vec<Number> {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
-        let bar = |e: f64| ErrorBar::of(e);
+        let bar = ErrorBar::of;
         let found = evidence(&self.evidences);
         let error = found.spread / (self.evidences.len() as f64).sqrt();
         let mut report = vec![
