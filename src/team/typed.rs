@@ -263,7 +263,7 @@ impl dyn Team + '_ {
     }
 
     /// `gather` where everyone knows that rank q gives `counts[q]` values.
-    fn gather_counted<T: Pod>(&self, mine: &[T], counts: &[usize]) -> Vec<T> {
+    pub fn gather_counted<T: Pod>(&self, mine: &[T], counts: &[usize]) -> Vec<T> {
         let mut all = vec![T::zeroed(); counts.iter().sum()];
         let counts: Vec<usize> = counts.iter().map(|n| n * size_of::<T>()).collect();
         self.gather_bytes_into(bytemuck::cast_slice(mine), &counts, bytemuck::cast_slice_mut(&mut all));

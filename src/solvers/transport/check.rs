@@ -2,7 +2,9 @@
 
 use super::certificate;
 use super::geometry::Ring;
-use super::kernels::{COLUMN_TILE, LARGEST_DIFFERENCE_DIMENSION, Level, PointCloud, PointCost, ROW_BLOCK, Scratch};
+use super::kernels::{
+    COLUMN_TILE, LARGEST_DIFFERENCE_DIMENSION, Level, PointCloud, PointCost, ROW_BLOCK, Scratch, column_sums,
+};
 use super::measures::{self, Outline};
 use super::methods;
 use super::passes::Precision;
@@ -37,7 +39,8 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     // Potentials are gathered: everyone's rows to everyone.
     estimate.bytes_per_step =
         if ranks == 1 { 0 } else { copies * 8 * (size.n + size.m) * (size.ranks - 1) / size.ranks };
-    estimate.messages_per_step = if ranks == 1 { 0 } else { copies * 6 * (size.ranks - 1) };
+    // A sweep sends roots and potentials; each of two passes asks twice whether all is well, and sends its potentials.
+    estimate.messages_per_step = if ranks == 1 { 0 } else { copies * if sweeps { 2 } else { 6 } * (size.ranks - 1) };
     if sweeps && ranks > 1 {
         estimate.bytes_per_step += copies * sweep::exchanged_bytes(source.n, target.n, ranks);
     } else if layout == Layout::Ring && ranks > 1 {
@@ -130,8 +133,7 @@ impl Plan<'_> {
             item("grid axes, their costs and kernels", 8 * 6 * axes);
             item("weights and their logarithms for the passes", self.vectors(2, 2) * self.copies());
         }
-        // One f64 and (1 + ROW_BLOCK) elements a column.
-        let buffer = |precision, word: u64| if self.sweeps(precision) { 8 + (1 + ROW_BLOCK as u64) * word } else { 0 };
+        let buffer = |precision, word: u64| if self.sweeps(precision) { ROW_BLOCK as u64 * word } else { 0 };
         let per_column = buffer(Precision::F64, 8).max(buffer(Precision::F32, 4));
         item("row buffers of the one-sweep iteration", self.threads * per_column * m);
         item("method: potentials and their transforms", held.state);
@@ -214,7 +216,8 @@ impl Plan<'_> {
         item("steps: shifts of the passes", self.vectors(1, 1) * self.copies());
         if self.sweeps(precision) {
             let Size { n, m, ranks, .. } = self.size;
-            item("steps: terms of the columns", self.vectors(0, 1));
+            // The logarithms of their weights, the terms, and those scaled.
+            item("steps: terms of the columns", self.vectors(0, 3));
             let partials = sweep::partial_bytes(n as usize, m as usize, self.threads as usize, ranks as usize);
             item("steps: block partials of the one-sweep iteration", partials);
             let kernel = self.stored_kernel();
@@ -367,7 +370,7 @@ fn seconds_per_entry(problem: &ProblemInput, dimension: usize) -> f64 {
     let y: Vec<f64> = (0..m * d).map(point).collect();
     let rows = PointCloud::new(cost, x.into(), y.into(), d).rows(0.1, Precision::F64, Level::detect());
     let (h, shift) = (vec![0.0; m], vec![0.0; n]);
-    let (mut columns, mut scratch) = (vec![0.0; m], Scratch::default());
+    let (h, mut columns, mut scratch) = (rows.scale(&h), column_sums(m), Scratch::default());
     let mut once = || {
         let start = std::time::Instant::now();
         rows.sweep(0..n, &h, &shift, &mut |_, s| 1.0 / s, &mut columns, &mut scratch);

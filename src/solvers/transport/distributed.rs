@@ -10,6 +10,7 @@ use super::geometry::{Geometry, Scale, Side};
 use super::kernels::{self, MaxSum, Rows};
 use super::passes::{Passes, Precision};
 use super::results;
+use super::shares::Shares;
 use super::sweep::{self, Stored};
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -40,9 +41,12 @@ pub struct PassData {
     /// Results of the last row and column pass at this ε: the shifts of the next; empty before the first.
     last_psi: Vec<f64>,
     last_x: Vec<f64>,
+    /// log b, once a sweep has asked for it.
+    log_b: Vec<f64>,
     /// What the shifts were at the last snapshot, once they have changed.
     before: Option<[Option<Vec<f64>>; 2]>,
     stored: Option<Stored>,
+    shares: Option<Shares>,
     /// Sweeps since ε or the precision changed.
     sweeps: f64,
     entries: f64,
@@ -75,8 +79,10 @@ impl PassData {
             stored_limit,
             last_psi: Vec::new(),
             last_x: Vec::new(),
+            log_b: Vec::new(),
             before: None,
             stored: None,
+            shares: None,
             sweeps: 0.0,
             entries: 0.0,
             largest_potential: 0.0,
@@ -215,16 +221,6 @@ fn column_terms(potential: &[f64], weight: &[f64]) -> Vec<f64> {
     potential.par_iter().zip(weight.par_iter()).with_min_len(1024).map(|(p, w)| p + ln(*w)).collect()
 }
 
-/// Fills in the other ranks' parts of `all`, of which this rank made `mine`.
-pub fn gather_owned(team: &dyn Team, mine: Range<usize>, all: &mut [f64]) {
-    if team.size() > 1 {
-        let counts: Vec<u64> = team.gather(&[mine.len() as u64]);
-        let counts: Vec<usize> = counts.into_iter().map(|n| n as usize * size_of::<f64>()).collect();
-        let mine = all[mine].to_vec();
-        team.gather_bytes_into(bytemuck::cast_slice(&mine), &counts, bytemuck::cast_slice_mut(all));
-    }
-}
-
 /// Hands `work` blocks of consecutive owned outputs (`width` values each) on all threads; nothing once interrupted.
 fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range<usize>, &mut [f64]) + Sync) {
     out.par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(k, chunk)| {
@@ -236,11 +232,22 @@ fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range
 }
 
 impl TeamPasses<'_> {
-    /// Gathers the outputs, of which this rank made `owned` (of `width` values each).
-    fn gather(&self, owned: Range<usize>, width: usize, out: &mut [f64]) -> Result<()> {
-        let stop = self.team.any(interrupt::requested());
-        gather_owned(self.team, owned.start * width..owned.end * width, out);
-        if stop { Err(Error::Interrupted) } else { Ok(()) }
+    /// Fills in the outputs of `side` (of `width` values each) that other ranks made.
+    fn gather(&self, side: Side, width: usize, out: &mut [f64]) -> Result<()> {
+        let team = self.team;
+        if team.any(interrupt::requested()) {
+            return Err(Error::Interrupted);
+        }
+        if team.size() > 1 {
+            let of = |rank| {
+                let outputs = self.data.geometry.owned_by(side, rank, team.size());
+                outputs.start * width..outputs.end * width
+            };
+            let counts: Vec<usize> = (0..team.size()).map(|rank| of(rank).len() * size_of::<f64>()).collect();
+            let mine = out[of(team.rank())].to_vec();
+            team.gather_bytes_into(bytemuck::cast_slice(&mine), &counts, bytemuck::cast_slice_mut(out));
+        }
+        Ok(())
     }
 
     fn side_lengths(&self, side: Side) -> (usize, usize) {
@@ -313,7 +320,7 @@ impl TeamPasses<'_> {
                 }
             }
         }
-        self.gather(owned, 1, out)?;
+        self.gather(side, 1, out)?;
         self.count(side);
         self.meet(potential);
         self.meet(out);
@@ -356,7 +363,7 @@ impl TeamPasses<'_> {
                 kernel(block.rows, block.local(&rows), h, shift, block.columns.clone(), out);
             });
         });
-        self.gather(owned, width, out)?;
+        self.gather(side, width, out)?;
         self.count(side);
         Ok(())
     }
@@ -372,7 +379,7 @@ impl TeamPasses<'_> {
                 block.rows.min_plus(block.local(&rows), &potential[block.columns.clone()], out);
             });
         });
-        self.gather(owned, 1, out)?;
+        self.gather(side, 1, out)?;
         self.count(side);
         Ok(())
     }
@@ -463,16 +470,21 @@ impl Passes for TeamPasses<'_> {
             // Storing costs about two sweeps: not for the one evaluation in f64 that confirms a solution.
             let stored_limit =
                 if sweeps > 2.0 || data.scale.precision == Precision::F32 { data.stored_limit } else { 0 };
+            if data.log_b.is_empty() {
+                data.log_b = data.b.iter().map(|b| ln(*b)).collect();
+            }
             let iteration = sweep::Iteration {
                 geometry: data.geometry.as_mut(),
                 scale: data.scale,
                 a: &data.a,
                 b: &data.b,
+                log_b: &data.log_b,
                 stored_limit,
                 last_psi: &data.last_psi,
                 phi,
                 rule,
                 team: self.team,
+                shares: &mut data.shares,
             };
             let done = sweep::row_then_col(iteration, &mut data.stored, psi, x)?;
             data.sweeps = sweeps;
@@ -521,7 +533,7 @@ impl Passes for TeamPasses<'_> {
                 block.rows.cost_sum(block.local(&rows), &v[block.columns.clone()], out);
             });
         });
-        self.gather(owned, 1, &mut whole)?;
+        self.gather(Side::Source, 1, &mut whole)?;
         self.count(Side::Source);
         Ok(crate::math::sum::tree_sum(whole.len(), |i| u[i] * whole[i]))
     }
@@ -553,7 +565,7 @@ impl Passes for TeamPasses<'_> {
                 block.rows.weighted_sum(block.local(&rows), &zero[columns.clone()], &zero[rows], &w[columns], 1, out);
             });
         });
-        self.gather(owned, 1, out)?;
+        self.gather(Side::TargetTarget, 1, out)?;
         self.count(Side::TargetTarget);
         Ok(())
     }
@@ -607,6 +619,7 @@ impl Passes for TeamPasses<'_> {
     fn rest(&mut self) {
         self.forget_shifts();
         self.data.stored = None;
+        self.data.log_b = Vec::new();
         self.data.geometry.rest();
     }
 }

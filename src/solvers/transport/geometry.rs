@@ -54,12 +54,20 @@ impl Block<'_> {
 pub trait Geometry {
     fn n(&self) -> usize;
     fn m(&self) -> usize;
-    /// The outputs of `side` that this rank makes.
-    fn owned(&self, side: Side, team: &dyn Team) -> Range<usize>;
+    /// The outputs of `side` that a rank of so many makes.
+    fn owned_by(&self, side: Side, rank: usize, ranks: usize) -> Range<usize>;
+    /// Those that this rank makes.
+    fn owned(&self, side: Side, team: &dyn Team) -> Range<usize> {
+        self.owned_by(side, team.rank(), team.size())
+    }
     /// Calls `f` with every block of columns, in index order. Collective in the ring layout.
     fn blocks(&mut self, side: Side, scale: Scale, team: &dyn Team, f: &mut dyn FnMut(Block<'_>));
     /// Whether one block holds all columns, so that a row can be swept in one go.
     fn sweeps(&self) -> bool;
+    /// Whether every rank holds all rows, so that any may sweep them.
+    fn holds_all_rows(&self) -> bool {
+        false
+    }
     /// Dimension of the points; 0 when there are none, only a matrix.
     fn dimension(&self) -> usize;
     /// Points `outputs` of the source, row-major, where this rank holds them (its own at least).
@@ -136,9 +144,9 @@ impl Geometry for Replicated {
         self.y.len() / self.cost.dimension
     }
 
-    fn owned(&self, side: Side, team: &dyn Team) -> Range<usize> {
+    fn owned_by(&self, side: Side, rank: usize, ranks: usize) -> Range<usize> {
         let outputs = if side == Side::Source { self.n() } else { self.m() };
-        Partition::new(outputs, team.rank(), team.size()).mine()
+        Partition::new(outputs, rank, ranks).mine()
     }
 
     fn blocks(&mut self, side: Side, scale: Scale, _team: &dyn Team, f: &mut dyn FnMut(Block<'_>)) {
@@ -174,6 +182,10 @@ impl Geometry for Replicated {
 
     fn level(&self) -> Level {
         self.cost.level
+    }
+
+    fn holds_all_rows(&self) -> bool {
+        true
     }
 
     fn rest(&mut self) {
@@ -212,11 +224,11 @@ impl Geometry for Matrix {
         self.m
     }
 
-    fn owned(&self, side: Side, team: &dyn Team) -> Range<usize> {
+    fn owned_by(&self, side: Side, rank: usize, ranks: usize) -> Range<usize> {
         match side {
             // The rows that a sweep gives this rank.
-            Side::Source => sweep::owned_rows(self.n, team.rank(), team.size()),
-            _ => Partition::new(self.m, team.rank(), team.size()).mine(),
+            Side::Source => sweep::owned_rows(self.n, rank, ranks),
+            _ => Partition::new(self.m, rank, ranks).mine(),
         }
     }
 
@@ -293,8 +305,8 @@ impl Geometry for Ring {
         self.m
     }
 
-    fn owned(&self, side: Side, _team: &dyn Team) -> Range<usize> {
-        if side == Side::Source { self.mine.0.clone() } else { self.mine.1.clone() }
+    fn owned_by(&self, side: Side, rank: usize, ranks: usize) -> Range<usize> {
+        Self::owned_points(if side == Side::Source { self.n } else { self.m }, rank, ranks)
     }
 
     fn blocks(&mut self, side: Side, scale: Scale, team: &dyn Team, f: &mut dyn FnMut(Block<'_>)) {

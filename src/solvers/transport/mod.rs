@@ -31,6 +31,7 @@ mod plot;
 pub mod problem;
 pub mod results;
 pub mod setup;
+mod shares;
 pub mod solve;
 mod solver;
 pub mod sweep;

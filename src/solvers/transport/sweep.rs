@@ -2,21 +2,24 @@
 //!
 //! Rows are cut into a number of blocks that depends on n alone. A block's partial column sums are made by one thread;
 //! partials are added in one binary tree over the blocks, each rank sending the roots of its complete subtrees to the
-//! owners of the columns: the same bits on any number of ranks and threads.
+//! owners of the columns: the same bits on any number of ranks and threads, whoever makes which block. Where any rank
+//! can make any block, the faster ranks make more ([`Shares`]).
 
 use std::ops::Range;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::distributed::{SAFE, StateNames, gather_owned};
+use super::distributed::{SAFE, StateNames};
 use super::geometry::{Geometry, Scale, Side};
-use super::kernels::{ROW_BLOCK, Rows, Scratch, StoredKernel};
+use super::kernels::{Aligned, ROW_BLOCK, Rows, Scaled, Scratch, StoredKernel, column_sums};
 use super::passes::Precision;
+use super::shares::{MOST_SUBTREES, Shares};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::{exp, ln};
-use crate::math::reduce::update;
+use crate::math::reduce::fill;
 use crate::state::Walk;
 use crate::team::{Partition, Team};
 
@@ -40,10 +43,10 @@ pub fn one_sweep(geometry: &dyn Geometry, precision: Precision) -> bool {
     geometry.sweeps() && geometry.m() <= most_columns(precision)
 }
 
-/// Number of row blocks: a power of two, 64 to 128 rows each, at most 512. At the end of a sweep a core waits for about
-/// one block, so many cores want many; the partials of blocks half as large cost 1.5 % more at 20 000 points.
+/// Number of row blocks: a power of two, 32 to 64 rows each, at most 1024. At the end of a sweep a core waits for about
+/// one block, so many cores want many; each costs setting a vector of columns to zero and adding it to another.
 fn block_count(n: usize) -> usize {
-    (n / 128).next_power_of_two().clamp(1, 512)
+    (n / 64).next_power_of_two().clamp(1, 1024)
 }
 
 /// First row of block `k` of `blocks`; n for k = blocks. In whole groups of [`ROW_BLOCK`]: a lone
@@ -52,11 +55,15 @@ fn block_start(n: usize, blocks: usize, k: usize) -> usize {
     if k == blocks { n } else { ROW_BLOCK * Partition::new(n.div_ceil(ROW_BLOCK), k, blocks).mine().start }
 }
 
-/// The rows of the blocks that a rank sweeps.
+/// The rows of the blocks that a rank sweeps, where shares are even.
 pub fn owned_rows(n: usize, rank: usize, size: usize) -> Range<usize> {
     let blocks = block_count(n);
-    let owned = Partition::new(blocks, rank, size).mine();
-    block_start(n, blocks, owned.start)..block_start(n, blocks, owned.end)
+    rows_of(n, blocks, Partition::new(blocks, rank, size).mine())
+}
+
+/// The rows of some blocks.
+fn rows_of(n: usize, blocks: usize, some: Range<usize>) -> Range<usize> {
+    block_start(n, blocks, some.start)..block_start(n, blocks, some.end)
 }
 
 /// Complete subtrees that make up `owned` within the tree over `node`, left to right.
@@ -77,10 +84,11 @@ fn roots(owned: &Range<usize>, node: Range<usize>, out: &mut Vec<Range<usize>>) 
 pub fn partial_bytes(n: usize, m: usize, threads: usize, ranks: usize) -> u64 {
     let blocks = block_count(n);
     let depth = blocks.ilog2() as usize + 1;
-    8 * m as u64 * (threads.min(blocks) * depth + most_roots(blocks, ranks)) as u64
+    let roots = if ranks == 1 { 1 } else { most_roots(blocks, ranks).max(MOST_SUBTREES.min(2 * blocks / ranks)) };
+    8 * m as u64 * (threads.min(blocks) * depth + roots) as u64
 }
 
-/// Bytes of subtree roots that a rank sends in one sweep.
+/// Bytes of subtree roots that a rank sends in one sweep while shares are even.
 pub fn exchanged_bytes(n: usize, m: usize, ranks: usize) -> u64 {
     8 * (most_roots(block_count(n), ranks) * m * (ranks - 1) / ranks) as u64
 }
@@ -139,12 +147,15 @@ pub struct Iteration<'p> {
     pub scale: Scale,
     pub a: &'p [f64],
     pub b: &'p [f64],
+    pub log_b: &'p [f64],
     pub stored_limit: u64,
     /// Source potential of the last pass: the shift of this one.
     pub last_psi: &'p [f64],
     pub phi: &'p [f64],
     pub rule: &'p (dyn Fn(usize, f64) -> f64 + Sync),
     pub team: &'p dyn Team,
+    /// Kept from sweep to sweep.
+    pub shares: &'p mut Option<Shares>,
 }
 
 /// One iteration in one sweep; false when a sum left the safe range, so that the caller must use two passes.
@@ -176,30 +187,36 @@ pub fn row_then_col(
 
 /// The rows of a sweep: exponentials made on the fly, or read from a stored kernel.
 enum Entries<'s> {
-    OnTheFly { rows: &'s dyn Rows, base: usize, h: &'s [f64] },
-    Stored { pieces: &'s [StoredKernel], first: usize, v: &'s [f64] },
+    OnTheFly { rows: &'s dyn Rows, base: usize, h: &'s Scaled },
+    Stored { pieces: &'s [StoredKernel], first: usize, v: &'s Aligned<f64> },
 }
 
 fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x: &mut [f64]) -> Result<bool> {
     let (n, m, team) = (it.geometry.n(), it.geometry.m(), it.team);
     let blocks = block_count(n);
-    let ownership = Partition::new(blocks, team.rank(), team.size());
-    let owned = ownership.mine();
+    let mut shares = it
+        .shares
+        .take_if(|_| stored.is_none() && it.geometry.holds_all_rows())
+        .unwrap_or_else(|| Shares::even(blocks, team.size()));
+    let owned = shares.of(team.rank());
     let (a, rule, last_psi, phi, scale) = (it.a, it.rule, it.last_psi, it.phi, it.scale);
 
     let spare = Mutex::new(Vec::new());
-    let my_rows = owned_rows(n, team.rank(), team.size());
-    let my_psi = &mut psi[my_rows.clone()];
+    let my_psi = &mut psi[rows_of(n, blocks, owned.clone())];
+    let mut seconds = 0.0;
     let mut partials = Vec::new();
-    let mut scaling = Vec::new();
+    // What the column sums are multiplied by, where that is not 1.
+    let mut scaling = None;
     let shift: &[f64];
     match stored {
         None => {
             shift = last_psi;
-            let h: Vec<f64> = phi.par_iter().zip(it.b).with_min_len(1024).map(|(p, b)| p + ln(*b)).collect();
+            let h: Vec<f64> = phi.iter().zip(it.log_b).map(|(p, log_b)| p + log_b).collect();
             it.geometry.blocks(Side::Source, scale, team, &mut |block| {
-                let entries = Entries::OnTheFly { rows: block.rows, base: block.base, h: &h };
+                let entries = Entries::OnTheFly { rows: block.rows, base: block.base, h: &block.rows.scale(&h) };
+                let start = Instant::now();
                 partials = tree(&entries, Closing { a, rule, shift, n, m, blocks, spare: &spare }, &owned, my_psi);
+                seconds = start.elapsed().as_secs_f64();
             });
         }
         Some(stored) => {
@@ -207,7 +224,7 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
                 build(
                     it.geometry,
                     scale,
-                    it.b,
+                    it.log_b,
                     &mut stored.psi,
                     &stored.phi,
                     n,
@@ -218,11 +235,12 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
                 );
             }
             shift = &stored.psi;
-            scaling = phi.par_iter().zip(&stored.phi).with_min_len(1024).map(|(p, q)| exp(p - q)).collect();
-            if scaling.iter().any(|v| !STORED_SAFE.contains(v)) {
+            let v = scaling.insert(column_sums(m));
+            fill(&mut v.as_mut_slice()[..m], |j| exp(phi[j] - stored.phi[j]));
+            if v.as_slice()[..m].iter().any(|v| !STORED_SAFE.contains(v)) {
                 return Ok(false);
             }
-            let entries = Entries::Stored { pieces: &stored.pieces, first: owned.start, v: &scaling };
+            let entries = Entries::Stored { pieces: &stored.pieces, first: owned.start, v };
             partials = tree(&entries, Closing { a, rule, shift, n, m, blocks, spare: &spare }, &owned, my_psi);
         }
     }
@@ -230,36 +248,83 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
     // Each owner of columns receives the subtree roots of all ranks and finishes the tree.
     let columns = Partition::new(m, team.rank(), team.size());
     let mine = columns.mine();
+    let received;
     let sums = if team.size() == 1 {
-        partials.pop().expect("one rank owns the whole tree")
+        &partials.last().expect("one rank owns the whole tree").as_slice()[..m]
     } else {
-        let send: Vec<Vec<f64>> = (0..team.size())
-            .map(|q| partials.iter().flat_map(|root| &root[columns.of(q)]).copied().collect())
-            .collect();
-        let received = team.exchange(&send);
-        let mut held: Vec<(Range<usize>, Vec<f64>)> = Vec::new();
-        for (rank, values) in received.iter().enumerate() {
-            let mut of_rank = Vec::new();
-            roots(&ownership.of(rank), 0..blocks, &mut of_rank);
-            held.extend(of_rank.into_iter().zip(values.chunks(mine.len().max(1)).map(<[f64]>::to_vec)));
-        }
-        if mine.is_empty() { Vec::new() } else { merge(0..blocks, &mut held.into_iter()) }
+        received = finish_tree(team, &shares, columns, &partials);
+        &received[..]
     };
-    update(&mut x[mine.clone()], |k, _| {
+    fill(&mut x[mine.clone()], |k| {
         let j = mine.start + k;
-        let sum = if scaling.is_empty() { sums[k] } else { sums[k] * scaling[j] };
+        let sum = scaling.as_ref().map_or(sums[k], |v| sums[k] * v.as_slice()[j]);
         let ratio = sum / it.b[j];
         if SAFE.contains(&ratio) { phi[j] - ln(ratio) } else { f64::NAN }
     });
-
-    let stop = team.any(interrupt::requested());
-    gather_owned(team, my_rows, psi);
-    gather_owned(team, mine, x);
+    let rows = |rank| rows_of(n, blocks, shares.of(rank));
+    let (stop, took) = share_results(team, seconds, [(&rows, psi), (&|rank| columns.of(rank), x)]);
     if stop {
         return Err(Error::Interrupted);
     }
+    if scaling.is_none() && it.geometry.holds_all_rows() {
+        shares.learn(&took);
+        *it.shares = Some(shares);
+    }
     // NaN marks an unsafe row or column; everyone sees the same gathered vectors.
     Ok(!psi.iter().chain(x.iter()).any(|v| v.is_nan()))
+}
+
+/// The sums over this rank's columns, from the roots that each rank made of all columns.
+fn finish_tree(team: &dyn Team, shares: &Shares, columns: Partition, mine: &[Aligned<f64>]) -> Vec<f64> {
+    let width = columns.mine().len();
+    let of_rank = |rank: usize| {
+        let mut nodes = Vec::new();
+        roots(&shares.of(rank), 0..shares.blocks(), &mut nodes);
+        nodes
+    };
+    let part =
+        |columns: Range<usize>| -> Vec<&[f64]> { mine.iter().map(|root| &root.as_slice()[columns.clone()]).collect() };
+    let send: Vec<Vec<f64>> = columns.ranges().map(|columns| part(columns).concat()).collect();
+    let counts: Vec<usize> = (0..team.size()).map(|rank| of_rank(rank).len() * width).collect();
+    let received = team.exchange_counted(&send, &counts);
+    if width == 0 {
+        return Vec::new();
+    }
+    let mut held = received
+        .iter()
+        .enumerate()
+        .flat_map(|(rank, values)| of_rank(rank).into_iter().zip(values.chunks(width).map(<[f64]>::to_vec)));
+    merge(0..shares.blocks(), &mut held)
+}
+
+/// Fills in what other ranks made of each vector, in one message; whether any rank was asked to stop, and everyone's
+/// `seconds`.
+fn share_results(
+    team: &dyn Team,
+    seconds: f64,
+    mut vectors: [(&dyn Fn(usize) -> Range<usize>, &mut [f64]); 2],
+) -> (bool, Vec<f64>) {
+    let stop = interrupt::requested();
+    if team.size() == 1 {
+        return (stop, vec![seconds]);
+    }
+    let mut mine = vec![f64::from(u8::from(stop)), seconds];
+    vectors.iter().for_each(|(of, vector)| mine.extend_from_slice(&vector[of(team.rank())]));
+    let counts: Vec<usize> =
+        (0..team.size()).map(|rank| 2 + vectors.iter().map(|(of, _)| of(rank).len()).sum::<usize>()).collect();
+    let all = team.gather_counted(&mine, &counts);
+    let (mut rest, mut stop, mut took) = (&all[..], false, Vec::with_capacity(team.size()));
+    for rank in 0..team.size() {
+        stop |= rest[0] != 0.0;
+        took.push(rest[1]);
+        rest = &rest[2..];
+        for (of, vector) in &mut vectors {
+            let (head, tail) = rest.split_at(of(rank).len());
+            vector[of(rank)].copy_from_slice(head);
+            rest = tail;
+        }
+    }
+    (stop, took)
 }
 
 /// Fills `pieces` with the kernel at (psi, phi), f64 exponentials rounded to the precision of the phase.
@@ -267,7 +332,7 @@ fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x
 fn build(
     geometry: &mut dyn Geometry,
     scale: Scale,
-    b: &[f64],
+    log_b: &[f64],
     psi: &[f64],
     phi: &[f64],
     n: usize,
@@ -276,7 +341,7 @@ fn build(
     pieces: &mut Vec<StoredKernel>,
     team: &dyn Team,
 ) {
-    let h: Vec<f64> = phi.iter().zip(b).map(|(p, b)| p + ln(*b)).collect();
+    let h: Vec<f64> = phi.iter().zip(log_b).map(|(p, log_b)| p + log_b).collect();
     let level = geometry.level();
     let exact = Scale { precision: Precision::F64, ..scale };
     geometry.blocks(Side::Source, exact, team, &mut |block| {
@@ -301,25 +366,25 @@ struct Closing<'c> {
     m: usize,
     blocks: usize,
     /// Partials that were added to others, to be used again.
-    spare: &'c Mutex<Vec<Vec<f64>>>,
+    spare: &'c Mutex<Vec<Aligned<f64>>>,
 }
 
 impl Closing<'_> {
     /// A partial of zeros.
-    fn partial(&self) -> Vec<f64> {
+    fn partial(&self) -> Aligned<f64> {
         let spare = self.spare.lock().expect("no thread panics with it").pop();
         match spare {
             Some(mut columns) => {
-                columns.fill(0.0);
+                columns.as_mut_slice().fill(0.0);
                 columns
             }
-            None => vec![0.0; self.m],
+            None => column_sums(self.m),
         }
     }
 }
 
 /// The complete subtree roots of the owned blocks, in order; `psi` takes the owned rows' new potentials.
-fn tree(entries: &Entries<'_>, closing: Closing<'_>, owned: &Range<usize>, psi: &mut [f64]) -> Vec<Vec<f64>> {
+fn tree(entries: &Entries<'_>, closing: Closing<'_>, owned: &Range<usize>, psi: &mut [f64]) -> Vec<Aligned<f64>> {
     let mut nodes = Vec::new();
     roots(owned, 0..closing.blocks, &mut nodes);
     let mut rest = psi;
@@ -335,7 +400,7 @@ fn tree(entries: &Entries<'_>, closing: Closing<'_>, owned: &Range<usize>, psi: 
 }
 
 /// Column sums of the blocks of `node`, left and right halves on any two threads.
-fn subtree(entries: &Entries<'_>, closing: Closing<'_>, node: Range<usize>, psi: &mut [f64]) -> Vec<f64> {
+fn subtree(entries: &Entries<'_>, closing: Closing<'_>, node: Range<usize>, psi: &mut [f64]) -> Aligned<f64> {
     if node.len() == 1 {
         return leaf(entries, closing, node.start, psi);
     }
@@ -346,7 +411,7 @@ fn subtree(entries: &Entries<'_>, closing: Closing<'_>, node: Range<usize>, psi:
         || subtree(entries, closing, node.start..middle, left_psi),
         || subtree(entries, closing, middle..node.end, right_psi),
     );
-    add(&mut left, &right);
+    add(left.as_mut_slice(), right.as_slice());
     closing.spare.lock().expect("no thread panics with it").push(right);
     left
 }
@@ -359,7 +424,7 @@ thread_local! {
     static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
 }
 
-fn leaf(entries: &Entries<'_>, closing: Closing<'_>, k: usize, psi: &mut [f64]) -> Vec<f64> {
+fn leaf(entries: &Entries<'_>, closing: Closing<'_>, k: usize, psi: &mut [f64]) -> Aligned<f64> {
     let mut columns = closing.partial();
     if interrupt::requested() {
         return columns;
@@ -375,15 +440,15 @@ fn leaf(entries: &Entries<'_>, closing: Closing<'_>, k: usize, psi: &mut [f64]) 
         psi[i] = (closing.rule)(row, shift[i] - ln(sum));
         closing.a[row] * exp(psi[i] - shift[i])
     };
-    SCRATCH.with_borrow_mut(|scratch| match *entries {
-        Entries::OnTheFly { rows: kernel, base, h } => {
+    match *entries {
+        Entries::OnTheFly { rows: kernel, base, h } => SCRATCH.with_borrow_mut(|scratch| {
             kernel.sweep(rows.start - base..rows.end - base, h, shift, &mut close, &mut columns, scratch);
-        }
+        }),
         Entries::Stored { pieces, first, v } => {
             let piece = &pieces[k - first];
-            piece.sweep(0..piece.rows(), v, &mut close, &mut columns, scratch);
+            piece.sweep(0..piece.rows(), v, &mut close, &mut columns);
         }
-    });
+    }
     columns
 }
 
@@ -428,13 +493,17 @@ mod tests {
         }
         let truth = whole(0..blocks, &leaves);
         for ranks in 1..=100 {
-            let mut held = Vec::new();
-            for rank in 0..ranks {
-                let mut nodes = Vec::new();
-                roots(&Partition::new(blocks, rank, ranks).mine(), 0..blocks, &mut nodes);
-                held.extend(nodes.into_iter().map(|node| (node.clone(), whole(node, &leaves))));
+            let mut uneven = Shares::even(blocks, ranks);
+            uneven.learn(&(0..ranks).map(|r| 1.0 + (r * r % 7) as f64).collect::<Vec<_>>());
+            for shares in [Shares::even(blocks, ranks), uneven] {
+                let mut held = Vec::new();
+                for rank in 0..ranks {
+                    let mut nodes = Vec::new();
+                    roots(&shares.of(rank), 0..blocks, &mut nodes);
+                    held.extend(nodes.into_iter().map(|node| (node.clone(), whole(node, &leaves))));
+                }
+                assert_eq!(merge(0..blocks, &mut held.into_iter()), truth, "{ranks} ranks");
             }
-            assert_eq!(merge(0..blocks, &mut held.into_iter()), truth, "{ranks} ranks");
         }
     }
 }

@@ -45,7 +45,6 @@ impl<E: Element> Aligned<E> {
 /// n points in blocks of `lanes` points; coordinate k of point i stands at ((i / lanes)·d + k)·lanes + i % lanes.
 /// Padded with points at 0 to an even number of blocks.
 pub struct Cloud<E> {
-    len: usize,
     dimension: usize,
     points: Aligned<E>,
     norms: Option<Aligned<E>>,
@@ -74,7 +73,7 @@ impl<E: Element> Cloud<E> {
                 norms.as_mut_slice()[i] = E::from_f64(square);
             }
         }
-        Cloud { len: n, dimension, points, norms }
+        Cloud { dimension, points, norms }
     }
 
     #[inline(always)]
@@ -87,14 +86,17 @@ impl<E: Element> Cloud<E> {
         self.points.as_slice()[((i / Self::LANES) * self.dimension + k) * Self::LANES + i % Self::LANES]
     }
 
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     /// |x_i|² of the scaled point.
     #[inline(always)]
     pub fn square(&self, i: usize) -> f64 {
         (0..self.dimension).map(|k| self.coordinate(i, k).to_f64().powi(2)).sum()
+    }
+
+    /// |x|² of the scaled points of block v, in D dimensions.
+    #[inline(always)]
+    pub fn squares<const D: usize>(&self, v: usize) -> impl Iterator<Item = f64> {
+        let block = &self.points.as_slice()[v * D * Self::LANES..][..D * Self::LANES];
+        (0..Self::LANES).map(move |lane| (0..D).map(|k| block[k * Self::LANES + lane].to_f64().powi(2)).sum())
     }
 
     /// First coordinate of point i; the next ones follow at steps of `lanes`.

@@ -246,8 +246,10 @@ impl<V: Lanes, M: Metric<V>, const D: usize> Cost<V> for Difference<V::Elem, M, 
 
     fn fold_columns(&self, start: usize, h: &mut [V::Elem]) {
         if <Self as Cost<V>>::FOLDED {
-            for (h, j) in h.iter_mut().zip(start..self.to.len()) {
-                *h = V::Elem::from_f64(h.to_f64() - self.to.square(j));
+            for (v, h) in h.chunks_mut(V::N).enumerate() {
+                for (h, square) in h.iter_mut().zip(self.to.squares::<D>(start / V::N + v)) {
+                    *h = V::Elem::from_f64(h.to_f64() - square);
+                }
             }
         }
     }

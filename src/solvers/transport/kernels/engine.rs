@@ -5,12 +5,14 @@ use std::f64::consts::LOG2_E;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::cloud::Aligned;
 use super::cost::{Cost, ROW_BLOCK};
 use super::lanes::{Element, Lanes};
 use super::level::Isa;
 use super::tiles::{Dot, Flush, FlushRows, Moments, On, Place, Scale, Tiles};
-use super::{COLUMN_TILE, MaxSum, Rows, Scratch};
+use super::{COLUMN_PADDING, COLUMN_TILE, MaxSum, Rows, Scaled, ScaledTile, Scratch};
 
 pub struct Engine<V: Lanes> {
     tiles: Box<dyn Tiles<V::Elem>>,
@@ -246,38 +248,51 @@ impl<V: Lanes> Rows for Engine<V> {
         });
     }
 
+    fn scale(&self, h: &[f64]) -> Scaled {
+        assert_eq!(h.len(), self.cols);
+        let padded = self.cols.next_multiple_of(COLUMN_PADDING);
+        let mut scaled = Aligned::<f64>::zeros((padded * size_of::<V::Elem>()).div_ceil(8));
+        let elements: &mut [V::Elem] = bytemuck::cast_slice_mut(scaled.as_mut_slice());
+        let tiles = (0..self.cols)
+            .step_by(COLUMN_TILE)
+            .map(|start| {
+                let range = start..(start + COLUMN_TILE).min(self.cols);
+                let out = &mut elements[start..start + range.len().next_multiple_of(2 * V::N)];
+                let (centre, low) = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
+                self.tiles.fold(start, &mut elements[range]);
+                ScaledTile { centre, low }
+            })
+            .collect();
+        Scaled { h: scaled, tiles }
+    }
+
     fn sweep(
         &self,
         rows: Range<usize>,
-        h: &[f64],
+        h: &Scaled,
         shift: &[f64],
         close: &mut dyn FnMut(usize, f64) -> f64,
-        columns: &mut [f64],
+        columns: &mut Aligned<f64>,
         scratch: &mut Scratch,
     ) {
         self.check(&rows, shift.len());
-        assert_eq!(columns.len(), self.cols);
+        let padded = self.cols.next_multiple_of(COLUMN_PADDING);
+        assert_eq!((h.tiles.len(), columns.as_slice().len()), (self.cols.div_ceil(COLUMN_TILE), padded));
         if rows.is_empty() || self.cols == 0 {
             for k in 0..rows.len() {
                 close(k, 0.0);
             }
             return;
         }
-        let padded = self.cols.next_multiple_of(2 * V::N);
-        let (sums, elements) = scratch.aligned::<V::Elem>(padded, (1 + ROW_BLOCK) * padded);
-        let (scaled, buffer) = elements.split_at_mut(padded);
-        // The columns on cache lines of their own, which the caller's may not be.
-        sums[..self.cols].copy_from_slice(columns);
-        let mut tiles: Vec<Columns<V::Elem>> = Vec::with_capacity(self.cols.div_ceil(COLUMN_TILE));
-        for start in (0..self.cols).step_by(COLUMN_TILE) {
-            let range = start..(start + COLUMN_TILE).min(self.cols);
-            let out = &mut scaled[start..start + range.len().next_multiple_of(2 * V::N)];
-            let h_of_tile = out.as_ptr();
-            let (centre, low) = V::Isa::enter(Scale { h: &h[range.clone()], factor: LOG2_E, out });
-            self.tiles.fold(start, &mut scaled[start..range.end]);
-            tiles.push(Columns { range, centre, low, h: h_of_tile });
-        }
-        let (buffer, into) = (buffer.as_mut_ptr(), sums.as_mut_ptr());
+        let scaled: &[V::Elem] = bytemuck::cast_slice(h.h.as_slice());
+        let tile = |(k, tile): (usize, &ScaledTile)| {
+            let range = k * COLUMN_TILE..((k + 1) * COLUMN_TILE).min(self.cols);
+            let h = scaled[range.start..].as_ptr();
+            Columns { range, centre: tile.centre, low: tile.low, h }
+        };
+        let tiles: SmallVec<[Columns<V::Elem>; 32]> = h.tiles.iter().enumerate().map(tile).collect();
+        let buffer = scratch.elements::<V::Elem>(ROW_BLOCK * padded).as_mut_ptr();
+        let into = columns.as_mut_slice().as_mut_ptr();
         let mut before: Option<[f64; ROW_BLOCK]> = None;
         for block in Block::of(rows.clone()) {
             let mut sums = [0.0; ROW_BLOCK];
@@ -301,7 +316,6 @@ impl<V: Lanes> Rows for Engine<V> {
         if let Some(weights) = before {
             V::Isa::enter(FlushRows::<V> { buffer, cols: self.cols, flush: Flush::new(weights, into) });
         }
-        columns.copy_from_slice(&sums[..self.cols]);
     }
 
     fn cost_moments(&self, rows: Range<usize>) -> [f64; 4] {

@@ -24,6 +24,7 @@ mod tiles;
 
 pub use crate::math::simd::{Level, exp};
 use crate::math::simd::{lanes, level};
+pub use cloud::Aligned;
 pub use cost::ROW_BLOCK;
 pub use matrix::matrix;
 pub use points::{LARGEST_DIFFERENCE_DIMENSION, PointCloud, PointCost, bounding_box};
@@ -82,17 +83,20 @@ pub trait Rows: Send + Sync {
     fn weighted_cost(&self, rows: Range<usize>, h: &[f64], shift: &[f64], v: &[f64], out: &mut [f64]);
     /// out_i ← min(out_i, min_j (C_ij − g_j)), in units of the cost.
     fn min_plus(&self, rows: Range<usize>, g: &[f64], out: &mut [f64]);
+    /// h as [`Rows::sweep`] reads it, made once for all rows.
+    fn scale(&self, h: &[f64]) -> Scaled;
     /// One sweep (§2.0): for each row i of `rows`, S_i = Σ_j exp(z_ij) (same bits as `shifted_sum` from 0), then
-    /// columns_j += close(i, S_i) · exp(z_ij), rows in order. `close` gets the index within `rows`.
-    /// Needs all columns in this object. `scratch` is reused between calls. Where an S_i is +∞ the columns are void.
-    /// In f64 no cut of the rows into calls changes bits; in f32 none at a multiple of [`ROW_BLOCK`] does.
+    /// columns_j += close(i, S_i) · exp(z_ij), rows in order. `close` gets the index within `rows`; `columns` are
+    /// [`column_sums`]. Needs all columns in this object. `scratch` is reused between calls. Where an S_i is +∞ the
+    /// columns are void. In f64 no cut of the rows into calls changes bits; in f32 none at a multiple of
+    /// [`ROW_BLOCK`] does.
     fn sweep(
         &self,
         rows: Range<usize>,
-        h: &[f64],
+        h: &Scaled,
         shift: &[f64],
         close: &mut dyn FnMut(usize, f64) -> f64,
-        columns: &mut [f64],
+        columns: &mut Aligned<f64>,
         scratch: &mut Scratch,
     );
     /// (min, max, Σ, Σ²) of C over `rows` and the columns.
@@ -103,22 +107,39 @@ pub trait Rows: Send + Sync {
     fn cost(&self, i: usize, j: usize) -> f64;
 }
 
-impl Scratch {
-    /// `wide` f64 (a multiple of 8) and `len` elements, both starting on a cache line, of any content.
-    fn aligned<E: lanes::Element>(&mut self, wide: usize, len: usize) -> (&mut [f64], &mut [E]) {
-        let needed = 8 * wide + len * size_of::<E>();
-        if self.f64.len() * 8 < needed + 64 {
-            self.f64.resize((needed + 64).div_ceil(8), 0.0);
-        }
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.f64);
-        let skip = bytes.as_ptr().align_offset(64);
-        let (first, second) = bytes[skip..skip + needed].split_at_mut(8 * wide);
-        (bytemuck::cast_slice_mut(first), bytemuck::cast_slice_mut(second))
-    }
+/// Sums over the columns that a sweep adds to: zeros, whole vectors on cache lines. What stands behind the columns is
+/// of no meaning.
+pub fn column_sums(cols: usize) -> Aligned<f64> {
+    Aligned::zeros(cols.next_multiple_of(COLUMN_PADDING))
 }
 
-/// Row buffers of a sweep.
-#[derive(Debug, Default)]
+/// Two vectors of f32, or four of f64.
+const COLUMN_PADDING: usize = 32;
+
+/// Terms of the columns in the elements of the kernel that made them, tile by tile.
+pub struct Scaled {
+    h: Aligned<f64>,
+    tiles: Vec<ScaledTile>,
+}
+
+struct ScaledTile {
+    /// Taken off all h of the tile, and the least of what is left.
+    centre: f64,
+    low: f64,
+}
+
+/// Row buffers of a sweep: exponentials of [`ROW_BLOCK`] rows.
+#[derive(Default)]
 pub struct Scratch {
-    f64: Vec<f64>,
+    buffer: Option<Aligned<f64>>,
+}
+
+impl Scratch {
+    /// Room for `len` elements of any content, from a cache line on.
+    fn elements<E: lanes::Element>(&mut self, len: usize) -> &mut [E] {
+        let words = (len * size_of::<E>()).div_ceil(8);
+        let held = self.buffer.take().filter(|held| held.as_slice().len() >= words);
+        let buffer = self.buffer.insert(held.unwrap_or_else(|| Aligned::zeros(words)));
+        &mut bytemuck::cast_slice_mut(buffer.as_mut_slice())[..len]
+    }
 }

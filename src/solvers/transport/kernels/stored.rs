@@ -7,7 +7,7 @@ use super::cloud::Aligned;
 use super::lanes::Lanes;
 use super::level::{Isa, Level, Op, Portable};
 use super::tiles::tree_sums;
-use super::{COLUMN_TILE, Rows, Scratch};
+use super::{COLUMN_PADDING, COLUMN_TILE, Rows};
 use crate::solvers::transport::passes::Precision;
 
 /// K_ij = exp(h_j + shift_i − C_ij/ε) of some rows, row-major. Entries below the smallest normal number of the
@@ -34,7 +34,7 @@ impl StoredKernel {
     /// Bytes a kernel of this size takes.
     pub fn bytes_for(rows: usize, cols: usize, storage: Precision) -> usize {
         let size = if storage == Precision::F64 { 8 } else { 4 };
-        rows.next_multiple_of(BLOCK) * cols.next_multiple_of(16) * size
+        rows.next_multiple_of(BLOCK) * cols.next_multiple_of(COLUMN_PADDING) * size
     }
 
     /// The kernel of `range` of `rows` (evaluated at the precision of `rows`), with potentials absorbed in `h` (one per
@@ -49,7 +49,7 @@ impl StoredKernel {
     ) -> StoredKernel {
         assert!(level.is_available() && shift.len() == range.len() && h.len() == rows.cols());
         let cols = rows.cols();
-        let stride = cols.next_multiple_of(16);
+        let stride = cols.next_multiple_of(COLUMN_PADDING);
         // Padding rows repeat nothing: they stay 0.
         let len = range.len().next_multiple_of(BLOCK) * stride;
         let mut entries = match storage {
@@ -111,23 +111,24 @@ impl StoredKernel {
     }
 
     /// For each row i of `rows`: S_i = Σ_j K_ij v_j, then columns_j += close(i, S_i) · K_ij, rows in order, so that
-    /// the scaled column sums are columns_j · v_j. `close` gets the index within `rows`. Bits as in [`Rows::sweep`]:
-    /// they do not depend on how rows are cut into calls.
+    /// the scaled column sums are columns_j · v_j. `close` gets the index within `rows`; v and `columns` are
+    /// [`column_sums`](super::column_sums), v zero behind the columns. Bits as in [`Rows::sweep`]: they do not depend
+    /// on how rows are cut into calls.
     pub fn sweep(
         &self,
         rows: Range<usize>,
-        v: &[f64],
+        v: &Aligned<f64>,
         close: &mut dyn FnMut(usize, f64) -> f64,
-        columns: &mut [f64],
-        scratch: &mut Scratch,
+        columns: &mut Aligned<f64>,
     ) {
-        assert!(rows.end <= self.rows && v.len() == self.cols && columns.len() == self.cols);
+        let (v, columns) = (v.as_slice(), columns.as_mut_slice());
+        assert!(rows.end <= self.rows && v.len() == self.stride && columns.len() == self.stride);
         match self.level {
-            Level::Portable => self.sweep_at::<Portable>(rows, v, close, columns, scratch),
+            Level::Portable => self.sweep_at::<Portable>(rows, v, close, columns),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => self.sweep_at::<super::level::Avx2>(rows, v, close, columns, scratch),
+            Level::Avx2 => self.sweep_at::<super::level::Avx2>(rows, v, close, columns),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => self.sweep_at::<super::level::Avx512>(rows, v, close, columns, scratch),
+            Level::Avx512 => self.sweep_at::<super::level::Avx512>(rows, v, close, columns),
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("not available here"),
         }
@@ -139,19 +140,11 @@ impl StoredKernel {
         v: &[f64],
         close: &mut dyn FnMut(usize, f64) -> f64,
         columns: &mut [f64],
-        scratch: &mut Scratch,
     ) {
-        // v and the columns with their padding, both on cache lines.
-        let (scaling, sums) = scratch.aligned::<f64>(self.stride, self.stride);
-        scaling.fill(0.0);
-        scaling[..self.cols].copy_from_slice(v);
-        sums.fill(0.0);
-        sums[..self.cols].copy_from_slice(columns);
         match &self.entries {
-            Entries::F64(all) => self.sweep_blocks::<I::F64>(rows, all.as_slice(), scaling, close, sums),
-            Entries::F32(all) => self.sweep_blocks::<I::F32>(rows, all.as_slice(), scaling, close, sums),
+            Entries::F64(all) => self.sweep_blocks::<I::F64>(rows, all.as_slice(), v, close, columns),
+            Entries::F32(all) => self.sweep_blocks::<I::F32>(rows, all.as_slice(), v, close, columns),
         }
-        columns.copy_from_slice(&sums[..self.cols]);
     }
 
     fn sweep_blocks<V: Lanes>(
