@@ -5,9 +5,9 @@ cd "$(dirname "$0")/.."
 bash scripts/setup.sh --python
 . scripts/env.sh
 
-# First without MPI, so that the binary left in target/release afterwards (tests build it too) is the full one. One target directory:
-# cargo keeps the dependencies of both feature sets apart, and shares what is equal.
-export SPANWISE_PYTHON="$PWD/.venv/bin/python"
-cargo test --release --locked --no-default-features
-cargo test --release --locked
+# First without MPI, so that the binary left in target/quick afterwards, which the readers run, is the full one. One target
+# directory: cargo keeps the dependencies of both feature sets apart, and shares what is equal.
+export SPANWISE_PYTHON="$PWD/.venv/bin/python" SPANWISE_BINARY="$PWD/target/quick/spanwise"
+cargo test --profile quick --locked --no-default-features
+cargo test --profile quick --locked
 .venv/bin/python -m pytest tests/readers -q
