@@ -76,7 +76,9 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "results",
         "setup",
         "solver",
-        "sweep",
+        "sweep/board",
+        "sweep/mod",
+        "sweep/shares",
         "mod",
     ];
     let mut door: Vec<String> = door.iter().map(|f| format!("solvers/transport/{f}.rs")).collect();

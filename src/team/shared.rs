@@ -74,10 +74,25 @@ impl Drop for Part {
 }
 
 impl SharedMemory {
+    /// Memory of one rank for itself: what its threads may all write.
+    pub fn alone(bytes: usize) -> SharedMemory {
+        SharedMemory { rank: 0, parts: vec![Part::Held(Arc::new(Lines::zeroed(HEADER + bytes)))], met: [0; 3] }
+    }
+
     /// Where the part of `rank` begins, on a cache line; valid for as many bytes as that rank asked for. What a rank
     /// wrote there others may read once both have [met](Team::meet).
     pub fn part(&self, rank: usize) -> *mut u8 {
         self.start(rank).wrapping_add(HEADER)
+    }
+
+    /// The same memory as words, for those who reach it in no other way.
+    pub fn words(&self, rank: usize) -> &[AtomicU64] {
+        let bytes = match &self.parts[rank] {
+            Part::Mapped { bytes, .. } => *bytes,
+            Part::Held(lines) => lines.1.size(),
+        };
+        // SAFETY: zeroed when made, on a cache line, and as long as this object.
+        unsafe { std::slice::from_raw_parts(self.part(rank).cast(), (bytes - HEADER) / size_of::<u64>()) }
     }
 
     fn start(&self, rank: usize) -> *mut u8 {

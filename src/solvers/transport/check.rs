@@ -219,7 +219,7 @@ impl Plan<'_> {
             // The logarithms of their weights, the terms, and those scaled.
             item("steps: terms of the columns", self.vectors(0, 3));
             let partials = sweep::partial_bytes(n as usize, m as usize, self.threads as usize, ranks as usize);
-            item("steps: block partials of the one-sweep iteration", partials);
+            item("steps: block partials of the one-sweep iteration", self.copies() * partials);
             let kernel = self.stored_kernel();
             if kernel > 0 {
                 item("steps: stored kernel, own rows", self.copies() * kernel.div_ceil(ranks));

@@ -10,8 +10,7 @@ use super::geometry::{Geometry, Scale, Side};
 use super::kernels::{self, MaxSum, Rows};
 use super::passes::{Passes, Precision};
 use super::results;
-use super::shares::Shares;
-use super::sweep::{self, Stored};
+use super::sweep::{self, Board, Stored};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::ln;
@@ -46,7 +45,7 @@ pub struct PassData {
     /// What the shifts were at the last snapshot, once they have changed.
     before: Option<[Option<Vec<f64>>; 2]>,
     stored: Option<Stored>,
-    shares: Option<Shares>,
+    board: Option<Board>,
     /// Sweeps since ε or the precision changed.
     sweeps: f64,
     entries: f64,
@@ -82,7 +81,7 @@ impl PassData {
             log_b: Vec::new(),
             before: None,
             stored: None,
-            shares: None,
+            board: None,
             sweeps: 0.0,
             entries: 0.0,
             largest_potential: 0.0,
@@ -370,6 +369,8 @@ impl TeamPasses<'_> {
 
     fn min_plus(&mut self, side: Side, potential: &[f64], out: &mut [f64]) -> Result<()> {
         let data = &mut *self.data;
+        // Certificates begin with this: nobody sweeps meanwhile.
+        data.board = None;
         let owned = data.geometry.owned(side, self.team);
         let mine = &mut out[owned.clone()];
         mine.fill(f64::INFINITY);
@@ -484,7 +485,7 @@ impl Passes for TeamPasses<'_> {
                 phi,
                 rule,
                 team: self.team,
-                shares: &mut data.shares,
+                board: &mut data.board,
             };
             let done = sweep::row_then_col(iteration, &mut data.stored, psi, x)?;
             data.sweeps = sweeps;
@@ -620,6 +621,7 @@ impl Passes for TeamPasses<'_> {
         self.forget_shifts();
         self.data.stored = None;
         self.data.log_b = Vec::new();
+        self.data.board = None;
         self.data.geometry.rest();
     }
 }

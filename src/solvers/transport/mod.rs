@@ -31,7 +31,6 @@ mod plot;
 pub mod problem;
 pub mod results;
 pub mod setup;
-mod shares;
 pub mod solve;
 mod solver;
 pub mod sweep;

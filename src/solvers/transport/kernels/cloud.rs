@@ -42,6 +42,18 @@ impl<E: Element> Aligned<E> {
     }
 }
 
+impl<E: Element> AsRef<[E]> for Aligned<E> {
+    fn as_ref(&self) -> &[E] {
+        self.as_slice()
+    }
+}
+
+impl<E: Element> AsMut<[E]> for Aligned<E> {
+    fn as_mut(&mut self) -> &mut [E] {
+        self.as_mut_slice()
+    }
+}
+
 /// n points in blocks of `lanes` points; coordinate k of point i stands at ((i / lanes)·d + k)·lanes + i % lanes.
 /// Padded with points at 0 to an even number of blocks.
 pub struct Cloud<E> {

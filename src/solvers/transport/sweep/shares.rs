@@ -1,7 +1,10 @@
 //! Which blocks of rows each rank sweeps. Cores of shared or unlike machines are not equally fast, and who sweeps a
-//! block changes no bit: the cut follows the time that blocks took.
+//! block changes no bit: the cut follows the time that blocks took. Where ranks share a board, they also take blocks
+//! from each other; a good cut then leaves little to take, and few subtrees.
 
 use std::ops::Range;
+
+use crate::team::Partition;
 
 /// Pieces that an even share is cut into at least, where there are blocks enough: fewer balance worse, more leave each
 /// rank with more subtrees to send.
@@ -10,9 +13,6 @@ const PIECES: usize = 32;
 const GAIN: f64 = 0.03;
 /// Weight of the last sweep in what is known of a rank.
 const FRESH: f64 = 0.5;
-
-/// Complete subtrees in the share of one rank, as a rule at most: two for every doubling up to twice an even share.
-pub const MOST_SUBTREES: usize = 2 * (2 * PIECES).ilog2() as usize;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shares {
@@ -24,8 +24,8 @@ pub struct Shares {
 
 impl Shares {
     pub fn even(blocks: usize, ranks: usize) -> Shares {
-        let cuts = (0..=ranks).map(|rank| rank * (blocks / ranks) + rank.min(blocks % ranks)).collect();
-        Shares { cuts, pace: Vec::new() }
+        let starts = Partition::new(blocks, 0, ranks).ranges().map(|share| share.start);
+        Shares { cuts: starts.chain([blocks]).collect(), pace: Vec::new() }
     }
 
     pub fn blocks(&self) -> usize {
@@ -41,14 +41,15 @@ impl Shares {
         self.cuts[rank]..self.cuts[rank + 1]
     }
 
-    /// Takes the seconds that each rank spent on its blocks, and cuts anew where that is worth it.
-    pub fn learn(&mut self, seconds: &[f64]) {
+    /// Takes the seconds that each rank spent on how many blocks, its own or taken from others, and cuts anew where that
+    /// is worth it.
+    pub fn learn(&mut self, seconds: &[f64], made: &[u64]) {
         let ranks = self.ranks();
-        let sound = seconds.iter().all(|s| *s > 0.0 && s.is_finite());
-        if self.blocks() < 2 * ranks || !sound {
+        let now: Vec<f64> = seconds.iter().zip(made).map(|(seconds, made)| seconds / *made as f64).collect();
+        let sound = now.iter().all(|pace| *pace > 0.0 && pace.is_finite());
+        if ranks == 1 || self.blocks() < 2 * ranks || !sound {
             return;
         }
-        let now: Vec<f64> = seconds.iter().enumerate().map(|(r, s)| s / self.of(r).len() as f64).collect();
         if self.pace.is_empty() {
             self.pace = now;
         } else {
@@ -89,10 +90,16 @@ impl Shares {
 mod tests {
     use super::*;
 
+    /// What a sweep of these shares would tell: its seconds by rank.
+    fn learn(shares: &mut Shares, seconds: &[f64]) {
+        let made: Vec<u64> = (0..seconds.len()).map(|rank| shares.of(rank).len() as u64).collect();
+        shares.learn(seconds, &made);
+    }
+
     #[test]
     fn a_rank_half_as_fast_gets_half_as_many_blocks() {
         let mut shares = Shares::even(512, 4);
-        shares.learn(&[1.0, 2.0, 1.0, 1.0]);
+        learn(&mut shares, &[1.0, 2.0, 1.0, 1.0]);
         let lengths: Vec<usize> = (0..4).map(|r| shares.of(r).len()).collect();
         // 512 in the ratio 2 : 1 : 2 : 2 is 146.3 : 73.1 : 146.3 : 146.3, in pieces of 4.
         assert_eq!(lengths.iter().sum::<usize>(), 512);
@@ -103,12 +110,12 @@ mod tests {
     #[test]
     fn shares_within_three_per_cent_of_the_best_stay_as_they_are() {
         let mut shares = Shares::even(512, 4);
-        shares.learn(&[1.0, 1.02, 0.99, 1.01]);
+        learn(&mut shares, &[1.0, 1.02, 0.99, 1.01]);
         assert_eq!(shares.cuts, Shares::even(512, 4).cuts);
         // Fewer blocks than two a rank are never cut anew, nor is anything after a clock that stood still.
         for (mut shares, seconds) in [(Shares::even(4, 3), [1.0, 9.0, 1.0]), (Shares::even(64, 3), [1.0, 0.0, 9.0])] {
             let before = shares.cuts.clone();
-            shares.learn(&seconds);
+            learn(&mut shares, &seconds);
             assert_eq!(shares.cuts, before);
         }
     }
@@ -116,11 +123,11 @@ mod tests {
     #[test]
     fn every_rank_keeps_a_block_however_slow_it_was_and_gets_its_share_back() {
         let mut shares = Shares::even(64, 3);
-        shares.learn(&[1.0, 1e6, 1.0]);
+        learn(&mut shares, &[1.0, 1e6, 1.0]);
         assert_eq!(shares.of(1).len(), 1);
         for _ in 0..60 {
             let seconds: Vec<f64> = (0..3).map(|r| 0.01 * shares.of(r).len() as f64).collect();
-            shares.learn(&seconds);
+            learn(&mut shares, &seconds);
         }
         assert!((0..3).all(|r| (20..=23).contains(&shares.of(r).len())), "{:?}", shares.cuts);
     }
