@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::solvers::transport::kernels::ROW_BLOCK;
+use crate::team::Partition;
 
 /// At the end of a sweep a core waits for about one block, so many cores want many; each costs setting a vector of
 /// columns to zero and adding it to another.
@@ -28,9 +29,8 @@ impl Blocks {
 
     /// First row of block `k`; n for k = count. In whole groups of [`ROW_BLOCK`]: a lone row costs as much as a group.
     fn start(&self, k: usize) -> usize {
-        let groups = self.n.div_ceil(ROW_BLOCK);
-        let cut = k * (groups / self.count) + k.min(groups % self.count);
-        (ROW_BLOCK * cut).min(self.n)
+        let groups = Partition::new(self.n.div_ceil(ROW_BLOCK), 0, self.count);
+        (ROW_BLOCK * groups.of(k).start).min(self.n)
     }
 
     /// The complete subtrees that make up `owned`, left to right.
@@ -79,6 +79,20 @@ impl<V: AsMut<[f64]> + AsRef<[f64]>> Forest<V> {
     pub fn end(self) -> Vec<(Range<usize>, V)> {
         self.trees
     }
+}
+
+/// The sums of the complete subtrees that some trees, given left to right, make up.
+pub fn joined<S: Iterator<Item = f64>>(
+    trees: impl Iterator<Item = (Range<usize>, S)>,
+) -> Vec<(Range<usize>, Vec<f64>)> {
+    let (mut forest, mut spare) = (Forest::new(), Vec::new());
+    for (node, sums) in trees {
+        let mut held: Vec<f64> = spare.pop().unwrap_or_default();
+        held.clear();
+        held.extend(sums);
+        forest.push(node, held, &mut spare);
+    }
+    forest.end()
 }
 
 fn are_halves(left: &Range<usize>, right: &Range<usize>) -> bool {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, Forest};
+use super::blocks::{Blocks, Forest, joined};
 use super::shares::Shares;
 use crate::solvers::transport::kernels::{Aligned, column_sums};
 use crate::team::{Group, Partition, SharedMemory, Team};
@@ -109,8 +109,7 @@ impl Board {
     pub fn new(n: usize, m: usize, free: bool, team: &dyn Team) -> Board {
         let threads = team.max(rayon::current_num_threads() as f64) as usize;
         let room = Room::new(n, m, threads);
-        let wanted = free && team.size() > 1;
-        let shared = if wanted { team.share_memory(8 * room.shared_words(team.rank())) } else { None };
+        let shared = if free && team.size() > 1 { team.share_memory(8 * room.shared_words(team.rank())) } else { None };
         let ranks = if shared.is_some() { (0..team.size()).collect() } else { vec![0] };
         let rank = if shared.is_some() { team.rank() } else { 0 };
         let memory = shared.unwrap_or_else(|| SharedMemory::alone(8 * room.words()));
@@ -308,7 +307,7 @@ impl View<'_> {
     }
 
     /// Phase 2: the subtrees that workers posted, left to right.
-    pub fn posted(&self) -> Vec<(Range<usize>, &[AtomicU64])> {
+    pub fn posted(&self) -> Posted<'_> {
         let mut found = Vec::new();
         for worker in 0..self.parts.len() * self.room.workers {
             let count = self.line(worker)[POSTED].load(Ordering::Relaxed) as usize;
@@ -318,20 +317,18 @@ impl View<'_> {
             }));
         }
         found.sort_by_key(|(node, _)| node.start);
-        found
+        Posted(found)
     }
 }
 
-/// The sums of some columns over each of the complete subtrees that the posted ones make up.
-pub fn joined(posted: &[(Range<usize>, &[AtomicU64])], columns: &Range<usize>) -> Vec<(Range<usize>, Vec<f64>)> {
-    let (mut forest, mut spare) = (Forest::new(), Vec::new());
-    for (node, sums) in posted {
-        let mut part: Vec<f64> = spare.pop().unwrap_or_default();
-        part.clear();
-        part.extend(sums[columns.clone()].iter().map(load));
-        forest.push(node.clone(), part, &mut spare);
+/// Subtrees and their sums.
+pub struct Posted<'b>(Vec<(Range<usize>, &'b [AtomicU64])>);
+
+impl Posted<'_> {
+    /// The sums of some columns over the complete subtrees that the posted ones make up.
+    pub fn joined(&self, columns: Range<usize>) -> Vec<(Range<usize>, Vec<f64>)> {
+        joined(self.0.iter().map(|(node, sums)| (node.clone(), sums[columns.clone()].iter().map(load))))
     }
-    forest.end()
 }
 
 pub fn load(word: &AtomicU64) -> f64 {
@@ -421,8 +418,7 @@ mod tests {
                 board.learn();
                 board.put_up(team);
                 let view = board.view();
-                let posted = view.posted();
-                let found = joined(&posted, &(0..COLUMNS));
+                let found = view.posted().joined(0..COLUMNS);
                 let truth: Vec<f64> = (0..COLUMNS).map(|j| root(0..blocks.count, j, sweep)).collect();
                 assert_eq!(found, [(0..blocks.count, truth)], "{size} ranks, sweep {sweep}");
                 board.meet(team);

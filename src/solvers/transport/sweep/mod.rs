@@ -26,9 +26,9 @@ use crate::interrupt;
 use crate::math::elementary::{exp, ln};
 use crate::math::reduce::fill;
 use crate::team::{Partition, Team};
-use blocks::{Blocks, Forest};
+use blocks::{Blocks, joined};
 pub use board::Board;
-use board::{joined, load, store};
+use board::{load, store};
 pub use stored::{Stored, stored_bytes};
 
 /// Rows in flight (4 of f64) must stay in a core's L2 of 1 to 2 MiB, or the second read of a row leaves cache.
@@ -126,7 +126,8 @@ pub fn row_then_col(
 
 fn sweep(it: &mut Iteration<'_>, stored: Option<&mut Stored>, psi: &mut [f64], x: &mut [f64]) -> Result<bool> {
     let (n, m, team) = (it.geometry.n(), it.geometry.m(), it.team);
-    let free = stored.is_none() && it.geometry.holds_all_rows();
+    // One rank keeps its board, whatever it sweeps.
+    let free = team.size() == 1 || (stored.is_none() && it.geometry.holds_all_rows());
     if it.board.as_ref().is_none_or(|board| board.free != free) {
         // Its memory goes first.
         *it.board = None;
@@ -218,7 +219,7 @@ fn sums_on_board(board: &Board, mine: Range<usize>) -> Vec<f64> {
     let mut sums = vec![0.0; mine.len()];
     sums.par_chunks_mut(COLUMNS_PER_TASK).enumerate().for_each(|(k, out)| {
         let start = mine.start + k * COLUMNS_PER_TASK;
-        let whole = joined(&posted, &(start..start + out.len()));
+        let whole = posted.joined(start..start + out.len());
         out.copy_from_slice(&whole[0].1);
     });
     sums
@@ -229,7 +230,7 @@ fn sums_from_messages(board: &Board, team: &dyn Team, columns: Partition) -> Vec
     let width = columns.mine().len();
     let view = board.view();
     let (blocks, posted) = (view.blocks(), view.posted());
-    let parts = |columns: Range<usize>| joined(&posted, &columns).into_iter().flat_map(|(_, sums)| sums).collect();
+    let parts = |columns: Range<usize>| posted.joined(columns).into_iter().flat_map(|(_, sums)| sums).collect();
     let each: Vec<Range<usize>> = columns.ranges().collect();
     let send: Vec<Vec<f64>> = each.into_par_iter().map(parts).collect();
     let subtrees: Vec<_> = (0..team.size()).map(|rank| blocks.subtrees(&board.share(rank))).collect();
@@ -238,14 +239,11 @@ fn sums_from_messages(board: &Board, team: &dyn Team, columns: Partition) -> Vec
     if width == 0 {
         return Vec::new();
     }
-    let (mut forest, mut spare) = (Forest::new(), Vec::new());
-    for (nodes, values) in subtrees.into_iter().zip(received) {
-        nodes
-            .into_iter()
-            .zip(values.chunks(width))
-            .for_each(|(node, sums)| forest.push(node, sums.to_vec(), &mut spare));
-    }
-    forest.end().swap_remove(0).1
+    let arrived = subtrees
+        .into_iter()
+        .zip(&received)
+        .flat_map(|(nodes, values)| nodes.into_iter().zip(values.chunks(width).map(|sums| sums.iter().copied())));
+    joined(arrived).swap_remove(0).1
 }
 
 /// Fills in what other ranks made of each vector, in one message; whether any rank was asked to stop, and everyone's
