@@ -82,8 +82,9 @@ impl Place<'_> {
         if self.domain.dimension == 1 {
             let even = self.domain.axes[2].basis == Basis::HalfFourier && n[2].is_multiple_of(2);
             let length = if even { n[2] / 2 } else { n[2] };
-            // The line, its copy while it is transformed, factors of two plans; roots, coordinates, places.
-            let line = complex * (4 * length + n[2] / 2) + 8 * n[2] + 8 * m[2] as u64;
+            // The line, its copy while it is transformed, factors of two plans; roots; coordinates and places, which the
+            // passes over many lines have once more.
+            let line = complex * (4 * length + n[2] / 2) + 2 * (8 * n[2] + 8 * m[2] as u64);
             return line + both * reals * self.size * n[2];
         }
         let fields = trip.backward.max(trip.forward);
