@@ -11,6 +11,7 @@
 
 pub mod build_info;
 pub mod cli;
+pub mod crew;
 pub mod error;
 pub mod input;
 pub mod interrupt;

@@ -1,7 +1,7 @@
 //! Sums in a fixed order: blocks of [`BLOCK`] terms in eight lanes, the blocks added as a binary tree. Long ones are
 //! shared out over the threads, with the same bits.
 
-use rayon::prelude::*;
+use crate::crew::each_chunk;
 
 /// Terms per block.
 const BLOCK: usize = 256;
@@ -30,7 +30,8 @@ pub fn sums<const K: usize>(n: usize, term: impl Fn(usize) -> [f64; K] + Sync) -
 pub fn sums_and_largest<const K: usize>(n: usize, term: impl Fn(usize) -> ([f64; K], f64) + Sync) -> ([f64; K], f64) {
     let mut tree = Tree::new();
     let shared = if n < WORTH_SHARING { 0 } else { n / TASK };
-    let tasks: Vec<([f64; K], f64)> = (0..shared).into_par_iter().map(|t| task(t * TASK, &term)).collect();
+    let mut tasks = vec![([0.0; K], 0.0); shared];
+    each_chunk(&mut tasks, 1, |t, out| out[0] = task(t * TASK, &term));
     tasks.into_iter().for_each(|task| tree.push(TASK_HEIGHT, task));
     for from in (shared * TASK..n).step_by(BLOCK) {
         tree.push(0, block(from, (from + BLOCK).min(n), &term));
@@ -87,7 +88,7 @@ pub fn fill(out: &mut [f64], value: impl Fn(usize) -> f64 + Sync) {
     if out.len() < WORTH_SHARING {
         return out.iter_mut().enumerate().for_each(|(i, out)| *out = value(i));
     }
-    out.par_chunks_mut(TASK).enumerate().for_each(|(t, out)| {
+    each_chunk(out, TASK, |t, out| {
         out.iter_mut().enumerate().for_each(|(i, out)| *out = value(t * TASK + i));
     });
 }
@@ -97,7 +98,7 @@ pub fn update(out: &mut [f64], value: impl Fn(usize, f64) -> f64 + Sync) {
     if out.len() < WORTH_SHARING {
         return out.iter_mut().enumerate().for_each(|(i, out)| *out = value(i, *out));
     }
-    out.par_chunks_mut(TASK).enumerate().for_each(|(t, out)| {
+    each_chunk(out, TASK, |t, out| {
         out.iter_mut().enumerate().for_each(|(i, out)| *out = value(t * TASK + i, *out));
     });
 }

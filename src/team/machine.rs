@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Team;
 use super::launch::{environment, under_launcher};
+use crate::crew;
 use crate::error::{Error, Result};
 
 /// How many threads a rank runs, and why.
@@ -13,6 +14,8 @@ pub struct ThreadPlan {
     /// Cores this rank may run on: affinity and control groups permitting.
     pub cores_visible: usize,
     pub ranks_on_node: usize,
+    /// Whether there is a core for every thread of every rank.
+    pub own_cores: bool,
     /// What to tell the user when threads and cores do not fit together.
     pub advice: Option<String>,
 }
@@ -71,7 +74,7 @@ fn plan(requested: usize, from_environment: usize, view: &View, neighbours: &[&[
     } else {
         None
     };
-    ThreadPlan { threads, cores_visible: view.visible, ranks_on_node, advice }
+    ThreadPlan { threads, cores_visible: view.visible, ranks_on_node, own_cores: threads <= share, advice }
 }
 
 /// Builds rayon's global pool with the planned threads, the calling one among them: were it outside, each parallel
@@ -89,7 +92,12 @@ pub fn start_threads(plan: &ThreadPlan) -> Result<()> {
         Err(e) if rayon::current_num_threads() != plan.threads => {
             Err(Error::Usage(format!("{} threads: {e}", plan.threads)))
         }
-        _ => Ok(()),
+        _ => {
+            if plan.own_cores {
+                crew::lead();
+            }
+            Ok(())
+        }
     }
 }
 
@@ -214,7 +222,7 @@ mod tests {
         let view = view(0..64, 64);
         let masks = vec![view.cores.as_slice(); 4];
         let plan = plan(0, 0, &view, &masks, true);
-        assert_eq!((plan.threads, plan.ranks_on_node, plan.advice), (16, 4, None));
+        assert_eq!((plan.threads, plan.ranks_on_node, plan.own_cores, plan.advice), (16, 4, true, None));
     }
 
     #[test]
@@ -242,7 +250,9 @@ mod tests {
         let masks = [view.cores.as_slice()];
         let threads = |requested, variable| plan(requested, variable, &view, &masks, false).threads;
         assert_eq!((threads(3, 5), threads(0, 5), threads(0, 0)), (3, 5, 8));
-        let crowded = plan(9, 0, &view, &masks, false).advice.unwrap();
+        let crowded = plan(9, 0, &view, &masks, false);
+        assert!(!crowded.own_cores);
+        let crowded = crowded.advice.unwrap();
         assert!(crowded.contains("9 threads on 8 visible cores"), "{crowded}");
     }
 

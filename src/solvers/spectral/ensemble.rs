@@ -12,6 +12,7 @@ use super::results::stack::Stack;
 use super::setup;
 use super::time::{MethodInput, Next, StepControl};
 use super::transform::Level;
+use crate::crew::apart;
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::math::real::Real;
@@ -188,7 +189,7 @@ impl<T: Real> Ensemble<T> {
         if self.members.len() <= enough || rayon::current_num_threads() == 1 {
             return self.members.iter_mut().map(act).collect();
         }
-        self.members.par_iter_mut().with_min_len(enough).map(act).collect()
+        self.members.par_iter_mut().with_min_len(enough).map(|member| apart(|| act(member))).collect()
     }
 
     /// The first error, with the number of its member.

@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use num_complex::Complex;
-use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::domain::Tile;
 use super::equation::{Drive, Equation};
 use super::fields::Fields;
 use super::results::{means, ranks};
-use super::steppers::{LEAF, Nonlinear};
+use super::steppers::Nonlinear;
 use super::transform::{Scales, Transform};
+use crate::crew::each;
 use crate::error::{Error, Result};
 use crate::math::exact::Exact;
 use crate::math::real::Real;
@@ -249,10 +249,5 @@ pub(super) fn over_tiles<T: Real>(
         let mut parts: Views<&mut [Complex<T>]> = pointers.iter().map(part).collect();
         act(&tile, at.clone(), &mut parts);
     };
-    let tiles = scales.tile_count(TILE);
-    if tiles < 2 || rayon::current_num_threads() == 1 {
-        (0..tiles).for_each(one);
-    } else {
-        (0..tiles).into_par_iter().with_max_len(LEAF).for_each(one);
-    }
+    each(scales.tile_count(TILE), one);
 }

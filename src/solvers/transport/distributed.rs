@@ -11,6 +11,7 @@ use super::kernels::{self, MaxSum, Rows};
 use super::passes::{Passes, Precision};
 use super::results;
 use super::sweep::{self, Board, Stored};
+use crate::crew::each_chunk;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::ln;
@@ -222,7 +223,7 @@ fn column_terms(potential: &[f64], weight: &[f64]) -> Vec<f64> {
 
 /// Hands `work` blocks of consecutive owned outputs (`width` values each) on all threads; nothing once interrupted.
 fn share(owned: Range<usize>, width: usize, out: &mut [f64], work: impl Fn(Range<usize>, &mut [f64]) + Sync) {
-    out.par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(k, chunk)| {
+    each_chunk(out, ROWS_PER_TASK * width, |k, chunk| {
         if !interrupt::requested() {
             let start = owned.start + k * ROWS_PER_TASK;
             work(start..start + chunk.len() / width, chunk);

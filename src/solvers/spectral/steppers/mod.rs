@@ -27,7 +27,7 @@ mod tests;
 pub use doubling::{retake, retake_arrays, retake_evaluations, subtract};
 pub use factors::Factors;
 pub use phi::resolvent;
-pub use sweep::{Factor, LEAF, Sweep, Vector, combine, run};
+pub use sweep::{Factor, Sweep, Vector, combine, run};
 
 use super::fields::Fields;
 use super::linear::{Implicit, Linear};

@@ -7,16 +7,14 @@
 use std::ops::{Add, Mul, Range, Sub};
 
 use num_complex::Complex;
-use rayon::prelude::*;
 
 use super::super::fields::Fields;
 use super::factors::{Factors, Tables};
+use crate::crew::each;
 use crate::math::real::Real;
 
 /// Modes of one task: the arrays of a sweep stay in the second-level cache.
 const CHUNK: usize = 1024;
-/// Chunks, or tiles, that one thread takes in one piece: few, so that threads end together.
-pub const LEAF: usize = 4;
 /// Below this many tasks a hand-over to other threads costs more than it brings.
 const PARALLEL: usize = 8;
 /// Arrays whose pointers are held at once.
@@ -118,10 +116,10 @@ unsafe impl<P> Sync for Shared<P> {}
 pub fn over_chunks(modes: usize, act: impl Fn(Range<usize>) + Sync) {
     let tasks = modes.div_ceil(CHUNK);
     let task = |c: usize| act(c * CHUNK..modes.min((c + 1) * CHUNK));
-    if tasks < PARALLEL || rayon::current_num_threads() == 1 {
+    if tasks < PARALLEL {
         (0..tasks).for_each(task);
     } else {
-        (0..tasks).into_par_iter().with_max_len(LEAF).for_each(task);
+        each(tasks, task);
     }
 }
 

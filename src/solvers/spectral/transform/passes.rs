@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use num_complex::Complex;
-use rayon::prelude::*;
 
 use super::layout::Layout;
 use super::lines::{Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, StridedJob, columns_to_line};
@@ -12,6 +11,7 @@ use super::scratch::{Aligned, Scratch};
 use super::tables::{Place, tables};
 use super::vector::{Level, enter};
 use super::{Pointwise, Scales};
+use crate::crew::each;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Basis, Block, Domain, Tile};
 use crate::team::Flight;
@@ -71,15 +71,6 @@ pub struct Ends<'a, T> {
 // SAFETY: see the passes: tasks write to disjoint rows or columns.
 unsafe impl<T> Send for Ends<'_, T> {}
 unsafe impl<T> Sync for Ends<'_, T> {}
-
-/// Calls `act` for 0..n, over threads if there are any; allocates nothing on one thread.
-fn each(n: usize, act: impl Fn(usize) + Sync + Send) {
-    if n <= 1 || rayon::current_num_threads() == 1 {
-        (0..n).for_each(act);
-    } else {
-        (0..n).into_par_iter().with_max_len(1).for_each(act);
-    }
-}
 
 /// Calls `pointwise` with the first so many slices of each kind, listed without an allocation if they are few.
 pub fn call<'a, T: Real>(

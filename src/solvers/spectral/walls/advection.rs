@@ -13,11 +13,11 @@
 use std::sync::{Arc, Mutex};
 
 use num_complex::Complex;
-use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::geometry::{Geometry, zeros};
 use super::ultraspherical::{second_derivative, to_second};
+use crate::crew::each_chunk;
 use crate::error::Result;
 use crate::solvers::spectral::domain::Tile;
 use crate::solvers::spectral::fields::Fields;
@@ -240,7 +240,7 @@ fn assemble(
     let zero = Complex::new(0.0, 0.0);
 
     // ∇²w, and the mean flow in its mean column.
-    out.arrays[0].par_chunks_mut(columns.max(1)).enumerate().for_each(|(r, out)| {
+    each_chunk(&mut out.arrays[0], columns, |r, out| {
         // ∇²w has degree N − 2: rows 0 to N − 4.
         if r + 4 > n {
             out.fill(zero);
@@ -275,7 +275,7 @@ fn assemble(
     });
 
     if wide {
-        out.arrays[1].par_chunks_mut(columns.max(1)).enumerate().for_each(|(r, out)| {
+        each_chunk(&mut out.arrays[1], columns, |r, out| {
             if r + 2 > n {
                 out.fill(zero);
                 return;
@@ -293,7 +293,7 @@ fn assemble(
 
     if theta.is_some() {
         let first = if wide { 5 } else { 2 };
-        out.arrays[if wide { 2 } else { 1 }].par_chunks_mut(columns.max(1)).enumerate().for_each(|(r, out)| {
+        each_chunk(&mut out.arrays[if wide { 2 } else { 1 }], columns, |r, out| {
             if r + 2 > n {
                 out.fill(zero);
                 return;

@@ -11,12 +11,12 @@
 use std::sync::Arc;
 
 use num_complex::Complex;
-use rayon::prelude::*;
 
 use super::advection::Physics;
 use super::geometry::Geometry;
-use super::helmholtz::{Condition, Factors, LANES, Target, groups};
+use super::helmholtz::{Condition, Factors, LANES, Target, over_groups};
 use super::ultraspherical::{mean, second_derivative, to_second};
+use crate::crew::each_chunk;
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
 
@@ -78,7 +78,7 @@ impl Diffusion {
         for ((unknown, u), out) in self.unknowns.iter().zip(&u.arrays).zip(&mut out.arrays) {
             let n = self.degree(unknown);
             let kappa = unknown.diffusivity;
-            out.par_chunks_mut(columns.max(1)).enumerate().for_each(|(r, out)| {
+            each_chunk(out, columns, |r, out| {
                 if r + 2 > n {
                     out.fill(Complex::new(0.0, 0.0));
                     return;
@@ -141,7 +141,7 @@ impl Implicit<f64> for Diffusion {
             let n = factors.degree();
             let condition = self.condition(unknown);
             let target = Target::new(array, columns);
-            groups(columns).for_each(|(group, at)| {
+            over_groups(columns, |group, at| {
                 self.geometry.room.with(n + 1, |x| {
                     // SAFETY: each group of columns is given to one thread.
                     unsafe { target.load(at.clone(), &mut x[..n - 1]) };

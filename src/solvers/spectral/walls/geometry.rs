@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use num_complex::Complex;
-use rayon::prelude::*;
 
-use super::helmholtz::{Condition, Factors, LANES, Lanes, Room, Target, differentiate, groups, load};
+use super::helmholtz::{Condition, Factors, LANES, Lanes, Room, Target, differentiate, load, over_groups};
 use super::ultraspherical::to_second;
 use crate::solvers::spectral::domain::{Axis, Basis, Block, Domain, next_smooth};
 use crate::solvers::spectral::fields::Fields;
@@ -128,7 +127,7 @@ impl Geometry {
             let mut out = out.iter_mut();
             std::array::from_fn(|_| out.next().map(|array| Target::new(array, columns)))
         };
-        groups(columns).for_each(|(group, at)| {
+        over_groups(columns, |group, at| {
             self.room.with(4 * (n + 1), |buffer| {
                 let (w, rest) = buffer.split_at_mut(n + 1);
                 let (slope, rest) = rest.split_at_mut(n + 1);
@@ -191,7 +190,7 @@ impl Geometry {
         let (n, columns) = (self.degree, self.columns());
         let mut out = vec![Complex::new(0.0, 0.0); w.len()];
         let target = Target::new(&mut out, columns);
-        groups(columns).for_each(|(_, at)| {
+        over_groups(columns, |_, at| {
             let mut x = vec![vec![[[0.0; LANES]; 2]; n + 1]; 3];
             load(w, columns, at.clone(), &mut x[0]);
             let squares = self.lanes(&at, |q| self.squares[q]);

@@ -14,6 +14,7 @@ use num_complex::Complex;
 use rayon::prelude::*;
 
 use super::ultraspherical::{second_derivative, to_second};
+use crate::crew::each;
 
 /// Wavenumbers worked on together.
 pub const LANES: usize = 16;
@@ -340,7 +341,16 @@ impl Target {
 
 /// The wavenumbers of each group.
 pub fn groups(columns: usize) -> impl IndexedParallelIterator<Item = (usize, Range<usize>)> {
-    (0..columns.div_ceil(LANES)).into_par_iter().map(move |g| (g, g * LANES..columns.min((g + 1) * LANES)))
+    (0..columns.div_ceil(LANES)).into_par_iter().map(move |g| (g, group(g, columns)))
+}
+
+fn group(number: usize, columns: usize) -> Range<usize> {
+    number * LANES..columns.min((number + 1) * LANES)
+}
+
+/// Calls `act(group, wavenumbers)` for every group, over threads.
+pub fn over_groups(columns: usize, act: impl Fn(usize, Range<usize>) + Sync) {
+    each(columns.div_ceil(LANES), |g| act(g, group(g, columns)));
 }
 
 /// d/dξ in T: coefficients of the derivative times `scale`; `out` has as many rows as `x`.

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::axis::LINES_PER_PANEL;
+use crate::crew::each_chunk;
 use crate::error::Result;
 
 /// Shares out the lines of a pass. `compute(range, out)` fills `range.len() × width` values, one line after the other;
@@ -55,7 +54,7 @@ impl Threads {
         if piece >= lines.len() || rayon::current_num_threads() == 1 {
             compute(lines, out);
         } else {
-            out.par_chunks_mut(piece * width).enumerate().for_each(|(p, out)| {
+            each_chunk(out, piece * width, |p, out| {
                 let first = lines.start + p * piece;
                 compute(first..lines.end.min(first + piece), out);
             });

@@ -18,6 +18,7 @@ use super::laplace::LaplaceKernel;
 use super::lines::Lines;
 use super::real::{binary_log, binary_power};
 use super::tropical::min_plus;
+use crate::crew::each_chunk;
 use crate::error::Result;
 use crate::state::{Name, Walk};
 
@@ -281,10 +282,7 @@ fn log_of_mass(log2_weight: f64, potential: f64) -> f64 {
 
 /// f(index, value) for every value, in pieces if there are threads to share them.
 fn each(values: &mut [f64], f: impl Fn(usize, &mut f64) + Sync) {
-    if rayon::current_num_threads() == 1 || values.len() <= PIECE {
-        return values.iter_mut().enumerate().for_each(|(i, x)| f(i, x));
-    }
-    values.par_chunks_mut(PIECE).enumerate().for_each(|(piece, values)| {
+    each_chunk(values, PIECE, |piece, values| {
         for (r, x) in values.iter_mut().enumerate() {
             f(piece * PIECE + r, x);
         }

@@ -12,10 +12,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use super::blocks::{Blocks, Forest, joined};
 use super::shares::Shares;
+use crate::crew::{Left, each, packed, unpacked};
 use crate::solvers::transport::kernels::{Aligned, column_sums};
 use crate::team::{Group, Partition, SharedMemory, Team};
 
@@ -144,11 +143,7 @@ impl Board {
             let spare = &mut *spare[worker].lock().expect("no worker panics with it");
             view.work(first + worker, spare, &leaf);
         };
-        if workers == 1 {
-            work(0);
-        } else {
-            (0..workers).into_par_iter().with_max_len(1).for_each(work);
-        }
+        each(workers, work);
     }
 
     /// Returns when all ranks of the board are there.
@@ -191,7 +186,7 @@ impl Board {
         for w in 0..self.room.workers {
             let share = Partition::new(mine.len(), w, self.room.workers).mine();
             let left = mine.start + share.start..mine.start + share.end;
-            view.line(self.rank * self.room.workers + w)[LEFT].store(packed(&left), Ordering::Relaxed);
+            view.left(self.rank * self.room.workers + w).put(left);
         }
     }
 
@@ -235,6 +230,11 @@ impl View<'_> {
         &self.parts[worker / self.room.workers][start..start + LINE]
     }
 
+    /// The blocks that a worker has left.
+    fn left(&self, worker: usize) -> &Left {
+        Left::at(&self.line(worker)[LEFT])
+    }
+
     /// The node of subtree `at` of a worker, and its sums.
     fn subtree(&self, worker: usize, at: usize) -> (&AtomicU64, &[AtomicU64]) {
         let part = &self.parts[worker / self.room.workers];
@@ -248,7 +248,7 @@ impl View<'_> {
         let (mut made, mut posted) = (0, 0);
         loop {
             let mut forest = Forest::new();
-            while let Some(k) = take_first(&self.line(me)[LEFT]) {
+            while let Some(k) = self.left(me).take_first() {
                 let mut sums = spare.pop().unwrap_or_else(|| column_sums(self.room.m));
                 sums.as_mut_slice().fill(0.0);
                 leaf(k, &mut sums);
@@ -285,13 +285,12 @@ impl View<'_> {
     /// Takes over the second half of what the worker with most blocks has left, if that makes no more subtrees than
     /// there is room for.
     fn take_from_another(&self, me: usize, room: usize) -> bool {
-        let left = |worker: usize| unpacked(self.line(worker)[LEFT].load(Ordering::Relaxed));
         loop {
             // Of equals the next one after this worker, so that not all go for the same.
             let all = self.parts.len() * self.room.workers;
             let others = (1..all).map(|k| (me + k) % all);
-            let Some(most) = others.rev().max_by_key(|&worker| left(worker).len()) else { return false };
-            let theirs = left(most);
+            let Some(most) = others.rev().max_by_key(|&worker| self.left(worker).get().len()) else { return false };
+            let theirs = self.left(most).get();
             if theirs.is_empty() {
                 return false;
             }
@@ -299,8 +298,9 @@ impl View<'_> {
             if most_subtrees(theirs.end - middle) > room {
                 return false;
             }
-            if replaced(&self.line(most)[LEFT], &theirs, &(theirs.start..middle)) {
-                self.line(me)[LEFT].store(packed(&(middle..theirs.end)), Ordering::Relaxed);
+            // No range comes back within a sweep: each block is taken once.
+            if self.left(most).replace(&theirs, &(theirs.start..middle)) {
+                self.left(me).put(middle..theirs.end);
                 return true;
             }
         }
@@ -337,32 +337,6 @@ pub fn load(word: &AtomicU64) -> f64 {
 
 pub fn store(word: &AtomicU64, value: f64) {
     word.store(value.to_bits(), Ordering::Relaxed);
-}
-
-fn packed(range: &Range<usize>) -> u64 {
-    (range.start as u64) << 32 | range.end as u64
-}
-
-fn unpacked(word: u64) -> Range<usize> {
-    (word >> 32) as usize..(word & u64::from(u32::MAX)) as usize
-}
-
-/// Whether the word still held `old`. No range comes back within a sweep: each block is taken once.
-fn replaced(word: &AtomicU64, old: &Range<usize>, new: &Range<usize>) -> bool {
-    word.compare_exchange(packed(old), packed(new), Ordering::Relaxed, Ordering::Relaxed).is_ok()
-}
-
-/// The first of the blocks left, which is then taken.
-fn take_first(word: &AtomicU64) -> Option<usize> {
-    loop {
-        let left = unpacked(word.load(Ordering::Relaxed));
-        if left.is_empty() {
-            return None;
-        }
-        if replaced(word, &left, &(left.start + 1..left.end)) {
-            return Some(left.start);
-        }
-    }
 }
 
 #[cfg(test)]

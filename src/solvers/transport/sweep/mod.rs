@@ -21,6 +21,7 @@ use super::distributed::SAFE;
 use super::geometry::{Geometry, Scale, Side};
 use super::kernels::{Aligned, Rows, Scaled, Scratch, StoredKernel, column_sums};
 use super::passes::Precision;
+use crate::crew::each_chunk;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::math::elementary::{exp, ln};
@@ -217,7 +218,7 @@ fn sums_on_board(board: &Board, mine: Range<usize>) -> Vec<f64> {
     let view = board.view();
     let posted = view.posted();
     let mut sums = vec![0.0; mine.len()];
-    sums.par_chunks_mut(COLUMNS_PER_TASK).enumerate().for_each(|(k, out)| {
+    each_chunk(&mut sums, COLUMNS_PER_TASK, |k, out| {
         let start = mine.start + k * COLUMNS_PER_TASK;
         let whole = posted.joined(start..start + out.len());
         out.copy_from_slice(&whole[0].1);
