@@ -16,6 +16,9 @@ use crate::input::Input;
 use crate::solvers::Estimate;
 use crate::team::machine;
 
+/// What happens to the messages of sweeps on one node.
+const SHARED: &str = "no messages: sums and potentials are left in memory that the ranks share, which meet twice a step";
+
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
@@ -43,6 +46,8 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     estimate.messages_per_step = if ranks == 1 { 0 } else { copies * if sweeps { 2 } else { 6 } * (size.ranks - 1) };
     if sweeps && ranks > 1 {
         estimate.bytes_per_step += copies * sweep::exchanged_bytes(source.n, target.n, ranks);
+        let shared = !matrix && plan.stored_kernel() == 0;
+        estimate.problem.push(("on one node".into(), if shared { SHARED } else { "messages too" }.into()));
     } else if layout == Layout::Ring && ranks > 1 {
         estimate.bytes_per_step += copies * 8 * size.d * (size.n + size.m) * (size.ranks - 1) / size.ranks;
     }
