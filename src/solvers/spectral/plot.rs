@@ -5,6 +5,7 @@ mod ensemble;
 
 use std::path::Path;
 
+use super::equations;
 use crate::error::{Error, Result};
 use crate::io::read::Reader;
 use crate::plot::{Axis, Curves, Field, Figure, Line, Palette, Panel, Style, colours, number};
@@ -347,6 +348,10 @@ fn spectrum(reader: &Reader, times: &[f64]) -> Result<Option<Panel>> {
     Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
 }
 
+fn first_nonzero(values: &[f64]) -> usize {
+    values.iter().position(|v| *v != 0.0).unwrap_or(values.len())
+}
+
 /// The most telling series, each in a panel of its own; exponents share one. What is zero throughout says nothing.
 fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
     const FIRST: [&str; 9] =
@@ -366,7 +371,7 @@ fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
     for (j, name) in exponents.iter().enumerate() {
         let y = reader.array(&format!("series/{name}"))?.values;
         // Before growth is counted there is nothing.
-        let from = y.iter().position(|v| *v != 0.0).unwrap_or(y.len());
+        let from = first_nonzero(&y);
         let style = if j < COLOURS.len() { Style::Solid } else { Style::Dashed };
         let label = if exponents.len() <= 2 * COLOURS.len() { name.replace("lyapunov_", "λ") } else { String::new() };
         let (x, y) = (x[from.min(x.len())..].to_vec(), y[from..].to_vec());
@@ -390,18 +395,38 @@ fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
         }
         let path = format!("series/{name}");
         let y = reader.array(&path)?.values;
-        if y.len() != x.len() || y.len() < 2 || y.iter().all(|v| *v == 0.0) {
+        if y.len() != x.len() || y.iter().all(|v| *v == 0.0) {
+            continue;
+        }
+        // What is said of steps begins with the first one, and a fixed step says nothing.
+        let from = if ["cfl", "time_step"].contains(&name.as_str()) { first_nonzero(&y) } else { 0 };
+        let (x, y) = (&x[from..], &y[from..]);
+        if y.len() < 2 || (name == "time_step" && y.iter().all(|v| *v == y[0])) {
             continue;
         }
         let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let label = with_units(&name.replace('_', " "), &reader.attribute(&path, "units").unwrap_or_default());
         let y_axis = if low > 0.0 && high > 1e3 * low { Axis::log(label) } else { Axis::new(label) };
         let colour = *colours.next().expect("they go round");
-        let line = Line { label: String::new(), x: x.clone(), y, colour, style: Style::Solid };
+        let line = Line { label: String::new(), x: x.to_vec(), y: y.to_vec(), colour, style: Style::Solid };
         let title = name.replace('_', " ");
         panels.push(Panel::Curves(Curves { title, x: x_axis.clone(), y: y_axis, lines: vec![line] }));
     }
     Ok(panels)
+}
+
+/// The name of an equation or problem of this room by the word of the input.
+fn known(word: &str) -> Option<&'static str> {
+    const BOUNDED: [(&str, &str); 4] = [
+        ("rayleigh_benard", "Rayleigh–Bénard convection"),
+        ("rayleigh_benard_onset", "Onset of Rayleigh–Bénard convection"),
+        ("orr_sommerfeld", "Orr–Sommerfeld"),
+        ("channel", "Channel flow"),
+    ];
+    let bounded = BOUNDED.iter().find(|(w, _)| *w == word).map(|(_, name)| *name);
+    // Summaries read "name: equation".
+    let built_in = || Some(equations::ALL.iter().find(|about| about.word == word)?.summary.split_once(':')?.0);
+    bounded.or_else(built_in)
 }
 
 /// Title and subtitle: the equation as the input names it, grid, times.
@@ -421,7 +446,7 @@ fn words(reader: &Reader, fields: &[Kept], times: &[f64]) -> (String, String) {
     .iter()
     .find_map(|p| text(p))
     .unwrap_or_else(|| "spectral".into());
-    let name = name.replace('_', " ");
+    let name = known(&name).map_or_else(|| name.replace('_', " "), str::to_string);
     let mut title = name.chars();
     let title = title.next().map_or(String::new(), |c| c.to_uppercase().chain(title).collect());
     let mut parts = Vec::new();
@@ -429,8 +454,12 @@ fn words(reader: &Reader, fields: &[Kept], times: &[f64]) -> (String, String) {
         let shape: Vec<String> = first.shape.iter().map(|n| n.to_string()).collect();
         parts.push(format!("{} points kept", shape.join(" × ")));
     }
-    if let (Some(first), Some(last)) = (times.first(), times.last()) {
-        parts.push(format!("{} snapshots, t = {} to {}", times.len(), number(*first, 4), number(*last, 4)));
+    match times {
+        [] => (),
+        [time] => parts.push(format!("t = {}", number(*time, 4))),
+        [first, .., last] => {
+            parts.push(format!("{} snapshots, t = {} to {}", times.len(), number(*first, 4), number(*last, 4)));
+        }
     }
     if let Some(scheme) = text(&["method", "scheme"]).or_else(|| text(&["method", "name"])) {
         parts.push(format!("scheme: {}", scheme.replace('_', " ")));

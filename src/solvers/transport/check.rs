@@ -17,7 +17,8 @@ use crate::solvers::Estimate;
 use crate::team::machine;
 
 /// What happens to the messages of sweeps on one node.
-const SHARED: &str = "no messages: sums and potentials are left in memory that the ranks share, which meet twice a step";
+const SHARED: &str =
+    "no messages: sums and potentials are left in memory that the ranks share, which meet twice a step";
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;

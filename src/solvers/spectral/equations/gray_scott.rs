@@ -23,11 +23,11 @@ pub struct Input {
     /// Kill rate k ≥ 0. No default.
     #[schemars(extend("minimum" = 0))]
     pub kill: f64,
-    /// Diffusivity D_u ≥ 0 of what is fed. Default 2e-5, for a box of 2.5 [Pearson1993].
+    /// Diffusivity D_u ≥ 0 of the substrate, u. Default 2e-5, for a box of 2.5 [Pearson1993].
     #[serde(default = "diffusivity_u")]
     #[schemars(extend("minimum" = 0))]
     pub diffusivity_u: f64,
-    /// Diffusivity D_v ≥ 0 of what makes itself. Default 1e-5.
+    /// Diffusivity D_v ≥ 0 of the autocatalyst, v. Default 1e-5.
     #[serde(default = "diffusivity_v")]
     #[schemars(extend("minimum" = 0))]
     pub diffusivity_v: f64,
@@ -69,7 +69,8 @@ impl BuiltIn for Input {
         not_negative("kill", self.kill)?;
         not_negative("diffusivity_u", self.diffusivity_u)?;
         not_negative("diffusivity_v", self.diffusivity_v)?;
-        let fields = [FieldName::new("u", "concentration of what is fed"), FieldName::new("v", "of what makes itself")];
+        let fields = [("u", "concentration of the substrate"), ("v", "concentration of the autocatalyst")];
+        let fields = fields.map(|(name, meaning)| FieldName::new(name, meaning));
         Ok(Arc::new(GrayScott { input: self.clone(), fields }))
     }
 

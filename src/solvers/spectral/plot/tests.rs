@@ -159,3 +159,12 @@ fn an_output_without_anything_to_draw_is_refused_in_words() {
     let error = plot(&path, &dir.path().join("f.png")).unwrap_err().to_string();
     assert!(error.contains("neither fields nor series"), "{error}");
 }
+
+#[test]
+fn figures_of_the_fourteen_built_in_equations_bear_their_names() {
+    let names: Vec<&str> = equations::ALL.iter().filter_map(|about| known(about.word)).collect();
+    assert_eq!(names.len(), 14, "{names:?}");
+    assert_eq!(known("gray_scott"), Some("Gray–Scott"));
+    assert_eq!(known("rayleigh_benard"), Some("Rayleigh–Bénard convection"));
+    assert_eq!(known("decaying waves"), None);
+}
