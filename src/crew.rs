@@ -44,10 +44,10 @@ pub fn each(n: usize, act: impl Fn(usize) + Sync) {
     if n <= 1 || rayon::current_num_threads() == 1 {
         return (0..n).for_each(act);
     }
-    match CREW.with(|crew| crew.get().filter(|_| !APART.get()).cloned()) {
-        Some(crew) if u32::try_from(n).is_ok() => crew.each(n, &act),
+    CREW.with(|crew| match crew.get() {
+        Some(crew) if !APART.get() && u32::try_from(n).is_ok() => crew.each(n, &act),
         _ => (0..n).into_par_iter().with_max_len(1).for_each(&act),
-    }
+    });
 }
 
 /// Calls `act(k, chunk)` for chunk k of `length` values, the last of which may be shorter, likewise.
@@ -74,7 +74,7 @@ pub fn apart<R>(act: impl FnOnce() -> R) -> R {
 pub fn lead() {
     let threads = rayon::current_num_threads();
     if let (Some(leader), true) = (rayon::current_thread_index(), threads > 1) {
-        CREW.with(|crew| crew.get_or_init(|| Arc::new(Crew::new(threads, leader))).clone());
+        CREW.with(|crew| _ = crew.get_or_init(|| Arc::new(Crew::new(threads, leader))));
     }
 }
 
@@ -131,10 +131,10 @@ impl Crew {
     }
 
     /// Called by the leader, outside loops.
-    fn each(self: Arc<Crew>, n: usize, act: &Act) {
+    fn each(self: &Arc<Crew>, n: usize, act: &Act) {
         let threads = self.left.len();
         if self.call() {
-            let crew = Arc::clone(&self);
+            let crew = Arc::clone(self);
             rayon::spawn_broadcast(move |context| crew.help(context.index()));
         }
         // SAFETY: only its lifetime changes; no task is left when this returns or unwinds.
