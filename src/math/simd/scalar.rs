@@ -203,6 +203,40 @@ impl Scalar for Wide {
     }
 }
 
+/// Σ of all values in eight sums side by side, which are then folded on each other, and the rest.
+///
+/// Sums of what a loop computes are best taken afterwards, of an array that keeps it: a loop that has both is unrolled, and
+/// its function is then computed for two values at once, whatever the level.
+#[inline(always)]
+pub fn total(values: &[f64]) -> f64 {
+    let (wide, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for values in wide {
+        for l in 0..8 {
+            sums[l] += values[l];
+        }
+    }
+    folded(sums) + rest.iter().sum::<f64>()
+}
+
+/// Σ a_l b_l of two lists of one length, likewise.
+#[inline(always)]
+pub fn dot<S: Scalar>(a: &[f64], b: &[f64]) -> f64 {
+    let ((wide_a, rest_a), (wide_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in wide_a.iter().zip(wide_b) {
+        for l in 0..8 {
+            sums[l] = S::mul_add(a[l], b[l], sums[l]);
+        }
+    }
+    folded(sums) + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
+}
+
+#[inline(always)]
+fn folded(s: [f64; 8]) -> f64 {
+    ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+}
+
 /// Runs `work` compiled with AVX2 and fused multiply-add.
 ///
 /// # Safety
@@ -275,6 +309,17 @@ mod tests {
         let mut y = x.clone();
         f(level, &mut y);
         x.iter().zip(&y).map(|(&x, &y)| error(x, y)).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn sums_and_products_of_1_to_n_are_n_n_plus_1_over_2_and_its_like_for_squares_at_any_length() {
+        for n in 0..40 {
+            let x: Vec<f64> = (1..=n).map(f64::from).collect();
+            let n = f64::from(n);
+            assert_eq!(total(&x), n * (n + 1.0) / 2.0);
+            assert_eq!(dot::<Plain>(&x, &x), n * (n + 1.0) * (2.0 * n + 1.0) / 6.0);
+            assert_eq!(dot::<Fused>(&x, &x), dot::<Plain>(&x, &x));
+        }
     }
 
     fn exp(level: Level, x: &mut [f64]) {

@@ -215,18 +215,6 @@ fn next_sum<S: Scalar>(part: &mut [f64], factor: &[f64], each: usize, left: usiz
     }
 }
 
-/// Σ a_l b_l in eight lanes that are folded on each other.
-#[inline(always)]
-pub fn dot<S: Scalar>(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 8];
-    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
-        for l in 0..8 {
-            lanes[l] = S::mul_add(a[l], b[l], lanes[l]);
-        }
-    }
-    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
-}
-
 /// Nodes and weights of the Gauss–Hermite rule for the standard normal law, by Newton's method on Hermite's recursion.
 pub fn gauss_hermite(n: usize) -> (Vec<f64>, Vec<f64>) {
     // Probabilists' polynomials: He_{k+1} = x He_k − k He_{k−1}; weights n!/(n He_{n−1})².

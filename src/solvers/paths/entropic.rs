@@ -7,7 +7,7 @@ use crate::enter;
 use crate::error::Result;
 use crate::math::elementary::{exp, ln};
 use crate::math::simd::Level;
-use crate::math::simd::scalar::Scalar;
+use crate::math::simd::scalar::{Scalar, total};
 
 /// log of the plan: f_i + g_j − |x_i − y_j|² scale.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,19 +69,13 @@ fn soft(level: Level, x: &[f64], y: &[f64], a: &[f64], scale: f64, work: &mut [f
         *w = a - squared(x, y) * scale;
     }
     let largest = work.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut sums = [0.0; 8];
-    enter!(level, S => {
-        let (wide, rest) = work.split_at(work.len() / 8 * 8);
-        for w in wide.chunks_exact(8) {
-            for l in 0..8 {
-                sums[l] += S::exp(w[l] - largest);
-            }
+    let sum = enter!(level, S => {
+        for w in work.iter_mut() {
+            *w = S::exp(*w - largest);
         }
-        for (sum, w) in sums.iter_mut().zip(rest) {
-            *sum += S::exp(*w - largest);
-        }
+        total(work)
     });
-    largest + ln(((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7])))
+    largest + ln(sum)
 }
 
 fn squared(x: &[f64], y: &[f64]) -> f64 {

@@ -1,5 +1,7 @@
 //! Small dense systems of equations: normal equations of the fits.
 
+use crate::math::simd::scalar::{Plain, dot};
+
 /// Solves (G + ridge · tr(G)/p · I) θ = r for a symmetric non-negative G (p × p, its lower triangle), by Cholesky's
 /// factorisation. Directions without information (a pivot that vanishes) get 0.
 pub fn solve(g: &[f64], r: &[f64], ridge: f64) -> Vec<f64> {
@@ -13,7 +15,7 @@ pub fn solve(g: &[f64], r: &[f64], ridge: f64) -> Vec<f64> {
             if i == j {
                 sum += add;
             }
-            sum -= dot(&l[i * p..i * p + j], &l[j * p..j * p + j]);
+            sum -= dot::<Plain>(&l[i * p..i * p + j], &l[j * p..j * p + j]);
             l[i * p + j] = if i == j {
                 if sum > 1e-14 * (g[i * p + i] + add) { sum.sqrt() } else { f64::INFINITY }
             } else {
@@ -61,19 +63,6 @@ pub fn inverse(a: &[f64], n: usize) -> Option<Vec<f64>> {
         }
     }
     Some(b)
-}
-
-/// Σ a_k b_k in eight sums side by side, which a processor can add at once.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (wide, narrow) = (a.chunks_exact(8).zip(b.chunks_exact(8)), a.len() / 8 * 8);
-    for (a, b) in wide {
-        for k in 0..8 {
-            sums[k] += a[k] * b[k];
-        }
-    }
-    let rest: f64 = a[narrow..].iter().zip(&b[narrow..]).map(|(a, b)| a * b).sum();
-    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7])) + rest
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use rayon::prelude::*;
 
 use super::chain::{Chain, LANES, Other};
 use super::guide::Bump;
+use crate::enter;
 use crate::math::elementary::{exp, ln};
+use crate::math::simd::Level;
+use crate::math::simd::scalar::{Scalar, dot};
 
 /// Reach of the kernel, in deviations.
 const REACH: f64 = 6.5;
@@ -214,14 +217,13 @@ impl Grid {
                 for (l, now) in now.iter_mut().enumerate() {
                     let mut first = [0; 2];
                     for i in 0..d {
-                        first[i] = self.axes[i].kernel(mean[i * LANES + l], deviation[i], &mut weights[i]);
+                        first[i] = self.axes[i].kernel(chain.level, mean[i * LANES + l], deviation[i], &mut weights[i]);
                     }
                     let mut sum = 0.0;
-                    for (row, w) in weights[1].iter().enumerate() {
+                    enter!(chain.level, S => for (row, w) in weights[1].iter().enumerate() {
                         let from = (first[1] + row) * n + first[0];
-                        let line = &ahead[from..from + weights[0].len()];
-                        sum += w * line.iter().zip(&weights[0]).map(|(a, w)| a * w).sum::<f64>();
-                    }
+                        sum += w * dot::<S>(&ahead[from..from + weights[0].len()], &weights[0]);
+                    });
                     *now = if sum > 0.0 { largest + ln(sum) + cost[l] } else { f64::NEG_INFINITY };
                 }
             });
@@ -238,7 +240,7 @@ impl Grid {
 
 impl Axis {
     /// δ N(point; mean, s²) at the points within reach, into `weights`; the first of them.
-    fn kernel(&self, mean: f64, s: f64, weights: &mut Vec<f64>) -> usize {
+    fn kernel(&self, level: Level, mean: f64, s: f64, weights: &mut Vec<f64>) -> usize {
         let last = self.points as f64 - 1.0;
         let bound = |x: f64| ((x - self.low) / self.spacing).clamp(0.0, last);
         let (first, to) = (bound(mean - REACH * s).ceil() as usize, bound(mean + REACH * s) as usize);
@@ -246,8 +248,11 @@ impl Axis {
         let scale = self.spacing / (s * std::f64::consts::TAU.sqrt());
         weights.extend((first..=to).map(|k| {
             let z = (self.at(k) - mean) / s;
-            scale * exp(-0.5 * z * z)
+            -0.5 * z * z
         }));
+        enter!(level, S => for w in weights.iter_mut() {
+            *w = scale * S::exp(*w);
+        });
         first.min(self.points - 1)
     }
 }

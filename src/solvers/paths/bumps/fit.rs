@@ -1,12 +1,12 @@
 //! The backward fit of the learned part: least squares on what the twist should be, time after time.
 
-use super::{Features, dot, gauss_hermite};
+use super::{Features, gauss_hermite};
 use crate::enter;
 use crate::error::Result;
 use crate::math::elementary::{exp, ln};
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
-use crate::math::simd::scalar::Scalar;
+use crate::math::simd::scalar::{Scalar, dot};
 use crate::solvers::paths::chain::{Chain, LANES, Other, Quadratic};
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::Scratch;

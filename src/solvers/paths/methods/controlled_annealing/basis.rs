@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::enter;
 use crate::math::simd::Level;
-use crate::solvers::paths::bumps::dot;
+use crate::math::simd::scalar::dot;
 use crate::solvers::paths::chain::LANES;
 use crate::solvers::paths::guide::Control;
 

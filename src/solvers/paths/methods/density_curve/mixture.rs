@@ -11,7 +11,7 @@
 use super::shape::{Block, Shape, is_held, product_rule, variance};
 use crate::enter;
 use crate::math::elementary::{exp, ln};
-use crate::math::simd::scalar::Scalar;
+use crate::math::simd::scalar::{Scalar, total};
 use crate::solvers::paths::chain::{Chain, LANES, Quadratic};
 
 /// Components at a time, [component][coordinate] where nothing else is said.
@@ -63,18 +63,6 @@ impl Parts {
             density[l] = largest[l] + S::ln_positive(sum[l]);
         }
     }
-}
-
-/// Σ over the lanes in eight sums.
-#[inline(always)]
-fn total(row: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    for row in row.chunks_exact(8) {
-        for l in 0..8 {
-            sums[l] += row[l];
-        }
-    }
-    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
 /// Slopes of F by what describes the components at a time or between two.

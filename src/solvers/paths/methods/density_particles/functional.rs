@@ -14,8 +14,7 @@
 use crate::enter;
 use crate::math::elementary::ln;
 use crate::math::simd::Level;
-use crate::math::simd::scalar::Scalar;
-use crate::solvers::paths::bumps::dot;
+use crate::math::simd::scalar::{Scalar, dot, total};
 use crate::solvers::paths::chain::{Chain, LANES};
 
 /// Step of the differences that give the slope of div b.
@@ -42,14 +41,29 @@ fn kernels<S: Scalar>(x: &[f64], y: &[f64], half: f64, e: &mut [f64]) -> f64 {
             e[j] = S::mul_add(x[j] - y, x[j] - y, e[j]);
         }
     }
-    let mut sums = [0.0; 8];
-    for e in e.chunks_exact_mut(8) {
-        for l in 0..8 {
-            e[l] = S::exp(-half * e[l]);
-            sums[l] += e[l];
-        }
+    for e in e.iter_mut() {
+        *e = S::exp(-half * *e);
     }
-    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
+    total(e)
+}
+
+/// out_j += a (x_j − y).
+#[inline(always)]
+fn add_offsets<S: Scalar>(a: f64, x: &[f64], y: f64, out: &mut [f64]) {
+    let x = &x[..out.len()];
+    for j in 0..out.len() {
+        out[j] = S::mul_add(a, x[j] - y, out[j]);
+    }
+}
+
+/// part_j = factor · e_j (t − (x_j − y) q_j).
+#[inline(always)]
+fn parts_of_slope([factor, t, y]: [f64; 3], e: &[f64], x: &[f64], q: &[f64], part: &mut [f64]) {
+    let n = part.len();
+    let (e, x, q) = (&e[..n], &x[..n], &q[..n]);
+    for j in 0..n {
+        part[j] = factor * e[j] * (t - (x[j] - y) * q[j]);
+    }
 }
 
 /// Mean of log ρ over the particles; slope += N times its gradient.
@@ -84,17 +98,19 @@ pub fn fisher(level: Level, x: &[f64], beta: f64, information: &mut [f64], slope
     let n = x.len() / d;
     let inverse = 1.0 / (beta * beta);
     let reach = (d as f64).sqrt() * beta;
-    let (mut e, mut q) = (vec![0.0; n], vec![0.0; n]);
+    let (mut e, mut q, mut part) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
     let (mut y, mut s, mut t) = (vec![0.0; d], vec![0.0; d], vec![0.0; d]);
     let mut slope = slope;
     information.fill(0.0);
     enter!(level, S => for i in 0..n {
+        // Lists of one length that are known to be apart: the loops over them become vectors.
+        let (e, q, part) = (&mut e[..n], &mut q[..n], &mut part[..n]);
         for k in 0..2 * d {
             (0..d).for_each(|c| y[c] = x[c * n + i]);
             y[k / 2] += if k % 2 == 0 { reach } else { -reach };
-            let sum = kernels::<S>(x, &y, 0.5 * inverse, &mut e);
+            let sum = kernels::<S>(x, &y, 0.5 * inverse, e);
             for c in 0..d {
-                s[c] = (dot::<S>(&e, &x[c * n..(c + 1) * n]) / sum - y[c]) * inverse;
+                s[c] = (dot::<S>(e, &x[c * n..(c + 1) * n]) / sum - y[c]) * inverse;
                 information[c] += s[c] * s[c];
             }
             let Some((kappa, slope)) = &mut slope else { continue };
@@ -106,24 +122,16 @@ pub fn fisher(level: Level, x: &[f64], beta: f64, information: &mut [f64], slope
             }
             q.fill(-square);
             for c in 0..d {
-                let (x, t) = (&x[c * n..(c + 1) * n], t[c] * inverse);
-                for j in 0..n {
-                    q[j] = S::mul_add(t, x[j] - y[c], q[j]);
-                }
+                add_offsets::<S>(t[c] * inverse, &x[c * n..(c + 1) * n], y[c], q);
             }
             let factor = inverse / (sum * d as f64);
             for c in 0..d {
                 let (x, slope) = (&x[c * n..(c + 1) * n], &mut slope[c * n..(c + 1) * n]);
-                let mut total = [0.0; 8];
-                for from in (0..n).step_by(8) {
-                    for l in 0..8 {
-                        let j = from + l;
-                        let part = factor * e[j] * (t[c] - (x[j] - y[c]) * q[j]);
-                        slope[j] += part;
-                        total[l] += part;
-                    }
+                parts_of_slope([factor, t[c], y[c]], e, x, q, part);
+                for j in 0..n {
+                    slope[j] += part[j];
                 }
-                slope[i] -= ((total[0] + total[4]) + (total[2] + total[6])) + ((total[1] + total[5]) + (total[3] + total[7]));
+                slope[i] -= total(part);
             }
         }
     });
