@@ -3,9 +3,8 @@
 use super::geometry::domain;
 use super::input::{ChannelInput, RayleighBenardInput};
 use super::solver::{Fixed, Start, WallFlow};
-use super::upright::{lying, upright};
+use super::tests::transform;
 use crate::solvers::spectral::steppers::stepper;
-use crate::solvers::spectral::transform::{Distributed, Level, Settings};
 use crate::solvers::{Number, Solver, Status};
 use crate::team::{Team, threads};
 
@@ -20,12 +19,17 @@ fn run(text: &str, points: &[usize], lengths: &[f64], scheme: &str, team: &dyn T
             (physics, Start { disturbance: input.disturbance, laminar, ..Start::default() })
         }
     };
-    let settings = Settings { process_grid: None, level: Level::Portable, ranks_per_node: team.size(), share: false };
-    let inner = Distributed::<f64>::new(&lying(&domain), team, settings).unwrap();
-    let transform = upright(&domain, Box::new(inner));
     let make = |fields: usize, modes: usize| stepper::<f64>(scheme, fields, modes).unwrap();
-    let mut flow =
-        WallFlow::new(physics, transform, &make, Box::new(Fixed { step: 0.01, end: 0.06 }), start, 1, team).unwrap();
+    let mut flow = WallFlow::new(
+        physics,
+        transform(&domain, team),
+        &make,
+        Box::new(Fixed { step: 0.01, end: 0.06 }),
+        start,
+        1,
+        team,
+    )
+    .unwrap();
     for step in 1.. {
         if flow.step(step, team).unwrap() != Status::Running {
             break;

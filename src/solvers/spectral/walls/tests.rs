@@ -12,15 +12,16 @@ use super::geometry::{Geometry, domain, zeros};
 use super::input::{ChannelInput, RayleighBenardInput};
 use super::solver::{Fixed, Start, WallFlow};
 use super::stability::OrrSommerfeld;
+use super::upright::{lying, upright};
 use crate::error::Result;
 use crate::solvers::spectral::domain::Domain;
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
 use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Stepper};
-use crate::solvers::spectral::transform::{Reference, Scales, Transform};
+use crate::solvers::spectral::transform::{Distributed, Level, Scales, Settings, Transform};
 use crate::solvers::{Solver, Status};
 use crate::state::{Data, Hyperslab, Name, Walk};
-use crate::team::Solo;
+use crate::team::{Solo, Team};
 
 /// ARS(2,2,2) (Ascher, Ruuth, Spiteri 1997), written out.
 pub struct Ars222 {
@@ -75,11 +76,17 @@ impl Stepper<f64> for Ars222 {
     }
 }
 
-/// A flow with its own reference transform and stepper.
+/// The transform of the room on the ranks of a team.
+pub fn transform(domain: &Domain, team: &dyn Team) -> Box<dyn Transform<f64>> {
+    let settings = Settings { process_grid: None, level: Level::detect(), ranks_per_node: team.size(), share: false };
+    upright(domain, Box::new(Distributed::new(&lying(domain), team, settings).unwrap()))
+}
+
+/// A flow with a stepper of its own.
 struct Flow {
     geometry: Arc<Geometry>,
     physics: Physics,
-    transform: Reference<f64>,
+    transform: Box<dyn Transform<f64>>,
     advection: Advection,
     diffusion: Diffusion,
     stepper: Ars222,
@@ -89,8 +96,8 @@ struct Flow {
 
 impl Flow {
     fn new(domain: Domain, physics: Physics) -> Flow {
-        let transform = Reference::new(&domain);
-        let geometry = Arc::new(Geometry::new(&domain, Transform::<f64>::modes(&transform)));
+        let transform = transform(&domain, &Solo);
+        let geometry = Arc::new(Geometry::new(&domain, transform.modes()));
         let unknowns = unknowns(&geometry, &physics);
         let fields = unknowns.len();
         Flow {
@@ -107,7 +114,7 @@ impl Flow {
 
     /// Coefficients of a function of (z, y, x).
     fn project(&mut self, f: impl Fn([f64; 3]) -> f64) -> Vec<Complex<f64>> {
-        let scales = Scales::coordinates(&self.geometry.domain, Transform::<f64>::points(&self.transform));
+        let scales = Scales::coordinates(&self.geometry.domain, self.transform.points());
         let mut values = vec![0.0; self.geometry.domain.points().iter().product()];
         for (tile, at) in scales.tiles(4096) {
             let part = &mut values[at];
@@ -131,7 +138,7 @@ impl Flow {
 
     fn step(&mut self, step: f64) {
         let team = Solo;
-        let mut nonlinear = self.advection.bind(&mut self.transform, &team, None);
+        let mut nonlinear = self.advection.bind(self.transform.as_mut(), &team, None);
         let mut linear = LinearPart::Implicit(&mut self.diffusion);
         self.stepper.step(&mut nonlinear, &mut linear, self.time, step, &mut self.state).unwrap();
         self.time += step;
@@ -301,7 +308,7 @@ fn advection_in_three_dimensions_neither_makes_nor_loses_energy() {
     flow.state.arrays[0][3 * columns + mean] = Complex::new(0.0, -0.125);
     let team = Solo;
     let mut rate = flow.state.clone();
-    flow.advection.bind(&mut flow.transform, &team, None).evaluate(0.0, &flow.state, &mut rate).unwrap();
+    flow.advection.bind(flow.transform.as_mut(), &team, None).evaluate(0.0, &flow.state, &mut rate).unwrap();
     flow.diffusion.prepare(&[0.0]);
     flow.diffusion.solve(0, &mut rate);
     let energy = flow.means().energy;
@@ -338,7 +345,7 @@ fn a_wave_on_poiseuille_flow_grows_as_its_eigenvalue_says() {
     // At once: M⁻¹(N + L φ) = −iαc φ.
     let (mut change, mut diffused) = (flow.state.clone(), flow.state.clone());
     let start = flow.state.clone();
-    flow.advection.bind(&mut flow.transform, &Solo, None).evaluate(0.0, &start, &mut change).unwrap();
+    flow.advection.bind(flow.transform.as_mut(), &Solo, None).evaluate(0.0, &start, &mut change).unwrap();
     flow.diffusion.apply(&start, &mut diffused);
     add(&mut change, 1.0, &diffused);
     flow.diffusion.prepare(&[0.0]);
@@ -427,8 +434,8 @@ fn open(input: &str, points: &[usize], lengths: &[f64], steps: f64) -> WallFlow 
             (physics, Start { disturbance: input.disturbance, laminar, ..Start::default() })
         }
     };
-    let transform = Box::new(Reference::new(&domain));
-    let geometry = Geometry::new(&domain, Transform::<f64>::modes(transform.as_ref()));
+    let transform = transform(&domain, &Solo);
+    let geometry = Geometry::new(&domain, transform.modes());
     let make = |fields: usize, _: usize| -> Box<dyn Stepper<f64>> { Box::new(Ars222::new(&geometry, fields)) };
     let pace = Box::new(Fixed { step: 0.01, end: 0.01 * steps });
     WallFlow::new(physics, transform, &make, pace, start, 1, &Solo).unwrap()
