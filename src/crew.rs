@@ -41,12 +41,17 @@ thread_local! {
 
 /// Calls `act` for 0..n, over the threads of the pool if there are any; allocates nothing on one thread.
 pub fn each(n: usize, act: impl Fn(usize) + Sync) {
+    each_of(n, &act);
+}
+
+/// Compiled once for all loops, as rayon's part of it is large, and calls what each compiles once.
+fn each_of(n: usize, act: &Act) {
     if n <= 1 || rayon::current_num_threads() == 1 {
         return (0..n).for_each(act);
     }
     CREW.with(|crew| match crew.get() {
-        Some(crew) if !APART.get() && u32::try_from(n).is_ok() => crew.each(n, &act),
-        _ => (0..n).into_par_iter().with_max_len(1).for_each(&act),
+        Some(crew) if !APART.get() && u32::try_from(n).is_ok() => crew.each(n, act),
+        _ => (0..n).into_par_iter().with_max_len(1).for_each(act),
     });
 }
 
@@ -62,8 +67,35 @@ pub fn each_chunk<T: Send>(values: &mut [T], length: usize, act: impl Fn(usize, 
     });
 }
 
-/// Calls `act`, within which loops of this thread are rayon's: for loops of rayon whose bodies have loops.
-pub fn apart<R>(act: impl FnOnce() -> R) -> R {
+/// `act(k, item)` of every item, in their order; each is a task.
+pub fn map<I: Iterator<Item: Send>, R: Send>(items: I, act: impl Fn(usize, I::Item) -> R + Sync) -> Vec<R> {
+    map_in(items, 1, || (), |(), k, item| act(k, item))
+}
+
+/// `act(room, k, item)` likewise, where `grain` items in a row are a task and have a room of their own.
+pub fn map_in<I: Iterator<Item: Send>, S, R: Send>(
+    items: I,
+    grain: usize,
+    room: impl Fn() -> S + Sync,
+    act: impl Fn(&mut S, usize, I::Item) -> R + Sync,
+) -> Vec<R> {
+    let act: &(dyn Fn(&mut S, usize, I::Item) -> R + Sync) = &act;
+    if rayon::current_num_threads() == 1 {
+        let mut room = room();
+        return items.enumerate().map(|(k, item)| act(&mut room, k, item)).collect();
+    }
+    let mut made: Vec<(Option<I::Item>, Option<R>)> = items.map(|item| (Some(item), None)).collect();
+    each_chunk(&mut made, grain, |task, made| {
+        let mut room = room();
+        for (i, (item, made)) in made.iter_mut().enumerate() {
+            *made = item.take().map(|item| act(&mut room, task * grain + i, item));
+        }
+    });
+    made.into_iter().map(|(_, made)| made.expect("made of its item")).collect()
+}
+
+/// Calls `act`, within which loops of this thread are rayon's.
+fn apart<R>(act: impl FnOnce() -> R) -> R {
     let before = APART.replace(true);
     let result = act();
     APART.set(before);
@@ -332,6 +364,24 @@ mod tests {
             assert_eq!(values, (0..100).collect::<Vec<_>>());
             each_chunk(&mut values[..0], 7, |_, _| panic!("there is none"));
         });
+    }
+
+    #[test]
+    fn results_are_in_the_order_of_their_items_and_a_room_is_that_of_3_in_a_row() {
+        for threads in [1, 4] {
+            led(threads, || {
+                let mut values: Vec<usize> = (0..50).collect();
+                let made = map_in(values.iter_mut(), 3, Vec::new, |room, k, value| {
+                    assert_eq!(k, *value);
+                    room.push(k);
+                    *value = 7 * k;
+                    room.len()
+                });
+                assert_eq!(values, (0..50).map(|k| 7 * k).collect::<Vec<_>>());
+                assert_eq!(made, (0..50).map(|k| if threads == 1 { k + 1 } else { k % 3 + 1 }).collect::<Vec<_>>());
+                assert_eq!(map("abc".chars(), |k, c| format!("{c}{k}")), ["a0", "b1", "c2"]);
+            });
+        }
     }
 
     #[test]

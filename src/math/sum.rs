@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use crate::crew;
 
 /// Height of the subtrees that are reduced in one buffer.
 const BLOCK_HEIGHT: u32 = 6;
@@ -59,18 +59,15 @@ pub fn subtree_roots(range: Range<usize>, term: impl Fn(usize) -> f64) -> Vec<f6
     complete_subtrees(range).map(|(start, height)| subtree_sum(start, height, &term)).collect()
 }
 
-/// [`subtree_roots`] on the threads of the current rayon pool; the same bits.
+/// [`subtree_roots`] on the threads of the rank; the same bits.
 pub fn subtree_roots_parallel(range: Range<usize>, term: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
     complete_subtrees(range)
         .map(|(start, height)| {
             if height <= TASK_HEIGHT {
                 return subtree_sum(start, height, &term);
             }
-            let tasks: Vec<f64> = (0..1usize << (height - TASK_HEIGHT))
-                .into_par_iter()
-                .map(|task| subtree_sum(start + (task << TASK_HEIGHT), TASK_HEIGHT, &term))
-                .collect();
-            tasks
+            let tasks = 0..1usize << (height - TASK_HEIGHT);
+            crew::map(tasks, |_, task| subtree_sum(start + (task << TASK_HEIGHT), TASK_HEIGHT, &term))
                 .into_iter()
                 .fold(Tree::new(), |mut tree, x| {
                     tree.push(TASK_HEIGHT, x);

@@ -4,11 +4,10 @@
 //! order). Each rank knows from everyone's counts which part of this match is its own; what crosses ranks is sent to the
 //! rank of the dead slot, each distinct ancestor once with its multiplicity. No list of all particles exists anywhere.
 
-use rayon::prelude::*;
-
 use super::layout::{Layout, Piece};
 use super::model::TILE;
 use super::population::{Carried, LEAF, Values, block_place};
+use crate::crew;
 use crate::math::simd::{Level, compress};
 use crate::team::Team;
 
@@ -347,12 +346,7 @@ fn copy_local<T: Copy + Send + Sync>(
             }
         }
     };
-    if rayon::current_num_threads() == 1 {
-        let mut sources = Vec::new();
-        (0..lists.len()).for_each(|t| one(&mut sources, t));
-    } else {
-        (0..lists.len()).into_par_iter().with_min_len(8).with_max_len(LEAF).for_each_init(Vec::new, one);
-    }
+    crew::map_in(0..lists.len(), LEAF, Vec::new, |sources, _, t| one(sources, t));
 }
 
 /// Puts particles that came from another rank into the dead slots of `piece` from the `first` one on.

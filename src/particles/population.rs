@@ -3,16 +3,16 @@
 //! States are kept in f64 or, on request, in f32: half the memory and the messages. Models compute in f64 either way, on
 //! tiles that are widened before and rounded after; weights, masses and evidence are f64 and integers.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Layout, Place};
 use super::model::{TILE, Tile, View};
+use crate::crew;
 use crate::math::simd::Level;
 use crate::math::simd::scalar::Scalar;
 
-/// Tiles that one thread takes in one piece at most: few enough that threads end together.
-pub(super) const LEAF: usize = 16;
+/// Tiles that a thread takes at once: few enough that threads end together.
+pub(super) const LEAF: usize = 8;
 
 /// In what states are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -204,21 +204,8 @@ fn over_tiles<R: Send, T: Kept>(
         })
     };
     let stride = dimension * TILE;
-    if rayon::current_num_threads() == 1 {
-        let mut room = Room::default();
-        let tiles = states.chunks_mut(stride).zip(log_weights.chunks_mut(TILE)).enumerate();
-        return layout.places.iter().zip(tiles).map(|(p, (t, (x, w)))| one(t, p, x, w, &mut room)).collect();
-    }
-    layout
-        .places
-        .par_iter()
-        .zip(states.par_chunks_mut(stride))
-        .zip(log_weights.par_chunks_mut(TILE))
-        .enumerate()
-        .with_min_len(4)
-        .with_max_len(LEAF)
-        .map_init(Room::default, |room, (t, ((p, x), w))| one(t, p, x, w, room))
-        .collect()
+    let tiles = layout.places.iter().zip(states.chunks_mut(stride)).zip(log_weights.chunks_mut(TILE));
+    crew::map_in(tiles, LEAF, Room::default, |room, t, ((place, x), w)| one(t, place, x, w, room))
 }
 
 /// The same for the masses alone: `work(room, tile, place, masses) -> R`, with the masses of a tile and a room of the thread.
@@ -227,14 +214,8 @@ pub(super) fn for_masses<S: Default, R: Send>(
     masses: &mut [u64],
     work: impl Fn(&mut S, usize, &Place, &mut [u64]) -> R + Sync,
 ) -> Vec<R> {
-    let one = |room: &mut S, (t, (place, masses)): (usize, (&Place, &mut [u64]))| work(room, t, place, masses);
-    if rayon::current_num_threads() == 1 {
-        let mut room = S::default();
-        let tiles = layout.places.iter().zip(masses.chunks_mut(TILE)).enumerate();
-        return tiles.map(|tile| one(&mut room, tile)).collect();
-    }
-    let tiles = layout.places.par_iter().zip(masses.par_chunks_mut(TILE)).enumerate();
-    tiles.with_min_len(4).with_max_len(LEAF).map_init(S::default, one).collect()
+    let tiles = layout.places.iter().zip(masses.chunks_mut(TILE));
+    crew::map_in(tiles, LEAF, S::default, |room, t, (place, masses)| work(room, t, place, masses))
 }
 
 /// Runs `work(place, log_weights, masses) -> R` for every tile likewise.

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::estimate::island_weights;
 use super::filter::{Filter, Options};
 use super::model::{Draws, FeynmanKac, TILE, Tile, View};
-use super::population::{Precision, for_tiles};
+use super::population::{LEAF, Precision, for_tiles};
+use crate::crew;
 use crate::error::Result;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
@@ -67,8 +66,7 @@ impl Filter {
         let places = &self.layout.places;
         let mut room = vec![0.0; places.len() * TILE];
         let roots = |k: usize| {
-            let tiles = room.par_chunks_mut(TILE).zip(places.par_iter()).enumerate().with_min_len(4);
-            tiles.for_each_init(Vec::new, |wide, (t, (value, place))| {
+            crew::map_in(room.chunks_mut(TILE).zip(places), LEAF, Vec::new, |wide, t, (value, place)| {
                 of(k, self.population.view(t, place.len, wide), &mut value[..place.len]);
             });
             self.weighted_roots(|t, i| room[t * TILE + i])

@@ -1,9 +1,8 @@
 //! A replicate: a population of weighted paths, and what it says of the evidence and the marginals.
 
-use rayon::prelude::*;
-
 use super::chain::{Chain, LANES};
 use super::crew::{Blocks, Crew};
+use crate::crew::{each_chunk, map};
 use crate::error::{Error, Result};
 use crate::math::draws::Draws;
 use crate::math::elementary::{exp, ln};
@@ -76,18 +75,14 @@ impl Context<'_> {
     ) {
         let first = self.mine().start;
         let size = (population.values * LANES).max(1);
-        population
-            .data
-            .par_chunks_mut(size)
-            .zip(log_weights.par_chunks_mut(LANES))
-            .enumerate()
-            .for_each(|(b, (x, w))| work(first + b, x, w));
+        let blocks = population.data.chunks_mut(size).zip(log_weights.chunks_mut(LANES));
+        map(blocks, |b, (x, w)| work(first + b, x, w));
     }
 
     /// The same for paths that are only read: (global number, its paths, its part of `out`).
     pub fn read_blocks(&self, population: &Blocks, out: &mut [f64], work: impl Fn(usize, &[f64], &mut [f64]) + Sync) {
         let first = self.mine().start;
-        out.par_chunks_mut(LANES).enumerate().for_each(|(b, out)| work(first + b, population.block(b), out));
+        each_chunk(out, LANES, |b, out| work(first + b, population.block(b), out));
     }
 
     /// Largest log-weight, and Σ e^{w − largest}, Σ e^{2(w − largest)} over all paths.

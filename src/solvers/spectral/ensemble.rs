@@ -4,15 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::evolution::{CFL, Evolution, STEP, Seen, TIME};
 use super::problem::{EnsembleInput, EquationInput, Periodic, ProblemInput, Quantity, WrittenKind};
 use super::results::stack::Stack;
 use super::setup;
 use super::time::{MethodInput, Next, StepControl};
 use super::transform::Level;
-use crate::crew::apart;
+use crate::crew::map_in;
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::math::real::Real;
@@ -189,7 +187,7 @@ impl<T: Real> Ensemble<T> {
         if self.members.len() <= enough || rayon::current_num_threads() == 1 {
             return self.members.iter_mut().map(act).collect();
         }
-        self.members.par_iter_mut().with_min_len(enough).map(|member| apart(|| act(member))).collect()
+        map_in(self.members.iter_mut(), enough, || (), |(), _, member| act(member))
     }
 
     /// The first error, with the number of its member.

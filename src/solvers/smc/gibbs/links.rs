@@ -1,9 +1,8 @@
 //! Chains whose parameters vary: each moves them by Metropolis–Hastings on the density of its path and the data together, then
 //! draws a path under them. Chains are shared out over ranks and threads.
 
-use rayon::prelude::*;
-
 use super::Gibbs;
+use crate::crew;
 use crate::error::{Error, Result};
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
@@ -54,13 +53,13 @@ impl Gibbs {
             .zip(part)
             .map(|(link, c)| (link.clone(), self.trajectories.get(c * width..(c + 1) * width).unwrap_or(&[]).to_vec()))
             .collect();
-        let one = |(i, (link, path)): (usize, &mut (Link, Vec<f64>))| {
+        let one = |i: usize, (link, path): &mut (Link, Vec<f64>)| {
             if path.is_empty() {
                 self.start(family, first + i, link, path)?;
             }
             self.iterate(family, first + i, link, path)
         };
-        let done: Result<Vec<()>> = mine.par_iter_mut().enumerate().map(one).collect();
+        let done: Result<Vec<()>> = crew::map(mine.iter_mut(), one).into_iter().collect();
         team.agree(done)?;
         let mut packed = Vec::new();
         for (link, path) in &mine {

@@ -1,9 +1,8 @@
 //! The filters of particles of parameters: steps, and moves by particle marginal Metropolis–Hastings, each on the rank and
 //! thread that has the particle.
 
-use rayon::prelude::*;
-
 use super::{Particle, Purpose, Squared};
+use crate::crew;
 use crate::error::{Error, Result};
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
@@ -79,12 +78,12 @@ impl Squared {
     pub(super) fn advance(&mut self, team: &dyn Team) -> Result<Vec<f64>> {
         let first = team.split(self.particles.len()).mine().start;
         let mut filters = std::mem::take(&mut self.filters);
-        let one = |(i, held): (usize, &mut Option<Running>)| -> Result<f64> {
+        let one = |i: usize, held: &mut Option<Running>| -> Result<f64> {
             let particle = &self.particles[first + i];
             let Some(running) = self.held(particle, held)? else { return Ok(f64::NEG_INFINITY) };
             Ok(if running.step(&particle.seeds)? { running.log_likelihood() } else { f64::NEG_INFINITY })
         };
-        let done: Result<Vec<f64>> = filters.par_iter_mut().enumerate().map(one).collect();
+        let done: Result<Vec<f64>> = crew::map(filters.iter_mut(), one).into_iter().collect();
         self.filters = filters;
         let mine = team.agree(done)?;
         Ok(team.gather(&mine))
@@ -122,11 +121,11 @@ impl Squared {
     pub(super) fn moves(&mut self, due: &[bool], walk: &AdaptiveWalk, team: &dyn Team) -> Result<()> {
         let first = team.split(self.particles.len()).mine().start;
         let mut filters = std::mem::take(&mut self.filters);
-        let one = |(i, held): (usize, &mut Option<Running>)| -> Result<Option<Moved>> {
+        let one = |i: usize, held: &mut Option<Running>| -> Result<Option<Moved>> {
             let j = first + i;
             if due[j / self.each()] { self.moved(j, walk, held).map(Some) } else { Ok(None) }
         };
-        let done: Result<Vec<Option<Moved>>> = filters.par_iter_mut().enumerate().map(one).collect();
+        let done: Result<Vec<Option<Moved>>> = crew::map(filters.iter_mut(), one).into_iter().collect();
         self.filters = filters;
         let done = team.agree(done)?;
         let mut packed = Vec::new();

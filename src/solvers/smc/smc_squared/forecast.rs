@@ -1,10 +1,9 @@
 //! What particles of parameters and their filters say of observations before they are seen: of each one given those before it,
 //! and of the times after the data, parameters and paths integrated out.
 
-use rayon::prelude::*;
-
 use super::filters::Running;
 use super::{Purpose, Squared};
+use crate::crew;
 use crate::error::Result;
 use crate::particles::estimate::{Estimated, island_weights};
 use crate::particles::lineage::Moments;
@@ -169,14 +168,14 @@ impl Squared {
         let first = team.split(self.particles.len()).mine().start;
         let seen = self.posed.data.at(self.time);
         let mut filters = std::mem::take(&mut self.filters);
-        let one = |(i, held): (usize, &mut Option<Running>)| -> Result<Vec<f64>> {
+        let one = |i: usize, held: &mut Option<Running>| -> Result<Vec<f64>> {
             let particle = &self.particles[first + i];
             match self.held(particle, held)? {
                 Some(running) => running.ahead(free.at(&particle.theta)?.as_ref(), &particle.seeds, seen),
                 None => Ok(vec![f64::NAN; TOLD * seen.len()]),
             }
         };
-        let done: Result<Vec<Vec<f64>>> = filters.par_iter_mut().enumerate().map(one).collect();
+        let done: Result<Vec<Vec<f64>>> = crew::map(filters.iter_mut(), one).into_iter().collect();
         let all = team.agree(done).map(|mine| team.gather(&mine.concat()));
         if let Ok(all) = &all {
             ahead.note(&self.said(all, seen.len()), &island_weights(&self.evidences));
@@ -199,7 +198,7 @@ impl Squared {
         // The number of each particle's first draw.
         let numbers: Vec<u64> = counts.iter().scan(0, |next, c| Some(std::mem::replace(next, *next + c))).collect();
         let mut filters = std::mem::take(&mut self.filters);
-        let one = |(i, held): (usize, &mut Option<Running>)| -> Result<(Vec<f64>, Vec<f64>)> {
+        let one = |i: usize, held: &mut Option<Running>| -> Result<(Vec<f64>, Vec<f64>)> {
             let particle = &self.particles[first + i];
             let Some(running) = self.held(particle, held)? else {
                 return Ok((Vec::new(), vec![f64::NAN; times * m * TOLD]));
@@ -208,7 +207,7 @@ impl Squared {
             let drawn = self.drawn(running, flow.as_ref(), m, (numbers[first + i], counts[first + i]));
             Ok((drawn, running.beyond(flow.as_ref(), &particle.seeds, (times, m))?))
         };
-        let done: Result<Vec<(Vec<f64>, Vec<f64>)>> = filters.par_iter_mut().enumerate().map(one).collect();
+        let done: Result<Vec<(Vec<f64>, Vec<f64>)>> = crew::map(filters.iter_mut(), one).into_iter().collect();
         let done = team.agree(done);
         // Filters have gone on beyond the data: whoever needs them makes them again.
         self.filters = filters.iter().map(|_| None).collect();

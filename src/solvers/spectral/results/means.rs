@@ -1,12 +1,12 @@
 //! Means over the box of quadratic quantities: sums over all modes of densities that the equation gives.
 
 use num_complex::Complex;
-use rayon::prelude::*;
 
 use super::super::domain::{Basis, Domain, Tile};
 use super::super::equation::Equation;
 use super::super::fields::Fields;
 use super::super::transform::Scales;
+use crate::crew::map;
 use crate::math::exact::Exact;
 use crate::math::real::Real;
 
@@ -30,6 +30,7 @@ pub fn sum_over_tiles(
     count: usize,
     act: impl Fn(&Tile, std::ops::Range<usize>, &mut [Exact]) + Sync,
 ) -> Vec<Exact> {
+    let act: &(dyn Fn(&Tile, std::ops::Range<usize>, &mut [Exact]) + Sync) = &act;
     let none = || vec![Exact::default(); count];
     let add = |mut sums: Vec<Exact>, t| {
         let (tile, at) = scales.nth_tile(t, TILE);
@@ -37,14 +38,12 @@ pub fn sum_over_tiles(
         sums
     };
     let tiles = scales.tile_count(TILE);
-    if rayon::current_num_threads() == 1 || tiles == 1 {
-        return (0..tiles).fold(none(), add);
-    }
     // A few pieces a thread: every piece has sums of its own.
-    let piece = tiles.div_ceil(4 * rayon::current_num_threads());
-    (0..tiles).into_par_iter().with_min_len(piece).fold(none, add).reduce(none, |mut a, b| {
-        a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
-        a
+    let pieces = tiles.min(if rayon::current_num_threads() == 1 { 1 } else { 4 * rayon::current_num_threads() });
+    let sums = map(0..pieces, |_, p| (tiles * p / pieces..tiles * (p + 1) / pieces).fold(none(), add));
+    sums.into_iter().fold(none(), |mut all, sums| {
+        all.iter_mut().zip(&sums).for_each(|(all, sum)| all.merge(sum));
+        all
     })
 }
 
