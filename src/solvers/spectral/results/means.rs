@@ -38,8 +38,11 @@ pub fn sum_over_tiles(
         sums
     };
     let tiles = scales.tile_count(TILE);
+    if rayon::current_num_threads() == 1 || tiles == 1 {
+        return (0..tiles).fold(none(), add);
+    }
     // A few pieces a thread: every piece has sums of its own.
-    let pieces = tiles.min(if rayon::current_num_threads() == 1 { 1 } else { 4 * rayon::current_num_threads() });
+    let pieces = tiles.min(4 * rayon::current_num_threads());
     let sums = map(0..pieces, |_, p| (tiles * p / pieces..tiles * (p + 1) / pieces).fold(none(), add));
     sums.into_iter().fold(none(), |mut all, sums| {
         all.iter_mut().zip(&sums).for_each(|(all, sum)| all.merge(sum));
