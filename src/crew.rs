@@ -41,17 +41,12 @@ thread_local! {
 
 /// Calls `act` for 0..n, over the threads of the pool if there are any; allocates nothing on one thread.
 pub fn each(n: usize, act: impl Fn(usize) + Sync) {
-    each_of(n, &act);
-}
-
-/// Compiled once for all loops, as rayon's part of it is large, and calls what each compiles once.
-fn each_of(n: usize, act: &Act) {
     if n <= 1 || rayon::current_num_threads() == 1 {
         return (0..n).for_each(act);
     }
     CREW.with(|crew| match crew.get() {
-        Some(crew) if !APART.get() && u32::try_from(n).is_ok() => crew.each(n, act),
-        _ => (0..n).into_par_iter().with_max_len(1).for_each(act),
+        Some(crew) if !APART.get() && u32::try_from(n).is_ok() => crew.each(n, &act),
+        _ => (0..n).into_par_iter().with_max_len(1).for_each(&act),
     });
 }
 

@@ -115,7 +115,6 @@ unsafe impl<P> Sync for Shared<P> {}
 /// Calls `act` with each range of modes, over threads where that pays.
 pub fn over_chunks(modes: usize, act: impl Fn(Range<usize>) + Sync) {
     let tasks = modes.div_ceil(CHUNK);
-    let act: &(dyn Fn(Range<usize>) + Sync) = &act;
     let task = |c: usize| act(c * CHUNK..modes.min((c + 1) * CHUNK));
     if tasks < PARALLEL {
         (0..tasks).for_each(task);
