@@ -74,6 +74,7 @@ pub fn map_in<I: Iterator<Item: Send>, S, R: Send>(
     room: impl Fn() -> S + Sync,
     act: impl Fn(&mut S, usize, I::Item) -> R + Sync,
 ) -> Vec<R> {
+    // Called through a pointer: compiled once, not for one thread and for several.
     let act: &(dyn Fn(&mut S, usize, I::Item) -> R + Sync) = &act;
     if rayon::current_num_threads() == 1 {
         let mut room = room();

@@ -30,6 +30,7 @@ pub fn sum_over_tiles(
     count: usize,
     act: impl Fn(&Tile, std::ops::Range<usize>, &mut [Exact]) + Sync,
 ) -> Vec<Exact> {
+    // As in `crew::map_in`; a tile is long beside a call.
     let act: &(dyn Fn(&Tile, std::ops::Range<usize>, &mut [Exact]) + Sync) = &act;
     let none = || vec![Exact::default(); count];
     let add = |mut sums: Vec<Exact>, t| {
