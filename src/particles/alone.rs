@@ -2,7 +2,6 @@
 
 use super::estimate::LARGEST_SPREAD;
 use super::filter::Filter;
-use super::model::TILE;
 use crate::math::elementary::{exp, ln_1p};
 use crate::math::resampling::{from_words, to_words};
 use crate::team::{Partition, Team};
@@ -33,7 +32,7 @@ pub fn interval(log: f64, error: f64) -> Option<(f64, f64)> {
 /// The particles of a filter that keeps eves, in the order of their eves: sorted once for all that is asked.
 pub struct Descent<'a> {
     filter: &'a Filter,
-    /// (global index of the eve, tile · TILE + lane) of this rank's particles, ascending.
+    /// (global index of the eve, place in storage) of this rank's particles, ascending.
     order: Vec<(u64, usize)>,
 }
 
@@ -45,7 +44,7 @@ impl Filter {
         let mut order = Vec::with_capacity(self.layout.len());
         for (t, place) in self.layout.places.iter().enumerate() {
             let base = (place.island * self.layout.each) as u64;
-            order.extend((t * TILE..t * TILE + place.len).map(|at| (base + eves[at], at)));
+            order.extend(self.layout.part(t).map(|at| (base + eves[at], at)));
         }
         order.sort_unstable();
         Descent { filter: self, order }
@@ -119,7 +118,8 @@ impl Descent<'_> {
     /// Σ over the descendants of each particle of the first step of term(tile, lane), exactly: (global index of the eve, sum),
     /// ascending, of the eves whose slots are on this rank. Collective.
     fn by_eve(&self, team: &dyn Team, term: impl Fn(usize, usize) -> i128) -> Vec<(u64, i128)> {
-        let sum = |same: &[(u64, usize)]| (same[0].0, same.iter().map(|(_, at)| term(at / TILE, at % TILE)).sum());
+        let lanes = self.filter.layout.lanes;
+        let sum = |same: &[(u64, usize)]| (same[0].0, same.iter().map(|(_, at)| term(at / lanes, at % lanes)).sum());
         let mine: Vec<(u64, i128)> = self.order.chunk_by(|a, b| a.0 == b.0).map(sum).collect();
         let layout = &self.filter.layout;
         add_up(mine, &team.split(layout.islands * layout.each), team)
@@ -128,14 +128,14 @@ impl Descent<'_> {
     /// By island, Σ over eves of term(island, sum), in a tree over their slots. Collective.
     fn over_eves(&self, sums: &[(u64, i128)], term: impl Fn(usize, i128) -> f64, team: &dyn Team) -> Vec<f64> {
         let layout = &self.filter.layout;
-        let mut at_slots = vec![0.0; layout.places.len() * TILE];
+        let mut at_slots = vec![0.0; layout.stored()];
         for (index, sum) in sums {
             let (island, slot) = (*index as usize / layout.each, *index as usize % layout.each);
             // Pieces of a rank are of islands in a row.
             let piece = &layout.pieces()[island - layout.pieces()[0].island];
-            at_slots[piece.tile * TILE + slot - piece.first] = term(island, *sum);
+            at_slots[layout.at(piece.tile, slot - piece.first)] = term(island, *sum);
         }
-        self.filter.sums(team, |t, i| at_slots[t * TILE + i])
+        self.filter.sums(team, |t, i| at_slots[layout.at(t, i)])
     }
 }
 

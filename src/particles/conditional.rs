@@ -8,7 +8,7 @@
 
 use super::filter::{Filter, Options};
 use super::history::History;
-use super::model::{FeynmanKac, TILE, View};
+use super::model::{FeynmanKac, View};
 use super::scheme::Scheme;
 use crate::error::Result;
 use crate::math::simd::Level;
@@ -106,6 +106,6 @@ impl Filter {
         for (d, x) in state.iter().enumerate() {
             self.population.put(t, d, lane, *x);
         }
-        self.population.ancestors.as_mut().expect("kept")[t * TILE + lane] = slot;
+        self.population.ancestors.as_mut().expect("kept")[self.layout.at(t, lane)] = slot;
     }
 }

@@ -46,7 +46,7 @@ impl Filter {
 
     /// The integer weight of a particle.
     pub fn mass(&self, tile: usize, lane: usize) -> u64 {
-        let at = tile * TILE + lane;
+        let at = self.layout.at(tile, lane);
         self.population.masses[at] - if lane == 0 { 0 } else { self.population.masses[at - 1] }
     }
 

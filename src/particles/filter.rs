@@ -4,7 +4,7 @@ use super::conditional::Reference;
 use super::estimate::{sums_from_words, sums_to_words};
 use super::layout::Layout;
 use super::migrate::{self, Traffic};
-use super::model::{Draws, FeynmanKac, TILE, Tile, View};
+use super::model::{Draws, FeynmanKac, Tile, View};
 use super::population::{Population, Precision, for_tiles, for_weights};
 use super::scheme::{Scheme, Weighed};
 use super::sorted;
@@ -204,7 +204,7 @@ impl Filter {
         }
         if let Some(ancestors) = &mut self.population.ancestors {
             for (t, place) in self.layout.places.iter().enumerate() {
-                let own = &mut ancestors[t * TILE..t * TILE + place.len];
+                let own = &mut ancestors[self.layout.part(t)];
                 own.iter_mut().enumerate().for_each(|(i, a)| *a = (place.first + i) as u64);
             }
         }
@@ -262,15 +262,15 @@ impl Filter {
             if step == 0 {
                 let carried = w[n - 1];
                 model.initial(&at, x, w);
-                let none = View::new(level, &[], TILE, 0);
+                let none = View::new(level, &[], n, 0);
                 follow(carried, none, x, w);
                 model.log_potential(0, none, x.view(), w);
             } else {
-                previous.resize(dimension * TILE, 0.0);
+                previous.clear();
                 for d in 0..dimension {
-                    previous[d * TILE..d * TILE + n].copy_from_slice(x.coordinate(d));
+                    previous.extend_from_slice(x.coordinate(d));
                 }
-                let before = View::new(level, previous, TILE, n);
+                let before = View::new(level, previous, n, n);
                 if twisted {
                     // w ← w − log ψ(previous), with the one function that adds.
                     w.iter_mut().for_each(|w| *w = -*w);
@@ -279,7 +279,7 @@ impl Filter {
                 }
                 let carried = w[n - 1];
                 model.mutate(step, &at, before, x, w);
-                follow(carried, View::new(level, &previous[n - 1..], TILE, 1), x, w);
+                follow(carried, View::new(level, &previous[n - 1..], n, 1), x, w);
                 model.log_potential(step, before, x.view(), w);
             }
             if twisted && !last {
@@ -291,7 +291,7 @@ impl Filter {
             && let Some(eves) = &mut self.population.eves
         {
             for (t, place) in self.layout.places.iter().enumerate() {
-                let own = &mut eves[t * TILE..t * TILE + place.len];
+                let own = &mut eves[self.layout.part(t)];
                 own.iter_mut().enumerate().for_each(|(i, e)| *e = (place.first + i) as u64);
             }
         }
@@ -307,7 +307,7 @@ impl Filter {
         let mut fault = None;
         for (t, (place, &max)) in self.layout.places.iter().zip(largest).enumerate() {
             if max.is_nan() || max == f64::INFINITY {
-                let w = &self.population.log_weights[t * TILE..t * TILE + place.len];
+                let w = &self.population.log_weights[self.layout.part(t)];
                 let lane = w.iter().position(|w| w.is_nan() || *w == f64::INFINITY).unwrap_or(0);
                 fault = fault.or(Some(Fault { tile: t, lane, value: w[lane] }));
             }

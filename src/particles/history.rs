@@ -67,9 +67,9 @@ impl History {
             let base = place.island as u64 * each;
             for i in 0..place.len {
                 record.index.push(base + (place.first + i) as u64);
-                record.ancestor.push(base + ancestors[t * TILE + i]);
+                record.ancestor.push(base + ancestors[filter.layout.at(t, i)]);
                 record.states.extend((0..self.dimension).map(|d| filter.population.at(t, d, i)));
-                record.log_weights.push(filter.population.log_weights[t * TILE + i]);
+                record.log_weights.push(filter.population.log_weights[filter.layout.at(t, i)]);
             }
         }
         self.records.push_back(record);

@@ -32,6 +32,11 @@ impl Piece {
     }
 }
 
+/// Places of a tile in storage: those of a whole one, or no more than a power of two where islands are smaller.
+pub fn lanes(each: usize) -> usize {
+    each.next_power_of_two().min(TILE)
+}
+
 /// A tile of this rank's storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -53,6 +58,8 @@ pub struct Layout {
     pub islands: usize,
     /// Particles of an island.
     pub each: usize,
+    /// Places of a tile in storage ([`lanes`]).
+    pub lanes: usize,
     /// Slots that stay together on a rank.
     pub grain: usize,
     pub rank: usize,
@@ -108,7 +115,23 @@ impl Layout {
                 })
             })
             .collect();
-        Layout { islands, each, grain, rank, ranks, all, mine, places }
+        Layout { islands, each, lanes: lanes(each), grain, rank, ranks, all, mine, places }
+    }
+
+    /// Places in storage of this rank's tiles, empty ones included.
+    pub fn stored(&self) -> usize {
+        self.places.len() * self.lanes
+    }
+
+    /// Where lane `i` of tile `t` is in storage.
+    #[inline(always)]
+    pub fn at(&self, t: usize, i: usize) -> usize {
+        t * self.lanes + i
+    }
+
+    /// Where the particles of tile `t` are in storage.
+    pub fn part(&self, t: usize) -> Range<usize> {
+        self.at(t, 0)..self.at(t, self.places[t].len)
     }
 
     /// The pieces of this rank.

@@ -6,7 +6,6 @@
 
 use super::filter::Filter;
 use super::history::{History, Record};
-use super::model::TILE;
 use crate::math::resampling::{from_words, to_words};
 use crate::team::Team;
 
@@ -44,19 +43,19 @@ impl History {
         let (layout, d) = (&filter.layout, self.dimension);
         // Where the particle of each lane of this rank's storage is in the record.
         const NONE: usize = usize::MAX;
-        let mut place = vec![NONE; layout.places.len() * TILE];
+        let mut place = vec![NONE; layout.stored()];
         let mut next = 0;
         for (t, p) in layout.places.iter().enumerate() {
             let first = (p.island * layout.each + p.first) as u64;
             while let Some(i) = record.index.get(next).filter(|i| **i < first + p.len as u64) {
-                place[t * TILE + (i - first) as usize] = next;
+                place[layout.at(t, (i - first) as usize)] = next;
                 next += 1;
             }
         }
         // [coordinate][island] of value(coordinate, island, x).
         let means_of = |value: &(dyn Fn(usize, usize, f64) -> f64 + Sync)| -> Vec<Vec<f64>> {
             let roots = (0..d).map(|c| {
-                filter.roots(|t, i| match place[t * TILE + i] {
+                filter.roots(|t, i| match place[layout.at(t, i)] {
                     NONE => 0.0,
                     k if masses[k] == 0 => 0.0,
                     k => masses[k] as f64 * value(c, layout.places[t].island, record.states[k * d + c]),

@@ -25,7 +25,7 @@ pub struct Traffic {
 }
 
 /// Dead slots and surplus copies of a tile, written over its masses: dead lanes from the front, surplus entries
-/// (copies · 1024 + lane) at the end.
+/// (copies · `TILE` + lane) at the end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TileLists {
     pub dead: u32,
@@ -79,10 +79,16 @@ struct Match {
     dead: Vec<u64>,
 }
 
+/// Where the masses of a piece are in storage.
+fn stored(layout: &Layout, piece: &Piece) -> std::ops::Range<usize> {
+    layout.at(piece.tiles().start, 0)..layout.at(piece.tiles().end, 0)
+}
+
 /// Surplus copies from a place in the match on: (tile, lane, copies) until `count` copies were given.
 #[inline(always)]
 fn surplus_from(
     masses: &[u64],
+    lanes: usize,
     lists: &[TileLists],
     prefix: &[u64],
     from: u64,
@@ -97,7 +103,7 @@ fn surplus_from(
     let mut skip = from - prefix[t];
     let mut left = count;
     loop {
-        let end = (t + 1) * TILE;
+        let end = (t + 1) * lanes;
         for entry in &masses[end - lists[t].entries as usize..end] {
             let (copies, lane) = (entry >> LANE_BITS, *entry as usize & (TILE - 1));
             if copies <= skip {
@@ -196,18 +202,18 @@ pub(super) fn migrate(
             let part = common(mine.clone(), range(&at.dead, counts[j].dead, j));
             if !part.is_empty() {
                 let mut message = Vec::new();
-                let base = piece.tile * TILE;
-                let masses = &masses[base..base + piece.tiles().len() * TILE];
+                let masses = &masses[stored(layout, piece)];
                 surplus_from(
                     masses,
+                    layout.lanes,
                     &lists[piece.tiles()],
                     &prefixes[k].0,
                     part.start - mine.start,
                     part.end - part.start,
                     |t, lane, copies| {
                         message.push(f64::from_bits(copies));
-                        let at = (piece.tile + t) * TILE + lane;
-                        message.push(f64::from_bits((piece.first + t * TILE + lane) as u64));
+                        let at = layout.at(piece.tile + t, lane);
+                        message.push(f64::from_bits((piece.first + layout.at(t, lane)) as u64));
                         if let Some(eves) = &carried.eves {
                             message.push(f64::from_bits(eves[at]));
                         }
@@ -237,7 +243,8 @@ pub(super) fn migrate(
         let mine_dead = range(&at.dead, counts[*i].dead, *i);
         let local = common(mine.clone(), mine_dead.clone());
         if !local.is_empty() {
-            let part = Local { piece, prefixes: &prefixes[k], local: &local, starts: (mine.start, mine_dead.start) };
+            let part =
+                Local { layout, piece, prefixes: &prefixes[k], local: &local, starts: (mine.start, mine_dead.start) };
             let Carried { data, lanes, values, used, eves, ancestors } = &mut *carried;
             let shape = (*lanes, *values, *used);
             let slots = [eves.as_deref_mut(), ancestors.as_deref_mut()];
@@ -249,7 +256,7 @@ pub(super) fn migrate(
     }
     for ((k, _, part), message) in expected.iter().zip(&arrived) {
         let (i, piece) = &pieces[*k];
-        place(masses, carried, piece, lists, &prefixes[*k].1, part.start - at.dead[*i], message, words);
+        place(layout, masses, carried, piece, lists, &prefixes[*k].1, part.start - at.dead[*i], message, words);
     }
     traffic
 }
@@ -285,6 +292,7 @@ fn send(
 
 /// The part `local` of the match whose surplus and dead are both in `piece`.
 struct Local<'a> {
+    layout: &'a Layout,
     piece: &'a Piece,
     /// Of surplus and dead over the tiles of the piece.
     prefixes: &'a (Vec<u64>, Vec<u64>),
@@ -301,12 +309,12 @@ fn copy_local<T: Copy + Send + Sync>(
     (lanes, values, used): (usize, usize, usize),
     slots: [Option<&mut [u64]>; 2],
     lists: &[TileLists],
-    &Local { piece, prefixes, local, starts: (surplus_start, dead_start) }: &Local<'_>,
+    &Local { layout, piece, prefixes, local, starts: (surplus_start, dead_start) }: &Local<'_>,
 ) {
     let states = Shared(data.as_mut_ptr());
     let slots = slots.map(|list| list.map(|list| Shared(list.as_mut_ptr())));
-    let base = piece.tile * TILE;
-    let masses = &masses[base..base + piece.tiles().len() * TILE];
+    let (base, each) = (layout.at(piece.tile, 0), layout.lanes);
+    let masses = &masses[stored(layout, piece)];
     let lists = &lists[piece.tiles()];
     assert!(lists.len() < (u32::MAX as usize) / TILE, "a rank holds at most 2^32 particles of an island");
     let one = |sources: &mut Vec<u32>, t: usize| {
@@ -317,13 +325,13 @@ fn copy_local<T: Copy + Send + Sync>(
             return;
         }
         let next = (from - dead_start - prefixes.1[t]) as usize;
-        let dead = &masses[t * TILE + next..t * TILE + next + (to - from) as usize];
+        let dead = &masses[t * each + next..t * each + next + (to - from) as usize];
         // Where each dead lane's ancestor lies in the storage. Four places are written whatever the copies, as their
         // number is hard to predict.
         sources.resize(TILE + 4, 0);
         let mut at = 0;
-        surplus_from(masses, lists, &prefixes.0, from - surplus_start, to - from, |s, lane, copies| {
-            let source = (s * TILE + lane) as u32;
+        surplus_from(masses, each, lists, &prefixes.0, from - surplus_start, to - from, |s, lane, copies| {
+            let source = (s * each + lane) as u32;
             sources[at..at + 4].fill(source);
             let copies = copies as usize;
             if copies > 4 {
@@ -336,13 +344,13 @@ fn copy_local<T: Copy + Send + Sync>(
         for v in 0..used {
             for (&source, &lane) in sources.iter().zip(dead) {
                 let from = block_place(lanes, values, base + source as usize) + v * lanes;
-                let to = block_place(lanes, values, base + t * TILE + lane as usize) + v * lanes;
+                let to = block_place(lanes, values, base + t * each + lane as usize) + v * lanes;
                 unsafe { states.copy(from, to) };
             }
         }
         for list in slots.iter().flatten() {
             for (&source, &lane) in sources.iter().zip(dead) {
-                unsafe { list.copy(base + source as usize, base + t * TILE + lane as usize) };
+                unsafe { list.copy(base + source as usize, base + t * each + lane as usize) };
             }
         }
     };
@@ -352,6 +360,7 @@ fn copy_local<T: Copy + Send + Sync>(
 /// Puts particles that came from another rank into the dead slots of `piece` from the `first` one on.
 #[allow(clippy::too_many_arguments)]
 fn place(
+    layout: &Layout,
     masses: &[u64],
     carried: &mut Carried,
     piece: &Piece,
@@ -372,7 +381,8 @@ fn place(
                 t += 1;
                 next = 0;
             }
-            let at = (piece.tile + t) * TILE + masses[(piece.tile + t) * TILE + next] as usize;
+            let base = layout.at(piece.tile + t, 0);
+            let at = base + masses[base + next] as usize;
             carried.unpack(at, values);
             if let Some(eves) = &mut carried.eves {
                 eves[at] = particle[2].to_bits();

@@ -25,9 +25,9 @@ impl Pool {
         let largest = team.max(log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max));
         assert!(largest > f64::NEG_INFINITY, "some particle has weight");
         let bits = resampling::bits(layout.each as u64);
-        let mut masses = vec![0; layout.places.len() * TILE];
+        let mut masses = vec![0; layout.stored()];
         let tiles = for_masses(&layout, &mut masses, |_: &mut (), t, place, masses| {
-            let weights = &log_weights[t * TILE..t * TILE + place.len];
+            let weights = &log_weights[layout.part(t)];
             resampling::quantise(at.level, weights, largest, bits, &mut masses[..place.len])
         });
         let weighed = Weighed::new(&layout, &tiles, at, number, team);
@@ -47,9 +47,9 @@ impl Pool {
         let comb = Comb { n: m as u64, total: self.weighed.totals[0], offset: self.weighed.offsets[0] };
         let mut drawn = Vec::with_capacity(self.layout.len());
         for (t, place) in self.layout.places.iter().enumerate() {
-            debug_assert_eq!(self.tiles[t].total, u128::from(self.masses[t * TILE + place.len - 1]));
+            debug_assert_eq!(self.tiles[t].total, u128::from(self.masses[self.layout.part(t).end - 1]));
             let mut counts = [0; TILE];
-            let prefix = &self.masses[t * TILE..t * TILE + place.len];
+            let prefix = &self.masses[self.layout.part(t)];
             comb.offspring(self.weighed.at.level, self.weighed.bases[t], prefix, &mut counts[..place.len]);
             let mut from = comb.below(self.weighed.bases[t]) as usize;
             drawn.extend(counts[..place.len].iter().map(|n| {

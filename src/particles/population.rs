@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Layout, Place};
-use super::model::{TILE, Tile, View};
+use super::model::{Tile, View};
 use crate::crew;
 use crate::math::simd::Level;
 use crate::math::simd::scalar::Scalar;
@@ -35,7 +35,7 @@ impl Precision {
     }
 }
 
-/// Coordinates of particles: tile t, coordinate d, lane i at (t · dimension + d) · TILE + i.
+/// Coordinates of particles: tile t, coordinate d, lane i at (t · dimension + d) · lanes + i.
 #[derive(Debug, Clone)]
 pub(super) enum States {
     F64(Vec<f64>),
@@ -59,10 +59,12 @@ impl States {
     }
 }
 
-/// Particles in structure-of-arrays form, tile by tile: coordinate d of a tile is `TILE` numbers in a row.
+/// Particles in structure-of-arrays form, tile by tile: coordinate d of a tile is `lanes` numbers in a row.
 #[derive(Debug, Clone)]
 pub struct Population {
     pub dimension: usize,
+    /// Places of a tile ([`Layout::lanes`]).
+    lanes: usize,
     pub level: Level,
     pub(super) states: States,
     pub log_weights: Vec<f64>,
@@ -83,9 +85,10 @@ impl Population {
         ancestors: bool,
         eves: bool,
     ) -> Population {
-        let n = layout.places.len() * TILE;
+        let n = layout.stored();
         Population {
             dimension,
+            lanes: layout.lanes,
             level,
             states: States::zeros(precision, n * dimension),
             log_weights: vec![0.0; n],
@@ -97,14 +100,14 @@ impl Population {
 
     /// The particles of tile `t`, widened in `room` where they are kept in single precision.
     pub(super) fn view<'a>(&'a self, t: usize, len: usize, room: &'a mut Vec<f64>) -> View<'a> {
-        let stride = self.dimension * TILE;
+        let stride = self.dimension * self.lanes;
         let part = t * stride..(t + 1) * stride;
         match &self.states {
-            States::F64(x) => View::new(self.level, &x[part], TILE, len),
+            States::F64(x) => View::new(self.level, &x[part], self.lanes, len),
             States::F32(x) => {
                 room.resize(stride, 0.0);
                 widen(self.level, &x[part], room);
-                View::new(self.level, room, TILE, len)
+                View::new(self.level, room, self.lanes, len)
             }
         }
     }
@@ -112,12 +115,12 @@ impl Population {
     /// Coordinate `d` of lane `i` of tile `t`.
     #[inline(always)]
     pub fn at(&self, t: usize, d: usize, i: usize) -> f64 {
-        self.states.get((t * self.dimension + d) * TILE + i)
+        self.states.get((t * self.dimension + d) * self.lanes + i)
     }
 
     /// Sets it, rounded to the precision that states are kept in.
     pub fn put(&mut self, t: usize, d: usize, i: usize, x: f64) {
-        let at = (t * self.dimension + d) * TILE + i;
+        let at = (t * self.dimension + d) * self.lanes + i;
         match &mut self.states {
             States::F64(all) => all[at] = x,
             States::F32(all) => all[at] = x as f32,
@@ -197,14 +200,14 @@ fn over_tiles<R: Send, T: Kept>(
     log_weights: &mut [f64],
     work: impl Fn(usize, &Place, &mut Tile<'_>, &mut [f64], &mut Vec<f64>) -> R + Sync,
 ) -> Vec<R> {
+    let lanes = layout.lanes;
     let one = |t: usize, place: &Place, states: &mut [T], weights: &mut [f64], room: &mut Room| {
         let Room { scratch, tile } = room;
         T::in_double(level, states, tile, |x| {
-            work(t, place, &mut Tile::new(level, x, TILE, place.len), &mut weights[..place.len], scratch)
+            work(t, place, &mut Tile::new(level, x, lanes, place.len), &mut weights[..place.len], scratch)
         })
     };
-    let stride = dimension * TILE;
-    let tiles = layout.places.iter().zip(states.chunks_mut(stride)).zip(log_weights.chunks_mut(TILE));
+    let tiles = layout.places.iter().zip(states.chunks_mut(dimension * lanes)).zip(log_weights.chunks_mut(lanes));
     crew::map_in(tiles, LEAF, Room::default, |room, t, ((place, x), w)| one(t, place, x, w, room))
 }
 
@@ -214,7 +217,7 @@ pub(super) fn for_masses<S: Default, R: Send>(
     masses: &mut [u64],
     work: impl Fn(&mut S, usize, &Place, &mut [u64]) -> R + Sync,
 ) -> Vec<R> {
-    let tiles = layout.places.iter().zip(masses.chunks_mut(TILE));
+    let tiles = layout.places.iter().zip(masses.chunks_mut(layout.lanes));
     crew::map_in(tiles, LEAF, S::default, |room, t, (place, masses)| work(room, t, place, masses))
 }
 
@@ -226,7 +229,7 @@ pub(super) fn for_weights<R: Send>(
 ) -> Vec<R> {
     let log_weights = &population.log_weights;
     for_masses(layout, &mut population.masses, |_: &mut (), t, place, masses| {
-        work(place, &log_weights[t * TILE..t * TILE + place.len], &mut masses[..place.len])
+        work(place, &log_weights[layout.part(t)], &mut masses[..place.len])
     })
 }
 
@@ -236,7 +239,7 @@ pub enum Values<'a> {
     F32(&'a mut [f32]),
 }
 
-/// What moves when particles migrate. The particle at `place` (tile · `TILE` + lane) has its value v at
+/// What moves when particles migrate. The particle at `place` ([`Layout::at`]) has its value v at
 /// (place / lanes · values + v) · lanes + place % lanes of `data`: tiles of a [`Population`], or smaller blocks of a room.
 pub struct Carried<'a> {
     pub data: Values<'a>,
@@ -301,7 +304,7 @@ impl Population {
                 States::F64(x) => Values::F64(x),
                 States::F32(x) => Values::F32(x),
             },
-            lanes: TILE,
+            lanes: self.lanes,
             values: self.dimension,
             used: self.dimension,
             eves: self.eves.as_deref_mut(),

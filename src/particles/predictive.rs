@@ -32,8 +32,8 @@ impl Filter {
         let looks = self.draws(Stream::ParticlesPredictive, step);
         let drawn = for_tiles(&self.layout, &mut seen.population, |t, place, y, w, scratch| {
             let n = place.len;
-            let mut x = vec![0.0; d * TILE];
-            let mut x = Tile::new(level, &mut x, TILE, n);
+            let mut x = vec![0.0; d * n];
+            let mut x = Tile::new(level, &mut x, n, n);
             let at = moves.at(place.address());
             if step == 0 {
                 free.initial(&at, &mut x, w);
@@ -64,12 +64,12 @@ impl Filter {
         team: &dyn Team,
     ) -> Vec<Vec<f64>> {
         let places = &self.layout.places;
-        let mut room = vec![0.0; places.len() * TILE];
+        let mut room = vec![0.0; self.layout.stored()];
         let roots = |k: usize| {
-            crew::map_in(room.chunks_mut(TILE).zip(places), LEAF, Vec::new, |wide, t, (value, place)| {
+            crew::map_in(room.chunks_mut(self.layout.lanes).zip(places), LEAF, Vec::new, |wide, t, (value, place)| {
                 of(k, self.population.view(t, place.len, wide), &mut value[..place.len]);
             });
-            self.weighted_roots(|t, i| room[t * TILE + i])
+            self.weighted_roots(|t, i| room[self.layout.at(t, i)])
         };
         self.means_of_roots(team, &ks.map(roots).collect::<Vec<_>>())
     }

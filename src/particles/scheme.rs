@@ -106,7 +106,7 @@ impl Scheme {
             let (total, base) = (weighed.totals[island], weighed.bases[t]);
             match self {
                 Scheme::Systematic => match &weighed.in_order {
-                    Some(all) => counts.copy_from_slice(&all[t * TILE..t * TILE + place.len]),
+                    Some(all) => counts.copy_from_slice(&all[layout.part(t)]),
                     None => Comb { n, total, offset: weighed.offsets[island] }.offspring(level, base, prefix, counts),
                 },
                 Scheme::Stratified => stratified(n, total, base, prefix, island, &weighed.at, counts),
@@ -156,7 +156,7 @@ impl Scheme {
                     let raised = raised.as_ref().expect("fought above");
                     let mut before = 0;
                     for (i, (count, p)) in counts.iter_mut().zip(prefix).enumerate() {
-                        *count = floor(n, p - before, total) + u64::from(raised[t * TILE + i]);
+                        *count = floor(n, p - before, total) + u64::from(raised[layout.at(t, i)]);
                         before = *p;
                     }
                 }
@@ -184,7 +184,7 @@ impl Filter {
             let total = self.islands[island].sums.total;
             Comb { n: count as u64, total, offset: below(&at, 0, island as u64, total) }
         };
-        let whole = |tile: usize| u128::from(masses[tile * TILE + layout.places[tile].len - 1]);
+        let whole = |tile: usize| u128::from(masses[layout.part(tile).end - 1]);
         let sums: Vec<[u64; 2]> = layout.pieces().iter().map(|p| to_words(p.tiles().map(whole).sum())).collect();
         let all = layout.gather(&sums, team);
         let mut found = Vec::new();
@@ -198,7 +198,7 @@ impl Filter {
                 let mut before = comb.below(reach);
                 for tile in piece.tiles() {
                     for lane in 0..layout.places[tile].len {
-                        let now = comb.below(reach + u128::from(masses[tile * TILE + lane]));
+                        let now = comb.below(reach + u128::from(masses[layout.at(tile, lane)]));
                         found.extend((before..now).map(|number| Drawn { island, number, tile, lane }));
                         before = now;
                     }

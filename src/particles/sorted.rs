@@ -7,7 +7,6 @@
 
 use super::estimate::ordered;
 use super::layout::{Layout, SLOT_BITS};
-use super::model::TILE;
 use super::population::Population;
 use super::scheme::Weighed;
 use crate::math::resampling::{Comb, from_words, to_words};
@@ -38,7 +37,7 @@ struct Share {
     mass: [u64; 2],
 }
 
-/// Offspring of every lane of this rank (tile · TILE + lane) of the islands that are due. Collective.
+/// Offspring of every lane of this rank ([`Layout::at`]) of the islands that are due. Collective.
 pub(super) fn offspring(
     layout: &Layout,
     population: &Population,
@@ -51,7 +50,7 @@ pub(super) fn offspring(
     for (t, place) in layout.places.iter().enumerate().filter(|(_, p)| due[p.island]) {
         let mut before = 0;
         for i in 0..place.len {
-            let reach = population.masses[t * TILE + i];
+            let reach = population.masses[layout.at(t, i)];
             let value = ordered(population.at(t, coordinate, i));
             let slot = (place.first + i) as u64;
             mine.push(Item { place: [place.island as u64, value], slot, mass: reach - before });
@@ -90,12 +89,12 @@ pub(super) fn offspring(
         }
     }
     let received = if team.size() == 1 { send } else { team.exchange(&send) };
-    let mut counts = vec![0; layout.places.len() * TILE];
+    let mut counts = vec![0; layout.stored()];
     for one in received.iter().flat_map(|r| r.chunks_exact(2)) {
         let (island, slot) = ((one[0] >> SLOT_BITS) as usize, (one[0] & ((1 << SLOT_BITS) - 1)) as usize);
         // Pieces of a rank are of islands in a row.
         let piece = &layout.pieces()[island - layout.pieces()[0].island];
-        counts[piece.tile * TILE + slot - piece.first] = one[1];
+        counts[layout.at(piece.tile, slot - piece.first)] = one[1];
     }
     counts
 }

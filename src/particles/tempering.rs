@@ -273,7 +273,7 @@ fn correlation_with(filter: &Filter, begun: &States, d: usize, team: &dyn Team) 
     let total = |sums: Vec<f64>| sums.iter().sum::<f64>();
     let mut worst = 0.0f64;
     for c in 0..d {
-        let old = |t: usize, i: usize| begun.get((t * stride + c) * TILE + i);
+        let old = |t: usize, i: usize| begun.get(filter.layout.at(t * stride + c, i));
         let new = |t: usize, i: usize| filter.population.at(t, c, i);
         let (a, b) = (total(filter.sums(team, old)) / n, total(filter.sums(team, new)) / n);
         let cross = total(filter.sums(team, |t, i| (old(t, i) - a) * (new(t, i) - b)));

@@ -87,9 +87,9 @@ fn bits(filter: &Filter, team: &dyn Team) -> Vec<u64> {
     for (t, place) in filter.layout.places.iter().enumerate() {
         for i in 0..place.len {
             mine.push(filter.population.at(t, 0, i).to_bits());
-            mine.push(filter.population.log_weights[t * TILE + i].to_bits());
-            mine.push(filter.population.ancestors.as_ref().unwrap()[t * TILE + i]);
-            mine.push(filter.population.eves.as_ref().unwrap()[t * TILE + i]);
+            mine.push(filter.population.log_weights[filter.layout.at(t, i)].to_bits());
+            mine.push(filter.population.ancestors.as_ref().unwrap()[filter.layout.at(t, i)]);
+            mine.push(filter.population.eves.as_ref().unwrap()[filter.layout.at(t, i)]);
         }
     }
     let mut all = team.gather(&mine);

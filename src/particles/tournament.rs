@@ -87,7 +87,7 @@ pub(super) fn raised(layout: &Layout, masses: &[u64], weighed: &Weighed, due: &[
     let mut mine = Vec::new();
     for piece in layout.pieces().iter().filter(|p| due[p.island]) {
         let arena = Arena { at: &at, island: piece.island as u64, total: weighed.totals[piece.island] };
-        let place = |slot: u64| piece.tile * TILE + (slot as usize - piece.first);
+        let place = |slot: u64| layout.at(piece.tile, slot as usize - piece.first);
         let fraction = |slot: usize| {
             let at = place(slot as u64);
             let before = if (slot - piece.first).is_multiple_of(TILE) { 0 } else { masses[at - 1] };
@@ -113,7 +113,7 @@ pub(super) fn raised(layout: &Layout, masses: &[u64], weighed: &Weighed, due: &[
         let piece = layout.pieces().iter().find(|p| p.island == island);
         let mut decide = |slot: u64| {
             if let Some(p) = piece.filter(|p| p.slots().contains(&(slot as usize))) {
-                raised[p.tile * TILE + (slot as usize - p.first)] = true;
+                raised[layout.at(p.tile, slot as usize - p.first)] = true;
             }
         };
         let mut stack = Vec::new();

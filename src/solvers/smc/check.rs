@@ -34,7 +34,7 @@ fn gibbs(mut posed: FilterPosed, parameters: usize, ranks: usize, threads: usize
     let (p, trace) = (parameters as u64, 8 * chains * method.iterations * parameters as u64);
     if parameters > 0 {
         // Each thread draws one chain at a time, whole.
-        let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
+        let (each, _) = stored_in_one(method.particles);
         largest = method.particles as u64 * threads as u64;
         estimate.memory.truncate(1);
         let of_threads = threads as u64 * Population::bytes(each, d, method.precision, true, false);
@@ -96,10 +96,9 @@ fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
     let ChainPosed { problem, method, family, dimension, times, data, free, .. } = posed;
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
     let (d, p, all) = (dimension as u64, parameters.len() as u64, (method.islands * method.parameter_particles) as u64);
-    let each = (method.particles as u64).div_ceil(TILE as u64) * TILE as u64;
-    let filter = Population::bytes(each, d, method.precision, false, false) + each / TILE as u64 * 160;
-    // Proposals come and go between filters that stay: the allocator leaves holes of an eighth (measured).
-    let filter = filter + filter / 8;
+    let (each, tiles) = stored_in_one(method.particles);
+    // What a filter and its model are besides their particles: 1200 bytes (measured).
+    let filter = Population::bytes(each, d, method.precision, false, false) + tiles * 160 + 1200;
     // Parameters, weight and likelihood, and the seeds: few of a particle.
     let numbers = 8 * all * (p + 2 + 8);
     let mut understood = vec![
@@ -140,13 +139,18 @@ fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
     }
 }
 
-/// Particles of the largest rank, in whole tiles, and their tiles.
+/// Particles of a filter on one rank, as they are stored, and their tiles.
+fn stored_in_one(particles: usize) -> (u64, u64) {
+    let layout = Layout::of(1, particles, 0, 1);
+    (layout.stored() as u64, layout.places.len() as u64)
+}
+
+/// Those of the largest rank.
 fn stored(method: &MethodInput, ranks: usize) -> (u64, u64) {
-    // Each piece of an island is stored in whole tiles.
     // Chains of waste-free samplers are each on one rank.
     let layout = |rank| Layout::in_grains(method.islands, method.particles, method.waste_free, rank, ranks);
-    let places = (0..ranks.min(64)).map(|rank| layout(rank).places.len() as u64).max().unwrap_or(0);
-    (places * TILE as u64, places)
+    let largest = (0..ranks.min(64)).map(layout).max_by_key(Layout::stored).expect("a rank");
+    (largest.stored() as u64, largest.places.len() as u64)
 }
 
 /// Bytes and messages of a rank in a step of a filter with a resampling: gathers of a record of each piece, and what

@@ -2,8 +2,8 @@
 
 use super::data::Observations;
 use crate::error::Result;
+use crate::particles::Filter;
 use crate::particles::estimate::{self, IslandNumbers};
-use crate::particles::{Filter, TILE};
 use crate::state::{Hyperslab, Name, Walk};
 
 /// Walks times and observations, which every rank holds. Collective.
@@ -37,7 +37,7 @@ pub fn walk_filter(filter: &mut Filter, names: &[Name], walk: &mut dyn Walk) -> 
         let mut at = 0;
         for (t, tile) in layout.places.iter().enumerate() {
             for (i, value) in values[at..at + tile.len].iter_mut().enumerate() {
-                *value = if c < d { population.at(t, c, i) } else { population.log_weights[t * TILE + i] };
+                *value = if c < d { population.at(t, c, i) } else { population.log_weights[layout.at(t, i)] };
             }
             at += tile.len;
         }
@@ -48,16 +48,15 @@ pub fn walk_filter(filter: &mut Filter, names: &[Name], walk: &mut dyn Walk) -> 
                 if c < d {
                     population.put(t, c, i, *value);
                 } else {
-                    population.log_weights[t * TILE + i] = *value;
+                    population.log_weights[layout.at(t, i)] = *value;
                 }
             }
             at += tile.len;
         }
     }
     if let Some(eves) = &mut population.eves {
-        let place = |t: usize, len: usize| t * TILE..t * TILE + len;
         let mut list: Vec<u64> = Vec::with_capacity(layout.len());
-        layout.places.iter().enumerate().for_each(|(t, p)| list.extend(&eves[place(t, p.len)]));
+        (0..layout.places.len()).for_each(|t| list.extend(&eves[layout.part(t)]));
         let name = Name {
             name: "eves",
             units: "1",
@@ -68,7 +67,7 @@ pub fn walk_filter(filter: &mut Filter, names: &[Name], walk: &mut dyn Walk) -> 
         let mut rest = &list[..];
         for (t, p) in layout.places.iter().enumerate() {
             let (head, tail) = rest.split_at(p.len);
-            eves[place(t, p.len)].copy_from_slice(head);
+            eves[layout.part(t)].copy_from_slice(head);
             rest = tail;
         }
     }
