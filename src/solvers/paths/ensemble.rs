@@ -1,7 +1,7 @@
 //! A replicate: a population of weighted paths, and what it says of the evidence and the marginals.
 
 use super::chain::{Chain, LANES};
-use super::crew::{Blocks, Crew};
+use super::collectives::{Blocks, Collectives};
 use crate::crew::{each_chunk, map};
 use crate::error::{Error, Result};
 use crate::math::draws::Draws;
@@ -12,7 +12,7 @@ use crate::math::simd::Level;
 /// What a method works with.
 pub struct Context<'a> {
     pub chain: &'a Chain,
-    pub crew: &'a dyn Crew,
+    pub ranks: &'a dyn Collectives,
     pub random: Random,
     /// Blocks of all ranks in a replicate.
     pub blocks: usize,
@@ -53,7 +53,7 @@ impl Context<'_> {
     }
 
     pub fn mine(&self) -> std::ops::Range<usize> {
-        self.crew.mine(self.blocks)
+        self.ranks.mine(self.blocks)
     }
 
     /// The address of a decision that all paths share, and its number there.
@@ -63,7 +63,7 @@ impl Context<'_> {
 
     /// Stops a replicate that is asked to; collective.
     pub fn check(&self) -> Result<()> {
-        if self.crew.any((self.stop)()) { Err(Error::Interrupted) } else { Ok(()) }
+        if self.ranks.any((self.stop)()) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Does `work` for every block of this rank: (global number, its part of `population`, its log-weights).
@@ -91,22 +91,22 @@ impl Context<'_> {
     /// A weight that is not a number.
     pub fn weigh(&self, log_weights: &[f64], what: &str) -> Result<Weighed> {
         let bad = log_weights.iter().position(|w| w.is_nan() || *w == f64::INFINITY);
-        if self.crew.any(bad.is_some()) {
+        if self.ranks.any(bad.is_some()) {
             let first = self.mine().start * LANES;
             let path = bad.map(|b| (first + b) as f64).unwrap_or(f64::INFINITY);
-            let path = -self.crew.max(-path);
+            let path = -self.ranks.max(-path);
             let message = format!(
                 "the log-weight of path {path} is not a number ({what}): the chain left the numbers' range; reduce \
                  problem.time_step"
             );
             return Err(Error::Numerical { step: self.step, message });
         }
-        let largest = self.crew.max(log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        let largest = self.ranks.max(log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max));
         if largest == f64::NEG_INFINITY {
             return Ok(Weighed { largest, sum: 0.0, squares: 0.0 });
         }
         let first = self.mine().start;
-        let sums = self.crew.sum(self.blocks, 2, &|b, out| {
+        let sums = self.ranks.sum(self.blocks, 2, &|b, out| {
             for w in &log_weights[(b - first) * LANES..(b - first + 1) * LANES] {
                 let e = exp(w - largest);
                 out[0] += e;
@@ -176,7 +176,7 @@ pub fn conclude(context: &Context, sampled: &Sampled) -> Result<Replicate> {
     let values = sampled.paths.values;
     let first = context.mine().start;
     let mut moments = if weighed.sum > 0.0 {
-        context.crew.sum(context.blocks, 2 * values, &|b, out| {
+        context.ranks.sum(context.blocks, 2 * values, &|b, out| {
             let b = b - first;
             let (means, squares) = out.split_at_mut(values);
             let mut w = [0.0; LANES];

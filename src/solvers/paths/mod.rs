@@ -5,15 +5,15 @@
 //! paths; *training* is what a method does before its first replicate.
 //!
 //! Reading order: [`priors`] reference diffusions · [`chain`] chain and cost · [`guide`] guided transitions and their
-//! weights · [`coupled`], [`tabulated`], [`bumps`] twists of other kinds · [`crew`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars · [`committor`]
+//! weights · [`coupled`], [`tabulated`], [`bumps`] twists of other kinds · [`collectives`] what methods need of ranks · [`ensemble`] a replicate · [`methods`] · [`tally`] error bars · [`committor`]
 //! what needs no paths.
 
 pub mod bumps;
 pub mod chain;
 mod check;
+pub mod collectives;
 pub mod committor;
 pub mod coupled;
-pub mod crew;
 pub mod ensemble;
 pub mod entropic;
 #[cfg(test)]

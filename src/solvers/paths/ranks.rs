@@ -1,9 +1,9 @@
-//! The [`Crew`] of a [`Team`].
+//! The [`Collectives`] of a [`Team`].
 
 use std::ops::Range;
 
 use super::chain::LANES;
-use super::crew::{Blocks, Crew};
+use super::collectives::{Blocks, Collectives};
 use crate::math::draws::Draws;
 use crate::math::sum::complete_subtrees;
 use crate::particles::layout::Layout;
@@ -104,7 +104,7 @@ impl Ranks<'_> {
     }
 }
 
-impl Crew for Ranks<'_> {
+impl Collectives for Ranks<'_> {
     fn mine(&self, total: usize) -> Range<usize> {
         self.part(total).mine()
     }
@@ -193,13 +193,13 @@ mod tests {
     fn sums_over_blocks_and_resampled_paths_have_the_same_bits_on_1_to_5_ranks() {
         let total = 13;
         let one = |team: &dyn Team| -> (Vec<u64>, Vec<u64>) {
-            let crew = Ranks(team);
-            let mine = crew.mine(total);
+            let ranks = Ranks(team);
+            let mine = ranks.mine(total);
             let term = |b: usize, out: &mut [f64]| {
                 out[0] += 1.0 / (3.0 + b as f64);
                 out[1] += (b as f64).sqrt() * 1e-7;
             };
-            let sum = crew.sum(total, 2, &term);
+            let sum = ranks.sum(total, 2, &term);
             let mut population = Blocks::zeros(mine.len(), 3);
             let mut weights = Vec::new();
             for path in 0..mine.len() * LANES {
@@ -210,7 +210,7 @@ mod tests {
                 }
                 weights.push(-((global * 7919 % 1009) as f64) / 300.0);
             }
-            crew.resample(total, &weights, (at(), 3), 3, &mut population);
+            ranks.resample(total, &weights, (at(), 3), 3, &mut population);
             let all = team.gather(&population.data);
             (sum.iter().map(|x| x.to_bits()).collect(), all.iter().map(|x| x.to_bits()).collect())
         };
@@ -225,16 +225,16 @@ mod tests {
     #[test]
     fn offspring_of_a_path_differ_from_n_times_its_weight_by_less_than_1() {
         let team = Solo;
-        let crew = Ranks(&team);
+        let ranks = Ranks(&team);
         let paths = 2 * LANES;
         let weights: Vec<f64> = (0..paths).map(|i| if i == 5 { 0.0 } else { -1.0 - (i % 7) as f64 }).collect();
         let sum: f64 = weights.iter().map(|w| w.exp()).sum();
         let mut population = Blocks::zeros(2, 1);
         population.data.iter_mut().enumerate().for_each(|(i, x)| *x = i as f64);
-        crew.resample(2, &weights, (at(), 0), 1, &mut population);
+        ranks.resample(2, &weights, (at(), 0), 1, &mut population);
         let mut copies = vec![0.0; paths];
         population.data.iter().for_each(|i| copies[*i as usize] += 1.0);
-        let drawn = crew.pool(2, &weights, (at(), 1)).draws(50);
+        let drawn = ranks.pool(2, &weights, (at(), 1)).draws(50);
         let mut next = 0;
         for (i, w) in weights.iter().enumerate() {
             let share = w.exp() / sum;

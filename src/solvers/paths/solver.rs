@@ -117,11 +117,11 @@ impl Paths {
 
 impl Solver for Paths {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
-        let crew = Ranks(team);
+        let ranks = Ranks(team);
         let stop = || interrupt::requested();
         let context = Context {
             chain: &self.chain,
-            crew: &crew,
+            ranks: &ranks,
             random: Random { level: self.chain.level, seed: self.seed },
             blocks: self.size.paths / LANES,
             step,
@@ -141,8 +141,8 @@ impl Solver for Paths {
             let decision = context.decision(Stream::PathsPick, replicate as u32, 0);
             let slots = replicate * self.kept..(replicate + 1) * self.kept;
             let rows = self.size.replicates * self.kept;
-            use super::crew::Crew;
-            crew.draw(context.blocks, &sampled.log_weights, decision, &sampled.paths, slots, rows, &mut self.paths);
+            use super::collectives::Collectives;
+            ranks.draw(context.blocks, &sampled.log_weights, decision, &sampled.paths, slots, rows, &mut self.paths);
         }
         self.tally.add(&concluded);
         self.steps += 1;

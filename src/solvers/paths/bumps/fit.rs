@@ -47,7 +47,7 @@ pub fn fit(
             context.check()?;
         }
         let next = coefficients[(j + 1) * p..(j + 2) * p].to_vec();
-        let sums = context.crew.sum(context.blocks, length, &|block, out| {
+        let sums = context.ranks.sum(context.blocks, length, &|block, out| {
             let mut noise = vec![0.0; rows];
             random.rows(Stream::PathsTune, round, j * d, block, &mut noise);
             let paths = &drawn.paths.block(block - first)[j * rows..(j + 1) * rows];

@@ -80,11 +80,11 @@ impl Fitting {
         let paths = |block: usize, j: usize| &drawn.paths.block(block - first)[j * rows..(j + 1) * rows];
         let count = training.paths() as f64;
         let scales = |j: usize| -> Vec<Scale> {
-            let sums = training.crew.sum(training.blocks, d, &|b, out| {
+            let sums = training.ranks.sum(training.blocks, d, &|b, out| {
                 out.iter_mut().zip(paths(b, j).chunks_exact(LANES)).for_each(|(out, x)| *out += x.iter().sum::<f64>());
             });
             let means: Vec<f64> = sums.iter().map(|s| s / count).collect();
-            let squares = training.crew.sum(training.blocks, d, &|b, out| {
+            let squares = training.ranks.sum(training.blocks, d, &|b, out| {
                 for ((out, x), m) in out.iter_mut().zip(paths(b, j).chunks_exact(LANES)).zip(&means) {
                     *out += x.iter().map(|x| (x - m) * (x - m)).sum::<f64>();
                 }
@@ -105,7 +105,7 @@ impl Fitting {
                 return Err(Error::Numerical { step: context.step, message });
             };
             let scale = scales(j);
-            let sums = training.crew.sum(training.blocks, p * p + p + 2, &|b, out| {
+            let sums = training.ranks.sum(training.blocks, p * p + p + 2, &|b, out| {
                 let x = paths(b, j);
                 let (mut mean, mut target) = (vec![0.0; rows], [0.0; LANES]);
                 chain.mean(j + 1, x, &mut mean);

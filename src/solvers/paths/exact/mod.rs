@@ -11,7 +11,7 @@ mod tests;
 mod twists;
 
 use super::chain::Chain;
-use super::crew::Crew;
+use super::collectives::Collectives;
 use super::ensemble::{Context, Random, conclude};
 use super::methods::MethodInput;
 use super::problem::ProblemInput;
@@ -47,11 +47,11 @@ pub fn run_on(team: &dyn Team, chain: &Chain, method: &str, seed: u64) -> Run {
     let input: MethodInput = serde_json::from_str(method).unwrap_or_else(|e| panic!("{e}\n{method}"));
     let mut method = input.build(chain).unwrap_or_else(|(key, message)| panic!("{key}: {message}"));
     let size = input.size();
-    let crew = Ranks(team);
+    let ranks = Ranks(team);
     let stop = || false;
     let context = Context {
         chain,
-        crew: &crew as &dyn Crew,
+        ranks: &ranks as &dyn Collectives,
         random: Random { level: chain.level, seed },
         blocks: size.paths.div_ceil(super::chain::LANES),
         step: 1,

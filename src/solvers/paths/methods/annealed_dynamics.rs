@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES};
-use crate::solvers::paths::crew::Blocks;
+use crate::solvers::paths::collectives::Blocks;
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::{Guide, Scratch, linear_twist};
 use crate::state::{Name, Walk};
@@ -218,7 +218,7 @@ impl AnnealedDynamics {
                     *accepted += local.step(level * self.input.sweeps + sweep, xi, gain);
                 }
             });
-        let sum = context.crew.sum(context.blocks, 1, &|b, out| out[0] += accepted[b - first])[0];
+        let sum = context.ranks.sum(context.blocks, 1, &|b, out| out[0] += accepted[b - first])[0];
         let moves = (context.paths() * self.input.sweeps) as f64;
         let cost = match self.input.mover {
             Mover::Pcn | Mover::Shooting => 1.0,
@@ -256,10 +256,10 @@ impl AnnealedDynamics {
                 log_evidence += weighed.log_mean(context.paths());
                 let decision = context.decision(Stream::PathsResample, at.step(level), u64::from(pilot));
                 let mut gains = Blocks { values: 1, data: walkers.gain.clone() };
-                context.crew.resample(context.blocks, &walkers.log_weights, decision, 1, &mut gains);
+                context.ranks.resample(context.blocks, &walkers.log_weights, decision, 1, &mut gains);
                 walkers.gain = gains.data;
                 let values = walkers.noise.values;
-                context.crew.resample(context.blocks, &walkers.log_weights, decision, values, &mut walkers.noise);
+                context.ranks.resample(context.blocks, &walkers.log_weights, decision, values, &mut walkers.noise);
                 walkers.log_weights.fill(0.0);
                 resamplings += 1.0;
             }

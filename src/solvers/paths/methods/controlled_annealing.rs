@@ -276,7 +276,7 @@ impl Method for ControlledAnnealing {
         }
         let normalised: Vec<f64> = weights.iter().map(|w| exp(w - now.largest) / now.sum).collect();
         let mean = |values: &[f64]| -> f64 {
-            training.crew.sum(training.blocks, 1, &|b, out| {
+            training.ranks.sum(training.blocks, 1, &|b, out| {
                 let at = (b - first) * LANES..(b - first + 1) * LANES;
                 out[0] += values[at.clone()].iter().zip(&normalised[at]).map(|(v, w)| v * w).sum::<f64>();
             })[0]
@@ -320,7 +320,7 @@ impl Method for ControlledAnnealing {
         for _ in 0..self.input.sweeps {
             training.check()?;
             let centre = mean(&rest);
-            let sums = training.crew.sum(training.blocks, bins * sizes(p), &|block, out| {
+            let sums = training.ranks.sum(training.blocks, bins * sizes(p), &|block, out| {
                 let b = block - first;
                 let mut xi = vec![0.0; chain.block()];
                 random.rows(Stream::PathsTrain, round as u32, 0, block, &mut xi);

@@ -165,8 +165,8 @@ fn each(
     width: usize,
     work: impl Fn(usize) -> Vec<f64> + Sync + Send,
 ) -> Vec<Vec<f64>> {
-    let mine: Vec<Vec<f64>> = context.crew.mine(count).into_par_iter().map(work).collect();
-    context.crew.gather(&mine.concat()).chunks_exact(width).map(<[f64]>::to_vec).collect()
+    let mine: Vec<Vec<f64>> = context.ranks.mine(count).into_par_iter().map(work).collect();
+    context.ranks.gather(&mine.concat()).chunks_exact(width).map(<[f64]>::to_vec).collect()
 }
 
 /// A bandwidth for a cloud: `factor` times the median distance to a neighbour, at least a twentieth of a step's noise.

@@ -27,8 +27,8 @@ use crate::error::Result;
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES, Quadratic};
+use crate::solvers::paths::collectives::Blocks;
 use crate::solvers::paths::committor::Set;
-use crate::solvers::paths::crew::Blocks;
 use crate::solvers::paths::ensemble::{Context, Random, Sampled};
 use crate::state::Walk;
 
@@ -339,7 +339,7 @@ impl Method for FlexibleShooting {
                 }
             });
         }
-        let all = context.crew.sum(context.blocks, 3, &|b, out| {
+        let all = context.ranks.sum(context.blocks, 3, &|b, out| {
             let s = sums[b - start];
             out.iter_mut().zip([s.accepted, s.lengths, s.evaluations]).for_each(|(out, s)| *out += s);
         });

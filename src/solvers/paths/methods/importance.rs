@@ -7,7 +7,7 @@ use super::{Finding, Method, Population};
 use crate::error::Result;
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES};
-use crate::solvers::paths::crew::Blocks;
+use crate::solvers::paths::collectives::Blocks;
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::{Guide, Scratch};
 use crate::state::Walk;

@@ -53,7 +53,7 @@ impl Method for Rejection {
             }
         }
         // Normalised observations may have a density above 1.
-        let largest = context.crew.max(largest);
+        let largest = context.ranks.max(largest);
         if largest > 1e-12 {
             let message = format!("a path has the likelihood e^{largest:.3}, above 1: rejection cannot use it");
             return Err(Error::Numerical { step: context.step, message });

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::math::rng::Stream;
 use crate::math::simd::scalar::Scalar;
 use crate::solvers::paths::chain::{Chain, LANES, Other, Quadratic};
-use crate::solvers::paths::crew::Blocks;
+use crate::solvers::paths::collectives::Blocks;
 use crate::solvers::paths::ensemble::{Context, Random, Sampled};
 use crate::solvers::paths::entropic::{Potentials, Until, sinkhorn};
 use crate::state::{Name, Walk};

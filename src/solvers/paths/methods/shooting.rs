@@ -198,7 +198,7 @@ impl Method for Shooting {
         }
         let decision = context.decision(Stream::PathsResample, replicate, 0);
         let values = sampled.paths.values;
-        context.crew.resample(context.blocks, &sampled.log_weights, decision, values, &mut sampled.paths);
+        context.ranks.resample(context.blocks, &sampled.log_weights, decision, values, &mut sampled.paths);
         sampled.log_weights.fill(0.0);
         let (first, random, two_way) = (context.mine().start, context.random, self.two_way);
         let mut accepted = vec![0.0; sampled.log_weights.len() / LANES];
@@ -222,7 +222,7 @@ impl Method for Shooting {
                 },
             );
         }
-        let sum = context.crew.sum(context.blocks, 1, &|b, out| out[0] += accepted[b - first])[0];
+        let sum = context.ranks.sum(context.blocks, 1, &|b, out| out[0] += accepted[b - first])[0];
         let moves = (context.paths() * self.moves) as f64;
         sampled.acceptance = sum / moves;
         // Half of a path's steps are drawn anew on average; backward shots evaluate R besides.

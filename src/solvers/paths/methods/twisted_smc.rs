@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::math::rng::Stream;
 use crate::solvers::paths::bumps::{Features, Fit, fit};
 use crate::solvers::paths::chain::{Chain, LANES};
+use crate::solvers::paths::collectives::Blocks;
 use crate::solvers::paths::coupled::fit::{Fitting, NUMBERS, PASSES};
-use crate::solvers::paths::crew::Blocks;
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::{Bump, Guide, Scratch, linear_twist};
 use crate::solvers::paths::tabulated::{Grid, Table};
@@ -272,7 +272,7 @@ pub fn filter(context: &Context, guide: &Guide, below: f64, stream: Stream, step
             log_evidence += weighed.log_mean(context.paths());
             let decision = context.decision(Stream::PathsResample, step, j as u64);
             let used = (j + 1) * chain.dimension;
-            context.crew.resample(context.blocks, &log_weights, decision, used, &mut paths);
+            context.ranks.resample(context.blocks, &log_weights, decision, used, &mut paths);
             log_weights.fill(0.0);
             resamplings += 1.0;
         }

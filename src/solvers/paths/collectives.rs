@@ -41,7 +41,7 @@ impl Blocks {
 }
 
 /// Paths of all ranks, as blocks; every call but `mine` is collective.
-pub trait Crew {
+pub trait Collectives {
     /// The blocks of this rank, of `total`.
     fn mine(&self, total: usize) -> Range<usize>;
     /// Σ over the blocks 0..total of the vectors of `length` that `term` adds to zeros, for the blocks of this rank
