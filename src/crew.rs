@@ -22,6 +22,8 @@ use rayon::prelude::*;
 
 /// How long a thread looks for the next loop.
 const VIGIL: Duration = Duration::from_micros(500);
+/// Tasks of a thread, at least, where there are items enough.
+const TASKS: usize = 4;
 /// Looks between two glances at the clock and at rayon's work.
 const LOOKS: u32 = 64;
 /// Looks of the thread that waits for the others before it lets other programs have the core.
@@ -53,10 +55,25 @@ pub fn each(n: usize, act: impl Fn(usize) + Sync) {
 /// Calls `act(k, chunk)` for chunk k of `length` values, the last of which may be shorter, likewise.
 pub fn each_chunk<T: Send>(values: &mut [T], length: usize, act: impl Fn(usize, &mut [T]) + Sync) {
     let (all, length) = (values.len(), length.max(1));
-    let start = Start(values.as_mut_ptr());
-    each(all.div_ceil(length), |k| {
-        let range = k * length..all.min((k + 1) * length);
-        // SAFETY: chunks lie within the slice that is borrowed for as long as this call, and do not overlap; every k
+    // SAFETY: chunks do not overlap.
+    unsafe { each_range(values, all.div_ceil(length), |k| k * length..all.min((k + 1) * length), act) }
+}
+
+/// Calls `act(k, part)` for the values in `range(k)`, 0 ≤ k < n, likewise.
+///
+/// # Safety
+/// No two ranges have a value in common.
+unsafe fn each_range<T: Send>(
+    values: &mut [T],
+    n: usize,
+    range: impl Fn(usize) -> Range<usize> + Sync,
+    act: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let (all, start) = (values.len(), Start(values.as_mut_ptr()));
+    each(n, |k| {
+        let range = range(k);
+        assert!(range.start <= range.end && range.end <= all, "{range:?} of {all} values");
+        // SAFETY: ranges lie within the slice that is borrowed for as long as this call, and do not overlap; every k
         // is given once.
         act(k, unsafe { std::slice::from_raw_parts_mut(start.at(range.start), range.len()) });
     });
@@ -67,7 +84,7 @@ pub fn map<I: Iterator<Item: Send>, R: Send>(items: I, act: impl Fn(usize, I::It
     map_in(items, 1, || (), |(), k, item| act(k, item))
 }
 
-/// `act(room, k, item)` likewise, where `grain` items in a row are a task and have a room of their own.
+/// `act(room, k, item)` likewise, where up to `grain` items in a row are a task and have a room of their own.
 pub fn map_in<I: Iterator<Item: Send>, S, R: Send>(
     items: I,
     grain: usize,
@@ -81,12 +98,19 @@ pub fn map_in<I: Iterator<Item: Send>, S, R: Send>(
         return items.enumerate().map(|(k, item)| act(&mut room, k, item)).collect();
     }
     let mut made: Vec<(Option<I::Item>, Option<R>)> = items.map(|item| (Some(item), None)).collect();
-    each_chunk(&mut made, grain, |task, made| {
-        let mut room = room();
-        for (i, (item, made)) in made.iter_mut().enumerate() {
-            *made = item.take().map(|item| act(&mut room, task * grain + i, item));
-        }
-    });
+    // Tasks differ by one item at most, and a thread's part is some of them: threads end together.
+    let (all, threads) = (made.len(), rayon::current_num_threads());
+    let tasks = all.min(threads * all.div_ceil(threads * grain).max(TASKS));
+    let range = |task: usize| all * task / tasks..all * (task + 1) / tasks;
+    // SAFETY: one begins where the other ends.
+    unsafe {
+        each_range(&mut made, tasks, range, |task, made| {
+            let (mut room, first) = (room(), range(task).start);
+            for (i, (item, made)) in made.iter_mut().enumerate() {
+                *made = item.take().map(|item| act(&mut room, first + i, item));
+            }
+        });
+    }
     made.into_iter().map(|(_, made)| made.expect("made of its item")).collect()
 }
 
@@ -363,7 +387,9 @@ mod tests {
     }
 
     #[test]
-    fn results_are_in_the_order_of_their_items_and_a_room_is_that_of_3_in_a_row() {
+    fn results_are_in_the_order_of_their_items_and_4_threads_take_50_in_20_tasks_of_at_most_3() {
+        // 17 tasks of 3, the last of 2, would give the threads 12, 12, 12 and 14 items.
+        let room = |k: usize| k + 1 - (0..20).map(|task| 50 * task / 20).rfind(|first| *first <= k).unwrap();
         for threads in [1, 4] {
             led(threads, || {
                 let mut values: Vec<usize> = (0..50).collect();
@@ -374,7 +400,8 @@ mod tests {
                     room.len()
                 });
                 assert_eq!(values, (0..50).map(|k| 7 * k).collect::<Vec<_>>());
-                assert_eq!(made, (0..50).map(|k| if threads == 1 { k + 1 } else { k % 3 + 1 }).collect::<Vec<_>>());
+                assert!(threads == 1 || (0..50).map(room).max() == Some(3));
+                assert_eq!(made, (0..50).map(|k| if threads == 1 { k + 1 } else { room(k) }).collect::<Vec<_>>());
                 assert_eq!(map("abc".chars(), |k, c| format!("{c}{k}")), ["a0", "b1", "c2"]);
             });
         }

@@ -12,15 +12,16 @@ use crate::crew;
 
 /// Height of the subtrees that are reduced in one buffer.
 const BLOCK_HEIGHT: u32 = 6;
-const BLOCK: usize = 1 << BLOCK_HEIGHT;
-/// Height of the subtrees that are handed to threads.
-const TASK_HEIGHT: u32 = 13;
+/// Most terms that are asked for at once.
+pub const BLOCK: usize = 1 << BLOCK_HEIGHT;
+/// Height of the subtrees that are handed to threads: few enough items that threads end together on some ten thousand.
+const TASK_HEIGHT: u32 = 11;
 
 /// Σ term(i) over 0..n.
 pub fn tree_sum(n: usize, term: impl Fn(usize) -> f64) -> f64 {
     let mut tree = Tree::new();
     for (start, height) in complete_subtrees(0..n) {
-        tree.push(height, subtree_sum(start, height, &term));
+        tree.push(height, subtree_sum(start, height, &one_by_one(&term)));
     }
     tree.root()
 }
@@ -56,26 +57,30 @@ pub fn complete_subtrees(range: Range<usize>) -> impl Iterator<Item = (usize, u3
 
 /// The roots of [`complete_subtrees`] of `range`.
 pub fn subtree_roots(range: Range<usize>, term: impl Fn(usize) -> f64) -> Vec<f64> {
-    complete_subtrees(range).map(|(start, height)| subtree_sum(start, height, &term)).collect()
+    complete_subtrees(range).map(|(start, height)| subtree_sum(start, height, &one_by_one(&term))).collect()
 }
 
 /// [`subtree_roots`] on the threads of the rank; the same bits.
 pub fn subtree_roots_parallel(range: Range<usize>, term: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
-    complete_subtrees(range)
-        .map(|(start, height)| {
-            if height <= TASK_HEIGHT {
-                return subtree_sum(start, height, &term);
-            }
-            let tasks = 0..1usize << (height - TASK_HEIGHT);
-            crew::map(tasks, |_, task| subtree_sum(start + (task << TASK_HEIGHT), TASK_HEIGHT, &term))
-                .into_iter()
-                .fold(Tree::new(), |mut tree, x| {
-                    tree.push(TASK_HEIGHT, x);
-                    tree
-                })
-                .root()
-        })
-        .collect()
+    subtree_roots_filled(range, one_by_one(&term))
+}
+
+/// The same of up to [`BLOCK`] terms in a row: `fill(start, x)` sets x to terms start, start + 1, ….
+pub fn subtree_roots_filled(range: Range<usize>, fill: impl Fn(usize, &mut [f64]) + Sync) -> Vec<f64> {
+    if rayon::current_num_threads() == 1 {
+        return complete_subtrees(range).map(|(start, height)| subtree_sum(start, height, &fill)).collect();
+    }
+    let low = |height: u32| height.min(TASK_HEIGHT);
+    let tasks = complete_subtrees(range.clone()).flat_map(|(start, height)| {
+        (0..1usize << (height - low(height))).map(move |task| (start + (task << low(height)), low(height)))
+    });
+    let mut sums = crew::map(tasks, |_, (start, height)| subtree_sum(start, height, &fill)).into_iter();
+    let root = |(_, height): (usize, u32)| {
+        let mut tree = Tree::new();
+        sums.by_ref().take(1 << (height - low(height))).for_each(|sum| tree.push(low(height), sum));
+        tree.root()
+    };
+    complete_subtrees(range).map(root).collect()
 }
 
 /// Puts complete subtrees that tile 0..n together, given in order.
@@ -113,28 +118,26 @@ impl Tree {
 }
 
 /// The root of one complete subtree.
-fn subtree_sum(start: usize, height: u32, term: &impl Fn(usize) -> f64) -> f64 {
+fn subtree_sum(start: usize, height: u32, fill: &impl Fn(usize, &mut [f64])) -> f64 {
     if height < BLOCK_HEIGHT {
         let mut x = [0.0; BLOCK];
         let x = &mut x[..1 << height];
-        fill(x, start, term);
+        fill(start, x);
         return reduce(x);
     }
     let mut tree = Tree::new();
     for block in 0..1usize << (height - BLOCK_HEIGHT) {
         // The fixed length lets the compiler unroll and vectorise both calls.
         let mut x = [0.0; BLOCK];
-        fill(&mut x, start + block * BLOCK, term);
+        fill(start + block * BLOCK, &mut x);
         tree.push(BLOCK_HEIGHT, reduce(&mut x));
     }
     tree.root()
 }
 
 #[inline(always)]
-fn fill(x: &mut [f64], start: usize, term: &impl Fn(usize) -> f64) {
-    for (i, x) in x.iter_mut().enumerate() {
-        *x = term(start + i);
-    }
+fn one_by_one(term: &impl Fn(usize) -> f64) -> impl Fn(usize, &mut [f64]) {
+    |start, x| x.iter_mut().enumerate().for_each(|(i, x)| *x = term(start + i))
 }
 
 /// The root over a power of two of items; overwrites them.
