@@ -1,12 +1,14 @@
 //! Estimates from weighted particles: means, variances, quantiles by island, the same bits on any number of ranks.
 
-use rayon::prelude::*;
-
 use super::filter::{Filter, Island};
 use super::layout::Piece;
 use super::model::TILE;
+use crate::crew;
+use crate::enter;
 use crate::math::resampling::{Sums, from_words, to_words};
-use crate::math::sum::{Tree, complete_subtrees, subtree_roots_parallel};
+use crate::math::simd::Level;
+use crate::math::simd::scalar::Scalar;
+use crate::math::sum::{BLOCK, Tree, complete_subtrees, subtree_roots_filled, subtree_roots_parallel};
 use crate::team::Team;
 
 impl Filter {
@@ -77,16 +79,31 @@ impl Filter {
     /// Means and variances of every coordinate: [coordinate][island]. Collective.
     pub fn moments(&self, team: &dyn Team) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let coordinates = 0..self.population.dimension;
-        let roots = coordinates.clone().map(|d| self.weighted_roots(|t, i| self.population.at(t, d, i)));
+        let roots = coordinates.clone().map(|d| self.weighted_powers(d, None));
         let means = self.means_of_roots(team, &roots.collect::<Vec<_>>());
-        let roots = coordinates.map(|d| {
-            self.weighted_roots(|t, i| {
-                let x = self.population.at(t, d, i) - means[d][self.layout.places[t].island];
-                x * x
-            })
-        });
+        let roots = coordinates.map(|d| self.weighted_powers(d, Some(&means[d])));
         let variances = self.means_of_roots(team, &roots.collect::<Vec<_>>());
         (means, variances)
+    }
+
+    /// [`weighted_roots`](Self::weighted_roots) of coordinate `d`, or of its squares about `centres` by island, in whole vectors.
+    fn weighted_powers(&self, d: usize, centres: Option<&[f64]>) -> Vec<f64> {
+        let (layout, population) = (&self.layout, &self.population);
+        let mut mine = Vec::new();
+        for piece in layout.pieces() {
+            let centre = centres.map(|c| c[piece.island]);
+            mine.extend(subtree_roots_filled(piece.slots(), |start, x| {
+                let (mut at, mut x) = (start - piece.first, x);
+                while !x.is_empty() {
+                    let (t, lane) = (piece.tile + at / TILE, at % TILE);
+                    let (part, rest) = x.split_at_mut(x.len().min(TILE - lane));
+                    population.read(t, d, lane, part);
+                    weighted(population.level, &population.masses[layout.part(t)], lane, centre, part);
+                    (at, x) = (at + part.len(), rest);
+                }
+            }));
+        }
+        mine
     }
 
     /// By island, the smallest value of coordinate `d` at which the weight below or at it reaches `level` of the whole,
@@ -138,8 +155,8 @@ impl Filter {
     fn bins(&self, piece: &Piece, d: usize, ranges: &[(u64, u64)], cuts: &[[u64; 15]]) -> Vec<[u128; 16]> {
         let islands = self.layout.islands;
         let levels = ranges.len() / islands;
-        let none = || vec![[0u128; 16]; levels];
-        let count = |mut sums: Vec<[u128; 16]>, t: usize| {
+        let count = |_, t: usize| {
+            let mut sums = vec![[0u128; 16]; levels];
             for i in 0..self.layout.places[t].len {
                 let x = ordered(self.population.at(t, d, i));
                 for (l, sums) in sums.iter_mut().enumerate() {
@@ -151,12 +168,36 @@ impl Filter {
             }
             sums
         };
-        let add = |mut a: Vec<[u128; 16]>, b: Vec<[u128; 16]>| {
-            a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
-            a
-        };
-        piece.tiles().into_par_iter().with_min_len(8).fold(none, count).reduce(none, add)
+        let mut all = vec![[0u128; 16]; levels];
+        for one in crew::map(piece.tiles(), count) {
+            all.iter_mut().flatten().zip(one.iter().flatten()).for_each(|(all, one)| *all += one);
+        }
+        all
     }
+}
+
+/// Values of the lanes from `lane` on, or their squares about a centre, times the weights of which `masses` are the prefix
+/// sums of a tile. A particle without weight says nothing, whatever its state.
+fn weighted(level: Level, masses: &[u64], lane: usize, centre: Option<f64>, x: &mut [f64]) {
+    let n = x.len();
+    let mut weights = [0.0; BLOCK];
+    let weights = &mut weights[..n];
+    let (before, masses) = (if lane == 0 { 0 } else { masses[lane - 1] }, &masses[lane..lane + n]);
+    enter!(level, S => {
+        let _ = S::mul_add;
+        weights[0] = (masses[0] - before) as f64;
+        for i in 1..n {
+            weights[i] = (masses[i] - masses[i - 1]) as f64;
+        }
+        if let Some(centre) = centre {
+            for i in 0..n {
+                x[i] = (x[i] - centre) * (x[i] - centre);
+            }
+        }
+        for i in 0..n {
+            x[i] = if weights[i] == 0.0 { 0.0 } else { weights[i] * x[i] };
+        }
+    });
 }
 
 /// Integers in the order of the numbers.

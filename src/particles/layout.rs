@@ -191,6 +191,13 @@ mod tests {
                     assert!(layout.pieces().iter().all(|p| p.rank == rank));
                     let tiles: usize = layout.pieces().iter().map(|p| p.tiles().len()).sum();
                     assert_eq!(tiles, layout.places.len());
+                    // Tiles lie one after the other in storage.
+                    let parts = (0..tiles).map(|t| layout.part(t));
+                    let end = parts.fold(0, |end, part| {
+                        assert!(end <= part.start && part.len() <= layout.lanes, "{islands} × {each}: {part:?}");
+                        part.end
+                    });
+                    assert!(end <= layout.stored());
                 }
                 assert_eq!(slots, (0..islands * each).collect::<Vec<_>>());
             }

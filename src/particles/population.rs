@@ -118,6 +118,15 @@ impl Population {
         self.states.get((t * self.dimension + d) * self.lanes + i)
     }
 
+    /// Coordinate `d` of the lanes of tile `t` from `lane` on.
+    pub(super) fn read(&self, t: usize, d: usize, lane: usize, x: &mut [f64]) {
+        let at = (t * self.dimension + d) * self.lanes + lane;
+        match &self.states {
+            States::F64(all) => x.copy_from_slice(&all[at..at + x.len()]),
+            States::F32(all) => widen(self.level, &all[at..at + x.len()], x),
+        }
+    }
+
     /// Sets it, rounded to the precision that states are kept in.
     pub fn put(&mut self, t: usize, d: usize, i: usize, x: f64) {
         let at = (t * self.dimension + d) * self.lanes + i;

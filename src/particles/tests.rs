@@ -119,6 +119,34 @@ fn one_to_eight_ranks_give_the_same_bits_with_every_scheme_and_triggered_resampl
 }
 
 #[test]
+fn moments_have_the_bits_of_sums_particle_by_particle_on_1_and_3_ranks() {
+    let (model, data) = ten();
+    let flow = model.flow(&data, Proposal::Bootstrap).unwrap();
+    for (particles, islands, precision) in
+        [(5003, 1, Precision::F64), (100, 7, Precision::F64), (1500, 3, Precision::F32)]
+    {
+        let one = |team: &dyn Team| {
+            let options = Options { precision, ..options(particles, islands, Scheme::Systematic, 0.5, 8) };
+            let mut filter = run(&*flow, options, team);
+            // A particle without weight says nothing, even at infinity.
+            let at = filter.layout.at(0, 5);
+            filter.population.masses[at] = filter.population.masses[at - 1];
+            filter.population.put(0, 0, 5, f64::INFINITY);
+            let x = |t: usize, i: usize| filter.population.at(t, 0, i);
+            let means = filter.means(team, x);
+            let square = |x: f64| x * x;
+            let variances = filter.means(team, |t, i| square(x(t, i) - means[filter.layout.places[t].island]));
+            assert!(means.iter().chain(&variances).all(|x| x.is_finite()));
+            let bits = |x: &[f64]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            let (now, spread) = filter.moments(team);
+            assert_eq!((bits(&now[0]), bits(&spread[0])), (bits(&means), bits(&variances)), "{particles} × {islands}");
+        };
+        one(&Solo);
+        threads::run(3, |team| one(team));
+    }
+}
+
+#[test]
 fn an_exact_twist_leaves_log_weights_equal_to_1e_12_and_the_evidence_exact() {
     // The optimal twist of the linear-Gaussian model is quadratic; for one observation ahead it is exact at T = 2.
     let (model, data) = ten();
