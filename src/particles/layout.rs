@@ -58,7 +58,7 @@ pub struct Layout {
     pub islands: usize,
     /// Particles of an island.
     pub each: usize,
-    /// Places of a tile in storage ([`lanes`]).
+    /// Places of a tile in storage ([`lanes`]); where they are fewer than [`TILE`], a piece is one tile.
     pub lanes: usize,
     /// Slots that stay together on a rank.
     pub grain: usize,
