@@ -93,6 +93,7 @@ fn the_models_of_smc_squared_take_what_check_promises() {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/smc/smc_squared.toml")).unwrap();
     let text = text.replace("parameter_particles = 200", "parameter_particles = 1000");
+    assert!(text.contains("= 1000"), "the input has another number of parameters");
     let (measured, promised) = (peak(directory.path(), &text), promised(directory.path()));
     println!("measured {measured:.1} MB, promised {promised:.1} MB");
     assert!((0.9..1.1).contains(&(measured / promised)), "{measured:.1} of {promised:.1} MB");

@@ -32,11 +32,6 @@ impl Piece {
     }
 }
 
-/// Places of a tile in storage: those of a whole one, or no more than a power of two where islands are smaller.
-pub fn lanes(each: usize) -> usize {
-    each.next_power_of_two().min(TILE)
-}
-
 /// A tile of this rank's storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -58,7 +53,7 @@ pub struct Layout {
     pub islands: usize,
     /// Particles of an island.
     pub each: usize,
-    /// Places of a tile in storage ([`lanes`]); where they are fewer than [`TILE`], a piece is one tile.
+    /// Places of a tile in storage: [`TILE`], or a smaller power of two where islands are smaller, whose pieces are one tile.
     pub lanes: usize,
     /// Slots that stay together on a rank.
     pub grain: usize,
@@ -115,7 +110,7 @@ impl Layout {
                 })
             })
             .collect();
-        Layout { islands, each, lanes: lanes(each), grain, rank, ranks, all, mine, places }
+        Layout { islands, each, lanes: each.next_power_of_two().min(TILE), grain, rank, ranks, all, mine, places }
     }
 
     /// Places in storage of this rank's tiles, empty ones included.

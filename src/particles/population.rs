@@ -35,7 +35,7 @@ impl Precision {
     }
 }
 
-/// Coordinates of particles: tile t, coordinate d, lane i at (t · dimension + d) · lanes + i.
+/// Coordinates of particles, at [`Population::index`].
 #[derive(Debug, Clone)]
 pub(super) enum States {
     F64(Vec<f64>),
@@ -112,15 +112,21 @@ impl Population {
         }
     }
 
+    /// Where coordinate `d` of lane `i` of tile `t` is.
+    #[inline(always)]
+    pub(super) fn index(&self, t: usize, d: usize, i: usize) -> usize {
+        (t * self.dimension + d) * self.lanes + i
+    }
+
     /// Coordinate `d` of lane `i` of tile `t`.
     #[inline(always)]
     pub fn at(&self, t: usize, d: usize, i: usize) -> f64 {
-        self.states.get((t * self.dimension + d) * self.lanes + i)
+        self.states.get(self.index(t, d, i))
     }
 
     /// Coordinate `d` of the lanes of tile `t` from `lane` on.
     pub(super) fn read(&self, t: usize, d: usize, lane: usize, x: &mut [f64]) {
-        let at = (t * self.dimension + d) * self.lanes + lane;
+        let at = self.index(t, d, lane);
         match &self.states {
             States::F64(all) => x.copy_from_slice(&all[at..at + x.len()]),
             States::F32(all) => widen(self.level, &all[at..at + x.len()], x),
@@ -129,7 +135,7 @@ impl Population {
 
     /// Sets it, rounded to the precision that states are kept in.
     pub fn put(&mut self, t: usize, d: usize, i: usize, x: f64) {
-        let at = (t * self.dimension + d) * self.lanes + i;
+        let at = self.index(t, d, i);
         match &mut self.states {
             States::F64(all) => all[at] = x,
             States::F32(all) => all[at] = x as f32,

@@ -268,12 +268,11 @@ fn next_power(filter: &mut Filter, d: usize, lambda: f64, keep: f64, team: &dyn 
 
 /// The largest over coordinates of |correlation| between where particles began and where they are, all islands together.
 fn correlation_with(filter: &Filter, begun: &States, d: usize, team: &dyn Team) -> f64 {
-    let stride = filter.population.dimension;
     let n = (filter.layout.islands * filter.layout.each) as f64;
     let total = |sums: Vec<f64>| sums.iter().sum::<f64>();
     let mut worst = 0.0f64;
     for c in 0..d {
-        let old = |t: usize, i: usize| begun.get(filter.layout.at(t * stride + c, i));
+        let old = |t: usize, i: usize| begun.get(filter.population.index(t, c, i));
         let new = |t: usize, i: usize| filter.population.at(t, c, i);
         let (a, b) = (total(filter.sums(team, old)) / n, total(filter.sums(team, new)) / n);
         let cross = total(filter.sums(team, |t, i| (old(t, i) - a) * (new(t, i) - b)));
