@@ -108,6 +108,15 @@ pub struct Depends {
     pub leaves: bool,
 }
 
+/// What a derivative is where |·| has its kink and a root its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kinks {
+    /// There is none: such functions are refused, and the slope of a root is infinite.
+    Refused,
+    /// 0.
+    Flat,
+}
+
 /// Formulas over coordinates, time and leaves. Operands stand before what is made of them.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -328,47 +337,80 @@ impl Graph {
     /// The derivative of `root` by a leaf or coordinate, the others held; None: it has none (|·|, or a power that
     /// varies).
     pub fn derivative(&mut self, root: Id, variable: Op) -> Option<Id> {
+        let rates = self.rates(&[root], Kinks::Refused, |op, graph| (op == variable).then(|| graph.constant(1.0)));
+        rates.map(|rates| rates[0])
+    }
+
+    /// The derivative of `roots` along a direction: `rate` says how fast each leaf changes. Where |·| and a root are not
+    /// smooth it is 0. None: a function has no derivative here.
+    pub fn tangents(&mut self, roots: &[Id], rate: impl Fn(u32, &mut Graph) -> Id) -> Option<Vec<Id>> {
+        self.rates(roots, Kinks::Flat, |op, graph| match op {
+            Op::Leaf(leaf) => Some(rate(leaf, graph)),
+            _ => None,
+        })
+    }
+
+    /// How fast `roots` change where what `own` names does at the rate it gives.
+    fn rates(&mut self, roots: &[Id], kinks: Kinks, own: impl Fn(Op, &mut Graph) -> Option<Id>) -> Option<Vec<Id>> {
         let mut by: HashMap<Id, Id> = HashMap::new();
-        for id in self.reachable(&[root]) {
+        let zero = self.constant(0.0);
+        for id in self.reachable(roots) {
             let d = |id: Id| by[&id];
-            let zero = self.constant(0.0);
             let op = self.op(id);
-            let flat = op.operands().all(|o| by[&o] == zero);
-            let made = match op {
-                op if op == variable => self.constant(1.0),
-                _ if flat => zero,
-                Op::Add(a, b) => self.add(d(a), d(b)),
-                Op::Sub(a, b) => self.sub(d(a), d(b)),
-                Op::Neg(a) => self.neg(d(a)),
-                Op::Mul(a, b) => {
+            let made = match (own(op, self), op) {
+                (Some(rate), _) => rate,
+                _ if op.operands().all(|o| by[&o] == zero) => zero,
+                (_, Op::Add(a, b)) => self.add(d(a), d(b)),
+                (_, Op::Sub(a, b)) => self.sub(d(a), d(b)),
+                (_, Op::Neg(a)) => self.neg(d(a)),
+                (_, Op::Mul(a, b)) => {
                     let (left, right) = (self.mul(d(a), b), self.mul(a, d(b)));
                     self.add(left, right)
                 }
-                Op::Div(a, b) => {
+                (_, Op::Div(a, b)) => {
                     let inner = self.mul(id, d(b));
                     let up = self.sub(d(a), inner);
                     self.div(up, b)
                 }
-                Op::Pow(a, b) if d(b) == zero => {
-                    let minus = self.constant(1.0);
-                    let less = self.sub(b, minus);
-                    let power = self.pow(a, less);
-                    let outer = self.mul(b, power);
-                    self.mul(outer, d(a))
+                (_, Op::Pow(a, b)) if d(b) == zero => self.power_rate(a, b, d(a)),
+                (_, Op::Pow(a, b)) if kinks == Kinks::Flat => {
+                    // a^b ln a is 0 at a = 0.
+                    let at_zero = self.call(Function::IsZero, a);
+                    let base = self.add(a, at_zero);
+                    let log = self.call(Function::Log, base);
+                    let (own, inner) = (self.mul(id, log), self.power_rate(a, b, d(a)));
+                    let outer = self.mul(own, d(b));
+                    self.add(inner, outer)
                 }
-                Op::Call(f, a) => {
-                    let outer = self.outer_derivative(f, a, id)?;
+                (_, Op::Atan2(y, x)) if kinks == Kinks::Flat => {
+                    let (xx, yy) = (self.mul(x, x), self.mul(y, y));
+                    let square = self.add(xx, yy);
+                    let (left, right) = (self.mul(x, d(y)), self.mul(y, d(x)));
+                    let (up, over) = (self.sub(left, right), self.call(Function::Reciprocal, square));
+                    self.mul(up, over)
+                }
+                (_, Op::Call(f, a)) => {
+                    let outer = self.outer_derivative(f, a, id, kinks)?;
                     self.mul(outer, d(a))
                 }
                 _ => return None,
             };
             by.insert(id, made);
         }
-        Some(by[&root])
+        Some(roots.iter().map(|root| by[root]).collect())
+    }
+
+    /// b a^(b − 1) times the rate of a.
+    fn power_rate(&mut self, a: Id, b: Id, rate: Id) -> Id {
+        let one = self.constant(1.0);
+        let less = self.sub(b, one);
+        let power = self.pow(a, less);
+        let outer = self.mul(b, power);
+        self.mul(outer, rate)
     }
 
     /// f'(a), where `id` is f(a).
-    fn outer_derivative(&mut self, f: Function, a: Id, id: Id) -> Option<Id> {
+    fn outer_derivative(&mut self, f: Function, a: Id, id: Id, kinks: Kinks) -> Option<Id> {
         let one = self.constant(1.0);
         Some(match f {
             Function::Sin => self.call(Function::Cos, a),
@@ -380,7 +422,17 @@ impl Graph {
             Function::Log => self.div(one, a),
             Function::Sqrt => {
                 let half = self.constant(0.5);
-                self.div(half, id)
+                match kinks {
+                    Kinks::Refused => self.div(half, id),
+                    Kinks::Flat => {
+                        let over = self.call(Function::Reciprocal, id);
+                        self.mul(half, over)
+                    }
+                }
+            }
+            Function::Abs if kinks == Kinks::Flat => {
+                let over = self.call(Function::Reciprocal, id);
+                self.mul(a, over)
             }
             Function::Sinh => self.call(Function::Cosh, a),
             Function::Cosh => self.call(Function::Sinh, a),

@@ -84,19 +84,18 @@ pub trait Equation<T: Real>: Send + Sync {
     );
     /// The products of round `round`, from its arrays on the grid.
     fn multiply(&self, round: usize, time: f64, tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]);
-    /// The derivative of [`Equation::multiply`] at `values` in the direction `tangents`. As it is here: by differences,
-    /// which are exact but for rounding for [`Degree::Polynomial`] up to 4, and good to about 10⁻¹² of |tangents| ≈ 1
-    /// for other functions.
+    /// The derivative of [`Equation::multiply`] at `values` where they change at `rates`. As it is here: by differences,
+    /// exact but for rounding where products are polynomials of at most degree 4 in the arrays; `work` is kept.
     fn multiply_tangent(
         &self,
         round: usize,
         time: f64,
         tile: &Tile,
-        values: &[&[T]],
-        tangents: &[&[T]],
+        (values, rates): (&[&[T]], &[&[T]]),
+        work: &mut Vec<T>,
         out: &mut [&mut [T]],
     ) {
-        super::tangent::by_differences(self, round, time, tile, values, tangents, out);
+        super::tangent::by_differences(self, round, time, tile, (values, rates), work, out);
     }
     /// N, from the state and the products of all rounds (in order).
     fn assemble(

@@ -1,7 +1,8 @@
-//! What is true of the periodic equations: closed forms, published numbers, conserved quantities.
+//! What is true of the periodic equations: closed forms, conserved quantities, derivatives. Published numbers are in
+//! tests/published.rs.
 
 mod closed_forms;
 mod initial_fields;
 mod invariants;
 mod run;
-mod turbulence;
+mod tangents;

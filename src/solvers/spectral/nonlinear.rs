@@ -219,9 +219,9 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
 }
 
 /// Views of several arrays, without a heap: no equation known has more.
-type Views<V> = SmallVec<[V; 32]>;
+pub(super) type Views<V> = SmallVec<[V; 32]>;
 
-fn parts<'a, T>(arrays: &Views<&'a [Complex<T>]>, at: &Range<usize>) -> Views<&'a [Complex<T>]> {
+pub(super) fn parts<'a, T>(arrays: &Views<&'a [Complex<T>]>, at: &Range<usize>) -> Views<&'a [Complex<T>]> {
     arrays.iter().map(|a| &a[at.clone()]).collect()
 }
 

@@ -7,14 +7,17 @@
 //! N'(u)δ goes the way of N: `derive` and `assemble` are affine in state and products, so their derivative is their
 //! value at δ less that at zero; `multiply` has [`Equation::multiply_tangent`]. All copies share one trip to the grid.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use num_complex::Complex;
+use smallvec::{SmallVec, smallvec};
 
 use super::domain::{Domain, Tile};
 use super::equation::{Degree, Equation};
+use super::expression::with_parts;
 use super::fields::Fields;
-use super::nonlinear::{Evaluation, over_tiles};
+use super::nonlinear::{Evaluation, Views, over_tiles, parts};
 use super::results::{means, ranks};
 use super::steppers::Nonlinear;
 use super::transform::{Scales, Transform};
@@ -23,39 +26,38 @@ use crate::math::elementary::ln;
 use crate::math::real::Real;
 use crate::team::Team;
 
-/// The derivative of `multiply` by central differences: two points for degree ≤ 2, four else (steps 1 and 2 are exact
-/// up to degree 4; functions that are no polynomials take 2⁻¹⁰ and 2⁻⁹).
+/// The derivative of products that are polynomials of the arrays, by central differences: two points for degree ≤ 2, four
+/// else, which are exact up to degree 4.
 pub fn by_differences<T: Real, E: Equation<T> + ?Sized>(
     equation: &E,
     round: usize,
     time: f64,
     tile: &Tile,
-    values: &[&[T]],
-    tangents: &[&[T]],
+    (values, rates): (&[&[T]], &[&[T]]),
+    work: &mut Vec<T>,
     out: &mut [&mut [T]],
 ) {
-    let (step, terms): (f64, &[(f64, f64)]) = match equation.degree() {
-        Degree::Polynomial(degree) if degree <= 2 => (1.0, &[(1.0, 0.5), (-1.0, -0.5)]),
-        degree => {
-            let step = if matches!(degree, Degree::Polynomial(_)) { 1.0 } else { 1.0 / 1024.0 };
-            (step, &[(2.0, -1.0 / 12.0), (1.0, 2.0 / 3.0), (-1.0, -2.0 / 3.0), (-2.0, 1.0 / 12.0)])
-        }
+    let terms: &[(f64, f64)] = match equation.degree() {
+        Degree::Polynomial(degree) if degree <= 2 => &[(1.0, 0.5), (-1.0, -0.5)],
+        _ => &[(2.0, -1.0 / 12.0), (1.0, 2.0 / 3.0), (-1.0, -2.0 / 3.0), (-2.0, 1.0 / 12.0)],
     };
-    let mut moved: Vec<Vec<T>> = values.iter().map(|v| v.to_vec()).collect();
-    let mut products: Vec<Vec<T>> = out.iter().map(|o| vec![T::zero(); o.len()]).collect();
     out.iter_mut().for_each(|o| o.fill(T::zero()));
-    for (distance, weight) in terms {
-        let (distance, weight) = (T::of(distance * step), T::of(weight / step));
-        for ((m, v), t) in moved.iter_mut().zip(values).zip(tangents) {
-            m.iter_mut().zip(v.iter().zip(*t)).for_each(|(m, (v, t))| *m = *v + distance * *t);
+    let Some(n) = values.first().map(|v| v.len()).filter(|n| *n > 0) else { return };
+    work.resize((values.len() + out.len()) * n, T::zero());
+    with_parts(work, n, |parts| {
+        let (moved, products) = parts.split_at_mut(values.len());
+        for &(distance, weight) in terms {
+            let (distance, weight) = (T::of(distance), T::of(weight));
+            for ((m, v), r) in moved.iter_mut().zip(values).zip(rates) {
+                m.iter_mut().zip(v.iter().zip(*r)).for_each(|(m, (v, r))| *m = *v + distance * *r);
+            }
+            let inputs: Views<&[T]> = moved.iter().map(|m| &**m).collect();
+            equation.multiply(round, time, tile, &inputs, products);
+            for (o, p) in out.iter_mut().zip(&*products) {
+                o.iter_mut().zip(&**p).for_each(|(o, p)| *o += weight * *p);
+            }
         }
-        let inputs: Vec<&[T]> = moved.iter().map(Vec::as_slice).collect();
-        let mut outputs: Vec<&mut [T]> = products.iter_mut().map(Vec::as_mut_slice).collect();
-        equation.multiply(round, time, tile, &inputs, &mut outputs);
-        for (o, p) in out.iter_mut().zip(&products) {
-            o.iter_mut().zip(p).for_each(|(o, p)| *o += weight * *p);
-        }
-    }
+    });
 }
 
 /// Work space for N and N'(u)δ of several directions δ, beside that of an [`Evaluation`].
@@ -69,6 +71,8 @@ pub struct Tangent<T: Real> {
     constant: Fields<T>,
     /// A coefficient array of zeros.
     nothing: Vec<Complex<T>>,
+    /// Work space of threads that do not use it now.
+    pool: Mutex<Vec<Vec<T>>>,
 }
 
 impl<T: Real> Tangent<T> {
@@ -83,6 +87,7 @@ impl<T: Real> Tangent<T> {
             products: Fields::zeros((directions + 1) * forward, modes),
             constant: Fields::zeros(base.equation.fields().len(), modes),
             nothing: vec![Complex::new(T::zero(), T::zero()); modes],
+            pool: Mutex::new(Vec::new()),
         }
     }
 
@@ -108,44 +113,46 @@ pub struct BoundTangent<'a, T: Real> {
 }
 
 /// Takes `constant` off each array.
-fn less<T: Real>(out: &mut [&mut [Complex<T>]], constant: &[Vec<Complex<T>>], at: &std::ops::Range<usize>) {
+fn less<T: Real>(out: &mut [&mut [Complex<T>]], constant: &[Vec<Complex<T>>], at: &Range<usize>) {
     for (o, c) in out.iter_mut().zip(constant) {
         o.iter_mut().zip(&c[at.clone()]).for_each(|(o, c)| *o -= *c);
     }
 }
 
+/// The parts of arrays that belong to a tile.
+fn cut<'a, T>(arrays: &'a [Vec<Complex<T>>], at: &Range<usize>) -> Views<&'a [Complex<T>]> {
+    arrays.iter().map(|a| &a[at.clone()]).collect()
+}
+
 impl<T: Real> Nonlinear<T> for BoundTangent<'_, T> {
     fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
         let base = self.base;
-        let Tangent { directions, derived, products, constant, nothing } = &mut *self.tangent;
+        let Tangent { directions, derived, products, constant, nothing, pool } = &mut *self.tangent;
         let (equation, scales) = (base.equation.as_ref(), &base.scales);
         let (fields, copies) = (equation.fields().len(), *directions + 1);
         let rounds = equation.rounds();
         let (total, mut done) = (rounds.iter().map(|r| r.forward).sum::<usize>(), 0);
+        let empty: Views<&[Complex<T>]> = smallvec![nothing.as_slice(); fields.max(total)];
         for (r, round) in rounds.iter().enumerate() {
             let (b, f) = (round.backward, round.forward);
-            let empty = vec![nothing.as_slice(); fields.max(total)];
             // The arrays made from nothing first: they are taken off those of the directions.
             let (arrays, rest) = derived.arrays.split_at_mut(copies * b);
             over_tiles(scales, &mut rest[..b], |tile, at, out| {
-                let zeros: Vec<&[Complex<T>]> = empty.iter().map(|s| &s[at.clone()]).collect();
+                let zeros = parts(&empty, &at);
                 equation.derive(r, time, tile, &zeros[..fields], &zeros[..done], out);
             });
-            for (c, own) in arrays.chunks_mut(b.max(1)).enumerate().take(if b == 0 { 0 } else { copies }) {
+            for (c, own) in arrays.chunks_mut(b.max(1)).enumerate() {
                 over_tiles(scales, own, |tile, at, out| {
-                    let of =
-                        |arrays: &'_ [Vec<Complex<T>>]| -> Vec<&'_ [Complex<T>]> { Vec::with_capacity(arrays.len()) };
-                    let (mut state_of, mut earlier) = (of(&[]), of(&[]));
-                    state_of.extend(state.arrays[c * fields..(c + 1) * fields].iter().map(|s| &s[at.clone()]));
-                    earlier.extend(products.arrays[c * total..c * total + done].iter().map(|s| &s[at.clone()]));
-                    equation.derive(r, time, tile, &state_of, &earlier, out);
+                    let state = cut(&state.arrays[c * fields..(c + 1) * fields], &at);
+                    let earlier = cut(&products.arrays[c * total..c * total + done], &at);
+                    equation.derive(r, time, tile, &state, &earlier, out);
                     if c > 0 {
                         less(out, &rest[..b], &at);
                     }
                 });
             }
-            let inputs: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
-            let mut outputs: Vec<&mut [Complex<T>]> = Vec::with_capacity(copies * f);
+            let inputs: Views<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
+            let mut outputs: Views<&mut [Complex<T>]> = SmallVec::new();
             for own in products.arrays.chunks_mut(total.max(1)) {
                 outputs.extend(own[done..done + f].iter_mut().map(Vec::as_mut_slice));
             }
@@ -160,28 +167,28 @@ impl<T: Real> Nonlinear<T> for BoundTangent<'_, T> {
                 }
                 let (own, tangents) = products.split_at_mut(f);
                 equation.multiply(r, time, tile, &values[..b], own);
-                for c in 1..copies {
-                    let out = &mut tangents[(c - 1) * f..c * f];
-                    equation.multiply_tangent(r, time, tile, &values[..b], &values[c * b..(c + 1) * b], out);
+                let mut work = pool.lock().expect("no thread panicked").pop().unwrap_or_default();
+                for (c, out) in tangents.chunks_mut(f.max(1)).enumerate() {
+                    let rates = &values[(c + 1) * b..(c + 2) * b];
+                    equation.multiply_tangent(r, time, tile, (&values[..b], rates), &mut work, out);
                 }
+                pool.lock().expect("no thread panicked").push(work);
             };
             self.transform.through(self.team, &inputs, &multiply, &mut outputs);
             if watch && let Some(speeds) = self.fastest.take() {
                 let mine = fastest.into_inner().expect("no thread panicked");
-                *speeds = mine.map(|s| self.team.max(s));
+                *speeds = self.team.max_each(mine);
             }
             done += f;
         }
-        let empty = vec![nothing.as_slice(); fields.max(total)];
         over_tiles(scales, &mut constant.arrays, |tile, at, out| {
-            let zeros: Vec<&[Complex<T>]> = empty.iter().map(|s| &s[at.clone()]).collect();
+            let zeros = parts(&empty, &at);
             equation.assemble(time, tile, &zeros[..fields], &zeros[..total], out);
         });
         for (c, own) in out.arrays.chunks_mut(fields).enumerate() {
             over_tiles(scales, own, |tile, at, out| {
-                let state: Vec<_> = state.arrays[c * fields..(c + 1) * fields].iter().map(|s| &s[at.clone()]).collect();
-                let products: Vec<_> =
-                    products.arrays[c * total..(c + 1) * total].iter().map(|s| &s[at.clone()]).collect();
+                let state = cut(&state.arrays[c * fields..(c + 1) * fields], &at);
+                let products = cut(&products.arrays[c * total..(c + 1) * total], &at);
                 equation.assemble(time, tile, &state, &products, out);
                 if c > 0 {
                     less(out, &constant.arrays, &at);
@@ -509,72 +516,6 @@ mod tests {
             for ((a, b), sum) in copy(1).zip(copy(2)).zip(copy(3)) {
                 assert!((a + b * 3.0 - sum).norm() < tolerance * 10.0, "{kind:?}: {a} {b} {sum}");
             }
-        }
-    }
-
-    /// Exponents of Kuramoto–Sivashinsky at L = 22 with ETDRK4 at Δt = 0.1, after a transient of 200.
-    fn kuramoto_sivashinsky(directions: usize, end: f64) -> Vec<(f64, f64)> {
-        let mut s = Setting::<f64>::new(Small::KuramotoSivashinsky, 0.0, 22.0, 64, 21);
-        let k = std::f64::consts::TAU / 22.0;
-        let mut list = s.state(|_, x| Complex::new((k * x).cos() + 0.1 * (2.0 * k * x).sin(), 0.0));
-        for j in 0..directions {
-            let phase = |x: f64| ((j / 2) as f64 + if j % 2 == 0 { 1.0 } else { 0.0 }) * k * x;
-            let wave =
-                s.state(|_, x| Complex::new(if j % 2 == 0 { phase(x).sin() } else { phase(x).cos() } + 0.01, 0.0));
-            list.arrays.extend(wave.arrays);
-        }
-        let Setting { mut transform, evaluation, linear, domain, .. } = s;
-        let scales = Scales::wavenumbers(&domain, transform.modes());
-        let mut tangent = Tangent::new(&evaluation, directions);
-        let mut stepper = stepper::<f64>("etdrk4", list.len(), list.modes()).unwrap();
-        let mut lyapunov = Lyapunov::new(directions);
-        let mut product = inner_products(&domain, &scales, &Solo);
-        let (step, between) = (0.1, 10);
-        let rounds = (end / step) as usize / between;
-        let transient = (200.0 / step) as usize / between;
-        for round in 0..transient + rounds {
-            for i in 0..between {
-                let time = (round * between + i) as f64 * step;
-                let mut part = LinearPart::Exponential(&linear);
-                let mut bound = tangent.bind(&evaluation, &mut transform, &Solo, None);
-                stepper.step(&mut bound, &mut part, time, step, &mut list).unwrap();
-            }
-            if round < transient {
-                orthonormalise(&mut list.arrays[1..], directions, &mut product);
-            } else {
-                lyapunov.orthonormalise(&mut list.arrays[1..], step * between as f64, &mut product);
-            }
-        }
-        println!("dimension {:?}", lyapunov.dimension());
-        lyapunov.exponents().into_iter().map(|(mean, error)| (mean, error.unwrap())).collect()
-    }
-
-    #[test]
-    fn the_first_exponents_of_kuramoto_sivashinsky_are_near_their_values() {
-        // 0.0455, then three zeros (§4.1).
-        let found = kuramoto_sivashinsky(4, 1500.0);
-        println!("{found:?}");
-        assert!((found[0].0 - 0.0455).abs() < 4.0 * found[0].1 && found[0].1 < 0.012, "{found:?}");
-        for (value, error) in &found[1..] {
-            assert!(value.abs() < 0.01 && *error < 0.01, "{found:?}");
-        }
-    }
-
-    #[test]
-    #[ignore = "a minute: the numbers of the documentation"]
-    fn the_spectrum_of_kuramoto_sivashinsky_over_a_long_time() {
-        let found = kuramoto_sivashinsky(11, 2e4);
-        println!("{found:?}");
-        assert!((found[0].0 - 0.0455).abs() < 0.004, "{found:?}");
-        for (value, _) in &found[1..4] {
-            assert!(value.abs() < 0.005, "{found:?}");
-        }
-        let values: Vec<f64> = found.iter().map(|f| f.0).collect();
-        let dimension = kaplan_yorke(&values).unwrap();
-        println!("Kaplan–Yorke dimension {dimension:.3}");
-        assert!((dimension - 5.24).abs() < 0.05, "{dimension}");
-        for (value, expected) in values[4..].iter().zip([-0.0025, -0.185, -0.256, -0.288, -0.310, -1.965, -1.968]) {
-            assert!((value - expected).abs() < 0.01, "{values:?}");
         }
     }
 

@@ -182,6 +182,8 @@ pub struct Written<T> {
     rounds: Vec<Round>,
     derive: Vec<Combine<T>>,
     multiply: Vec<Program<T>>,
+    /// Derivatives of the products, from the arrays on the grid and their rates after them.
+    tangent: Vec<Program<T>>,
     assemble: Combine<T>,
     forcing: Option<Program<T>>,
     /// Speeds on the grid of the first round, each along an internal axis.
@@ -208,14 +210,15 @@ impl<T: Real> Written<T> {
         let complex = plan.products.complex;
         let output = |p: Pair| if complex { Output::Pair(p.re, p.im) } else { Output::Real(p.re) };
         let source = |leaf: u32| Source { array: leaf as usize / 2, part: complex.then_some(leaf as usize % 2) };
-        let multiply = plan.rounds.iter().map(|round| {
+        let (mut multiply, mut tangent) = (Vec::new(), Vec::new());
+        for round in &plan.rounds {
             let mut graph = Graph::default();
             let roots: Vec<u32> = round.products.iter().flatten().flat_map(|(p, _)| [p.re, p.im]).collect();
             let new = plan.products.graph.rebuild(&roots, &mut graph, |leaf, graph| {
                 on_grid(&round.made[&(leaf as usize / 2)], leaf % 2 == 1, complex, graph)
             });
             let mut made = new.as_chunks::<2>().0.iter();
-            let mut outputs = Vec::new();
+            let mut sums = Vec::new();
             for sum in &round.products {
                 let mut total = graph.pair(Complex::new(0.0, 0.0));
                 for (weight, &[re, im]) in sum.iter().map(|(_, w)| *w).zip(&mut made) {
@@ -223,11 +226,16 @@ impl<T: Real> Written<T> {
                     let term = graph.pair_mul(weight, Pair { re, im });
                     total = graph.pair_add(total, term);
                 }
-                outputs.push(output(total));
+                sums.push(total);
             }
-            Program::new(&graph, &outputs, source)
-        });
-        let multiply: Vec<Program<T>> = multiply.collect();
+            multiply.push(Program::new(&graph, &sums.iter().map(|&p| output(p)).collect::<Vec<_>>(), source));
+            let roots: Vec<u32> = sums.iter().flat_map(|p| [p.re, p.im]).collect();
+            let after = 2 * round.arrays.len() as u32;
+            let rates = graph.tangents(&roots, |leaf, graph| graph.leaf(leaf + after));
+            let rates = rates.expect("the functions of equations have derivatives");
+            let pairs = rates.as_chunks::<2>().0.iter().map(|&[re, im]| output(Pair { re, im }));
+            tangent.push(Program::new(&graph, &pairs.collect::<Vec<_>>(), source));
+        }
         let graph = &plan.products.graph;
         let steady = plan.forcing.iter().any(|p| graph.complex_number(*p) != Some(Complex::new(0.0, 0.0)));
         let forcing = steady.then(|| {
@@ -258,6 +266,7 @@ impl<T: Real> Written<T> {
             rounds: plan.rounds.iter().map(|r| Round { backward: r.arrays.len(), forward: r.products.len() }).collect(),
             derive: plan.rounds.iter().map(|r| Combine::new(&r.arrays)).collect(),
             multiply,
+            tangent,
             assemble: Combine::new(&plan.assemble),
             forcing,
             along: plan.speeds.iter().map(|s| s.0).collect(),
@@ -336,6 +345,18 @@ impl<T: Real> Equation<T> for Written<T> {
 
     fn multiply(&self, round: usize, time: f64, tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]) {
         self.multiply[round].run(tile, time, values, products);
+    }
+
+    fn multiply_tangent(
+        &self,
+        round: usize,
+        time: f64,
+        tile: &Tile,
+        (values, rates): (&[&[T]], &[&[T]]),
+        _work: &mut Vec<T>,
+        out: &mut [&mut [T]],
+    ) {
+        self.tangent[round].run_joined(tile, time, [values, rates], out);
     }
 
     fn assemble(

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use super::run::{CIRCLE, Run, input, order, padded, sum, truncated};
 use crate::solvers::spectral::domain::{Axis, Basis, Domain};
 use crate::solvers::spectral::fields::Fields;
-use crate::solvers::spectral::initial::{Random, Spectrum, random};
 
 /// One input per equation and dimension that every general test goes through; and its number of axes.
-const ALL: &[(usize, &str)] = &[
+pub const ALL: &[(usize, &str)] = &[
     (1, "kind = 'advection_diffusion'\nvelocity = [1.0]\ndiffusivity = 0.1"),
     (3, "kind = 'advection_diffusion'\nvelocity = [1.0, 2.0, -1.0]\ndiffusivity = 0.1"),
     (1, "kind = 'burgers'\nviscosity = 0.1"),
@@ -45,25 +44,14 @@ const ALL: &[(usize, &str)] = &[
 const SIDES: [f64; 3] = [CIRCLE, 5.0, 7.0];
 
 /// A box of unlike sides (a cube for the ABC flow), K = 5, 4, 6 along x, y, z, on exactly as many points as the equation's degree needs.
-fn small(dimension: usize, text: &str) -> Domain {
+pub fn small(dimension: usize, text: &str) -> Domain {
     let complex = input(text).about().complex;
     let (highest, sides) = (&[5, 4, 6][..dimension], if text.contains("abc") { [CIRCLE; 3] } else { SIDES });
     let probe = padded(highest, &sides[..dimension], 1, complex);
     padded(highest, &sides[..dimension], Run::<f64>::new(&input(text), &probe).degree(), complex)
 }
 
-/// Random fields over all kept modes, with means where the equation allows them.
-fn random_state(run: &mut Run<f64>) {
-    let spectrum = Spectrum::PowerLaw { exponent: 0.0, lowest: 0.1, highest: 100.0 };
-    let fields = run.state.len();
-    let (chosen, means) = (vec![true; fields], vec![0.3; fields]);
-    let recipe = Random { spectrum, amplitude: 7.0, chosen: &chosen, means: &means, seed: 5 };
-    let Run { equation, transform, state, .. } = run;
-    random(&recipe, equation.as_ref(), transform, state);
-    crate::solvers::spectral::initial::constrain(equation.as_ref(), transform, state);
-}
-
-fn largest(fields: &Fields<f64>) -> f64 {
+pub fn largest(fields: &Fields<f64>) -> f64 {
     fields.arrays.iter().flatten().map(|z| z.norm()).fold(0.0, f64::max)
 }
 
@@ -165,7 +153,7 @@ fn energy_and_other_budgets_close_to_rounding() {
     let mut failures = Vec::new();
     for (text, dimension, left, right) in budgets {
         let mut run = Run::<f64>::new(&input(text), &small(*dimension, text));
-        random_state(&mut run);
+        run.randomise(7.0, 0.3, 5);
         let (rates, series) = (rates(&mut run), run.series());
         let left_value: f64 = left.split('+').map(|name| rates[name]).sum();
         let right_value: f64 = right.iter().map(|(sign, name)| sign * series[name]).sum();
@@ -189,7 +177,7 @@ fn a_drive_of_constant_power_does_that_work_whatever_the_flow_and_resolution() {
     let text =
         "kind = 'navier_stokes_3d'\nviscosity = 0.05\nforcing = { kind = 'power', power = 0.3, wavenumber = 2.1 }";
     let mut run = Run::<f64>::new(&input(text), &small(3, text));
-    random_state(&mut run);
+    run.randomise(7.0, 0.3, 5);
     for end in [0.0, 0.05, 0.1, 0.3] {
         if end > 0.0 {
             run.advance(end, 20);
@@ -254,7 +242,7 @@ fn mean_flow_and_buoyancy_exchange_nothing() {
     // In 3-D the random state has means of velocity and buoyancy: N² w drives the mean of b, which does no work.
     let text = "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 0.0";
     let mut run = Run::<f64>::new(&input(text), &small(3, text));
-    random_state(&mut run);
+    run.randomise(7.0, 0.3, 5);
     let (rates, series) = (rates(&mut run), run.series());
     let error = (rates["buoyancy_square"] + series["buoyancy_dissipation"]).abs();
     assert!(error < 1e-12 * series["buoyancy_dissipation"], "{error}");
@@ -264,7 +252,7 @@ fn mean_flow_and_buoyancy_exchange_nothing() {
 fn the_free_energy_of_cahn_hilliard_falls_as_fast_as_it_dissipates() {
     let text = "kind = 'cahn_hilliard'\ninterface_width = 0.4\nmobility = 2.0";
     let mut run = Run::<f64>::new(&input(text), &small(2, text));
-    random_state(&mut run);
+    run.randomise(7.0, 0.3, 5);
     // On 4K + 1 points the mean of a quartic is exact.
     fn free_energy(run: &mut Run<f64>) -> f64 {
         let grid = run.values().remove(0);
@@ -303,7 +291,7 @@ fn dealiasing_is_exact_the_same_n_on_twice_the_points_and_not_on_one_point_less(
             let own = 3 - domain.dimension;
             domain.axes[own..].iter_mut().for_each(|axis| axis.points = points(axis));
             let mut run = Run::<f64>::new(&input(text), &domain);
-            random_state(&mut run);
+            run.randomise(7.0, 0.3, 5);
             let state = run.state.clone();
             run.rate(0.0, &state)
         };
@@ -339,7 +327,7 @@ fn two_modes_of_burgers_make_exact_zeros_elsewhere() {
 fn the_divergence_of_a_flow_stays_below_1e_13() {
     let text = "kind = 'navier_stokes_3d'\nviscosity = 0.02";
     let mut run = Run::<f64>::new(&input(text), &small(3, text));
-    random_state(&mut run);
+    run.randomise(7.0, 0.3, 5);
     run.advance(0.5, 50);
     let (mut divergence, mut gradient) = (0.0f64, 0.0f64);
     let state = run.state.clone();
@@ -358,7 +346,7 @@ fn without_viscosity_energy_drifts_with_the_fourth_power_of_the_step_or_better()
     {
         let drift = |steps: usize| {
             let mut run = Run::<f64>::new(&input(text), &small(dimension, text));
-            random_state(&mut run);
+            run.randomise(7.0, 0.3, 5);
             let before = run.series()["energy"];
             run.advance(0.2, steps);
             (run.series()["energy"] / before - 1.0).abs()
@@ -459,7 +447,7 @@ fn single_precision_follows_double_precision() {
     for (dimension, text) in ALL {
         let domain = small(*dimension, text);
         let (mut double, mut single) = (Run::<f64>::new(&input(text), &domain), Run::<f32>::new(&input(text), &domain));
-        random_state(&mut double);
+        double.randomise(7.0, 0.3, 5);
         for (a, b) in single.state.arrays.iter_mut().zip(&double.state.arrays) {
             a.iter_mut().zip(b).for_each(|(a, b)| *a = num_complex::Complex::new(b.re as f32, b.im as f32));
         }

@@ -12,9 +12,10 @@ use crate::solvers::spectral::domain::{Axis, Basis, Domain};
 use crate::solvers::spectral::equation::{Coupling, Degree, Equation};
 use crate::solvers::spectral::equations::{EquationInput, Initial};
 use crate::solvers::spectral::fields::Fields;
-use crate::solvers::spectral::initial::from_profile;
+use crate::solvers::spectral::initial::{Random, Spectrum, constrain, from_profile, random};
 use crate::solvers::spectral::nonlinear::Evaluation;
 use crate::solvers::spectral::steppers::Nonlinear;
+use crate::solvers::spectral::tangent::{Tangent, inner_products};
 use crate::solvers::spectral::transform::{Reference, Scales, Transform};
 use crate::team::{Solo, Team};
 
@@ -61,8 +62,12 @@ pub struct Run<T: Real> {
 
 impl<T: Real> Run<T> {
     pub fn new(input: &EquationInput, domain: &Domain) -> Run<T> {
+        Run::of(input.build::<T>(domain).unwrap(), domain)
+    }
+
+    /// The same for an equation that is built already.
+    pub fn of(equation: Arc<dyn Equation<T>>, domain: &Domain) -> Run<T> {
         let (team, mut transform) = (Solo, Reference::new(domain));
-        let equation = input.build::<T>(domain).unwrap();
         let evaluation = Evaluation::new(equation.clone(), &mut transform, &team);
         let (f, modes) = (equation.fields().len(), transform.modes());
         let entries = if equation.coupling() == Coupling::Block { f * f } else { f };
@@ -103,6 +108,35 @@ impl<T: Real> Run<T> {
     /// The same, with its error.
     pub fn try_rate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
         self.evaluation.bind(&mut self.transform, &self.team, None).evaluate(time, state, out)
+    }
+
+    /// N'(state) of each direction.
+    pub fn tangents(&mut self, time: f64, state: &Fields<T>, directions: &[&Fields<T>]) -> Vec<Fields<T>> {
+        let mut list = state.clone();
+        directions.iter().for_each(|d| list.arrays.extend(d.arrays.iter().cloned()));
+        let mut out = list.clone();
+        let mut tangent = Tangent::new(&self.evaluation, directions.len());
+        tangent.bind(&self.evaluation, &mut self.transform, &self.team, None).evaluate(time, &list, &mut out).unwrap();
+        let mut copies = out.arrays.chunks(state.len()).map(|arrays| Fields { arrays: arrays.to_vec() });
+        copies.next();
+        copies.collect()
+    }
+
+    /// Inner product over all modes of both signs.
+    pub fn inner(&self, a: &Fields<T>, b: &Fields<T>) -> f64 {
+        let (domain, scales) =
+            (self.transform.domain(), Scales::wavenumbers(self.transform.domain(), self.transform.modes()));
+        inner_products(domain, &scales, &self.team)(&a.arrays, &[&b.arrays])[0]
+    }
+
+    /// Sets the state to random fields over all kept modes, with this mean where the equation allows one.
+    pub fn randomise(&mut self, amplitude: f64, mean: f64, seed: u64) {
+        let spectrum = Spectrum::PowerLaw { exponent: 0.0, lowest: 0.1, highest: 100.0 };
+        let fields = self.state.len();
+        let (chosen, means) = (vec![true; fields], vec![mean; fields]);
+        let recipe = Random { spectrum, amplitude, chosen: &chosen, means: &means, seed };
+        random(&recipe, self.equation.as_ref(), &self.transform, &mut self.state);
+        constrain(self.equation.as_ref(), &self.transform, &mut self.state);
     }
 
     /// `steps` steps to `end`.

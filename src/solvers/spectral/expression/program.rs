@@ -129,6 +129,11 @@ impl<T: Real> Program<T> {
 
     /// Fills `outputs` on a tile.
     pub fn run(&self, tile: &Tile, time: f64, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
+        self.run_joined(tile, time, [inputs, &[]], outputs);
+    }
+
+    /// The same with inputs in two lists, the second counted on from the first.
+    pub fn run_joined(&self, tile: &Tile, time: f64, inputs: [&[&[T]]; 2], outputs: &mut [&mut [T]]) {
         debug_assert_eq!(outputs.len(), self.reals.len());
         let spare = self.pool.lock().map(|mut p| p.pop()).unwrap_or_default();
         let mut scratch = spare.unwrap_or_else(|| Scratch {
@@ -191,12 +196,13 @@ impl<T: Real> Program<T> {
     /// The same bits as [`Self::pieces`]: wider registers, no fused operations.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn pieces_avx2(&self, tile: &Tile, inputs: &[&[T]], outputs: &mut [&mut [T]], scratch: &mut Scratch<T>) {
+    fn pieces_avx2(&self, tile: &Tile, inputs: [&[&[T]]; 2], outputs: &mut [&mut [T]], scratch: &mut Scratch<T>) {
         self.pieces(tile, inputs, outputs, scratch);
     }
 
     #[inline(always)]
-    fn pieces(&self, tile: &Tile, inputs: &[&[T]], outputs: &mut [&mut [T]], scratch: &mut Scratch<T>) {
+    fn pieces(&self, tile: &Tile, inputs: [&[&[T]]; 2], outputs: &mut [&mut [T]], scratch: &mut Scratch<T>) {
+        let input = |i: usize| inputs[0].get(i).copied().unwrap_or_else(|| inputs[1][i - inputs[0].len()]);
         let Scratch { scalars, rows, columns, registers } = scratch;
         let width = tile.columns.len().max(1);
         let mut first = 0;
@@ -217,7 +223,7 @@ impl<T: Real> Program<T> {
                 };
                 let values = |p: Place| match p {
                     Place::Register(r) => Values::Slice(&registers[r][..n]),
-                    Place::Input(i) => Values::Slice(&inputs[i][first..first + n]),
+                    Place::Input(i) => Values::Slice(&input(i)[first..first + n]),
                     Place::Scalar(s) => Values::One(T::of(scalars[s])),
                     Place::Row(_) | Place::Column(_) | Place::None => Values::One(T::zero()),
                 };
@@ -227,7 +233,7 @@ impl<T: Real> Program<T> {
                     (Code::Copy, Place::Column(k)) => spread_columns(d, first, width, &columns[k]),
                     (Code::Even | Code::Odd, Place::Input(i)) => {
                         let part = usize::from(instruction.code == Code::Odd);
-                        let pairs = inputs[i][2 * first..2 * (first + n)].as_chunks::<2>().0;
+                        let pairs = input(i)[2 * first..2 * (first + n)].as_chunks::<2>().0;
                         d.iter_mut().zip(pairs).for_each(|(d, z)| *d = z[part]);
                     }
                     (code, _) => execute(code, d, values(a), values(b), values(c)),
