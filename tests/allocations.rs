@@ -136,6 +136,42 @@ fn problems(n: usize) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "vorticity, with directions",
+            input(&vorticity("tangent = { vectors = 2, every = 100.0 }"), &fixed("if_rk4", 0.01)),
+        ),
+        (
+            "written, with directions",
+            input(
+                &format!(
+                    "points = [{n}, {n}]\nequation = {{ kind = \"written\", fields = [\"u\"], \
+                     rhs = {{ u = \"lap(u) + sin(u) - u^5\" }} }}\n{}\ntangent = {{ vectors = 2, every = 100.0 }}",
+                    random(3.0)
+                ),
+                &fixed("etdrk4", 0.01),
+            ),
+        ),
+        (
+            "random forcing, SBDF2",
+            input(
+                &format!(
+                    "points = [{n}, {n}]\nequation = {{ kind = \"written\", fields = [\"u\"], rhs = {{ u = \"lap(u) - u*u\" }}, \
+                     random = [{{ field = \"u\", amplitude = 0.5, band = [1, 3] }}] }}\n{}",
+                    random(3.0)
+                ),
+                &fixed("sbdf2", 0.01),
+            ),
+        ),
+        (
+            "shallow water, ARS222",
+            input(
+                &format!(
+                    "points = [{n}, {n}]\nequation = {{ kind = \"shallow_water\", coriolis = 0.7 }}\n\
+                     output = {{ statistics = {{ every = 1 }} }}"
+                ),
+                &fixed("ars222", 0.005),
+            ),
+        ),
+        (
             "Rayleigh–Bénard, SBDF2",
             input(
                 &format!(

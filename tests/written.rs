@@ -134,3 +134,40 @@ fn written_and_built_in_equations_agree_to_1e_12_in_right_hand_side_and_step() {
         assert!(moved > 1e-5, "{}: the step moved the state by {moved:e} only", pair.what);
     }
 }
+
+#[test]
+fn random_forcing_makes_an_ornstein_uhlenbeck_process_with_every_scheme_and_step() {
+    // da = −a dt + s dW: ⟨a²⟩ = s²(1 − e^(−2t))/2. 1200 modes of one run: standard error √(2/1200) = 4 %; four of them.
+    // Constant over steps of Δt the forcing adds draws of s Δt instead of s √Δt: Δt times that.
+    let run = |method: &str, white: bool| -> f64 {
+        let text = format!(
+            "solver = \"spectral\"\n[problem]\npoints = [2048]\nend_time = 1.0\n\
+             equation = {{ kind = \"written\", fields = [\"a\"], rhs = {{ a = \"-a\" }}, \
+             random = [{{ field = \"a\", amplitude = 0.5, band = [1, 600], white = {white} }}] }}\n\
+             initial = {{ kind = \"expressions\", fields = {{ a = \"0\" }} }}\n[method]\n{method}\n"
+        );
+        let entry = solvers::find("spectral").expect("a registered solver");
+        let mut solver = (entry.build)(&parsed(&text), &Solo).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let mut step = 1;
+        while solver.step(step, &Solo).unwrap() == solvers::Status::Running {
+            step += 1;
+        }
+        solver.measure(&Solo).unwrap();
+        solver.record().into_iter().find(|(name, _)| name.name == "mean_square_a").expect("a series").1
+    };
+    let expected = 0.25 * (1.0 - (-2.0f64).exp()) / 2.0;
+    for scheme in spanwise::solvers::spectral::steppers::schemes() {
+        for step in [0.05, 0.01] {
+            for white in [true, false] {
+                let found = run(&format!("scheme = \"{}\"\ntime_step = {step}", scheme.word), white);
+                let expected = if white { expected } else { step * expected };
+                // The kick follows the step: of the order of the step besides.
+                let allowed = 0.16 + step;
+                assert!((found / expected - 1.0).abs() < allowed, "{} {step} {white}: {found} {expected}", scheme.word);
+            }
+        }
+    }
+    let judged = "scheme = \"if_rk4\"\nstep_control = \"error\"\ntime_step = 0.05\nmax_step = 0.05\ntolerance = 1e-3";
+    let found = run(judged, true);
+    assert!((found / expected - 1.0).abs() < 0.2, "{found} {expected}");
+}

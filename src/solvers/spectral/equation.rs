@@ -120,18 +120,13 @@ pub trait Equation<T: Real>: Send + Sync {
         self.speeds(values, fastest);
     }
 
-    /// Adds the random forcing of step `step`, which is `span` long, at one tile, projected onto the constraints;
-    /// false: there is none.
-    fn stir(
-        &self,
-        _seed: u64,
-        _step: u64,
-        _span: f64,
-        _domain: &Domain,
-        _tile: &Tile,
-        _out: &mut [&mut [Complex<T>]],
-    ) -> bool {
+    /// Whether there is a random forcing: then [`Equation::stir`] follows every step.
+    fn is_stirred(&self) -> bool {
         false
+    }
+    /// Adds what the random forcing brings in step `step`, which is `span` long, at one tile, projected onto the
+    /// constraints.
+    fn stir(&self, _seed: u64, _step: u64, _span: f64, _domain: &Domain, _tile: &Tile, _out: &mut [&mut [Complex<T>]]) {
     }
 
     /// Projects a state onto the constraints (such as div u = 0) and fixes gauges, at one tile.

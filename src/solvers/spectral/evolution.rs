@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use num_complex::Complex;
-use smallvec::SmallVec;
 
 use super::domain::{Block, Domain};
 use super::equation::{Equation, FieldName, Quadratic};
@@ -12,7 +11,7 @@ use super::fields::{Fields, finite};
 use super::growth::Growth;
 use super::initial;
 use super::linear::{Fourier, Linear};
-use super::nonlinear::{Evaluation, over_tiles};
+use super::nonlinear::{Evaluation, Views, over_tiles};
 use super::problem::{Periodic, ProblemInput};
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
@@ -399,15 +398,22 @@ impl<T: Real> Evolution<T> {
         libm::sqrt(squares.iter().sum())
     }
 
-    /// Adds the random forcing of step `step`, where there is one.
+    /// Adds what the random forcing brings in step `step`, where there is one.
     fn stir(&mut self, step: u64) {
-        for (tile, at) in self.scales.tiles(2048) {
-            let mut parts: SmallVec<[&mut [Complex<T>]; 32]> =
-                self.state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
-            if !self.equation.stir(self.seed, step, self.last_step, &self.domain, &tile, &mut parts) {
-                return;
-            }
+        if !self.equation.is_stirred() {
+            return;
         }
+        let Self { equation, scales, domain, seed, last_step, stepper, state, .. } = self;
+        let fields = state.len();
+        let mut add = |to: &mut Fields<T>| {
+            for (tile, at) in scales.tiles(2048) {
+                let mut parts: Views<&mut [Complex<T>]> =
+                    to.arrays[..fields].iter_mut().map(|a| &mut a[at.clone()]).collect();
+                equation.stir(*seed, step, *last_step, domain, &tile, &mut parts);
+            }
+        };
+        add(state);
+        stepper.disturb(&mut add);
     }
 
     /// The estimated error of the last step over what is allowed.

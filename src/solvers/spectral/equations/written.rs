@@ -394,18 +394,11 @@ impl<T: Real> Equation<T> for Written<T> {
         }
     }
 
-    fn stir(
-        &self,
-        seed: u64,
-        step: u64,
-        span: f64,
-        domain: &Domain,
-        tile: &Tile,
-        out: &mut [&mut [Complex<T>]],
-    ) -> bool {
-        if self.random.is_empty() {
-            return false;
-        }
+    fn is_stirred(&self) -> bool {
+        !self.random.is_empty()
+    }
+
+    fn stir(&self, seed: u64, step: u64, span: f64, domain: &Domain, tile: &Tile, out: &mut [&mut [Complex<T>]]) {
         let counts = {
             let mut forced = self.forced.lock().unwrap_or_else(|e| e.into_inner());
             match forced.iter().find(|f| f.0 == *domain) {
@@ -421,7 +414,6 @@ impl<T: Real> Equation<T> for Written<T> {
             forcing.add((seed, step, span), modes, domain, tile, out);
         }
         self.constrain(tile, out);
-        true
     }
 
     fn constrain(&self, tile: &Tile, state: &mut [&mut [Complex<T>]]) {

@@ -11,12 +11,13 @@ use crate::solvers::spectral::domain::{Domain, Tile};
 pub struct RandomForcing {
     /// The fields it acts on.
     pub fields: Vec<usize>,
-    /// Root of the mean square over the box, of each field: of the forcing itself, or (white in time) of its integral
-    /// over a unit of time.
+    /// Root of the mean square over the box, of each field: of the forcing itself, or (white in time) of what it adds in
+    /// a unit of time.
     pub amplitude: f64,
     /// Wavenumbers |k| that are forced, in radians per length; the mean never is.
     pub band: [f64; 2],
-    /// White in time: drawn with variance 1/Δt, so that what it adds does not depend on the step.
+    /// White in time: a step adds a draw of variance in proportion to its length, so that what is added in a time does
+    /// not depend on the steps; else the forcing is constant over each step.
     pub white: bool,
 }
 
@@ -44,7 +45,7 @@ impl RandomForcing {
         count
     }
 
-    /// Adds the forcing of step `step`, `span` long, at a tile of wavenumbers; `modes` is [`Self::modes`].
+    /// Adds what the forcing brings in step `step`, `span` long, at a tile of wavenumbers; `modes` is [`Self::modes`].
     pub fn add<T: Real>(
         &self,
         address: (u64, u64, f64),
@@ -54,7 +55,7 @@ impl RandomForcing {
         out: &mut [&mut [Complex<T>]],
     ) {
         let (seed, step, span) = address;
-        let scale = self.amplitude / (modes.max(1) as f64).sqrt() / if self.white { span.sqrt() } else { 1.0 };
+        let scale = self.amplitude / (modes.max(1) as f64).sqrt() * if self.white { span.sqrt() } else { span };
         let width = tile.columns.len();
         tile.for_each(|i, k| {
             if !self.holds(k) {

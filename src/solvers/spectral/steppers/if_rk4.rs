@@ -168,6 +168,13 @@ impl<T: Real> Stepper<T> for IfRk4<T> {
         Ok(())
     }
 
+    fn disturb(&mut self, _add: &mut dyn FnMut(&mut Fields<T>)) {
+        if let Some(estimate) = &mut self.estimate {
+            estimate.settle();
+            estimate.known = 0.0;
+        }
+    }
+
     fn history(&mut self) -> (Vec<(&'static str, &mut Fields<T>)>, Vec<(&'static str, &mut f64)>) {
         match &mut self.estimate {
             None => (Vec::new(), Vec::new()),

@@ -126,6 +126,11 @@ impl<T: Real, const K: usize> Stepper<T> for Sbdf<T, K> {
         Ok(())
     }
 
+    /// Without walls M is 1: what is added to a state is added to M u.
+    fn disturb(&mut self, add: &mut dyn FnMut(&mut Fields<T>)) {
+        self.states[1..].iter_mut().take(self.held as usize).for_each(add);
+    }
+
     fn history(&mut self) -> (Vec<(&'static str, &mut Fields<T>)>, Vec<(&'static str, &mut f64)>) {
         let states = STATES.into_iter().zip(&mut self.states[1..]);
         let rates = RATES.into_iter().zip(&mut self.rates[1..]);
