@@ -39,6 +39,10 @@ script() { .venv/bin/python "$@"; }
     script benches/peers/run.py --threads "$threads" --repetitions "$repetitions"
     section "PDEs"
     script benches/peers/spectral.py --threads "$threads" --repetitions "$repetitions"
+    if [ "$(cores)" -ge 2 ]; then
+        section "PDEs on two ranks"
+        script benches/peers/spectral.py --ranks 2 --repetitions "$repetitions" --tasks tgv64 tgv128 --peers fluidsim mpi4py_fft
+    fi
     section "Transforms"
     script benches/peers/fft.py --rounds "$repetitions"
     section "Particles"
