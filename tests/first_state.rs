@@ -1,5 +1,6 @@
 //! A run that begins where another ended, between walls and not: the same state at the same resolution, the same
-//! integrals at another, the same bits on any number of ranks.
+//! integrals at another, the same bits on any number of ranks; files of another box are refused. Values on the grid from a
+//! file do what the expressions do that they were made from.
 
 mod program;
 
@@ -78,4 +79,117 @@ fn a_periodic_flow_begins_where_another_ended() {
     // The earlier run takes the equation's own first state.
     let problem = "end_time = 0.2\nequation = { kind = \"vorticity_2d\", viscosity = 0.02 }";
     compare(problem, "time_step = 0.02", "[32, 32]", "[40, 48]", &["energy", "enstrophy", "dissipation"]);
+}
+
+/// What is said where `text` is run beside the output of `earlier`.
+fn refused(dir: &Path, earlier: &str, text: &str) -> String {
+    fs::write(dir.join("earlier.toml"), earlier).unwrap();
+    let ran = spanwise(1, &["run", "earlier.toml", "--quiet", "--force"], dir);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    fs::write(dir.join("later.toml"), text).unwrap();
+    let mut messages = [1, 3].map(|ranks| {
+        let ran = spanwise(ranks, &["run", "later.toml", "--quiet"], dir);
+        assert_eq!(ran.code(), 2, "{ran:?}\n{text}");
+        format!("{ran:?}")
+    });
+    assert!(!dir.join("later.out").exists());
+    std::mem::take(&mut messages[0])
+}
+
+#[test]
+fn a_state_of_another_box_is_refused_on_1_and_3_ranks() {
+    let written = |points: &str, rest: &str, complex: bool, initial: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = {points}\nend_time = 0.02\n{rest}\n\
+             equation = {{ kind = \"written\", fields = [\"theta\"], rhs = {{ theta = \"lap(theta)\" }}, complex = {complex} }}\n\
+             initial = {initial}\n[method]\ntime_step = 0.01\n"
+        )
+    };
+    let wave = |x: &str| format!("{{ kind = \"expressions\", fields = {{ theta = \"cos({x})\" }} }}");
+    let file = "{ kind = \"file\", file = \"earlier.out/output.h5\" }";
+    let convection = |lengths: &str, initial: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [16, 16]\nend_time = 0.002\nlengths = {lengths}\n\
+             equation = {{ kind = \"rayleigh_benard\", rayleigh = 1e3, prandtl = 1.0, disturbance = 0.1 }}\n{initial}\n\
+             [method]\ntime_step = 0.001\n"
+        )
+    };
+    let from_file = format!("initial = {file}");
+    let real = written("[16]", "", false, &wave("x"));
+    let complex = written("[16]", "", true, &wave("x"));
+    let layer = convection("[1.0, 2.0]", "");
+    let cases = [
+        (&complex, written("[16]", "", false, file), "fields are complex; here they are real"),
+        (&real, written("[16]", "", true, file), "fields are real; here they are complex"),
+        (
+            &real,
+            written("[16]", "lengths = [\"4*pi\"]", false, file),
+            "along x the length is 6.283185; here it is 12.566371",
+        ),
+        (
+            &layer,
+            written("[16, 16]", "lengths = [1.0, 2.0]", false, file),
+            "it lies between walls; here it is periodic",
+        ),
+        (&layer, convection("[1.0, 7.0]", &from_file), "along x the length is 2.000000; here it is 7.000000"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (earlier, later, message) in cases {
+        let said = refused(dir.path(), earlier, &later);
+        assert!(said.contains(message) && said.contains("problem.initial.file"), "{said}\n{later}");
+    }
+}
+
+/// Writes a dataset of f(x, y, z) at the points of a box from 0 of these lengths.
+fn write_values(path: &Path, points: [usize; 3], lengths: [f64; 3], f: impl Fn([f64; 3]) -> f64) {
+    let file = hdf5::File::create(path).unwrap();
+    let at = |i: usize, a: usize| lengths[a] * i as f64 / points[a] as f64;
+    let values = ndarray::Array3::from_shape_fn(points, |(i, j, k)| f([at(i, 0), at(j, 1), at(k, 2)]));
+    file.create_group("given").unwrap().new_dataset_builder().with_data(&values).create("values").unwrap();
+}
+
+#[test]
+fn values_on_the_grid_and_forces_from_files_are_those_of_their_expressions() {
+    let dir = tempfile::tempdir().unwrap();
+    let lengths = [std::f64::consts::TAU, 5.0, 7.0];
+    let [p, q] = [std::f64::consts::TAU / 5.0, std::f64::consts::TAU / 7.0];
+    write_values(&dir.path().join("u.h5"), [9, 12, 10], lengths, |[x, y, z]| {
+        (2.0 * x).sin() * (p * y).cos() + 0.3 * (q * z).cos()
+    });
+    write_values(&dir.path().join("f.h5"), [9, 12, 10], lengths, |[x, y, _]| x.cos() * (p * y).sin());
+    for dealiasing in ["truncation", "padding"] {
+        let text = |rhs: &str, rest: &str| {
+            format!(
+                "solver = \"spectral\"\n[problem]\npoints = [9, 12, 10]\nlengths = [\"2*pi\", 5.0, 7.0]\nend_time = 1.0\n\
+                 dealiasing = \"{dealiasing}\"\n\
+                 equation = {{ kind = \"written\", fields = [\"u\"], rhs = {{ u = \"0.1*lap(u) - u*dx(u){rhs}\" }} }}\n{rest}\n\
+                 [method]\ntime_step = 0.01\n"
+            )
+        };
+        let given = text(
+            "",
+            "initial = { kind = \"grid\", file = \"u.h5\", fields = { u = \"given/values\" } }\n\
+                              forcing = { file = \"f.h5\", fields = { u = \"given/values\" } }",
+        );
+        let said = text(
+            " + cos(x)*sin(2*pi/5*y)",
+            "initial = { kind = \"expressions\", fields = { u = \"sin(2*x)*cos(2*pi/5*y) + 0.3*cos(2*pi/7*z)\" } }",
+        );
+        let path = dir.path().join("in_memory.toml");
+        let after = |text: &str, team: &dyn Team| -> Vec<f64> {
+            let input = Input::parse(&path, text, &[]).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let entry = solvers::find("spectral").expect("a registered solver");
+            let mut solver = (entry.build)(&input, team).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            (1..=5).for_each(|step| drop(solver.step(step, team).unwrap()));
+            solver.measure(team).unwrap();
+            solver.record().into_iter().filter(|(name, _)| name.name == "mean_square_u").map(|(_, v)| v).collect()
+        };
+        let expected = threads::run(1, |team| after(&said, team)).remove(0);
+        let one = threads::run(1, |team| after(&given, team)).remove(0);
+        assert!(expected.len() == 1 && expected[0] > 0.1, "{expected:?}");
+        assert!((one[0] / expected[0] - 1.0).abs() < 1e-14, "{dealiasing}: {one:?} {expected:?}");
+        for other in threads::run(3, |team| after(&given, team)) {
+            assert_eq!(other[0].to_bits(), one[0].to_bits(), "{dealiasing}: on 3 ranks");
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub enum BoundedInput {
     RayleighBenardOnset(OnsetInput),
 }
 
-const NO_TANGENT: &str = "is for equations on periodic axes";
+const PERIODIC_ONLY: &str = "is for equations on periodic axes";
 
 /// Parses, builds and projects the first state; collective.
 pub fn build(
@@ -76,7 +76,10 @@ pub fn build(
         _ => input.invalid(&format!("problem.equation.{key}"), message),
     };
     if problem.tangent.is_some() {
-        return Err(input.invalid("problem.tangent", NO_TANGENT));
+        return Err(input.invalid("problem.tangent", PERIODIC_ONLY));
+    }
+    if problem.forcing.is_some() {
+        return Err(input.invalid("problem.forcing", PERIODIC_ONLY));
     }
     if problem.precision == Precision::F32 {
         return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
@@ -441,7 +444,10 @@ pub fn check(
     threads: usize,
 ) -> Result<Estimate> {
     if problem.tangent.is_some() {
-        return Err(input.invalid("problem.tangent", NO_TANGENT));
+        return Err(input.invalid("problem.tangent", PERIODIC_ONLY));
+    }
+    if problem.forcing.is_some() {
+        return Err(input.invalid("problem.forcing", PERIODIC_ONLY));
     }
     let refuse = |(key, message): Finding| input.invalid(&key, message);
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);

@@ -125,7 +125,7 @@ fn estimate<T: Real>(
         backward: measured.max(copies * most(|r| r.backward)),
         forward: copies * most(|r| r.forward).max(count),
     };
-    let forced = if has_forcing(equation, domain) { count * array } else { 0 };
+    let forced = if problem.forcing.is_some() || has_forcing(equation, domain) { count * array } else { 0 };
     let mut keys = problem.output.clone();
     if keys.points.is_empty() {
         keys.points = problem.points.clone();

@@ -120,23 +120,37 @@ impl<T: Real> Evolution<T> {
         let refuse = |(key, message): super::problem::Finding| input.invalid(&key, message);
         let end = problem.end().map_err(refuse)?;
         let mut transform = setup::transform::<T>(input, problem, &domain, team)?;
-        let mut state = if domain.points() == problem.grid() {
-            setup::first_state(input, problem, asked, equation.as_ref(), transform.as_mut(), team)?
-        } else {
+        // Coefficients that `make` finds by a transform with the kept modes on the user's points.
+        let mut from_points = |make: &mut dyn FnMut(&mut dyn Transform<T>) -> Result<Fields<T>>| {
+            if domain.points() == problem.grid() {
+                return make(transform.as_mut());
+            }
             let grid = domain.on_points(problem.grid());
             let mut on_grid = setup::beside::<T>(input, problem, &grid, team)?;
-            let first = setup::first_state(input, problem, asked, equation.as_ref(), on_grid.as_mut(), team)?;
+            let made = make(on_grid.as_mut())?;
             // The same modes, which the two grids may share out in other ways.
             let remap = Remap::new(team, &grid, on_grid.modes(), &domain, transform.modes());
-            let mut state = Fields::zeros(first.len(), transform.modes().len());
-            for (from, to) in first.arrays.iter().zip(&mut state.arrays) {
+            let mut here = Fields::zeros(made.len(), transform.modes().len());
+            for (from, to) in made.arrays.iter().zip(&mut here.arrays) {
                 remap.apply(team, from, to);
             }
-            state
+            Ok(here)
+        };
+        let mut state =
+            from_points(&mut |points| setup::first_state(input, problem, asked, equation.as_ref(), points, team))?;
+        let force = match &problem.forcing {
+            None => None,
+            Some(file) => {
+                let names = equation.fields();
+                Some(from_points(&mut |points| setup::on_grid(input, "problem.forcing", file, names, points, team))?)
+            }
         };
         let modes = transform.modes();
         let scales = Scales::wavenumbers(&domain, modes);
         let mut evaluation = Evaluation::new(equation.clone(), transform.as_mut(), team);
+        if let Some(force) = force {
+            evaluation.force(force);
+        }
 
         let mut rate = Fields::zeros(state.len(), modes.len());
         let mut fastest = [0.0; 3];

@@ -1,6 +1,7 @@
 //! Initial fields: named ones of an equation, and random ones of a given spectrum.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use num_complex::Complex;
 use schemars::JsonSchema;
@@ -56,8 +57,21 @@ pub enum InitialInput {
     /// The final state of an earlier run, at any resolution (spectral interpolation).
     File {
         /// Its output.h5, relative to the input file.
-        file: std::path::PathBuf,
+        file: PathBuf,
     },
+    /// Values at the grid points, from a file; fields without a dataset are zero.
+    Grid(GridFile),
+}
+
+/// Values at the grid points in an HDF5 file, whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GridFile {
+    /// The file, relative to the input file.
+    pub file: PathBuf,
+    /// A dataset per field, by name: of the shape problem.points, row x first; of a complex field with a last axis of two,
+    /// real and imaginary part.
+    pub fields: BTreeMap<String, String>,
 }
 
 fn one() -> f64 {

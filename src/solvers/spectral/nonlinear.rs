@@ -119,6 +119,18 @@ impl<T: Real> Evaluation<T> {
         Evaluation { equation, scales, derived, products, forcing: forced.then_some(forcing), band }
     }
 
+    /// Adds a force that does not depend on time, given by its coefficients, to that of the equation.
+    pub fn force(&mut self, mut force: Fields<T>) {
+        over_tiles(&self.scales, &mut force.arrays, |tile, _, out| self.equation.constrain(tile, out));
+        match &mut self.forcing {
+            Some(own) => {
+                let pairs = own.arrays.iter_mut().flatten().zip(force.arrays.iter().flatten());
+                pairs.for_each(|(own, more)| *own += *more);
+            }
+            None => self.forcing = Some(force),
+        }
+    }
+
     /// Means over the grid of the equation's pointwise densities ([`Equation::pointwise`]), with the same bits on any
     /// number of ranks; collective.
     pub fn pointwise(&mut self, transform: &mut dyn Transform<T>, team: &dyn Team, state: &Fields<T>) -> Vec<f64> {

@@ -12,7 +12,7 @@ use super::equation::{Degree, Equation};
 use super::equations;
 use super::equations::written::WrittenInput;
 use super::expression::constant;
-use super::initial::InitialInput;
+use super::initial::{GridFile, InitialInput};
 use super::results::keys::OutputKeys;
 use crate::math::real::Real;
 
@@ -36,6 +36,10 @@ pub struct ProblemInput {
     /// The state at time 0; absent: the equation's own.
     #[serde(default)]
     pub initial: Option<InitialInput>,
+    /// A force that does not depend on time, added to the right-hand side, by its values at the grid points. On periodic
+    /// axes only.
+    #[serde(default)]
+    pub forcing: Option<GridFile>,
     /// Time at which the run ends.
     #[serde(default)]
     pub end_time: Option<Quantity>,

@@ -9,7 +9,7 @@ use super::equation::{Equation, FieldName};
 use super::evolution::Evolution;
 use super::expression::Function;
 use super::fields::Fields;
-use super::initial::{self, InitialInput, Random};
+use super::initial::{self, GridFile, InitialInput, Random};
 use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
 use super::start;
 use super::time::MethodInput;
@@ -204,10 +204,46 @@ pub fn first_state<T: Real>(
             state.arrays = team.agree(read)?;
             initial::constrain(equation, transform, &mut state);
         }
+        Some(InitialInput::Grid(file)) => {
+            state = on_grid(input, "problem.initial", file, names, transform, team)?;
+            initial::constrain(equation, transform, &mut state);
+        }
     }
     let finite = state.arrays.iter().flatten().all(|z| z.re.is_finite() && z.im.is_finite());
     if team.any(!finite) {
         return Err(input.invalid("problem.initial", "the first state is not finite everywhere"));
+    }
+    Ok(state)
+}
+
+/// Coefficients of the fields whose values at the grid points of `transform` are in a file; collective.
+///
+/// # Errors
+/// The key at fault, or the file.
+pub fn on_grid<T: Real>(
+    input: &Input,
+    key: &str,
+    asked: &GridFile,
+    names: &[FieldName],
+    transform: &mut dyn Transform<T>,
+    team: &dyn Team,
+) -> Result<Fields<T>> {
+    let at = |key_of: &str, message: String| input.invalid(&format!("{key}.{key_of}"), message);
+    if asked.fields.is_empty() {
+        let list: Vec<&str> = names.iter().map(|n| n.name.as_str()).collect();
+        return Err(at("fields", format!("needs a dataset for at least one field of {}", list.join(", "))));
+    }
+    for field in asked.fields.keys() {
+        known(field, names).map_err(|message| at(&format!("fields.{field}"), message))?;
+    }
+    let mut state = Fields::zeros(names.len(), transform.modes().len());
+    let path = input.resolve(&asked.file);
+    let reader = team.agree(Reader::open(&path).map_err(|e| at("file", e.to_string())))?;
+    for (name, coefficients) in names.iter().zip(&mut state.arrays) {
+        let Some(dataset) = asked.fields.get(&name.name) else { continue };
+        let read = start::values::<T>(&reader, dataset, transform.domain(), transform.points());
+        let values = team.agree(read.map_err(|e| at(&format!("fields.{}", name.name), e.to_string())))?;
+        transform.forward(team, &[&values], &mut [coefficients]);
     }
     Ok(state)
 }

@@ -1,10 +1,10 @@
-//! The first state: from a file of an earlier run, at any resolution.
+//! Fields from files: the final state of an earlier run, at any resolution; values at the grid points.
 
 use std::ops::Range;
 
 use num_complex::Complex;
 
-use super::domain::{Axis, Block, Domain};
+use super::domain::{Axis, Basis, Block, Domain};
 use super::walls::walked::own_axes;
 use crate::error::{Error, Result};
 use crate::io::read::Reader;
@@ -21,7 +21,7 @@ struct Run {
 fn runs(axis: &Axis, start: usize, count: usize, modes: usize) -> Vec<Run> {
     let mut theirs = axis.clone();
     theirs.sawtooth = false;
-    theirs.highest = if axis.basis == super::domain::Basis::Fourier { (modes - 1) / 2 } else { modes - 1 };
+    theirs.highest = if axis.basis == Basis::Fourier { (modes - 1) / 2 } else { modes - 1 };
     let mut runs: Vec<Run> = Vec::new();
     for i in 0..count {
         let Some(there) = theirs.index(axis.number(start + i)) else { continue };
@@ -37,7 +37,7 @@ fn runs(axis: &Axis, start: usize, count: usize, modes: usize) -> Vec<Run> {
 /// zero, modes that are not kept here are dropped (spectral interpolation). Each rank reads its own.
 ///
 /// # Errors
-/// The file, where the dataset is missing or has another number of axes.
+/// The file, where the dataset is missing or belongs to another box: other axes, lengths, or complex fields for real.
 pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block: Block) -> Result<Vec<Complex<T>>> {
     let path = format!("state/{name}");
     let shape = reader.shape(&path)?;
@@ -45,6 +45,9 @@ pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block
     if shape.len() != d + 1 || shape[d] != 2 || shape.contains(&0) {
         let message = format!("{path} has shape {shape:?}; {d} axes of coefficients and 2 parts are needed");
         return Err(Error::Usage(message));
+    }
+    for (label, &a) in reader.axes(&path)?.iter().zip(&own) {
+        same_axis(reader, label, &domain.axes[a])?;
     }
     let along: Vec<Vec<Run>> = (0..3)
         .map(|a| {
@@ -79,10 +82,72 @@ pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block
     Ok(out)
 }
 
+/// Refuses coefficients along an axis of a file that stand for other functions than those of `axis`.
+fn same_axis(reader: &Reader, label: &str, axis: &Axis) -> Result<()> {
+    let differs = |theirs: String, ours: String| {
+        Err(Error::Usage(format!("is of another box: along {} {theirs}; here {ours}", axis.name)))
+    };
+    let (bounded, periodic) = ("it lies between walls".to_string(), "it is periodic".to_string());
+    match (label.starts_with("degree_"), axis.basis == Basis::Chebyshev) {
+        (true, false) => return differs(bounded, periodic),
+        (false, true) => return differs(periodic, bounded),
+        (true, true) => {
+            // Of the walls a file tells where it holds values between them: Chebyshev points are symmetric about the middle.
+            let points = format!("fields/{}", axis.name);
+            if reader.has(&points) {
+                let z = reader.array(&points)?.values;
+                let (middle, here) = (0.5 * (z[0] + z[z.len() - 1]), axis.low + 0.5 * axis.length);
+                if (middle - here).abs() > 1e-6 * axis.length {
+                    return differs(format!("the middle is at {middle:.6}"), format!("at {here:.6}"));
+                }
+            }
+            return Ok(());
+        }
+        (false, false) => {}
+    }
+    let wavenumbers = reader.array(&format!("state/{label}"))?.values;
+    let Some(lowest) = wavenumbers.iter().copied().filter(|k| *k > 0.0).reduce(f64::min) else { return Ok(()) };
+    let half = !wavenumbers.iter().any(|k| *k < 0.0);
+    match (half, axis.basis == Basis::HalfFourier) {
+        (true, false) => return differs("the fields are real".into(), "they are complex".into()),
+        (false, true) => return differs("the fields are complex".into(), "they are real".into()),
+        _ => {}
+    }
+    let length = std::f64::consts::TAU / lowest;
+    if (length / axis.length - 1.0).abs() > 1e-6 {
+        return differs(format!("the length is {length:.6}"), format!("it is {:.6}", axis.length));
+    }
+    Ok(())
+}
+
+/// Values at the points `block`, from a dataset of the shape of the whole grid (of complex fields with a last axis of two,
+/// real and imaginary part). Each rank reads its own.
+///
+/// # Errors
+/// The file, where the dataset is missing, has another shape or a value that is not finite.
+pub fn values<T: Real>(reader: &Reader, path: &str, domain: &Domain, block: Block) -> Result<Vec<T>> {
+    let (shape, own, points) = (reader.shape(path)?, own_axes(domain), domain.points());
+    let pair = domain.complex.then_some(2);
+    let expected: Vec<usize> = own.iter().map(|&a| points[a]).chain(pair).collect();
+    if shape != expected {
+        let of = if domain.complex { "the points and two parts" } else { "the points" };
+        return Err(Error::Usage(format!("{path} has shape {shape:?}; {of} are {expected:?}")));
+    }
+    if block.is_empty() {
+        return Ok(Vec::new());
+    }
+    let start: Vec<usize> = own.iter().map(|&a| block.start[a]).chain(pair.map(|_| 0)).collect();
+    let count: Vec<usize> = own.iter().map(|&a| block.count[a]).chain(pair).collect();
+    let values = reader.slab(path, &start, &count)?.values;
+    match values.iter().find(|v| !v.is_finite()) {
+        Some(bad) => Err(Error::Usage(format!("{path} holds {bad}: values must be finite"))),
+        None => Ok(values.into_iter().map(T::of).collect()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::solvers::spectral::domain::Basis;
 
     #[test]
     fn seven_modes_are_found_in_a_file_of_five_as_two_runs() {

@@ -138,7 +138,7 @@ fn every_periodic_input_builds_its_equation_and_finds_its_initial_condition() {
                 equation.initial(name.as_deref(), &parameters, &domain).err().map(|e| panic!("{path:?}: {e:?}"));
             }
             Ok(InitialInput::Random { spectrum, .. }) => spectrum.check().unwrap(),
-            Ok(InitialInput::Expressions { .. } | InitialInput::File { .. }) | Err(_) => {}
+            Ok(InitialInput::Expressions { .. } | InitialInput::File { .. } | InitialInput::Grid(_)) | Err(_) => {}
         }
     }
     let all: Vec<&str> = crate::solvers::spectral::equations::ALL.iter().map(|a| a.word).collect();
