@@ -260,6 +260,30 @@ fn program(which: &str, dir: &Path, team: &dyn Team) -> Result<()> {
                 _ => save(&output, team, 0, 3.0),
             }
         }
+        // The disk fills up after the reservation: before the blocks are written, or when what HDF5 keeps in memory is
+        // all that is left to write.
+        "full_late" | "full_late_on_last" | "full_late_checkpoint" | "full_at_flush" => {
+            let mut toy = Toy::new(team, 3.0);
+            let mut pass = 0;
+            let hit = which != "full_late_on_last" || team.rank() + 1 == team.size();
+            let mut fill = |s: &mut dyn Sections| {
+                pass += 1;
+                if pass == 2 && hit && which != "full_at_flush" {
+                    limit_file_size(1 << 16);
+                }
+                toy.walk(s)?;
+                if pass == 2 && which == "full_at_flush" {
+                    limit_file_size(1 << 12);
+                }
+                Ok(())
+            };
+            match which {
+                "full_late_checkpoint" | "full_at_flush" => {
+                    checkpoint::save(dir, 2, &header(team), team, &mut fill).map(drop)
+                }
+                _ => io::save(&output, &header(team), Storage::output(0), team, &mut fill),
+            }
+        }
         // The last rank dies between the blocks of the second pass.
         "killed" => {
             let mut toy = Toy::new(team, 3.0);
@@ -542,6 +566,35 @@ fn a_full_disk_ends_the_job_in_words_and_leaves_the_old_file() {
     });
 }
 
+/// A write or a flush that fails on some ranks leaves the others in a collective call of MPI-IO: the job must end, not
+/// wait.
+fn a_disk_that_fills_up_after_the_reservation_ends_the_job_with_one_message() {
+    at_once(launches(), |ranks| {
+        for which in ["full_late", "full_late_on_last", "full_late_checkpoint", "full_at_flush"] {
+            let dir = tempfile::tempdir().unwrap();
+            let team = team::Solo;
+            save(&dir.path().join("output.h5"), &team, 0, 0.0).unwrap();
+            save_checkpoint(dir.path(), &team, 1.0).unwrap();
+            let before = fs::read(dir.path().join("output.h5")).unwrap();
+            let start = Instant::now();
+            let ended = job(ranks, which, dir.path());
+            let what = format!("{which} on {ranks} ranks: {:?} {}", ended.code, ended.err);
+            // As above: who writes is MPI-IO's choice.
+            if which == "full_late_on_last" && ranks > 1 && ended.code == Some(0) {
+                continue;
+            }
+            assert_eq!(ended.code, Some(1), "{what}");
+            assert!(start.elapsed() < Duration::from_secs(15), "{what}");
+            let file = if which.contains("on_last") || which == "full_late" { "output.h5" } else { "checkpoint.h5" };
+            let file = dir.path().join(file).display().to_string();
+            assert_eq!(ended.err.lines().filter(|l| l.contains(&file)).count(), 1, "{what}");
+            assert_eq!(fs::read(dir.path().join("output.h5")).unwrap(), before, "{what}");
+            assert_eq!(load_checkpoint(dir.path(), &team).unwrap().0, 1.0, "{what}");
+            assert!(temporaries(dir.path()).is_empty(), "{what}");
+        }
+    });
+}
+
 fn a_kill_while_writing_leaves_the_old_file() {
     at_once(launches(), |ranks| {
         let dir = tempfile::tempdir().unwrap();
@@ -610,7 +663,7 @@ fn main() {
     {
         run_as_rank(which, Path::new(dir));
     }
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         (
             "datasets_do_not_depend_on_the_number_of_ranks_or_how_they_talk",
             datasets_do_not_depend_on_the_number_of_ranks_or_how_they_talk,
@@ -629,6 +682,10 @@ fn main() {
         (
             "a_full_disk_ends_the_job_in_words_and_leaves_the_old_file",
             a_full_disk_ends_the_job_in_words_and_leaves_the_old_file,
+        ),
+        (
+            "a_disk_that_fills_up_after_the_reservation_ends_the_job_with_one_message",
+            a_disk_that_fills_up_after_the_reservation_ends_the_job_with_one_message,
         ),
         ("a_kill_while_writing_leaves_the_old_file", a_kill_while_writing_leaves_the_old_file),
         ("python_readers_open_what_was_written", python_readers_open_what_was_written),

@@ -4,7 +4,8 @@
 //!    bytes that the blocks will need. The ranks agree before anything more is written: parallel HDF5 does not
 //!    survive a full disk (its collective metadata writes hang).
 //! 2. Every rank walks again to write the blocks: collectively through MPI-IO, or gathered piece by piece to rank 0
-//!    where there is no MPI-IO. Every return code is agreed.
+//!    where there is no MPI-IO. Where rank 0 writes, all agree on how it went. Where all write, a failure may be known
+//!    to one rank only, and others wait for it in a call that it has left: that rank ends the job ([`or_end`]).
 //! 3. Rank 0 reopens the file, checks it, forces it to disk and renames it over the old one.
 
 use std::fs;
@@ -189,8 +190,8 @@ impl File {
         if let Some(comm) = team.communicator()
             && team.size() > 1
         {
-            let file = h5::parallel::open(temporary, comm).map_err(|e| Error::file(path, e));
-            return Ok(File::Collective(team.agree(file)?, h5::parallel::Collective::new()));
+            let file = or_end(h5::parallel::open(temporary, comm), path, team.rank());
+            return Ok(File::Collective(file, h5::parallel::Collective::new()));
         }
         let mut file = None;
         on_root(team, path, || {
@@ -200,19 +201,15 @@ impl File {
         Ok(File::Gathered(file))
     }
 
+    /// Collective; from here on no rank has anything left to write.
     fn close(self, path: &Path, team: &dyn Team) -> Result<()> {
         let closed = match self {
             File::Gathered(None) => Ok(()),
-            File::Gathered(Some(file)) => file.close().map_err(text),
+            File::Gathered(Some(file)) => flush_and_close(file),
             #[cfg(feature = "parallel-hdf5")]
             File::Collective(file, _) => {
-                // Flushing reports what closing would swallow.
-                let flushed = file.flush().map_err(|e| Error::file(path, text(e)));
-                if let Err(error) = team.agree(flushed) {
-                    std::mem::forget(file);
-                    return Err(error);
-                }
-                file.close().map_err(text)
+                or_end(flush_and_close(file), path, team.rank());
+                Ok(())
             }
         };
         team.agree(closed.map_err(|e| Error::file(path, e)))
@@ -226,6 +223,38 @@ impl File {
             File::Collective(file, _) => std::mem::forget(file),
         }
     }
+}
+
+/// Flushing reports what closing would swallow. A file that cannot be flushed is left open: closing would try again.
+fn flush_and_close(file: hdf5::File) -> Outcome<()> {
+    if let Err(e) = file.flush() {
+        std::mem::forget(file);
+        return Err(text(e));
+    }
+    file.close().map_err(text)
+}
+
+/// How long a rank that failed beside another lets that one speak: launchers take some seconds to end a job.
+#[cfg(feature = "parallel-hdf5")]
+const SILENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What an operation of all ranks on the open file gave; where it failed here, the end of the job on every rank.
+///
+/// A full disk may fail it on this rank alone. The others then wait inside HDF5 or MPI-IO for this one's part (a flush
+/// waits in MPI_File_sync), and would never come to a call of the team's. The file bears its temporary name still, so
+/// that whatever it was to replace stays good.
+#[cfg(feature = "parallel-hdf5")]
+fn or_end<T>(outcome: Outcome<T>, path: &Path, rank: usize) -> T {
+    let message = match outcome {
+        Ok(value) => return value,
+        Err(message) => message,
+    };
+    // Several ranks may fail, and one is to speak: the one that removes the temporary file.
+    let removed = fs::remove_file(beside(path, ".tmp"));
+    if removed.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        std::thread::sleep(SILENCE);
+    }
+    crate::team::end_at_once(&format!("rank {rank}: {}", Error::file(path, message)))
 }
 
 /// The second pass: writes the blocks.
@@ -315,14 +344,14 @@ impl<'a> Save<'a> {
         bytes: &[u8],
         slabs: &[Hyperslab],
     ) -> Result<()> {
-        let describe = |e: String| Error::file(&self.path, format!("writing {}: {e}", item.path()));
-        let dataset = self.team.agree(file.dataset(&item.path()).map_err(|e| describe(text(e))))?;
-        let size = item.kind.size();
+        let describe = |e: String| format!("writing {}: {e}", item.path());
+        let (size, rank) = (item.kind.size(), self.team.rank());
+        let dataset = or_end(file.dataset(&item.path()).map_err(|e| describe(text(e))), &self.path, rank);
         let rounds = slabs.iter().map(|s| pieces(s, size, COLLECTIVE_PIECE)).max().unwrap_or(0);
         for round in 0..rounds {
             let (part, range) = piece(slab, size, COLLECTIVE_PIECE, round);
             let wrote = h5::write(&dataset, item.kind, &part.start, &part.count, &bytes[range], transfer.0);
-            self.team.agree(wrote.map_err(describe))?;
+            or_end(wrote.map_err(describe), &self.path, rank);
         }
         Ok(())
     }

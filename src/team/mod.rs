@@ -156,6 +156,16 @@ pub fn end_after_failure(team: Box<dyn Team>) -> ! {
     std::process::exit(1)
 }
 
+/// Ends all ranks with exit code 1, after these words on stderr. Not collective: for a failure of this rank's own that
+/// leaves others waiting in a call which cannot end any more.
+#[cfg(feature = "mpi")]
+pub fn end_at_once(words: &str) -> ! {
+    use std::io::Write;
+    // One write, so that the lines of several ranks do not mix. Where stderr is gone there is nobody left to tell.
+    let _ = std::io::stderr().write_all(format!("spanwise: {words}\n").as_bytes());
+    self::mpi::abort()
+}
+
 /// The MPI library this binary runs with, in its own words; none when built without MPI. Does not initialise MPI.
 pub fn mpi_library_version() -> Option<String> {
     #[cfg(feature = "mpi")]
