@@ -287,6 +287,9 @@ pub fn read_text(path: &Path) -> Result<String> {
     if meta.is_dir() {
         return Err(bad("is a directory; an input is a .toml file".into()));
     }
+    if !meta.is_file() {
+        return Err(bad("is a pipe or a device; an input is a .toml file".into()));
+    }
     if meta.len() > LARGEST_INPUT {
         return Err(bad(format!("has {} bytes; an input has at most {LARGEST_INPUT}", meta.len())));
     }

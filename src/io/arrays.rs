@@ -1,19 +1,21 @@
 //! Arrays of inputs: HDF5, NumPy (`.npy`, `.npz`) and text (`.csv` and its kin), as rows of f64.
 //!
 //! Opening reads headers only (text is read whole); reading takes rows, so that each rank reads its own where the
-//! format allows: HDF5 and `.npy` do, a member of a `.npz` is decompressed up to the last row wanted.
+//! format allows: HDF5 and `.npy` do, a member of a `.npz` is decompressed up to the last row wanted, and once to its
+//! end, where its checksum is compared.
 //! Errors are sentences without a path or key; the caller, who knows the key of the input, adds them.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hdf5::types::TypeDescriptor;
 
 use super::h5::{self, Kind, text};
 use super::npy::Header;
-use super::read::is_placeholder;
+use super::read::{datasets_of, groups_of, is_placeholder};
 
 /// An array in a file, known by its header.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ pub struct ArrayFile {
 enum Source {
     Hdf5(hdf5::Dataset),
     Npy(Header),
-    /// The member's index in the archive.
-    Npz(usize, Header),
+    /// The member's index in the archive, and whether its checksum was compared.
+    Npz(usize, Header, AtomicBool),
     Text(Vec<f64>),
 }
 
@@ -39,10 +41,7 @@ impl ArrayFile {
     /// Opens by content, whatever the file is called. `dataset` names an HDF5 dataset or a member of a `.npz`; it may
     /// be left out when there is only one.
     pub fn open(path: &Path, dataset: Option<&str>) -> Outcome<Self> {
-        let what = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
-        if what.is_dir() {
-            return Err("is a directory, expected a file".into());
-        }
+        let what = regular_file(path)?;
         let mut file = File::open(path).map_err(|e| unreadable(&e))?;
         let mut magic = Vec::new();
         file.by_ref().take(8).read_to_end(&mut magic).map_err(|e| unreadable(&e))?;
@@ -150,7 +149,7 @@ impl ArrayFile {
                     read_values(header, &mut file, count, &mut out)?;
                 }
             }
-            Source::Npz(index, header) => {
+            Source::Npz(index, header, compared) => {
                 let mut archive = archive(File::open(&self.path).map_err(|e| unreadable(&e))?)?;
                 let mut member = archive.by_index(*index).map_err(|e| e.to_string())?;
                 let fortran = header.fortran && self.shape.len() > 1;
@@ -159,13 +158,18 @@ impl ArrayFile {
                 skipped.map_err(|e| unreadable(&e))?;
                 if fortran {
                     let mut whole = Vec::new();
-                    member.take(header.bytes()?).read_to_end(&mut whole).map_err(|e| unreadable(&e))?;
+                    member.by_ref().take(header.bytes()?).read_to_end(&mut whole).map_err(|e| unreadable(&e))?;
                     read_fortran(header, &rows, &mut out, |at, mut bytes| {
                         let at = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
                         std::io::copy(&mut whole[at..].take(bytes.len() as u64), &mut bytes).map(drop)
                     })?;
                 } else {
                     read_values(header, &mut member, count, &mut out)?;
+                }
+                // Once is enough where a file is read row by row.
+                if !compared.load(Ordering::Relaxed) {
+                    std::io::copy(&mut member, &mut std::io::sink()).map_err(|e| format!("damaged archive: {e}"))?;
+                    compared.store(true, Ordering::Relaxed);
                 }
             }
         }
@@ -176,6 +180,15 @@ impl ArrayFile {
 /// The first value that is NaN or infinite, as (row, column).
 pub fn first_not_finite(values: &[f64], row_len: usize) -> Option<(usize, usize)> {
     values.iter().position(|v| !v.is_finite()).map(|i| (i / row_len.max(1), i % row_len.max(1)))
+}
+
+/// What the system says of a file that can be read to its end. A pipe or a device could keep its reader waiting for ever.
+pub fn regular_file(path: &Path) -> Outcome<std::fs::Metadata> {
+    let what = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
+    if what.is_file() {
+        return Ok(what);
+    }
+    Err(if what.is_dir() { "is a directory, expected a file" } else { "is a pipe or a device, expected a file" }.into())
 }
 
 fn unreadable(error: &std::io::Error) -> String {
@@ -275,13 +288,12 @@ fn open_hdf5(path: PathBuf, dataset: Option<&str>) -> Outcome<ArrayFile> {
 }
 
 fn list_datasets(group: &hdf5::Group, prefix: &str, depth: usize, names: &mut Vec<String>) {
-    let join = |full: String| full.rsplit('/').next().map(|n| format!("{prefix}{n}")).unwrap_or_default();
-    let datasets = group.datasets().unwrap_or_default();
-    names.extend(datasets.iter().filter(|d| !is_placeholder(d)).map(|d| join(d.name())));
+    let datasets = datasets_of(group).into_iter().filter(|(_, d)| !is_placeholder(d));
+    names.extend(datasets.map(|(name, _)| format!("{prefix}{name}")));
     // Links may form circles.
     if depth < 8 {
-        for inner in group.groups().unwrap_or_default() {
-            list_datasets(&inner, &format!("{}/", join(inner.name())), depth + 1, names);
+        for (name, inner) in groups_of(group) {
+            list_datasets(&inner, &format!("{prefix}{name}/"), depth + 1, names);
         }
     }
 }
@@ -299,7 +311,7 @@ fn open_npz(path: PathBuf, file: File, dataset: Option<&str>) -> Outcome<ArrayFi
     let header = Header::read(&mut member)?;
     header.check_length(member.size())?;
     let (shape, dtype) = (header.shape.clone(), header.descr.name());
-    Ok(ArrayFile { path, source: Source::Npz(index, header), shape, dtype })
+    Ok(ArrayFile { path, source: Source::Npz(index, header, AtomicBool::new(false)), shape, dtype })
 }
 
 /// Numbers separated by commas, semicolons or white space; `#` starts a comment, a first line of words is a header.
@@ -438,6 +450,52 @@ mod tests {
         let error = ArrayFile::open(&path, Some("inputs/point")).unwrap_err();
         assert!(error.contains("did you mean \"inputs/points\"?"), "{error}");
         assert_eq!(ArrayFile::open(&path, None).unwrap().shape(), [4, 3], "the only one needs no name");
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_hide_nothing() {
+        let dir = Dir::new();
+        let path = dir.0.path().join("links.h5");
+        let file = hdf5::File::create(&path).unwrap();
+        let points = [0.0, 1.0, 2.0, 3.0];
+        file.new_dataset::<f64>().shape((2, 2)).create("points").unwrap().write_raw(&points).unwrap();
+        let group = file.create_group("deep").unwrap();
+        group.new_dataset::<f64>().shape(4).create("weights").unwrap().write_raw(&points).unwrap();
+        for at in [&*file, &group] {
+            at.link_soft("/nowhere", "a_soft_link").unwrap();
+            at.link_external("absent.h5", "/x", "an_external_link").unwrap();
+        }
+        drop(group);
+        file.close().unwrap();
+        assert_eq!(ArrayFile::open(&path, Some("points")).unwrap().read().unwrap(), points);
+        assert_eq!(ArrayFile::open(&path, Some("deep/weights")).unwrap().read().unwrap(), points);
+        let several = ArrayFile::open(&path, None).unwrap_err();
+        assert!(several.ends_with(": points, deep/weights"), "{several}");
+        let reader = crate::io::read::Reader::open(&path).unwrap();
+        assert_eq!((reader.groups(), reader.datasets("/")), (vec!["deep".to_string()], vec!["points".to_string()]));
+        assert_eq!(reader.datasets("deep"), ["weights"]);
+    }
+
+    /// A stored member has no redundancy but its checksum.
+    #[test]
+    fn a_flipped_bit_in_an_archive_is_found() {
+        let dir = Dir::new();
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut writer = zip::ZipWriter::new(&mut bytes);
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        writer.start_file("points.npy", stored).unwrap();
+        writer.write_all(&npy("<f8", false, "(6,)", &doubles(6))).unwrap();
+        writer.finish().unwrap();
+        let mut bytes = bytes.into_inner();
+        let array = ArrayFile::open(&dir.put("good.npz", &bytes), None).unwrap();
+        assert_eq!(array.read_rows(0..1).unwrap(), [0.0]);
+        assert_eq!(array.read().unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let at = bytes.windows(8).position(|b| b == 5f64.to_le_bytes()).unwrap();
+        bytes[at] ^= 1;
+        let array = ArrayFile::open(&dir.put("bad.npz", &bytes), None).unwrap();
+        for error in [array.read_rows(0..1).unwrap_err(), array.read().unwrap_err()] {
+            assert!(error.starts_with("damaged archive: "), "{error}");
+        }
     }
 
     #[test]

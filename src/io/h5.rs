@@ -123,7 +123,10 @@ fn unlocked(access: &mut FileAccessBuilder) -> &mut FileAccessBuilder {
 /// Opens with the serial driver, read-only: any number of ranks may, each for itself.
 pub(super) fn open(path: &Path) -> Outcome<hdf5::File> {
     start();
-    hdf5::File::with_options().with_fapl(unlocked).open(path).map_err(text)
+    hdf5::File::with_options().with_fapl(unlocked).open(path).map_err(|e| match text(e) {
+        words if words.contains("file signature not found") => "is not an HDF5 file".into(),
+        words => words,
+    })
 }
 
 pub(super) fn create(path: &Path) -> Outcome<hdf5::File> {

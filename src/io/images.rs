@@ -10,6 +10,7 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{ImageBuffer, ImageFormat, ImageReader, Rgb, RgbImage};
 
+use super::arrays::regular_file;
 use super::output::beside;
 use crate::error::{Error, Result};
 
@@ -31,13 +32,8 @@ pub fn size(path: &Path) -> std::result::Result<(usize, usize), String> {
 }
 
 fn reader(path: &Path) -> std::result::Result<ImageReader<BufReader<fs::File>>, String> {
-    let cannot = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_string(),
-        _ => format!("cannot be read: {e}"),
-    };
-    if fs::metadata(path).map_err(cannot)?.is_dir() {
-        return Err("is a directory, expected a PNG or JPEG file".into());
-    }
+    let cannot = |e: std::io::Error| format!("cannot be read: {e}");
+    regular_file(path)?;
     let mut reader = ImageReader::open(path).and_then(|r| r.with_guessed_format()).map_err(cannot)?;
     match reader.format() {
         Some(ImageFormat::Png | ImageFormat::Jpeg) if has_magic(path).map_err(cannot)? => {}

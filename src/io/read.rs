@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use hdf5::Dataset;
+use hdf5::{Dataset, Group};
 
+use super::arrays::regular_file;
 use super::h5::{self, Kind, text};
 use crate::error::{Error, Result};
 
@@ -25,7 +26,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn open(path: &Path) -> Result<Self> {
-        let file = h5::open(path).map_err(|e| Error::file(path, e))?;
+        let file = regular_file(path).and_then(|_| h5::open(path)).map_err(|e| Error::file(path, e))?;
         Ok(Reader { path: path.to_path_buf(), file })
     }
 
@@ -107,20 +108,31 @@ impl Reader {
     /// Names of the datasets of a group, sorted; placeholders of bare dimensions are not among them.
     pub fn datasets(&self, group: &str) -> Vec<String> {
         let Ok(group) = self.file.group(group) else { return Vec::new() };
-        let all = group.datasets().unwrap_or_default();
-        let name = |d: &Dataset| d.name().rsplit('/').next().unwrap_or_default().to_string();
-        let mut names: Vec<String> = all.iter().filter(|d| !is_placeholder(d)).map(name).collect();
+        let all = datasets_of(&group).into_iter();
+        let mut names: Vec<String> = all.filter(|(_, d)| !is_placeholder(d)).map(|(name, _)| name).collect();
         names.sort();
         names
     }
 
     /// Names of the groups of the root, sorted.
     pub fn groups(&self) -> Vec<String> {
-        let all = self.file.groups().unwrap_or_default();
-        let mut names: Vec<String> = all.iter().map(|g| g.name().trim_start_matches('/').to_string()).collect();
+        let mut names: Vec<String> = groups_of(&self.file).into_iter().map(|(name, _)| name).collect();
         names.sort();
         names
     }
+}
+
+/// The datasets of a group, by the names of their links. A link that leads nowhere (to a file that is not there, say) is
+/// passed over, and a group that cannot be listed has none.
+pub(super) fn datasets_of(group: &Group) -> Vec<(String, Dataset)> {
+    let names = group.member_names().unwrap_or_default();
+    names.into_iter().filter_map(|name| group.dataset(&name).ok().map(|dataset| (name, dataset))).collect()
+}
+
+/// The groups of a group, likewise.
+pub(super) fn groups_of(group: &Group) -> Vec<(String, Group)> {
+    let names = group.member_names().unwrap_or_default();
+    names.into_iter().filter_map(|name| group.group(&name).ok().map(|inner| (name, inner))).collect()
 }
 
 /// A dimension scale that stands for a bare dimension: ours always describe themselves, netCDF's placeholders do not.
