@@ -26,13 +26,24 @@ pub enum Cadence {
 impl Time {
     pub fn seconds(&self) -> Result<f64, String> {
         match self {
-            Time::Seconds(s) => Ok(*s),
+            Time::Seconds(s) => in_range(*s),
             Time::Text(text) => parse_seconds(text),
         }
     }
 }
 
-/// Seconds of "1h30m", "90s", "0.5h", "3300"; more than zero and finite.
+/// A longer time cannot be meant: a hundred years, in seconds. Clocks count nanoseconds in 64 bits.
+const LONGEST: f64 = 100.0 * 365.25 * 86400.0;
+
+fn in_range(seconds: f64) -> Result<f64, String> {
+    match seconds {
+        s if s > LONGEST => Err("must be at most a hundred years".to_string()),
+        s if s > 0.0 => Ok(s),
+        _ => Err("must be more than zero".to_string()),
+    }
+}
+
+/// Seconds of "1h30m", "90s", "0.5h", "3300"; more than zero, at most a hundred years.
 pub fn parse_seconds(text: &str) -> Result<f64, String> {
     let bad = || "must be a time such as \"90s\", \"55m\", \"1h30m\", \"2d\", or seconds".to_string();
     let mut total = 0.0;
@@ -56,7 +67,7 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
         total += number * unit;
         rest = rest[letters..].trim_start();
     }
-    if total > 0.0 && total.is_finite() { Ok(total) } else { Err("must be more than zero".to_string()) }
+    in_range(total)
 }
 
 /// The other way, for people: 5025 s is "1h23m45s"; below a minute with one decimal.
@@ -90,6 +101,13 @@ mod tests {
         for text in ["", "m", "5x", "-3s", "1h30", "0s", "1..2s", "nan", "infs"] {
             assert!(parse_seconds(text).is_err(), "{text}");
         }
+        // Seconds beyond what a clock can count, written either way.
+        let long = "must be at most a hundred years";
+        for time in [Time::Text("99999999999999999999h".into()), Time::Text("101d99999h999999d".into())] {
+            assert_eq!(time.seconds().unwrap_err(), long);
+        }
+        assert_eq!(Time::Seconds(1e30).seconds().unwrap_err(), long);
+        assert_eq!(Time::Text("36525d".into()).seconds(), Ok(LONGEST));
     }
 
     #[test]
