@@ -232,7 +232,10 @@ impl Run<'_> {
             self.progress.end();
             let table = report.table(&self.options.output, self.options.style);
             self.log.line(&report.table(&self.options.output, Style::default()));
-            print(&table);
+            if let Err(e) = print(&table) {
+                // The results are in their files.
+                warn(self.team, &mut self.log, &self.progress, &e.to_string());
+            }
             if ending != Ending::Converged {
                 eprintln!("spanwise: {}", report::stopped_short(&report, &self.options.output));
             }
@@ -548,11 +551,22 @@ fn warn(team: &Metered, log: &mut Log, progress: &Progress, text: &str) {
     }
 }
 
-/// To stdout; a reader that has gone away (`spanwise … | head`) is no error.
-pub fn print(text: &str) {
+/// To stdout.
+///
+/// # Errors
+/// [`Error::File`] as of [`printed`].
+pub fn print(text: &str) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// How writing to stdout went; a reader that has gone away (`spanwise … | head`) is no error, a full disk is.
+pub fn printed(written: std::io::Result<()>) -> Result<()> {
+    match written {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::file("standard output", e)),
+        _ => Ok(()),
+    }
 }
 
 /// The directory of results of an input: its stem with `.out`, in the working directory.

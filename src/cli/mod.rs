@@ -17,10 +17,10 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::error::{Error, Result};
 use crate::input::{Input, did_you_mean, read_text};
 use crate::observe::terminal::{Style, colour_on_stderr, colour_on_stdout, under_launcher};
-use crate::run::print;
+use crate::run::{print, printed};
 use crate::solvers::{self, Entry};
 use crate::team::{self, Solo, Team, launch};
-use args::{Arguments, ColorChoice, Command, Common};
+use args::{Arguments, ColorChoice, Command};
 
 /// Everything `main` does: arguments in, exit code out. When it returns, MPI is finalised.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -28,11 +28,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(e) if !e.use_stderr() => {
-            if speaks() {
-                // A reader that has gone away is no error.
-                let _ = e.print();
-            }
-            return 0;
+            let told = if speaks() { printed(e.print()) } else { Ok(()) };
+            return told.map_or_else(|e| complain(&e, ColorChoice::Auto), |()| 0);
         }
         Err(e) => return refuse(&e),
     };
@@ -49,17 +46,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     match alone {
         Some(Ok(text)) => {
-            if speaks() {
-                print(&text);
-            }
-            0
+            let told = if speaks() { print(&text) } else { Ok(()) };
+            told.map_or_else(|e| complain(&e, arguments.common.color), |()| 0)
         }
+        Some(Err(error)) if speaks() => complain(&error, arguments.common.color),
         Some(Err(error)) => {
-            if speaks() {
-                complain(&error, &arguments.common);
-            } else {
-                wait_for_rank_0();
-            }
+            wait_for_rank_0();
             error.exit_code()
         }
         None => together(&arguments, stdout),
@@ -84,19 +76,16 @@ fn together(arguments: &Arguments, style: Style) -> u8 {
         Ok(team) => team,
         Err(error) => {
             if speaks() {
-                complain(&error, &arguments.common);
-            } else {
-                wait_for_rank_0();
+                return complain(&error, arguments.common.color);
             }
+            wait_for_rank_0();
             return error.exit_code();
         }
     };
     let code = match &arguments.command {
-        Command::Check(a) => check::text(a, team.as_ref(), style).map(|text| {
-            if team.rank() == 0 {
-                print(&text);
-            }
-            0
+        Command::Check(a) => check::text(a, team.as_ref(), style).and_then(|text| {
+            let told = if team.rank() == 0 { print(&text) } else { Ok(()) };
+            team.agree(told).map(|()| 0)
         }),
         Command::Run(a) => run::run(a, &arguments.common, team.as_ref(), style).map(|ending| ending.exit_code()),
         _ => unreachable!("only check and run have ranks"),
@@ -105,7 +94,7 @@ fn together(arguments: &Arguments, style: Style) -> u8 {
         Ok(code) => code,
         Err(error) => {
             if team.rank() == 0 {
-                complain(&error, &arguments.common);
+                complain(&error, arguments.common.color);
             }
             if error.exit_code() == 1 {
                 team::end_after_failure(team);
@@ -154,15 +143,16 @@ fn wait_for_rank_0() {
     std::thread::sleep(std::time::Duration::from_millis(500));
 }
 
-/// One message, on stderr.
-fn complain(error: &Error, common: &Common) {
-    let style = Style { colour: colour(common.color, colour_on_stderr) };
+/// One message, on stderr; gives the exit code.
+fn complain(error: &Error, choice: ColorChoice) -> u8 {
+    let style = Style { colour: colour(choice, colour_on_stderr) };
     // What a user did wrong is as wrong on any rank.
     let message = match error {
         Error::Remote { code: 2, message, .. } => message.clone(),
         other => other.to_string(),
     };
     eprintln!("{} {message}", style.bad("spanwise:"));
+    error.exit_code()
 }
 
 fn colour(choice: ColorChoice, auto: fn() -> bool) -> bool {
