@@ -56,6 +56,9 @@ fn help_reads_like_a_manual() {
         assert!(help.stdout.contains(heading), "{heading} in {}", help.stdout);
     }
     assert!(!help.stdout.contains('\x1b'), "no marks where there is no terminal");
+    for line in spanwise::cli::args::MANUAL.lines().filter(|line| !line.contains('\x1b')) {
+        assert!(help.stdout.lines().any(|l| l == line), "{line:?} is broken in {}", help.stdout);
+    }
     for name in ["run", "check", "list", "info", "plot", "schema", "completions"] {
         let help = alone(&[name, "--help"]);
         assert!(help.code() == 0 && help.stdout.contains(&format!("Usage: spanwise {name}")), "{help:?}");
@@ -216,6 +219,8 @@ fn a_run_ends_with_code_0_or_3_and_goes_on() {
     let svg = spanwise(1, &["plot", "a.out", "-o", "a.svg"], dir.path());
     assert_eq!((svg.code(), svg.stdout.trim()), (0, "a.svg"), "{svg:?}");
     assert!(fs::read_to_string(dir.path().join("a.svg")).unwrap().contains("<svg"));
+    let ended = spanwise(1, &["info", "a.toml"], dir.path());
+    assert!(ended.stderr.contains("a.toml: is not an HDF5 file"), "{ended:?}");
     for wrong in
         [["plot", "a.out", "-o", "a.gif"].as_slice(), &["plot", "a.toml"], &["info", "absent.h5"], &["info", "a.toml"]]
     {
@@ -286,6 +291,51 @@ fn walltime_counts_from_the_start_and_ends_with_code_3() {
     assert!(ended.messages()[0].contains("the limit of wall time"), "{ended:?}");
     let seconds = begun.elapsed().as_secs_f64();
     assert!((1.9..15.0).contains(&seconds), "{seconds} s");
+}
+
+/// What cannot be told is a failure; what was computed is in its files all the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn words_that_do_not_fit_on_the_disk_are_code_1() {
+    let dir = directory_with("a.toml", QUICK);
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let to_full = |arguments: &[&str]| {
+        let mut command = command(1, arguments, dir.path());
+        let child = command.stdout(full()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let ended = child.wait_with_output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    for arguments in
+        [&["schema"][..], &["list"], &["info", "--build"], &["check", "a.toml"], &["--help"], &["completions", "bash"]]
+    {
+        let (code, words) = to_full(arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {words}");
+        assert!(words.starts_with("spanwise: standard output: No space left"), "{arguments:?}: {words}");
+    }
+    assert_eq!(to_full(&["run", "a.toml", "--quiet"]).0, Some(0));
+    let log = fs::read_to_string(dir.path().join("a.out/run.log")).unwrap();
+    assert!(log.contains("warning: standard output: No space left"), "{log}");
+}
+
+#[test]
+fn check_speaks_in_the_words_of_the_input() {
+    let shapes = QUICK
+        .replace(
+            "{ kind = \"torus\", points = 40, dimension = 1 }",
+            "{ kind = \"shape\", shape = \"sphere\", points = 40 }",
+        )
+        .lines()
+        .map(|line| match line.starts_with("target") {
+            true => "target = { kind = \"shape\", shape = \"trefoil_knot\", points = 50 }\n".to_string(),
+            false => format!("{line}\n"),
+        })
+        .collect::<String>();
+    let dir = directory_with("a.toml", &shapes);
+    let checked = spanwise(1, &["check", "a.toml"], dir.path());
+    assert_eq!(checked.code(), 0, "{checked:?}");
+    for words in ["40 points on a sphere", "50 points on a trefoil_knot"] {
+        assert!(checked.stdout.contains(words), "{}", checked.stdout);
+    }
 }
 
 #[test]

@@ -11,51 +11,58 @@ Spanwise solves the problem that a TOML input describes, on one core of a laptop
 ends with one HDF5 file, a table of results with their error bars, and an exit code that scripts can rely on. The \
 same input gives the same bits on any number of ranks and threads.";
 
+/// Lines of at most 80 columns: narrower terminals break them, others and files get them as they are.
 pub const MANUAL: &str = "\
 \x1b[1mEXAMPLES\x1b[0m
-  Look at what an input asks before running it, then run it on one rank and on four:
+  Look at what an input asks before running it, then run it on one rank and on
+  four:
       spanwise check inputs/transport/color_transfer.toml --ranks 4
       spanwise run inputs/transport/color_transfer.toml
-      mpirun -n 4 spanwise run inputs/transport/color_transfer.toml --output color.out --force
+      mpirun -n 4 spanwise run inputs/transport/color_transfer.toml --force
   Change values without editing the file, stop after 55 minutes, go on later:
-      spanwise run a.toml --set method.tolerance=1e-9 --set run.threads=8 --walltime 55m
+      spanwise run a.toml --set method.tolerance=1e-9 --walltime 55m
       spanwise run a.toml --resume
-  Learn the keys of an input, complete and check them in an editor:
+  Learn the keys of an input, complete and check them in an editor, after the
+  line '#:schema ./spanwise.schema.json' at the top of the input:
       spanwise list transport
-      spanwise schema transport > spanwise.schema.json    # and in line 1: #:schema ./spanwise.schema.json
+      spanwise schema transport > spanwise.schema.json
   Look at a result:
       spanwise info a.out/output.h5
       spanwise plot a.out -o a.png
 
 \x1b[1mFILES\x1b[0m
-  An input INPUT.toml names a solver and holds the sections [comment], [run], [output], [checkpoint], [problem] and
-  [method]; paths in it are relative to it. A run writes the directory --output (default: the input's name with .out,
+  An input INPUT.toml names a solver and holds the sections [comment], [run],
+  [output], [checkpoint], [problem] and [method]; paths in it are relative to
+  it. A run writes the directory --output (default: the input's name with .out,
   in the working directory):
       output.h5        final state, series, results, inputs, provenance
       checkpoint.h5    what --resume goes on from
       report.json      status, numbers with their error bars, timings, rates
       run.log          what happened, with times
-  and files that a solver adds (an image, an XDMF). A finished output is not overwritten without --force. One run at
-  a time writes a directory.
+  and files that a solver adds (an image, an XDMF). A finished output is not
+  overwritten without --force. One run at a time writes a directory.
 
 \x1b[1mEXIT CODES\x1b[0m
   0  what was asked (tolerance, end time) was reached
   1  failed while running
   2  bad usage or input; nothing was written
-  3  valid results, but not all that was asked: a limit of steps or wall time, a signal, or no further progress at this
-     precision. output.h5 says which in its status, a checkpoint is there, and --resume goes on
+  3  valid results, but not all that was asked: a limit of steps or wall time,
+     a signal, or no further progress at this precision. output.h5 says which
+     in its status, a checkpoint is there, and --resume goes on
 
 \x1b[1mSIGNALS\x1b[0m
-  SIGUSR1, SIGUSR2, SIGXCPU, SIGTERM, SIGINT and SIGHUP: all ranks agree, write a checkpoint and the output, and end with
-  code 3. A second SIGINT ends at once. mpirun forwards SIGUSR1, SIGUSR2 and SIGXCPU; after SIGTERM or SIGINT to mpirun
-  itself the ranks are killed soon (Open MPI: odls_base_sigkill_timeout, 1 s), so job scripts send SIGUSR1 some minutes
-  ahead of their limit.
+  SIGUSR1, SIGUSR2, SIGXCPU, SIGTERM, SIGINT and SIGHUP: all ranks agree, write
+  a checkpoint and the output, and end with code 3. A second SIGINT ends at
+  once. mpirun forwards SIGUSR1, SIGUSR2 and SIGXCPU; after SIGTERM or SIGINT to
+  mpirun itself the ranks are killed soon (Open MPI: odls_base_sigkill_timeout,
+  1 s), so job scripts send SIGUSR1 some minutes ahead of their limit.
 
 \x1b[1mENVIRONMENT\x1b[0m
   RAYON_NUM_THREADS       threads per rank, when [run] threads is 0
   NO_COLOR                no colours
   OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS
-                          how many ranks the launcher meant; a world of size 1 beside it is refused (wrong mpirun)";
+                          how many ranks the launcher meant; a world of size 1
+                          beside it is refused (wrong mpirun)";
 
 #[derive(Debug, Parser)]
 #[command(name = "spanwise", version, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 120)]
@@ -214,5 +221,12 @@ mod tests {
         }
         assert!(Arguments::try_parse_from(["spanwise", "run"]).is_err());
         assert!(Arguments::try_parse_from(["spanwise", "check", "a.toml", "--ranks", "0"]).is_err());
+    }
+
+    #[test]
+    fn lines_of_the_manual_have_at_most_80_columns() {
+        for line in MANUAL.lines() {
+            assert!(line.replace("\x1b[1m", "").replace("\x1b[0m", "").chars().count() <= 80, "{line}");
+        }
     }
 }
