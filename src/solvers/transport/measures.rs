@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::io::arrays::ArrayFile;
 use crate::io::images::{self, Image};
-use crate::team::{Partition, Team};
+use crate::team::{Partition, Team, machine};
 
 /// More points than this cannot be meant: their weights alone would not fit into memory.
 const MOST_POINTS: usize = 1 << 40;
@@ -61,6 +61,7 @@ pub fn load(input: &Input, key: &str, which: u32, measure: &MeasureInput, team: 
 fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team: &dyn Team) -> Result<Measure> {
     let seed = input.run.seed;
     let outline = outline(input, key, measure)?;
+    check_memory(input, key, measure, &outline, team)?;
     let partition = |n| Partition::new(n, team.rank(), team.size());
     let rows = partition(outline.n).mine();
     let make = |n: usize, d: usize, point: &dyn Fn(usize, &mut [f64])| {
@@ -155,6 +156,11 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
                 .zip(standard_deviation)
                 .map(|(mu, sd)| generated::gaussian_weights(&axis, *mu, *sd))
                 .collect();
+            // Weights sum to 1 unless all of them underflow.
+            if let Some(k) = factors.iter().position(|f| f.iter().any(|w| w.is_nan())) {
+                let message = "no cell of the grid has any mass: the mean is too many standard deviations from all";
+                return Err(input.invalid(&format!("{key}.mean.{k}"), message));
+            }
             let mut weights = vec![*mass];
             for factor in &factors {
                 weights = weights.iter().flat_map(|w| factor.iter().map(move |f| w * f)).collect();
@@ -196,6 +202,33 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
     };
     check_weights(input, key, &measure.weights)?;
     Ok(measure)
+}
+
+/// Refuses a measure that no rank could hold: all weights and its own points.
+fn check_memory(input: &Input, key: &str, measure: &MeasureInput, outline: &Outline, team: &dyn Team) -> Result<()> {
+    let own = Partition::new(outline.n, team.rank(), team.size()).mine().len();
+    let points = (own as u64).saturating_mul(outline.dimension as u64);
+    let bytes = points.saturating_add(outline.n as u64).saturating_mul(8);
+    let memory = machine::node_memory();
+    if bytes <= memory {
+        return Ok(());
+    }
+    let key = match measure {
+        MeasureInput::Points { .. } | MeasureInput::Density { .. } | MeasureInput::ImageColours { .. } => {
+            format!("{key}.file")
+        }
+        MeasureInput::ImageGrid { .. } => format!("{key}.size"),
+        _ => format!("{key}.points"),
+    };
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let message = format!(
+        "{} points need {:.0} GB on each of {} ranks, whose memory has {:.0} GB",
+        outline.n,
+        gigabytes(bytes),
+        team.size(),
+        gigabytes(memory)
+    );
+    Err(input.invalid(&key, message))
 }
 
 /// Sizes from headers and keys, with every error that needs no data.
@@ -315,7 +348,7 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             outline(n, *dimension, Some(vec![*points; *dimension]), format!("uniform {points}^{dimension} torus grid"))
         }
         MeasureInput::Shape { shape, points, .. } => {
-            outline(*points, 3, None, format!("{points} points on a {shape:?}"))
+            outline(*points, 3, None, format!("{points} points on a {}", shape.word()))
         }
     }
 }

@@ -203,6 +203,18 @@ pub enum Shape {
     SwissRoll,
 }
 
+impl Shape {
+    /// As an input writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Shape::Sphere => "sphere",
+            Shape::Torus => "torus",
+            Shape::TrefoilKnot => "trefoil_knot",
+            Shape::SwissRoll => "swiss_roll",
+        }
+    }
+}
+
 /// The cost c(x, y).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

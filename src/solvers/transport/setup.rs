@@ -91,7 +91,7 @@ pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, ta
         if problem.normalise.unwrap_or(!measure.given_weights) {
             let sum = total(measure);
             if measure.given_weights && (sum - 1.0).abs() > 1e-12 {
-                notes.push(format!("{name} weights summed to {sum}; normalised to 1"));
+                notes.push(format!("{name} weights summed to {}; normalised to 1", shown(sum)));
             }
             scale(measure, sum);
         }
@@ -102,17 +102,24 @@ pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, ta
     let (sa, sb) = (total(source), total(target));
     if (sa - sb).abs() > WEIGHT_SUM_TOLERANCE * sa.max(sb) {
         let message = format!(
-            "the source weights sum to {sa} and the target weights to {sb}: balanced transport needs equal sums (to \
-             1e-6); set normalise = true, or allow mass to change with source_penalty and target_penalty"
+            "the source weights sum to {} and the target weights to {}: balanced transport needs equal sums (to 1e-6); \
+             set normalise = true, or allow mass to change with source_penalty and target_penalty",
+            shown(sa),
+            shown(sb)
         );
         return Err(input.invalid("problem.target", message));
     }
     if sa != sb && (sa - sb).abs() > 1e-13 * sa {
-        notes.push(format!("target weights summed to {sb}; rescaled to the source's {sa}"));
+        notes.push(format!("target weights summed to {}; rescaled to the source's {}", shown(sb), shown(sa)));
     }
     scale(source, sa);
     scale(target, sb);
     Ok(Weights { mass: sa, notes })
+}
+
+/// All digits of a sum, with an exponent where it would take rows of zeros without.
+fn shown(sum: f64) -> String {
+    if (1e-5..1e16).contains(&sum) { sum.to_string() } else { format!("{sum:e}") }
 }
 
 /// Sets atoms without mass aside; on grids they stay, for the sake of the axes.
@@ -454,6 +461,39 @@ pub fn check_norms(input: &Input, key: &str, measure: &Measure) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The square of a larger cost may overflow in sums.
+const LARGEST_COST: f64 = 1e150;
+/// Rounding moves potentials of this many ε by ε/2: the exponentials of their sums hold nothing then.
+const LARGEST_RATIO: f64 = 1.0 / f64::EPSILON;
+
+/// Refuses costs whose (low, high) `range` is too wide to compute with, at the key that makes them large.
+pub fn check_costs(input: &Input, problem: &ProblemInput, range: (f64, f64)) -> Result<f64> {
+    let largest = range.0.abs().max(range.1.abs());
+    if largest <= LARGEST_COST {
+        return Ok(largest);
+    }
+    let key = match problem.cost {
+        CostInput::Matrix { .. } => "problem.cost.file",
+        CostInput::EuclideanPower { .. } => "problem.cost.power",
+        _ => "problem.cost",
+    };
+    let message =
+        format!("costs reach {largest:e}: they must be at most {LARGEST_COST:e}; rescale the points or costs");
+    Err(input.invalid(key, message))
+}
+
+/// Refuses an ε (in units of the cost) that is lost in the rounding of the largest cost.
+pub fn check_epsilon(input: &Input, largest: f64, epsilon: f64) -> Result<()> {
+    if largest / epsilon <= LARGEST_RATIO {
+        return Ok(());
+    }
+    let message = format!(
+        "costs reach {largest:e}, and an ε of {epsilon:e} is lost in their rounding: it must be at least {:.1e}",
+        largest / LARGEST_RATIO
+    );
+    Err(input.invalid("problem.epsilon", message))
 }
 
 /// Whether the cost is a sum over the axes of two grids.

@@ -124,7 +124,7 @@ impl Solve {
             Switch::Auto => warm.is_none() && largest > SCALING_RATIO * epsilon,
         };
         let levels = if enabled {
-            levels(scaling.start.unwrap_or(SCALING_START * largest), epsilon, scaling.factor)
+            levels(scaling.start.unwrap_or(SCALING_START * largest), epsilon, scaling.factor)?
         } else {
             vec![epsilon]
         };
@@ -396,13 +396,23 @@ const SCALARS: Name = Name {
     axes: &["quantity"],
 };
 
+/// More levels than this cannot be meant: each is a step at least.
+const MOST_LEVELS: f64 = 1e6;
+
 /// Geometric from `start` down to ε, in steps of at most 1/factor; ε itself is last, exactly.
-fn levels(start: f64, epsilon: f64, factor: f64) -> Vec<f64> {
+fn levels(start: f64, epsilon: f64, factor: f64) -> Result<Vec<f64>> {
     if start <= epsilon {
-        return vec![epsilon];
+        return Ok(vec![epsilon]);
     }
-    let count = (ln(epsilon / start) / ln(factor)).ceil().max(1.0) as usize;
+    let count = (ln(epsilon / start) / ln(factor)).ceil().max(1.0);
+    if count.is_nan() || count > MOST_LEVELS {
+        return Err(Error::Usage(format!(
+            "epsilon_scaling: {count:.3e} levels from epsilon = {start:e} down to {epsilon:e} by a factor of {factor} \
+             each; at most {MOST_LEVELS:e} are allowed"
+        )));
+    }
+    let count = count as usize;
     let mut levels: Vec<f64> = (0..count).map(|l| start * pow(epsilon / start, l as f64 / count as f64)).collect();
     levels.push(epsilon);
-    levels
+    Ok(levels)
 }

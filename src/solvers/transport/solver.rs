@@ -18,6 +18,7 @@ use super::solve::{Finished, Progress, Solve, StepOutcome};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::io::Image;
+use crate::io::arrays::regular_file;
 use crate::io::read::Reader;
 use crate::math::elementary::ln;
 use crate::math::reduce::update;
@@ -144,11 +145,13 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let builder = Builder { input, problem: &problem, method: &method, level, layout, team };
 
     let mut pair = builder.passes(source.kept(), target.kept(), 1.0, 0)?;
+    let mut largest = setup::check_costs(input, &problem, pair.run(team, |passes| passes.cost_range()))?;
     let epsilon = builder.epsilon(&mut pair);
     if !(epsilon > 0.0 && epsilon.is_finite()) {
         let message = format!("ε is {epsilon} in units of the cost: the cost is constant, give an absolute epsilon");
         return Err(input.invalid("problem.epsilon", message));
     }
+    setup::check_epsilon(input, largest, epsilon)?;
     pair.run(team, |passes| passes.set_epsilon(epsilon));
     let extensions = (
         (!source.dropped.is_empty())
@@ -174,6 +177,11 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
             let aa = builder.passes(source.kept(), source.kept(), epsilon, 1)?;
             let bb = builder.passes(target.kept(), target.kept(), epsilon, 2)?;
             let mut pairs = Box::new([pair, aa, bb]);
+            for pair in &mut pairs[1..] {
+                let range = pair.run(team, |passes| passes.cost_range());
+                largest = largest.max(setup::check_costs(input, &problem, range)?);
+            }
+            setup::check_epsilon(input, largest, epsilon)?;
             let solve = with_three(&mut pairs, team, |three| {
                 Divergence::new(&method, penalties, three, warm.as_deref()).map_err(refuse)
             })?;
@@ -207,6 +215,9 @@ fn named(input: &Input, problem: &ProblemInput, method: &MethodInput, error: Err
         Error::Usage(message) if method.warm_start.is_some() && message.starts_with("warm start") => {
             input.invalid("method.warm_start", message)
         }
+        Error::Usage(message) if message.starts_with("epsilon_scaling") => {
+            input.invalid("method.epsilon_scaling", message)
+        }
         Error::Usage(message) => input.invalid("method.name", message),
         other => other,
     }
@@ -216,6 +227,7 @@ fn named(input: &Input, problem: &ProblemInput, method: &MethodInput, error: Err
 fn read_warm_start(input: &Input, file: &Path, target: &Marginal) -> Result<Vec<f64>> {
     let key = "method.warm_start";
     let path = input.resolve(file);
+    regular_file(&path).map_err(|e| input.invalid(key, e))?;
     let g = Reader::open(&path)
         .and_then(|r| r.array("/state/target_potential"))
         .map_err(|e| input.invalid(key, format!("no target potential to start from: {e}")))?
