@@ -369,10 +369,16 @@ fn at_once(launches: &[usize], test: impl Fn(usize) + Sync) {
     });
 }
 
-/// mpirun adds its own words when a rank fails, after ours; Open MPI's MPI-IO a line before.
+/// mpirun adds its own words when a rank fails: between two lines of dashes, before ours or after, and how often it
+/// left them out. Open MPI's MPI-IO adds a line before.
 fn our_words(err: &str) -> Vec<&str> {
-    let lines = err.lines().take_while(|l| !l.starts_with("-----"));
-    lines.filter(|l| !l.trim().is_empty() && !l.starts_with("mca_fbtl")).collect()
+    let mut theirs = false;
+    let ours = |line: &&str| {
+        let dashes = line.starts_with("-----");
+        theirs ^= dashes;
+        !theirs && !dashes && !line.trim().is_empty() && !line.starts_with("mca_fbtl") && !line.starts_with('[')
+    };
+    err.lines().filter(ours).collect()
 }
 
 // ---- the tests ----
