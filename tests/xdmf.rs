@@ -8,9 +8,9 @@ use spanwise::solvers::spectral::results::xdmf;
 use spanwise::state::{Hyperslab, Name};
 use spanwise::team::Solo;
 
-/// Two fields (one in single precision) and something that is no field, at three times, on these coordinates.
-fn output(dir: &Path, coordinates: &[Vec<f64>]) {
-    let axes = &["x", "y", "z"][..coordinates.len()];
+/// Two fields (one in single precision), the components of a vector and something that is no field, at three times, on
+/// these coordinates of `axes`.
+fn output(dir: &Path, axes: &[&'static str], coordinates: &[Vec<f64>]) {
     let header = Header::default();
     let shape: Vec<usize> = std::iter::once(3).chain(coordinates.iter().map(Vec::len)).collect();
     let whole = Hyperslab { start: vec![0; shape.len()], count: shape.clone() };
@@ -29,6 +29,11 @@ fn output(dir: &Path, coordinates: &[Vec<f64>]) {
             walk.block(&Name::kept("u", "m", "a field", &dims), &shape, &whole, (&mut u).into())?;
             let mut v: Vec<f32> = (0..total).map(|i| -(i as f32)).collect();
             walk.block(&Name::kept("v", "m", "in single precision", &dims), &shape, &whole, (&mut v).into())?;
+            for (a, axis) in axes.iter().enumerate() {
+                let mut values: Vec<f64> = (0..total).map(|i| (a + 1) as f64 + i as f64 / 3.0).collect();
+                let name = Name::kept(&format!("velocity_{axis}"), "m", "a component", &dims);
+                walk.block(&name, &shape, &whole, (&mut values).into())?;
+            }
             walk.scalar(&Name::kept("mean", "m", "no field", &["time"]), (&mut [1.0, 2.0, 3.0][..]).into())
         })
         .unwrap();
@@ -46,19 +51,24 @@ fn walls(n: usize) -> Vec<f64> {
 
 #[test]
 fn vtk_finds_the_fields_where_they_are() {
-    let cases = [
-        (vec![even(6, 0.5), even(5, 0.25)], "3DCoRectMesh"),
-        (vec![even(4, 0.5), even(5, 0.25), even(6, 2.0)], "3DCoRectMesh"),
-        (vec![walls(6), even(5, 0.25)], "3DRectMesh"),
-        (vec![walls(7), even(5, 0.25), even(6, 2.0)], "3DRectMesh"),
+    let cases: [(&[&'static str], _, _); 4] = [
+        (&["x", "y"], vec![even(6, 0.5), even(5, 0.25)], "3DCoRectMesh"),
+        (&["x", "y", "z"], vec![even(4, 0.5), even(5, 0.25), even(6, 2.0)], "3DCoRectMesh"),
+        (&["z", "x"], vec![walls(6), even(5, 0.25)], "3DRectMesh"),
+        (&["z", "y", "x"], vec![walls(7), even(5, 0.25), even(6, 2.0)], "3DRectMesh"),
     ];
-    for (coordinates, mesh) in cases {
+    for (axes, coordinates, mesh) in cases {
         let dir = tempfile::tempdir().unwrap();
-        output(dir.path(), &coordinates);
+        output(dir.path(), axes, &coordinates);
         assert_eq!(xdmf::write(dir.path()).unwrap(), ["output.xdmf"]);
         let text = std::fs::read_to_string(dir.path().join("output.xdmf")).unwrap();
         assert_eq!(text.matches(mesh).count(), 3, "one mesh of this kind per time\n{text}");
         assert_eq!(text.matches("output.h5:/fields/u<").count(), 3);
+        // A vector has the component along the reader's first coordinate first: that of our last axis.
+        let vector = text.split("Name=\"velocity\" AttributeType=\"Vector\"").nth(1).expect("a vector");
+        let order: Vec<&str> = vector.split("output.h5:/fields/velocity_").skip(1).map(|s| &s[..1]).collect();
+        let reversed: Vec<&str> = axes.iter().rev().copied().collect();
+        assert_eq!(order[..axes.len()], reversed, "{text}");
         assert!(!text.contains("mean"), "{text}");
         let open = text.matches("<DataItem").count();
         assert_eq!(open, text.matches("</DataItem>").count(), "every item is closed");
@@ -74,7 +84,7 @@ fn vtk_finds_the_fields_where_they_are() {
 #[test]
 fn lines_and_outputs_without_fields_have_no_xdmf() {
     let dir = tempfile::tempdir().unwrap();
-    output(dir.path(), &[even(9, 0.1)]);
+    output(dir.path(), &["x"], &[even(9, 0.1)]);
     assert_eq!(xdmf::write(dir.path()).unwrap(), [] as [String; 0]);
     assert!(!dir.path().join("output.xdmf").exists());
 }

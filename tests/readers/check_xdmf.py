@@ -35,6 +35,11 @@ for t, time in enumerate(times):
     for name, values in fields.items():
         shown = vtk_to_numpy(grid.GetPointData().GetArray(name))
         np.testing.assert_array_equal(shown.reshape(values[t].shape), values[t], err_msg=f"{name} at {time}")
+    # Vectors point along the mesh that is shown: the component of our last axis first.
+    arrows = vtk_to_numpy(grid.GetPointData().GetArray("velocity"))
+    components = [fields[f"velocity_{a}"][t].ravel() for a in axes[::-1]]
+    components += [np.zeros_like(components[0])] * (3 - len(components))
+    np.testing.assert_array_equal(arrows, np.stack(components, axis=1), err_msg=f"velocity at {time}")
     # VTK's fastest coordinate is our last axis.
     shape = values[t].shape
     for index in [(0,) * len(shape), tuple(n - 1 for n in shape), tuple(n // 3 for n in shape)]:

@@ -1,7 +1,9 @@
 //! The XDMF beside output.h5: ParaView, VisIt and VTK open it and find the fields, their mesh and their times.
 //!
-//! XDMF counts axes from the slowest: its first coordinate is our last axis. A reader therefore shows z, y, x where we
-//! say x, y, z; [docs/file_format.md] says so too.
+//! XDMF's first coordinate is the fastest axis of the data, which here is the last one, and it has no way to turn a mesh
+//! but a list of all points. A reader therefore shows z, y, x where we say x, y, z (between walls, where axes are z, y, x,
+//! it shows x, y, z); [docs/file_format.md] says so too. Vectors are put together in the reader's order, so that arrows
+//! point along the mesh that it shows.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -42,8 +44,10 @@ pub fn write(directory: &Path) -> Result<Vec<String>> {
     let coordinates =
         axes.iter().map(|a| Ok(reader.array(&format!("fields/{a}"))?.values)).collect::<Result<Vec<_>>>()?;
     let mesh = mesh(&axes, &coordinates, &first.shape);
+    let meaning = |name: &str| reader.attribute(&format!("fields/{name}"), "long_name").unwrap_or_default();
+    let vectors = vectors(&axes, &fields, meaning);
     let name = "output.xdmf";
-    write_atomically(&directory.join(name), document(&times, &fields, &mesh).as_bytes())?;
+    write_atomically(&directory.join(name), document(&times, &fields, &vectors, &mesh).as_bytes())?;
     Ok(vec![name.into()])
 }
 
@@ -58,6 +62,35 @@ fn longest_axes(reader: &Reader) -> Result<Vec<String>> {
         }
     }
     Ok(longest)
+}
+
+/// A vector field: its name, and its components in the reader's order, one for each axis.
+struct Vector<'a> {
+    name: String,
+    components: Vec<&'a Field>,
+}
+
+/// The vectors among the fields: names that end with the axes (`velocity_x`, `velocity_y`, …), and u, v, w of a velocity.
+fn vectors<'a>(axes: &[String], fields: &'a [Field], meaning: impl Fn(&str) -> String) -> Vec<Vector<'a>> {
+    let find = |name: String| fields.iter().find(|f| f.name == name);
+    // The reader's first coordinate is our last axis.
+    let all = |name: &dyn Fn(&str) -> String| axes.iter().rev().map(|a| find(name(a))).collect::<Option<Vec<_>>>();
+    let mut found = Vec::new();
+    for prefix in fields.iter().filter_map(|f| f.name.strip_suffix(axes[0].as_str())) {
+        if let Some(components) = all(&|axis| format!("{prefix}{axis}")) {
+            let name = prefix.trim_end_matches('_');
+            let taken = name.is_empty() || find(name.into()).is_some();
+            found.push(Vector { name: if taken { format!("{name}_vector") } else { name.into() }, components });
+        }
+    }
+    let letter = |axis: &str| ["u", "v", "w"][["x", "y", "z"].iter().position(|a| *a == axis).unwrap_or(0)].to_string();
+    if let Some(components) = all(&letter)
+        && components.iter().all(|f| meaning(&f.name).contains("velocity"))
+        && found.iter().all(|v| v.name != "velocity")
+    {
+        found.push(Vector { name: "velocity".into(), components });
+    }
+    found
 }
 
 fn spaced(values: impl Iterator<Item = impl ToString>) -> String {
@@ -96,32 +129,60 @@ fn mesh(axes: &[String], coordinates: &[Vec<f64>], shape: &[usize]) -> String {
     )
 }
 
-fn document(times: &[f64], fields: &[Field], mesh: &str) -> String {
+/// The values of a field at time number `t`, as a box: a plane has one point of time as its thickness.
+fn values(field: &Field, t: usize, times: usize) -> String {
+    let (d, dimensions) = (field.shape.len() + 1, spaced(field.shape.iter()));
+    let start = spaced(std::iter::once(t).chain(field.shape.iter().map(|_| 0)));
+    let stride = spaced(std::iter::repeat_n(1, d));
+    format!(
+        "<DataItem ItemType=\"HyperSlab\" Dimensions=\"{boxed}\">\n\
+         \x20           <DataItem Dimensions=\"3 {d}\" NumberType=\"Int\" Format=\"XML\">{start} {stride} 1 {dimensions}</DataItem>\n\
+         \x20           <DataItem Dimensions=\"{times} {dimensions}\" NumberType=\"Float\" Precision=\"{bytes}\" Format=\"HDF\">\
+         output.h5:/fields/{name}</DataItem>\n\
+         \x20         </DataItem>",
+        boxed = boxed(field),
+        bytes = field.bytes,
+        name = field.name,
+    )
+}
+
+/// The points of a field as a box, in words.
+fn boxed(field: &Field) -> String {
+    spaced(std::iter::repeat_n(1, 3 - field.shape.len()).chain(field.shape.iter().copied()))
+}
+
+fn document(times: &[f64], fields: &[Field], vectors: &[Vector], mesh: &str) -> String {
     let mut text = String::from(
         "<?xml version=\"1.0\" ?>\n<!DOCTYPE Xdmf SYSTEM \"Xdmf.dtd\" []>\n<Xdmf Version=\"2.0\">\n  <Domain>\n\
          \x20   <Grid Name=\"fields\" GridType=\"Collection\" CollectionType=\"Temporal\">\n",
     );
+    let attribute = |name: &str, kind: &str, item: &str| {
+        format!(
+            "        <Attribute Name=\"{name}\" AttributeType=\"{kind}\" Center=\"Node\">\n          {item}\n        \
+             </Attribute>\n"
+        )
+    };
     for (t, time) in times.iter().enumerate() {
         let _ =
             write!(text, "      <Grid Name=\"{t}\" GridType=\"Uniform\">\n        <Time Value=\"{time}\"/>\n{mesh}");
         for field in fields {
-            let (d, dimensions) = (field.shape.len() + 1, spaced(field.shape.iter()));
-            let start = spaced(std::iter::once(t).chain(field.shape.iter().map(|_| 0)));
-            // The box of [`mesh`]: a plane has one point of time as its thickness.
-            let boxed = spaced(std::iter::repeat_n(1, 4 - d).chain(field.shape.iter().copied()));
-            let stride = spaced(std::iter::repeat_n(1, d));
-            let _ = write!(
-                text,
-                "        <Attribute Name=\"{name}\" AttributeType=\"Scalar\" Center=\"Node\">\n\
-                 \x20         <DataItem ItemType=\"HyperSlab\" Dimensions=\"{boxed}\">\n\
-                 \x20           <DataItem Dimensions=\"3 {d}\" NumberType=\"Int\" Format=\"XML\">{start} {stride} 1 {dimensions}</DataItem>\n\
-                 \x20           <DataItem Dimensions=\"{times} {dimensions}\" NumberType=\"Float\" Precision=\"{bytes}\" Format=\"HDF\">\
-                 output.h5:/fields/{name}</DataItem>\n\
-                 \x20         </DataItem>\n        </Attribute>\n",
-                bytes = field.bytes,
-                name = field.name,
-                times = times.len(),
+            text += &attribute(&field.name, "Scalar", &values(field, t, times.len()));
+        }
+        for Vector { name, components } in vectors {
+            let points = boxed(components[0]);
+            let mut items: Vec<String> = components.iter().map(|f| values(f, t, times.len())).collect();
+            if let [first, _] = &items[..] {
+                // Readers take three components; nothing points out of a plane.
+                let nothing = format!(
+                    "<DataItem ItemType=\"Function\" Function=\"$0 - $1\" Dimensions=\"{points}\">{first}{first}</DataItem>"
+                );
+                items.push(nothing);
+            }
+            let joined = format!(
+                "<DataItem ItemType=\"Function\" Function=\"JOIN($0, $1, $2)\" Dimensions=\"{points} 3\">{}</DataItem>",
+                items.concat()
             );
+            text += &attribute(name, "Vector", &joined);
         }
         text.push_str("      </Grid>\n");
     }
