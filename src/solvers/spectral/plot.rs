@@ -52,7 +52,37 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     }
     let height = if rows.len() == 2 { high } else { 620 };
     let (title, subtitle) = words(reader, &fields, &times);
-    Ok(Figure { title, subtitle, size: (1500, height), rows })
+    Ok(fitted(Figure { title, subtitle, size: (1500, height), rows }))
+}
+
+/// Takes away the height that flat fields leave free in the upper of two rows.
+fn fitted(mut figure: Figure) -> Figure {
+    // Pixels of what is not panels: title, subtitle and margins; about the plot of a field its title, axis and gap, and to
+    // its sides axis, colour bar and gap.
+    const AROUND: f64 = 95.0;
+    const ABOVE_AND_BELOW: f64 = 100.0;
+    const BESIDE: f64 = 188.0;
+    let (width, height) = (f64::from(figure.size.0), f64::from(figure.size.1));
+    let [(share, above), (other, _)] = &mut figure.rows[..] else { return figure };
+    let each = (width - 36.0) / above.len() as f64 - BESIDE;
+    // A panel that fills what it is given needs all of it.
+    let shape = |panel: &Panel| match panel {
+        Panel::Field(field) if field.equal => {
+            let extent = |axis: &Axis| axis.range.map_or(1.0, |(low, high)| high - low);
+            extent(&field.y) / extent(&field.x)
+        }
+        _ => f64::INFINITY,
+    };
+    let tallest = above.iter().map(|(_, panel)| shape(panel)).fold(0.0, f64::max);
+    let given = (height - AROUND) * *share / (*share + *other);
+    let needed = (tallest * each + ABOVE_AND_BELOW).max(240.0);
+    if needed < given {
+        // The lower row keeps its height.
+        let below = height - AROUND - given;
+        (*share, *other) = (needed, below);
+        figure.size.1 = (AROUND + needed + below).round() as u32;
+    }
+    figure
 }
 
 /// The fields on the most axes, velocities and scalars alike, in the order of the file.
@@ -348,6 +378,22 @@ fn spectrum(reader: &Reader, times: &[f64]) -> Result<Option<Panel>> {
     Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
 }
 
+/// The name of a series in words.
+fn spoken(name: &str) -> String {
+    const NUMBERS: [(&str, &str); 5] = [
+        ("nusselt", "Nusselt number"),
+        ("reynolds", "Reynolds number"),
+        ("cfl", "CFL number"),
+        ("k_max_eta", "k_max η"),
+        ("theta", "temperature θ"),
+    ];
+    match NUMBERS.iter().find_map(|(word, said)| Some((said, name.strip_prefix(word)?))) {
+        Some((said, "")) => said.to_string(),
+        Some((said, rest)) if rest.starts_with('_') => format!("{said}, {}", rest[1..].replace('_', " ")),
+        _ => name.replace('_', " "),
+    }
+}
+
 fn first_nonzero(values: &[f64]) -> usize {
     values.iter().position(|v| *v != 0.0).unwrap_or(values.len())
 }
@@ -405,11 +451,11 @@ fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
             continue;
         }
         let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        let label = with_units(&name.replace('_', " "), &reader.attribute(&path, "units").unwrap_or_default());
+        let label = with_units(&spoken(name), &reader.attribute(&path, "units").unwrap_or_default());
         let y_axis = if low > 0.0 && high > 1e3 * low { Axis::log(label) } else { Axis::new(label) };
         let colour = *colours.next().expect("they go round");
         let line = Line { label: String::new(), x: x.to_vec(), y: y.to_vec(), colour, style: Style::Solid };
-        let title = name.replace('_', " ");
+        let title = spoken(name);
         panels.push(Panel::Curves(Curves { title, x: x_axis.clone(), y: y_axis, lines: vec![line] }));
     }
     Ok(panels)

@@ -152,6 +152,34 @@ fn between_walls_z_points_up_and_x_to_the_right() {
 }
 
 #[test]
+fn flat_fields_leave_no_band_of_nothing_below_them() {
+    let panel = |high: f64| {
+        let axis = |length: f64| Axis { label: String::new(), log: false, range: Some((0.0, length)) };
+        (1.0, Panel::Field(Field { x: axis(2.0), y: axis(high), equal: true, ..Field::default() }))
+    };
+    let figure = |panels: Vec<(f64, Panel)>| {
+        let rows = vec![(1.0, panels), (1.0, vec![(1.0, Panel::Curves(Curves::default()))])];
+        fitted(Figure { title: String::new(), subtitle: String::new(), size: (1500, 850), rows })
+    };
+    // Of 755 pixels each row has half; three boxes twice as wide as high take (1464/3 − 188)/2 = 150 and what is around.
+    let flat = figure(vec![panel(1.0), panel(1.0), panel(0.5)]);
+    assert_eq!(flat.size.1, (95.0f64 + 250.0 + 377.5).round() as u32);
+    assert_eq!((flat.rows[0].0, flat.rows[1].0), (250.0, 377.5));
+    // Squares, or a panel that fills its place, need all.
+    for panels in [vec![panel(2.0); 3], vec![panel(1.0), (1.0, Panel::Curves(Curves::default()))]] {
+        assert_eq!(figure(panels).size.1, 850);
+    }
+}
+
+#[test]
+fn series_are_named_in_words() {
+    assert_eq!(spoken("nusselt_lower"), "Nusselt number, lower");
+    assert_eq!(spoken("reynolds"), "Reynolds number");
+    assert_eq!(spoken("kinetic_energy"), "kinetic energy");
+    assert_eq!(spoken("cfl"), "CFL number");
+}
+
+#[test]
 fn an_output_without_anything_to_draw_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("output.h5");
