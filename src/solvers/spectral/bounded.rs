@@ -159,7 +159,8 @@ pub fn build(
                 }
             }
             let transform = boxed(input, problem, &domain, team)?;
-            Ok(Box::new(Steady::new(operator, &right, &data, transform, team)))
+            let steady = Steady::new(operator, &right, &data, transform, team);
+            Ok(Box::new(team.agree(steady.map_err(of_equation))?))
         }
         BoundedInput::OrrSommerfeld(k) => {
             wants(1..=1, "a stability problem has one: the number of Chebyshev coefficients")?;

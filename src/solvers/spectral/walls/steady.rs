@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::helmholtz::{LANES, Target, groups};
+use super::input::Refusal;
 use super::ultraspherical::{at_wall, mean, second_derivative, solve_small, to_second};
 use crate::solvers::spectral::domain::{Block, Domain};
 
@@ -41,16 +42,35 @@ pub struct Condition {
     pub data: Vec<C>,
 }
 
+/// The key of f.
+const RIGHT: &str = "right_hand_side";
+
 /// What a right-hand side may hold where the operator has none, relative to its largest coefficient.
 const COMPATIBLE: f64 = 1e-10;
 
+/// The largest of the numbers that the parts of the box have; every part asks at once.
+pub type OverAll<'a> = dyn Fn(f64) -> f64 + 'a;
+
+/// The largest coefficient of all parts.
+fn largest(u: &[C], over_all: &OverAll) -> f64 {
+    over_all(u.iter().map(|z| z.norm()).fold(0.0, f64::max))
+}
+
 /// Solves in place on a periodic box: right-hand side in, solution out. A mode that the operator annihilates is set to
-/// zero (the solution has no mean).
+/// zero (the solution has no mean). Every part of the box at once.
 ///
 /// # Errors
-/// When the right-hand side holds such a mode; in words, with numbers.
-pub fn solve_periodic(domain: &Domain, block: Block, operator: Operator, u: &mut [C]) -> Result<(), String> {
-    let largest = u.iter().map(|z| z.norm()).fold(0.0, f64::max);
+/// When the right-hand side holds such modes: the key and, in words with numbers, what is wrong; the same for every part.
+pub fn solve_periodic(
+    domain: &Domain,
+    block: Block,
+    operator: Operator,
+    u: &mut [C],
+    over_all: &OverAll,
+) -> Result<(), Refusal> {
+    let largest = largest(u, over_all);
+    // Of the modes that the operator annihilates.
+    let mut held = 0.0f64;
     let mut at = 0;
     for i in 0..block.count[0] {
         for j in 0..block.count[1] {
@@ -65,12 +85,7 @@ pub fn solve_periodic(domain: &Domain, block: Block, operator: Operator, u: &mut
                 };
                 let scale = square.max(if let Operator::Helmholtz(l) = operator { l.abs() } else { 0.0 });
                 if symbol.abs() <= 1e-12 * scale {
-                    if u[at].norm() > COMPATIBLE * largest {
-                        return Err(format!(
-                            "the right-hand side holds {:e} of the wavenumber {waves:?}, where the operator is zero",
-                            u[at].norm()
-                        ));
-                    }
+                    held = held.max(u[at].norm());
                     u[at] = ZERO;
                 } else {
                     u[at] /= symbol;
@@ -79,22 +94,39 @@ pub fn solve_periodic(domain: &Domain, block: Block, operator: Operator, u: &mut
             }
         }
     }
-    Ok(())
+    let held = over_all(held);
+    if held <= COMPATIBLE * largest {
+        return Ok(());
+    }
+    let what = match operator {
+        Operator::Helmholtz(lambda) if lambda != 0.0 => {
+            format!("waves with k² = {}, which ∇² − λ takes to zero", -lambda)
+        }
+        Operator::Biharmonic => "a mean, which ∇⁴ takes to zero".to_string(),
+        _ => "a mean, which ∇² takes to zero".to_string(),
+    };
+    Err((RIGHT.into(), format!("there is no solution: it holds {what}: {held:.3e} of {largest:.3e}")))
 }
 
-/// Solves in place between walls: coefficients of f in, of u out.
+/// Solves in place between walls: coefficients of f in, of u out. Every part of the box at once.
 ///
 /// # Errors
-/// When the conditions and f have no solution (such as slopes at both walls that do not balance the mean of f); where
-/// there is one up to a constant, its mean is zero.
+/// When the conditions and f have no solution (such as slopes at both walls that do not balance the mean of f): the key
+/// and what is wrong, for the parts that find it. Where there is one up to a constant, its mean is zero.
 pub fn solve_walls(
     geometry: &Geometry,
     operator: Operator,
     conditions: &[Condition],
     u: &mut [C],
-) -> Result<(), String> {
+    over_all: &OverAll,
+) -> Result<(), Refusal> {
     let columns = geometry.columns();
     let n = geometry.degree;
+    // What each condition is about, over all columns: its data, and what f alone makes of that derivative. What is rounding
+    // beside it is nothing.
+    let (f, order) = (largest(u, over_all), 2 * operator.conditions() as i32);
+    let of_f = |derivative: usize| f * geometry.scale.powi(derivative as i32 - order);
+    let sizes: Vec<f64> = conditions.iter().map(|c| largest(&c.data, over_all).max(of_f(c.derivative))).collect();
     let target = Target::new(u, columns);
     groups(columns)
         .map(|(_, at)| {
@@ -103,7 +135,7 @@ pub fn solve_walls(
             unsafe { target.load(at.clone(), &mut x) };
             for (l, q) in at.clone().enumerate() {
                 let f: Vec<C> = x.iter().map(|x| C::new(x[0][l], x[1][l])).collect();
-                let solution = solve_column(geometry, operator, conditions, q, &f)?;
+                let solution = solve_column(geometry, operator, conditions, &sizes, q, &f)?;
                 for (x, u) in x.iter_mut().zip(&solution) {
                     (x[0][l], x[1][l]) = (u.re, u.im);
                 }
@@ -111,7 +143,7 @@ pub fn solve_walls(
             unsafe { target.store(at, &x) };
             Ok(())
         })
-        .collect::<Vec<Result<(), String>>>()
+        .collect::<Vec<Result<(), Refusal>>>()
         .into_iter()
         .collect()
 }
@@ -120,9 +152,10 @@ fn solve_column(
     geometry: &Geometry,
     operator: Operator,
     conditions: &[Condition],
+    sizes: &[f64],
     q: usize,
     f: &[C],
-) -> Result<Vec<C>, String> {
+) -> Result<Vec<C>, Refusal> {
     let n = geometry.degree;
     let square = geometry.squares[q];
     let a = if let Operator::Helmholtz(lambda) = operator { square + lambda } else { square };
@@ -149,11 +182,13 @@ fn solve_column(
     let (particular, rest) = parts.split_first().expect("there is a particular solution");
     let mut matrix: Vec<Vec<f64>> = Vec::new();
     let mut right = Vec::new();
-    for condition in conditions {
+    let mut size = 0.0f64;
+    for (condition, of_all) in conditions.iter().zip(sizes) {
         let entries: Vec<f64> = rest.iter().map(|u| row(condition.derivative, condition.upper, u).re).collect();
         let scale = entries.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
         matrix.push(entries.iter().map(|x| x / scale).collect());
         right.push((condition.data[q] - row(condition.derivative, condition.upper, particular)) / scale);
+        size = size.max(of_all / scale);
     }
     let factors = match solve_small(matrix.clone(), right.clone()) {
         Some(factors) => factors,
@@ -164,15 +199,17 @@ fn solve_column(
             let (dropped, wanted) = (matrix[last].clone(), right[last]);
             matrix[last] = rest.iter().map(|u| average(u).re).collect();
             right[last] = -average(particular);
-            let factors = solve_small(matrix, right.clone())
-                .ok_or_else(|| format!("the boundary conditions do not determine the wavenumber with k² = {square}"))?;
+            let factors = solve_small(matrix, right.clone()).ok_or_else(|| {
+                ("upper".to_string(), format!("the conditions do not determine the waves with k² = {square}"))
+            })?;
             let got: C = dropped.iter().zip(&factors).map(|(a, x)| x * *a).sum();
-            let size = right.iter().map(|z| z.norm()).fold(wanted.norm(), f64::max);
-            if (got - wanted).norm() > 1e-9 * size {
-                return Err(format!(
-                    "the boundary data and the right-hand side do not balance: off by {:e} of {size:e} at k² = {square}",
-                    (got - wanted).norm()
-                ));
+            let off = (got - wanted).norm();
+            if off > 1e-9 * size {
+                let message = format!(
+                    "there is no solution: it and the conditions at the walls do not balance, by {off:.3e} of \
+                     {size:.3e} at k² = {square}"
+                );
+                return Err((RIGHT.to_string(), message));
             }
             factors
         }
@@ -261,7 +298,7 @@ mod tests {
     use crate::solvers::spectral::domain::{Axis, Basis};
     use crate::solvers::spectral::transform::{Reference, Scales, Transform};
     use crate::solvers::spectral::walls::geometry::domain;
-    use crate::team::Solo;
+    use crate::team::{Solo, Team, threads};
 
     fn project(transform: &mut Reference<f64>, f: impl Fn([f64; 3]) -> f64) -> Vec<C> {
         let scales = Scales::coordinates(transform.domain(), transform.points());
@@ -323,7 +360,7 @@ mod tests {
             let conditions: Vec<Condition> =
                 walls.iter().map(|&(p, upper)| condition(&mut transform, p, upper)).collect();
             let mut solution = project(&mut transform, f);
-            solve_walls(&geometry, operator, &conditions, &mut solution).unwrap();
+            solve_walls(&geometry, operator, &conditions, &mut solution, &|x| x).unwrap();
             let error = largest(&solution, &exact);
             println!("{operator:?} {walls:?}: {error:e}");
             assert!(error < 2e-12, "{operator:?} {walls:?}: {error:e}");
@@ -331,7 +368,7 @@ mod tests {
         // Slopes at both walls: solvable up to a constant, if they balance.
         let mut solution = project(&mut transform, laplace);
         let slopes: Vec<Condition> = [false, true].map(|upper| condition(&mut transform, 1, upper)).to_vec();
-        solve_walls(&geometry, Operator::Poisson, &slopes, &mut solution).unwrap();
+        solve_walls(&geometry, Operator::Poisson, &slopes, &mut solution, &|x| x).unwrap();
         let columns = geometry.columns();
         let shift = solution[0] - exact[0];
         (0..1).for_each(|q| solution[q] -= shift);
@@ -340,8 +377,8 @@ mod tests {
             (0..=geometry.degree).map(|j| (solution[j * columns] + if j == 0 { shift } else { ZERO }) * mean(j)).sum();
         assert!(average.norm() < 1e-12, "no mean: {average}");
         let mut wrong = project(&mut transform, |x| laplace(x) + 1.0);
-        let message = solve_walls(&geometry, Operator::Poisson, &slopes, &mut wrong).unwrap_err();
-        assert!(message.contains("do not balance"), "{message}");
+        let (key, message) = solve_walls(&geometry, Operator::Poisson, &slopes, &mut wrong, &|x| x).unwrap_err();
+        assert!(key == "right_hand_side" && message.contains("do not balance"), "{key}: {message}");
     }
 
     #[test]
@@ -359,10 +396,51 @@ mod tests {
             (Operator::Biharmonic, square * square),
         ] {
             let mut solution = project(&mut transform, |x| symbol * u(x));
-            solve_periodic(&domain, transform.modes(), operator, &mut solution).unwrap();
+            solve_periodic(&domain, transform.modes(), operator, &mut solution, &|x| x).unwrap();
             assert!(largest(&solution, &exact) < 1e-15, "{operator:?}");
         }
         let mut wrong = project(&mut transform, |x| 1.0 + u(x));
-        assert!(solve_periodic(&domain, transform.modes(), Operator::Poisson, &mut wrong).is_err());
+        assert!(solve_periodic(&domain, transform.modes(), Operator::Poisson, &mut wrong, &|x| x).is_err());
+    }
+
+    #[test]
+    fn slopes_balance_to_rounding_of_all_that_is_given_not_of_the_mean_alone() {
+        // f = cos x with slopes 0 and sin x at the walls, and a mean that is rounding.
+        let domain = domain(&[24, 15], &[1.0, std::f64::consts::TAU], &[0.0, 0.0]);
+        let mut transform = Reference::new(&domain);
+        let geometry = Geometry::new(&domain, Transform::<f64>::modes(&transform));
+        let mut solve = |mean: f64| {
+            let mut f = project(&mut transform, |[_, _, x]| x.cos());
+            f[0] += mean;
+            let conditions = [false, true].map(|upper| {
+                let data = project(&mut transform, |[_, _, x]| if upper { x.sin() } else { 0.0 });
+                Condition { derivative: 1, upper, data: data[..geometry.columns()].to_vec() }
+            });
+            solve_walls(&geometry, Operator::Poisson, &conditions, &mut f, &|x| x)
+        };
+        for rounding in [0.0, 1e-17, -3e-16] {
+            solve(rounding).unwrap();
+        }
+        assert_eq!(solve(1e-6).unwrap_err().0, "right_hand_side");
+    }
+
+    #[test]
+    fn whether_a_periodic_problem_has_a_solution_does_not_depend_on_the_ranks() {
+        // cos x and a mean, which a rank holds alone.
+        let axis = Axis { basis: Basis::HalfFourier, points: 16, highest: 7, ..Axis::trivial() };
+        let domain = Domain::new(vec![axis], false);
+        let solve = |mean: f64, team: &dyn Team| {
+            let mine = team.split(8).mine();
+            let block = Block { start: [0, 0, mine.start], count: [1, 1, mine.len()] };
+            let all = |k: usize| C::new([mean, 0.5].get(k).copied().unwrap_or(0.0), 0.0);
+            let mut u: Vec<C> = mine.map(all).collect();
+            solve_periodic(&domain, block, Operator::Poisson, &mut u, &|x| team.max(x))
+        };
+        for ranks in [1, 2, 8] {
+            for (mean, possible) in [(1e-17, true), (1.0, false)] {
+                let verdicts = threads::run(ranks, |team| solve(mean, team));
+                assert!(verdicts.iter().all(|v| v == &verdicts[0] && v.is_ok() == possible), "{ranks}: {verdicts:?}");
+            }
+        }
     }
 }
