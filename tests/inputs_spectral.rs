@@ -56,6 +56,9 @@ const CASES: &[Case] = &[
     Case(8, "output = { every = 0.0 }", &["problem.output.every = 0.0", "> 0"]),
     Case(8, "output = { fields = [\"pressure\"] }", &["problem.output.fields"]),
     Case(8, "output = { probes = [[1.0]] }", &["problem.output.probes"]),
+    Case(8, "output = { probes = [[inf, 0.0]] }", &["problem.output.probes", "finite"]),
+    Case(8, "output = { times = [0.5, 7.0] }", &["problem.output.times[1] = 7.0", "never reached", "problem.end_time = 1"]),
+    Case(8, "output = { times = [-0.5] }", &["problem.output.times[0] = -0.5", "never reached"]),
     Case(8, "tangent = { vectors = 0, every = 0.1 }", &["problem.tangent.vectors = 0"]),
     Case(8, "tangent = { vectors = 2, every = 0.0 }", &["problem.tangent.every = 0.0", "> 0"]),
     Case(8, "tangent = { vectors = 2, every = 0.1, transient = 1.0 }", &["problem.tangent.transient", "end_time"]),
@@ -73,6 +76,39 @@ fn malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
     // Of three lines where an expression is shown with its place.
     let good = refused_alike(dir.path(), &GOOD, CASES, 3, |file, _| file.to_string());
     assert!([0, 3].contains(&good), "the input that the cases spoil is good: {good}");
+}
+
+const WALLS: [&str; 10] = [
+    "solver = \"spectral\"", // 1
+    "[run]",                 // 2
+    "max_steps = 2",         // 3
+    "[problem]",             // 4
+    "points = [12, 10]",     // 5
+    "end_time = 1.0",        // 6
+    "equation = { kind = \"channel\", viscosity = 0.1, drive = { kind = \"gradient\", force = 0.1 } }", // 7
+    "lengths = [1.0, \"2*pi\"]", // 8
+    "[method]",              // 9
+    "time_step = 0.01",      // 10
+];
+
+/// Between walls, and steady problems without a solution: those are refused before their only step.
+#[rustfmt::skip]
+const WALL_CASES: &[Case] = &[
+    Case(8, "output = { probes = [[0.5, 0.3], [7.5, 0.3]] }", &["problem.output.probes", "probe 2", "z = 7.5", "the walls, 0 to 6.28"]),
+    Case(8, "output = { probes = [[-0.01, 0.3]] }", &["problem.output.probes", "z = -0.01", "outside"]),
+    Case(8, "output = { slices = [{ axis = \"z\", at = 7.5 }] }", &["problem.output.slices", "z = 7.5", "outside"]),
+    Case(8, "output = { times = [7.0] }", &["problem.output.times[0] = 7.0", "never reached", "problem.end_time = 1"]),
+    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side = \"1 + cos(y)\"", "no solution", "mean"]),
+    Case(7, "equation = { kind = \"biharmonic\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side", "no solution", "mean"]),
+    Case(7, "equation = { kind = \"helmholtz\", lambda = -4, right_hand_side = \"cos(2*y)\" }", &["problem.equation.right_hand_side = \"cos(2*y)\"", "no solution", "k² = 4"]),
+    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"2\", lower = [{ derivative = 1 }], upper = [{ derivative = 1, value = \"1\" }] }", &["problem.equation.right_hand_side = \"2\"", "no solution", "balance"]),
+];
+
+#[test]
+fn what_has_no_place_or_no_solution_between_walls_is_refused_alike_on_1_and_3_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = refused_alike(dir.path(), &WALLS, WALL_CASES, 3, |file, _| file.to_string());
+    assert_eq!(good, 3, "the input that the cases spoil is good");
 }
 
 #[test]

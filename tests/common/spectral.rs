@@ -69,13 +69,15 @@ pub fn problems() -> Vec<(String, String)> {
         case(
             "convection between walls",
             "points = [13, 12]\nlengths = [1.0, 2.0]\nend_time = 0.02\n\
-             equation = { kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 0.7 }",
+             equation = { kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 0.7 }\n\
+             output = { probes = [[0.3, 1.1]], statistics = { start = 0.003, every = 2 } }",
             "scheme = \"sbdf2\"\ntime_step = 0.001",
         ),
         case(
             "channel",
             "points = [11, 8, 12]\nlengths = [2.0, 3.0, 6.0]\nend_time = 0.3\n\
-             equation = { kind = \"channel\", viscosity = 0.01, drive = { kind = \"flux\", bulk_velocity = 1.0 } }",
+             equation = { kind = \"channel\", viscosity = 0.01, drive = { kind = \"flux\", bulk_velocity = 1.0 } }\n\
+             output = { statistics = { every = 3, profile = \"z\" } }",
             "scheme = \"ars443\"\ntime_step = 0.02",
         ),
         case(

@@ -136,7 +136,9 @@ pub fn build(
             if method.time_error {
                 flow.measure_time_error(scheme);
             }
-            Ok(Box::new(Flow { flow, times, output, on_grid, fields, time: 0.0, end }))
+            let mut flow = Flow { flow, times, output, on_grid, fields, probes: Vec::new(), time: 0.0, end };
+            flow.probe(team);
+            Ok(Box::new(flow))
         }
         BoundedInput::Poisson(steady) | BoundedInput::Helmholtz(steady) | BoundedInput::Biharmonic(steady) => {
             let word = match kind {
@@ -282,7 +284,7 @@ impl Velocities {
             fields.push(FieldName::new("v", "velocity along y"));
         }
         if heat {
-            fields.push(FieldName::new("theta", "deviation of the temperature from conduction"));
+            fields.push(FieldName::new("theta", "temperature above conduction"));
         }
         Velocities { fields }
     }
@@ -342,6 +344,8 @@ struct Flow {
     on_grid: Box<dyn Transform<f64>>,
     /// w, u, v, theta: coefficients of the present state.
     fields: Fields<f64>,
+    /// Values at the probes when last measured.
+    probes: Vec<f64>,
     time: f64,
     end: f64,
 }
@@ -353,6 +357,14 @@ impl Flow {
         let all = velocity.arrays.iter().map(Vec::as_slice).chain(theta);
         for (mine, theirs) in self.fields.arrays.iter_mut().zip(all) {
             mine.copy_from_slice(theirs);
+        }
+    }
+
+    /// Values of the present state at the probes; collective.
+    fn probe(&mut self, team: &dyn Team) {
+        if !self.output.probe_names().is_empty() {
+            self.refresh();
+            self.probes = self.output.probes(team, &self.fields);
         }
     }
 }
@@ -384,11 +396,14 @@ impl Solver for Flow {
 
     fn measure(&mut self, team: &dyn Team) -> Result<()> {
         self.flow.measure(team);
+        self.probe(team);
         Ok(())
     }
 
     fn record(&self) -> Vec<(Name, f64)> {
-        self.flow.record()
+        let mut record = self.flow.record();
+        record.extend(self.output.probe_names().iter().copied().zip(self.probes.iter().copied()));
+        record
     }
 
     fn snapshot_due(&self) -> Option<f64> {
@@ -405,8 +420,12 @@ impl Solver for Flow {
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        self.flow.results(walk)?;
-        self.output.results(walk, self.on_grid.as_ref())
+        // Statistics lie on the grid of the kept fields, not on that of the flow, and a group has one z: where there are
+        // any, the last state is in /fields alone.
+        if self.output.has_statistics() {
+            return self.output.results(walk, self.on_grid.as_ref());
+        }
+        self.flow.results(walk)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -495,6 +514,7 @@ pub fn check(
         ("process grid".into(), format!("{} × {}", grid[0], grid[1])),
     ];
     let (trips, scheme) = if flow {
+        problem.end().map_err(refuse)?;
         let refused = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
         (trips(n == 3, heat == 1), *method.check(true, true).map_err(refused)?)
     } else {

@@ -280,12 +280,23 @@ impl ProblemInput {
     /// The time at which the run ends.
     ///
     /// # Errors
-    /// The key and what is wrong with it.
+    /// The key and what is wrong with it; times of output that the run never reaches are.
     pub fn end(&self) -> Result<f64, Finding> {
         let at = |message: &str| ("problem.end_time".to_string(), message.to_string());
         let end = self.end_time.as_ref().ok_or_else(|| at("is missing: the time at which the run ends"))?;
         let end = end.value().map_err(|e| at(&e))?;
-        if end > 0.0 { Ok(end) } else { Err(at("must be > 0")) }
+        if end <= 0.0 {
+            return Err(at("must be > 0"));
+        }
+        // Where the end is an expression, a time that means the end may differ from it in the last digits.
+        let reached = 0.0..=end * (1.0 + 1e-12);
+        match self.output.times.iter().position(|t| !reached.contains(t)) {
+            Some(i) => {
+                let message = format!("is never reached: times of output lie between 0 and problem.end_time = {end}");
+                Err((format!("problem.output.times.{i}"), message))
+            }
+            None => Ok(end),
+        }
     }
 
     /// Length per axis.

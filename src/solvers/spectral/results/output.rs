@@ -127,12 +127,18 @@ impl<T: Real> Output<T> {
             if d == 1 {
                 return Err(("slices", "a box of one axis has no slices; probes give values at points".into()));
             }
+            if let Some(e) = outside(&domain.axes[axis], slice.at) {
+                return Err(("slices", e));
+            }
             slices.push(Slice { axis, index: nearest(&domain.axes[axis], slice.at) });
         }
         let chosen = choose(keys, equation.fields(), &equation.derived()).map_err(|e| ("fields", e))?;
         for (n, point) in keys.probes.iter().enumerate() {
             if point.len() != d {
                 return Err(("probes", format!("probe {} has {} coordinates, the box {d} axes", n + 1, point.len())));
+            }
+            if let Some(e) = domain.own().iter().zip(point).find_map(|(axis, &x)| outside(axis, x)) {
+                return Err(("probes", format!("probe {}: {e}", n + 1)));
             }
         }
         let moments = match &keys.statistics {
@@ -248,6 +254,11 @@ impl<T: Real> Output<T> {
             sums.extend(self.probes.iter().flat_map(|p| p.values(&self.scales, &[&self.coefficients])));
         }
         ranks::total(team, &sums)
+    }
+
+    /// Whether statistics are kept.
+    pub fn has_statistics(&self) -> bool {
+        self.moments.is_some()
     }
 
     /// Whether [`sample`](Output::sample) would take a sample.
@@ -394,6 +405,18 @@ pub fn derive<T: Real>(
             out[at.start + i] = T::complex(equation.derive_field(index, k, &here));
         });
     }
+}
+
+/// Why a coordinate is no place on an axis; none where it is one. Every number is one on a periodic axis; between walls
+/// it must be within the layer, to rounding.
+fn outside(axis: &Axis, x: f64) -> Option<String> {
+    let (low, high) = (axis.low, axis.low + axis.length);
+    let slack = 1e-12 * (axis.length + low.abs());
+    let within = axis.basis != Basis::Chebyshev || (low - slack..=high + slack).contains(&x);
+    (!(x.is_finite() && within)).then(|| match axis.basis {
+        Basis::Chebyshev => format!("{} = {x} is outside the layer between the walls, {low} to {high}", axis.name),
+        _ => format!("{} = {x} is not a finite number", axis.name),
+    })
 }
 
 /// The point of an axis nearest to a coordinate; periodic axes wrap around.

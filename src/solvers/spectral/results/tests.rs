@@ -481,6 +481,34 @@ fn what_cannot_be_kept_is_said_with_its_key() {
         fails(OutputKeys { probes: vec![vec![1.0]], ..keys() }),
         "probes: probe 1 has 1 coordinates, the box 2 axes"
     );
+    assert_eq!(
+        fails(OutputKeys { probes: vec![vec![1.0, f64::NAN]], ..keys() }),
+        "probes: probe 1: y = NaN is not a finite number"
+    );
+}
+
+#[test]
+fn places_between_walls_are_within_the_layer_to_rounding() {
+    let wall = Axis { name: "z", basis: Basis::Chebyshev, low: -0.3, length: 1.0, points: 9, ..Axis::trivial() };
+    let axes = vec![Axis { highest: 8, ..wall }, axis("y", 8, 3.0, false), axis("x", 8, 5.0, true)];
+    let domain = Domain::new(axes, false);
+    let made = |z: f64| {
+        let probes = vec![vec![z, 99.0, -99.0]];
+        let slices = vec![SliceKeys { axis: "z".into(), at: z }, SliceKeys { axis: "x".into(), at: 99.0 }];
+        let transform = Reference::new(&domain);
+        let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
+        [OutputKeys { probes, ..OutputKeys::default() }, OutputKeys { slices, ..OutputKeys::default() }]
+            .map(|keys| Output::new(&keys, pair(), &transform, make, &Solo).err())
+    };
+    for z in [-0.3, 0.0, 0.7, 0.7 + 1e-15] {
+        assert_eq!(made(z), [None, None], "{z}");
+    }
+    for z in [-0.31, 0.71, 5.5, f64::NAN] {
+        let [probes, slices] = made(z);
+        let words = format!("z = {z} is outside the layer between the walls, -0.3 to 0.7");
+        assert_eq!(probes, Some(("probes", format!("probe 1: {words}"))));
+        assert_eq!(slices, Some(("slices", words)));
+    }
 }
 
 /// How long a recorded step's sums take; `cargo test --release quadratics_rate -- --ignored --nocapture`.
