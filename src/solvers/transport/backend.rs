@@ -3,11 +3,9 @@
 use std::ops::Range;
 
 use super::distributed::{self, PassData};
-use super::generated::grid_point;
 use super::grid::axis::LINES_PER_PANEL;
 use super::grid::{GridPasses, Lines, Threads};
 use super::passes::Passes;
-use super::results;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::team::{Partition, Team};
@@ -21,7 +19,6 @@ pub enum Backend {
 /// A pair of grids. The passes are away only while [`Backend::run`] lends them a team.
 pub struct Grid {
     pub passes: Option<GridPasses<Threads>>,
-    pub target_axes: Vec<Vec<f64>>,
 }
 
 /// Of the passes before a step.
@@ -78,28 +75,6 @@ impl Backend {
             Backend::Grid(grid) => grid.passes.as_ref().map_or(0.0, Passes::entries),
         }
     }
-
-    /// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij for points of dimension d; whole on every rank.
-    pub fn barycentric_map(&mut self, team: &dyn Team, psi: &[f64], phi: &[f64], d: usize) -> Result<Vec<f64>> {
-        let y = match self {
-            Backend::Points(data) => {
-                let all = (0..d)
-                    .step_by(3)
-                    .map(|first| results::target_coordinates(data.geometry.as_ref(), team, first..d.min(first + 3)));
-                all.collect()
-            }
-            Backend::Grid(grid) => grid_coordinates(&grid.target_axes),
-        };
-        self.run(team, |passes| results::barycentric_map(passes, psi, phi, d, y))
-    }
-}
-
-/// All coordinates of the points of a grid, three at a time.
-fn grid_coordinates(axes: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let (m, d) = (axes.iter().map(Vec::len).product::<usize>(), axes.len());
-    let mut points = vec![0.0; m * d];
-    points.chunks_mut(d).enumerate().for_each(|(j, point)| grid_point(axes, j, point));
-    vec![points]
 }
 
 /// Lines of a grid shared out in whole panels over ranks, then over threads.

@@ -28,6 +28,7 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     setup::check_pair(input, &problem, &source, &target)?;
 
     let size = Size { n: source.n as u64, m: target.n as u64, d: source.dimension as u64, ranks: ranks as u64 };
+    let target_d = target.dimension as u64;
     let memory_per_rank = machine::node_memory() / ranks as u64;
     let layout = setup::choose_layout(method.layout, 8 * (size.n + size.m) * size.d, memory_per_rank);
     let grid = setup::separable(&problem, source.shape.is_some() && target.shape.is_some());
@@ -36,7 +37,8 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let mut estimate =
         Estimate { problem: describe(&problem, &method, &source, &target, grid, layout), ..Estimate::default() };
     let matrix = matches!(problem.cost, CostInput::Matrix { .. });
-    let plan = Plan { problem: &problem, method: &method, size, layout, grid, matrix, threads: threads as u64 };
+    let plan =
+        Plan { problem: &problem, method: &method, size, target_d, layout, grid, matrix, threads: threads as u64 };
     let sweeps = plan.sweeps(Precision::F64);
     estimate.memory = plan.largest_moment(&source, &target);
 
@@ -83,6 +85,8 @@ struct Plan<'p> {
     problem: &'p ProblemInput,
     method: &'p MethodInput,
     size: Size,
+    /// Dimension of the target's points; another than the source's where the cost is a matrix.
+    target_d: u64,
     layout: Layout,
     grid: bool,
     matrix: bool,
@@ -268,13 +272,13 @@ impl Plan<'_> {
     /// The derived results asked for, made from potentials one after the other.
     fn results(&self) -> Items {
         let Size { d, .. } = self.size;
-        let w = d.min(3);
         let wants = |result| self.problem.results.contains(&result);
         let mut held = self.vectors(1, 1);
         let mut work = 0;
         if wants(DerivedResult::BarycentricMap) {
-            // Coordinates, their payload and sums; the map of the atoms with mass, then of all.
-            work = work.max(self.vectors(2 * w + 1 + d, d + w + 1));
+            // The transform, coordinates, their payload and sums; the map of the atoms with mass, then of all.
+            let (d, w) = (self.target_d, self.target_d.min(3));
+            work = work.max(self.vectors(w + 2 + 2 * d, d + w + 1));
             held += self.vectors(d, 0);
         }
         if wants(DerivedResult::PlanEntries) {
@@ -282,8 +286,15 @@ impl Plan<'_> {
             held += 24 * self.problem.plan_entries as u64;
         }
         if wants(DerivedResult::Gradients) {
-            work = work.max(self.vectors(2 * d + w + 1, w + 2).max(self.vectors(d + 4, 3)));
-            held += self.vectors(d + 1, 1);
+            // Points: what is made of one side's, beside the other's; weights: costs, marginals and transforms.
+            let w = d.min(3);
+            let (source, target) = (self.vectors(2 * d + w + 1, w + 1), self.vectors(d + w + 1, 2 * d + w + 1));
+            work = work.max(source).max(target).max(self.vectors(d + 5, d + 4));
+            held += self.vectors(d + 1, d + 1);
+            if self.divergence() {
+                // Potentials and gradients of the symmetric problems.
+                held += self.vectors(2 * d + 4, 2 * d + 4);
+            }
         }
         if work == 0 {
             return Items::new();

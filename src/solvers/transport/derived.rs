@@ -1,25 +1,69 @@
 //! Results that follow from converged potentials: gradients, the barycentric map, the largest plan entries.
 //!
-//! By the envelope theorem (methods page §2.15): ∂OT_ε/∂x_i = Σ_j P_ij ∂_x c(x_i, y_j), ∂OT_ε/∂C = P,
+//! By the envelope theorem (methods page §2.15): ∂OT_ε/∂x_i = Σ_j P_ij ∂_x c(x_i, y_j), likewise in y_j, ∂OT_ε/∂C = P,
 //! ∂OT_ε/∂ε = KL(P|abᵀ); balanced ∂OT_ε/∂a_i = f_i up to a constant, unbalanced F₁(f_i) − ε (r_i/a_i − Σb) with
 //! F(f) = ρ (1 − e^{−f/ρ}) and r = P1. All for the exact potentials: errors are of the order of the marginal error.
+//!
+//! With ψ = f/ε and t the soft c-transform of φ, r_i/a_i = e^{ψ_i − t_i}: no quotient, so that an atom without mass has
+//! its gradient too, that for the first mass it is given. Its potential decides nothing before; the one that counts is
+//! the best answer, ψ_i = λ t_i.
 
-use super::dual::{Dual, Penalties};
+use super::dual::{Dual, Penalties, Side};
 use super::passes::{Passes, Precision};
 use crate::error::{Error, Result};
-use crate::math::reduce::{dot, sum};
+use crate::math::elementary::exp;
+use crate::math::reduce::{dot, sum, total};
 
-/// Gradients of OT_ε.
+/// Gradients of OT_ε, or of S_ε.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients {
-    /// n×d, with respect to the source's points; none for a cost given as a matrix.
+    /// n×d, with respect to the source's points; none for a cost given as a matrix, and for grids.
     pub source_points: Option<Vec<f64>>,
+    /// m×d, likewise.
+    pub target_points: Option<Vec<f64>>,
     /// With respect to the weights; centred (a·∂a = b·∂b = 0) on a constrained side, where it acts on mass-preserving
     /// changes only.
     pub source_weights: Vec<f64>,
     pub target_weights: Vec<f64>,
     /// KL(P|abᵀ).
     pub epsilon: f64,
+    /// What `source_weights` and `target_weights` of OT_ε are made with.
+    pub source: WeightGradient,
+    pub target: WeightGradient,
+}
+
+/// ∂OT_ε/∂w of one side at any point: F(u) − ε (e^{u − t} − the other side's mass) in units of ε, from the potential u
+/// there and the soft c-transform t of the other potential; ε u less its mean on a constrained side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightGradient {
+    side: Side,
+    epsilon: f64,
+    other_mass: f64,
+    centre: f64,
+}
+
+impl WeightGradient {
+    fn new(side: Side, epsilon: f64, other_mass: f64, w: &[f64], u: &[f64]) -> Self {
+        let centre = if side.hard() { epsilon * dot(w, u) / total(w) } else { 0.0 };
+        WeightGradient { side, epsilon, other_mass, centre }
+    }
+
+    fn at(&self, u: f64, t: f64) -> f64 {
+        if self.side.hard() {
+            self.epsilon * u - self.centre
+        } else {
+            self.epsilon * (self.side.value(u) - exp(u - t) + self.other_mass)
+        }
+    }
+
+    /// At an atom without mass: its potential is the best answer to t.
+    pub fn without_mass(&self, t: f64) -> f64 {
+        self.at(self.side.damping() * t, t)
+    }
+
+    fn all(&self, w: &[f64], u: &[f64], t: &[f64]) -> Vec<f64> {
+        (0..w.len()).map(|i| if w[i] > 0.0 { self.at(u[i], t[i]) } else { self.without_mass(t[i]) }).collect()
+    }
 }
 
 /// From potentials ψ = f/ε, φ = g/ε in f64.
@@ -27,66 +71,124 @@ pub fn gradients(passes: &mut dyn Passes, penalties: Penalties, psi: &[f64], phi
     in_f64(passes, |passes| {
         let dual = Dual::new(penalties, passes.epsilon(), passes);
         let (n, m) = (passes.n(), passes.m());
-        let source_points = match passes.dimension() {
-            None => None,
-            Some(d) => {
-                let mut out = vec![0.0; n * d];
-                passes.gradient_rows(psi, phi, &mut out)?;
-                Some(out)
-            }
-        };
-        let ones = vec![1.0; n.max(m)];
-        let (mut r, mut c, mut cost) = (vec![0.0; n], vec![0.0; m], vec![0.0; n]);
-        passes.plan_rows(psi, phi, &ones[..m], 1, &mut r)?;
-        passes.plan_cols(psi, phi, &ones[..n], 1, &mut c)?;
-        passes.plan_cost_rows(psi, phi, &ones[..m], &mut cost)?;
+        let (mut source_points, mut target_points) = (None, None);
+        if let Some(d) = passes.dimension() {
+            passes.gradient_rows(psi, phi, source_points.insert(vec![0.0; n * d]))?;
+            passes.gradient_cols(psi, phi, target_points.insert(vec![0.0; m * d]))?;
+        }
+        let mut cost = vec![0.0; n];
+        passes.plan_cost_rows(psi, phi, &vec![1.0; m], &mut cost)?;
+        let (mut t, mut x) = (vec![0.0; n], vec![0.0; m]);
+        passes.soft_rows(phi, &mut t)?;
+        passes.soft_cols(psi, &mut x)?;
         let (a, b) = (passes.a(), passes.b());
-        let weights = |side: super::dual::Side, w: &[f64], u: &[f64], marginal: &[f64], other: f64| -> Vec<f64> {
-            let mut out: Vec<f64> = if side.hard() {
-                u.iter().map(|u| dual.epsilon * u).collect()
-            } else {
-                (0..w.len()).map(|i| dual.epsilon * (side.value(u[i]) - marginal[i] / w[i] + other)).collect()
-            };
-            if side.hard() {
-                let mean = dot(w, &out) / sum(w.len(), |i| w[i]);
-                out.iter_mut().for_each(|g| *g -= mean);
-            }
-            out
-        };
-        let mass = sum(n, |i| r[i]);
+        let source = WeightGradient::new(dual.source, dual.epsilon, dual.mass.1, a, psi);
+        let target = WeightGradient::new(dual.target, dual.epsilon, dual.mass.0, b, phi);
+        // Marginals of the plan; no mass is none whatever the potential.
+        let r = |i: usize| if a[i] > 0.0 { a[i] * exp(psi[i] - t[i]) } else { 0.0 };
+        let c = |j: usize| if b[j] > 0.0 { b[j] * exp(phi[j] - x[j]) } else { 0.0 };
         let information =
-            dot(&r, psi) + dot(&c, phi) - sum(n, |i| cost[i]) / dual.epsilon - mass + dual.mass.0 * dual.mass.1;
+            sum(n, |i| r(i) * psi[i]) + sum(m, |j| c(j) * phi[j]) - total(&cost) / dual.epsilon - sum(n, r)
+                + dual.mass.0 * dual.mass.1;
         Ok(Gradients {
             source_points,
-            source_weights: weights(dual.source, a, psi, &r, dual.mass.1),
-            target_weights: weights(dual.target, b, phi, &c, dual.mass.0),
+            target_points,
+            source_weights: source.all(a, psi, &t),
+            target_weights: target.all(b, phi, &x),
             epsilon: information,
+            source,
+            target,
         })
     })
 }
 
-/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij for target points `y` (m×width). A row whose mass underflows (possible when
-/// unbalanced) takes the mean Σ_j b_j y_j / Σb instead of 0/0.
-pub fn barycentric_map(passes: &mut dyn Passes, psi: &[f64], phi: &[f64], y: &[f64], width: usize) -> Result<Vec<f64>> {
-    let (n, m) = (passes.n(), passes.m());
-    if y.len() != m * width {
-        return Err(Error::Usage(format!("barycentric map: {} numbers for {m} points in {width} columns", y.len())));
+impl Gradients {
+    /// Of S_ε = OT_ε(a, b) − ½ OT_ε(a, a) − ½ OT_ε(b, b) + ½ε (Σa − Σb)², from those of the three problems. A measure
+    /// is both sides of its own problem, and both follow it.
+    pub fn of_divergence(mut self, aa: &Gradients, bb: &Gradients) -> Gradients {
+        let halves = |to: &mut [f64], own: [&[f64]; 2], more: f64| {
+            to.iter_mut().enumerate().for_each(|(i, to)| *to += more - 0.5 * (own[0][i] + own[1][i]));
+        };
+        let points = |to: &mut Option<Vec<f64>>, own: &Gradients| {
+            if let (Some(to), Some(x), Some(y)) = (to, &own.source_points, &own.target_points) {
+                halves(to, [x, y], 0.0);
+            }
+        };
+        let excess = self.excess();
+        points(&mut self.source_points, aa);
+        points(&mut self.target_points, bb);
+        halves(&mut self.source_weights, [&aa.source_weights, &aa.target_weights], excess);
+        halves(&mut self.target_weights, [&bb.source_weights, &bb.target_weights], -excess);
+        self.epsilon +=
+            0.5 * (self.target.other_mass - self.source.other_mass).powi(2) - 0.5 * (aa.epsilon + bb.epsilon);
+        self
+    }
+
+    /// Of S_ε with respect to a source weight that is zero: from the soft c-transforms there, `t` of the target's
+    /// potential, `own` of both potentials of (a, a).
+    pub fn of_divergence_at_source(&self, aa: &Gradients, t: f64, own: [f64; 2]) -> f64 {
+        self.source.without_mass(t) + self.excess() - aa.own_without_mass(own)
+    }
+
+    /// The same of a target weight, with (b, b).
+    pub fn of_divergence_at_target(&self, bb: &Gradients, x: f64, own: [f64; 2]) -> f64 {
+        self.target.without_mass(x) - self.excess() - bb.own_without_mass(own)
+    }
+
+    fn own_without_mass(&self, [t, x]: [f64; 2]) -> f64 {
+        0.5 * (self.source.without_mass(t) + self.target.without_mass(x))
+    }
+
+    /// ε (Σa − Σb), the derivative of the divergence's mass term in Σa; where masses are constrained they are equal.
+    fn excess(&self) -> f64 {
+        let hard = self.source.side.hard();
+        if hard { 0.0 } else { self.source.epsilon * (self.target.other_mass - self.source.other_mass) }
+    }
+}
+
+/// Target atoms without mass, which grids keep, get their best answer to ψ: their φ decides nothing, and some methods
+/// leave it where it was.
+pub fn answer_without_mass(passes: &mut dyn Passes, penalties: Penalties, psi: &[f64], phi: &mut [f64]) -> Result<()> {
+    if passes.b().iter().all(|b| *b > 0.0) {
+        return Ok(());
     }
     in_f64(passes, |passes| {
-        let payload: Vec<f64> = y.chunks(width).flat_map(|y| std::iter::once(1.0).chain(y.iter().copied())).collect();
-        let mut sums = vec![0.0; n * (width + 1)];
-        passes.plan_rows(psi, phi, &payload, width + 1, &mut sums)?;
-        let b = passes.b();
-        let total = sum(m, |j| b[j]);
-        let mean: Vec<f64> = (0..width).map(|k| sum(m, |j| b[j] * y[j * width + k]) / total).collect();
-        let mut map = Vec::with_capacity(n * width);
-        for row in sums.chunks(width + 1) {
-            let image = row[1..].iter().map(|s| s / row[0]);
-            if row[0] > 0.0 && image.clone().all(f64::is_finite) {
-                map.extend(image);
-            } else {
-                map.extend(&mean);
+        let damping = Side::new(penalties.target, passes.epsilon()).damping();
+        let mut x = vec![0.0; phi.len()];
+        passes.soft_cols(psi, &mut x)?;
+        for (phi, (x, b)) in phi.iter_mut().zip(x.iter().zip(passes.b())) {
+            if *b == 0.0 {
+                *phi = damping * x;
             }
+        }
+        Ok(())
+    })
+}
+
+/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d: the mean of the target as seen from x_i. It follows from φ alone, so that
+/// atoms of any mass, and of none, have one. `coordinates`: those of all targets, a few at a time, each m×k.
+pub fn barycentric_map(passes: &mut dyn Passes, phi: &[f64], coordinates: &[Vec<f64>]) -> Result<Vec<f64>> {
+    let (n, m) = (passes.n(), passes.m());
+    if let Some(y) = coordinates.iter().find(|y| y.is_empty() || y.len() % m != 0) {
+        return Err(Error::Usage(format!("barycentric map: {} coordinates for {m} points", y.len())));
+    }
+    let d = coordinates.iter().map(|y| y.len() / m).sum();
+    in_f64(passes, |passes| {
+        let mut t = vec![0.0; n];
+        passes.soft_rows(phi, &mut t)?;
+        let mut map = vec![0.0; n * d];
+        let mut first = 0;
+        for y in coordinates {
+            let width = y.len() / m;
+            let payload: Vec<f64> =
+                y.chunks(width).flat_map(|y| std::iter::once(1.0).chain(y.iter().copied())).collect();
+            let mut sums = vec![0.0; n * (width + 1)];
+            passes.conditional_rows(&t, phi, &payload, width + 1, &mut sums)?;
+            for (point, sums) in map.chunks_mut(d).zip(sums.chunks(width + 1)) {
+                // The first sum is 1 but for rounding, which cancels.
+                (0..width).for_each(|k| point[first + k] = sums[1 + k] / sums[0]);
+            }
+            first += width;
         }
         Ok(map)
     })

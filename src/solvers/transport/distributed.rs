@@ -327,8 +327,7 @@ impl TeamPasses<'_> {
         Ok(())
     }
 
-    /// out[i·width + k] = weight_i Σ_j exp(h_j + s_i − C_ij/ε) v[j·width + k] by `kernel`.
-    #[allow(clippy::too_many_arguments)]
+    /// [`TeamPasses::shifted`] by the logarithms of `weight · e^own`: sums over the plan.
     fn weighted(
         &mut self,
         side: Side,
@@ -339,11 +338,25 @@ impl TeamPasses<'_> {
         kernel: impl Fn(&dyn Rows, Range<usize>, &[f64], &[f64], Range<usize>, &mut [f64]) + Sync,
     ) -> Result<()> {
         self.meet(own);
+        let weight = if side == Side::Source { self.data.a.clone() } else { self.data.b.clone() };
+        self.shifted(side, |i| own[i] + ln(weight[i]), other, width, out, kernel)
+    }
+
+    /// out[i·width + k] = Σ_j exp(shift_i + h_j − C_ij/ε) v[j·width + k] by `kernel`, h of the potential `other`.
+    fn shifted(
+        &mut self,
+        side: Side,
+        shift: impl Fn(usize) -> f64 + Sync,
+        other: &[f64],
+        width: usize,
+        out: &mut [f64],
+        kernel: impl Fn(&dyn Rows, Range<usize>, &[f64], &[f64], Range<usize>, &mut [f64]) + Sync,
+    ) -> Result<()> {
         self.meet(other);
         let data = &mut *self.data;
-        let (own_weight, other_weight) = match side {
-            Side::Source => (&data.a, &data.b),
-            Side::Target => (&data.b, &data.a),
+        let other_weight = match side {
+            Side::Source => &data.b,
+            Side::Target => &data.a,
             Side::TargetTarget => unreachable!("the plan has no target-target block"),
         };
         let h = column_terms(other, other_weight);
@@ -355,12 +368,12 @@ impl TeamPasses<'_> {
         data.geometry.blocks(side, scale, self.team, &mut |block| {
             share(owned.clone(), width, mine, |rows, out| {
                 let h = &h[block.columns.clone()];
-                let mut shift = [0.0; ROWS_PER_TASK];
-                let shift = &mut shift[..rows.len()];
-                for (s, i) in shift.iter_mut().zip(rows.clone()) {
-                    *s = own[i] + ln(own_weight[i]);
+                let mut shifts = [0.0; ROWS_PER_TASK];
+                let shifts = &mut shifts[..rows.len()];
+                for (s, i) in shifts.iter_mut().zip(rows.clone()) {
+                    *s = shift(i);
                 }
-                kernel(block.rows, block.local(&rows), h, shift, block.columns.clone(), out);
+                kernel(block.rows, block.local(&rows), h, shifts, block.columns.clone(), out);
             });
         });
         self.gather(side, width, out)?;
@@ -518,6 +531,20 @@ impl Passes for TeamPasses<'_> {
         })
     }
 
+    fn conditional_rows(&mut self, t: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()> {
+        self.meet(t);
+        self.shifted(
+            Side::Source,
+            |i| t[i],
+            phi,
+            width,
+            out,
+            |rows, range, h, shift, columns, out| {
+                rows.weighted_sum(range, h, shift, &v[columns.start * width..columns.end * width], width, out);
+            },
+        )
+    }
+
     fn plan_cost_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], out: &mut [f64]) -> Result<()> {
         self.weighted(Side::Source, psi, phi, 1, out, |rows, range, h, shift, columns, out| {
             rows.weighted_cost(range, h, shift, &v[columns], out);
@@ -577,7 +604,11 @@ impl Passes for TeamPasses<'_> {
     }
 
     fn gradient_rows(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
-        results::point_gradient(self, psi, phi, out)
+        results::point_gradient(self, Side::Source, psi, phi, out)
+    }
+
+    fn gradient_cols(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+        results::point_gradient(self, Side::Target, psi, phi, out)
     }
 
     fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>> {

@@ -20,9 +20,6 @@ names! {
     STEPS = "iterations", "1", "steps of the method made so far", [];
     EPSILON = "epsilon", "cost", "regularisation in units of the cost", [];
     BARYCENTRIC_MAP = "barycentric_map", "1", "sum_j P_ij y_j / sum_j P_ij", ["source", "coordinate"];
-    POINT_GRADIENT = "source_point_gradient", "cost", "derivative of OT_eps with respect to the source points", ["source", "coordinate"];
-    SOURCE_WEIGHT_GRADIENT = "source_weight_gradient", "cost", "derivative of OT_eps with respect to the source weights, on sums kept fixed", ["source"];
-    TARGET_WEIGHT_GRADIENT = "target_weight_gradient", "cost", "derivative of OT_eps with respect to the target weights, on sums kept fixed", ["target"];
     PLAN_ROWS = "plan_row", "1", "source index of the largest plan entries", ["entry"];
     PLAN_COLUMNS = "plan_column", "1", "target index of the largest plan entries", ["entry"];
     PLAN_MASS = "plan_mass", "1", "mass of the largest plan entries, in decreasing order", ["entry"];
@@ -35,4 +32,65 @@ names! {
     RECORDED_EPSILON = "epsilon", "cost", "epsilon of the current level", [];
     ARITHMETIC = "single_precision", "1", "1 while exponentials are in f32, 0 in f64", [];
     RELATIVE_GAP = "relative_gap", "1", "certified (upper - lower) / |upper| of OT_eps when last evaluated", [];
+}
+
+/// The names of the gradients.
+pub struct GradientNames {
+    pub source_points: Name,
+    pub target_points: Name,
+    pub source_weights: Name,
+    pub target_weights: Name,
+}
+
+macro_rules! gradients {
+    ($id:ident, $of:literal) => {
+        pub static $id: GradientNames = GradientNames {
+            source_points: Name {
+                name: "source_point_gradient",
+                units: "cost",
+                meaning: concat!("derivative of ", $of, " with respect to the source points"),
+                axes: &["source", "coordinate"],
+            },
+            target_points: Name {
+                name: "target_point_gradient",
+                units: "cost",
+                meaning: concat!("derivative of ", $of, " with respect to the target points"),
+                axes: &["target", "coordinate"],
+            },
+            source_weights: Name {
+                name: "source_weight_gradient",
+                units: "cost",
+                meaning: concat!(
+                    "derivative of ",
+                    $of,
+                    " with respect to the source weights; of a constrained marginal, on sums kept fixed"
+                ),
+                axes: &["source"],
+            },
+            target_weights: Name {
+                name: "target_weight_gradient",
+                units: "cost",
+                meaning: concat!(
+                    "derivative of ",
+                    $of,
+                    " with respect to the target weights; of a constrained marginal, on sums kept fixed"
+                ),
+                axes: &["target"],
+            },
+        };
+    };
+}
+
+gradients!(TRANSPORT_GRADIENTS, "OT_eps");
+gradients!(DIVERGENCE_GRADIENTS, "S_eps");
+
+/// A name of values in the target's space. Where that is not the source's (a cost given as a matrix), its coordinates
+/// are an axis of their own.
+pub fn in_target_space(name: Name, shared: bool) -> Name {
+    let axes: &[&str] = match name.axes[0] {
+        _ if shared => name.axes,
+        "source" => &["source", "target_coordinate"],
+        _ => &["target", "target_coordinate"],
+    };
+    Name { axes, ..name }
 }

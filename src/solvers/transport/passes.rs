@@ -52,6 +52,10 @@ pub trait Passes {
     fn plan_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()>;
     /// out[j·width + k] = Σ_i P_ij v[i·width + k].
     fn plan_cols(&mut self, psi: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()>;
+    /// out[i·width + k] = Σ_j Q_ij v[j·width + k], Q_ij = b_j exp(t_i + phi_j − C_ij/ε) with t = soft_rows(phi): the
+    /// target as seen from source i, Σ_j Q_ij = 1. Of a and psi it knows nothing, so that it is there for a source
+    /// without mass too, and never underflows.
+    fn conditional_rows(&mut self, t: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()>;
     /// out_i = Σ_j P_ij v_j C_ij.
     fn plan_cost_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], out: &mut [f64]) -> Result<()>;
     /// Σ_ij u_i C_ij v_j, with an upper bound of its relative rounding error.
@@ -63,11 +67,13 @@ pub trait Passes {
     /// out = K w, K_jj' = k(y_j, y_j') a positive definite kernel with k(y, y) = 1 and 0 ≤ k ≤ 1 on the target's atoms.
     fn reproducing_kernel(&mut self, w: &[f64], out: &mut [f64]) -> Result<()>;
 
-    /// Dimension d of the source's points where the cost has a gradient in them; none for a cost given as a matrix.
+    /// Dimension d of the points where the cost has a gradient in them; none for a cost given as a matrix and for grids.
     fn dimension(&self) -> Option<usize>;
     /// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik (0 where c has no gradient, as |x − y| at x = y). Only called when
     /// `dimension` is some d.
     fn gradient_rows(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()>;
+    /// out[j·d + k] = Σ_i P_ij ∂c(x_i, y_j)/∂y_jk, likewise.
+    fn gradient_cols(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()>;
     /// The `count` largest entries of P (or all, when fewer) as (row, column, mass): decreasing mass, equal masses by
     /// row, then column.
     fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>>;

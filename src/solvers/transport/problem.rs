@@ -279,7 +279,8 @@ pub enum Quantity {
 pub enum DerivedResult {
     /// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij.
     BarycentricMap,
-    /// Gradients of OT_ε with respect to source points and both weights.
+    /// Gradients with respect to the points and weights of both sides: of OT_ε, or of S_ε for the divergence. Grids with
+    /// a separable cost and a cost given as a matrix have none in the points.
     Gradients,
     /// The largest entries of the plan, as (row, column, mass).
     PlanEntries,

@@ -1,10 +1,9 @@
-//! Derived results that need the points: the barycentric map, the gradient in the points, the largest plan entries.
+//! Derived results that need the points or single costs: the gradients in the points, the largest plan entries.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::derived;
 use super::distributed::{PassData, TeamPasses};
 use super::geometry::{Geometry, Scale, Side};
 use super::kernels::PointCost;
@@ -14,70 +13,71 @@ use crate::error::{Error, Result};
 use crate::math::elementary::{exp, ln};
 use crate::team::Team;
 
-/// T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, n×d, whole on every rank. `coordinates`: those of all targets, three (the last
-/// time fewer) at a time, each m×k.
-pub fn barycentric_map(
-    passes: &mut dyn Passes,
-    psi: &[f64],
-    phi: &[f64],
-    d: usize,
-    coordinates: Vec<Vec<f64>>,
-) -> Result<Vec<f64>> {
-    let (n, m) = (passes.n(), passes.m());
-    let mut map = vec![0.0; n * d];
-    let mut first = 0;
-    for y in coordinates {
-        let width = y.len() / m;
-        let part = derived::barycentric_map(passes, psi, phi, &y, width)?;
-        for (point, part) in map.chunks_mut(d).zip(part.chunks(width)) {
-            point[first..first + width].copy_from_slice(part);
-        }
-        first += width;
-    }
-    Ok(map)
+/// The points of a side that this rank holds.
+fn points(geometry: &dyn Geometry, side: Side) -> (Range<usize>, &[f64]) {
+    if side == Side::Source { geometry.source_points() } else { geometry.target_points() }
 }
 
-/// Some coordinates of all targets, m×k.
-pub fn target_coordinates(geometry: &dyn Geometry, team: &dyn Team, coordinates: Range<usize>) -> Vec<f64> {
-    let (_, points) = geometry.target_points();
-    let mine: Vec<f64> = points.chunks(geometry.dimension()).flat_map(|y| &y[coordinates.clone()]).copied().collect();
+/// Some coordinates of all points of a side, one row per point.
+fn coordinates(geometry: &dyn Geometry, side: Side, team: &dyn Team, which: Range<usize>) -> Vec<f64> {
+    let (_, held) = points(geometry, side);
+    let mine: Vec<f64> = held.chunks(geometry.dimension()).flat_map(|y| &y[which.clone()]).copied().collect();
     // Only replicated points can be swept.
     if geometry.sweeps() { mine } else { team.gather(&mine) }
 }
 
-/// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik, by moments of the plan for the squared distance, else entry by entry in
-/// plain arithmetic.
-pub fn point_gradient(passes: &mut TeamPasses<'_>, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+/// out[i·d + k] = Σ_j P_ij ∂c(x_i, y_j)/∂x_ik for the points x of `side` and y of the other one, by moments of the plan
+/// for the squared distance, else entry by entry in plain arithmetic. Every cost of points is symmetric, so that both
+/// sides are treated alike.
+pub fn point_gradient(
+    passes: &mut TeamPasses<'_>,
+    side: Side,
+    psi: &[f64],
+    phi: &[f64],
+    out: &mut [f64],
+) -> Result<()> {
     let (data, team) = (&mut *passes.data, passes.team);
-    let (n, m, d) = (data.geometry.n(), data.geometry.m(), data.geometry.dimension());
+    let d = data.geometry.dimension();
     let Some(cost) = data.geometry.point_cost() else {
         return Err(Error::Usage("a cost given as a matrix has no gradient in points".into()));
     };
-    let owned = data.geometry.owned(Side::Source, team);
+    let (n, m, other) = match side {
+        Side::Source => (data.geometry.n(), data.geometry.m(), Side::Target),
+        _ => (data.geometry.m(), data.geometry.n(), Side::Source),
+    };
+    let owned = data.geometry.owned(side, team);
     let mut mine = vec![0.0; owned.len() * d];
     if cost == PointCost::Squared {
+        let plan = |data: &mut PassData, v: &[f64], width: usize| {
+            let mut sums = vec![0.0; n * width];
+            let mut passes = data.with(team);
+            match side {
+                Side::Source => passes.plan_rows(psi, phi, v, width, &mut sums)?,
+                _ => passes.plan_cols(psi, phi, v, width, &mut sums)?,
+            }
+            Ok::<_, Error>(sums)
+        };
         // Σ_j P_ij y_j, three coordinates at a time, with the mass beside them.
         let mut map = vec![0.0; n * d];
         for first in (0..d).step_by(3) {
             let width = (d - first).min(3);
-            let y = target_coordinates(data.geometry.as_ref(), team, first..first + width);
-            let mut part = vec![0.0; n * width];
-            data.with(team).plan_rows(psi, phi, &y, width, &mut part)?;
+            let y = coordinates(data.geometry.as_ref(), other, team, first..first + width);
+            let part = plan(data, &y, width)?;
             for (row, part) in map.chunks_mut(d).zip(part.chunks(width)) {
                 row[first..first + width].copy_from_slice(part);
             }
         }
-        let mut mass = vec![0.0; n];
-        data.with(team).plan_rows(psi, phi, &vec![1.0; m], 1, &mut mass)?;
-        let (held, x) = data.geometry.source_points();
+        let mass = plan(data, &vec![1.0; m], 1)?;
+        let (held, x) = points(data.geometry.as_ref(), side);
         for (out, i) in mine.chunks_mut(d).zip(owned) {
             let x = &x[(i - held.start) * d..(i - held.start + 1) * d];
             (0..d).for_each(|k| out[k] = 2.0 * (mass[i] * x[k] - map[i * d + k]));
         }
     } else {
-        let y = target_coordinates(data.geometry.as_ref(), team, 0..d);
-        let (s, h) = (log_mass(psi, &data.a), log_mass(phi, &data.b));
-        let (held, x) = data.geometry.source_points();
+        let y = coordinates(data.geometry.as_ref(), other, team, 0..d);
+        let (rows, columns) = (log_mass(psi, &data.a), log_mass(phi, &data.b));
+        let (s, h) = if side == Side::Source { (rows, columns) } else { (columns, rows) };
+        let (held, x) = points(data.geometry.as_ref(), side);
         let epsilon = data.scale.epsilon;
         mine.par_chunks_mut(d).zip(owned.into_par_iter()).for_each(|(out, i)| {
             let x = &x[(i - held.start) * d..(i - held.start + 1) * d];

@@ -10,7 +10,7 @@ use super::grid::{AxisCost, GridCost, GridPasses, LaplaceKernel, Threads};
 use super::kernels::{Level, PointCost};
 use super::measures::{self, Measure};
 use super::passes::Precision;
-use super::problem::{CostInput, EpsilonUnit, Layout, MethodInput, ProblemInput, Quantity};
+use super::problem::{CostInput, DerivedResult, EpsilonUnit, Layout, MethodInput, ProblemInput, Quantity};
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
@@ -165,6 +165,17 @@ impl Marginal {
     pub fn dropped(&self) -> Atoms<'_> {
         Atoms { measure: &self.measure, subset: &self.dropped, weights: &self.dropped_weights }
     }
+
+    /// Some coordinates of all atoms with mass, one row per atom, whole on every rank.
+    pub fn coordinates(&self, which: Range<usize>, team: &dyn Team) -> Vec<f64> {
+        let (d, rows) = (self.measure.dimension, self.measure.rows.clone());
+        let mut mine = Vec::new();
+        for k in self.kept.positions(rows.clone()) {
+            let at = (self.kept.atom(k) - rows.start) * d;
+            mine.extend_from_slice(&self.measure.points[at..at + d][which.clone()]);
+        }
+        if team.size() == 1 { mine } else { team.gather(&mine) }
+    }
 }
 
 impl Builder<'_> {
@@ -218,7 +229,7 @@ impl Builder<'_> {
         let laplace = LaplaceKernel::new(y, self.method.bandwidth.unwrap_or(0.1 * self.diameter(target)));
         let (a, b) = (source.weights.to_vec(), target.weights.to_vec());
         let passes = GridPasses::new(cost, a, b, epsilon, laplace, self.level, Threads).numbered(problem);
-        Backend::Grid(Box::new(Grid { passes: Some(passes), target_axes: y.to_vec() }))
+        Backend::Grid(Box::new(Grid { passes: Some(passes) }))
     }
 
     fn geometry(&self, source: Atoms<'_>, target: Atoms<'_>) -> Result<(Box<dyn Geometry>, (f64, f64))> {
@@ -421,6 +432,11 @@ pub fn check_pair(
         let message = format!("source points have dimension {}, target points {}", source.dimension, target.dimension);
         return Err(input.invalid("problem.target", message));
     }
+    if target.dimension == 0 && problem.results.contains(&DerivedResult::BarycentricMap) {
+        let message = "\"barycentric_map\" is the mean of target points, and the target's atoms have none: allowed are \
+                       \"gradients\" and \"plan_entries\", or a target of points";
+        return Err(input.invalid("problem.results", message));
+    }
     if matrix && problem.quantity == Quantity::Divergence {
         let message = "the divergence needs costs within each measure too: give points and a cost of points";
         return Err(input.invalid("problem.quantity", message));
@@ -494,6 +510,17 @@ pub fn check_epsilon(input: &Input, largest: f64, epsilon: f64) -> Result<()> {
         largest / LARGEST_RATIO
     );
     Err(input.invalid("problem.epsilon", message))
+}
+
+/// What to tell where gradients are asked for and there are none in the points.
+pub fn missing_gradients(problem: &ProblemInput, grid: bool) -> Option<String> {
+    let why = match problem.cost {
+        CostInput::Matrix { .. } => "a cost given as a matrix does not say how it follows the points",
+        _ if grid => "the points of grids with a separable cost do not move",
+        _ => return None,
+    };
+    let asked = problem.results.contains(&DerivedResult::Gradients);
+    asked.then(|| format!("gradients are with respect to the weights alone: {why}"))
 }
 
 /// Whether the cost is a sum over the axes of two grids.

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::backend::Backend;
 use super::certificate::{Certificate, Interval};
 use super::colour::Palette;
-use super::derived::{gradients, plan_entries};
-use super::divergence::{Divergence, Three};
-use super::dual::{Penalties, Residual};
+use super::derived::{Gradients, WeightGradient, answer_without_mass, barycentric_map, gradients, plan_entries};
+use super::divergence::{Divergence, SelfFinished, Three};
+use super::dual::{Penalties, Residual, Side};
 use super::kernels::Level;
 use super::measures::{self, Measure};
 use super::names::*;
@@ -39,6 +39,8 @@ pub struct Transport {
     work: Work,
     /// Potentials of atoms without mass, by one more pass.
     extensions: (Option<Backend>, Option<Backend>),
+    /// The same for the potentials of (a, a) and (b, b), where the gradients of a divergence want them.
+    self_extensions: (Option<Backend>, Option<Backend>),
     level: Level,
     layout: &'static str,
     rank: usize,
@@ -96,7 +98,7 @@ struct DivergenceNumbers {
 #[derive(Default)]
 struct Derived {
     barycentric_map: Option<Vec<f64>>,
-    point_gradient: Option<Vec<f64>>,
+    point_gradients: Option<(Vec<f64>, Vec<f64>)>,
     weight_gradients: Option<(Vec<f64>, Vec<f64>)>,
     plan: Option<(Vec<u64>, Vec<u64>, Vec<f64>)>,
     transferred: Option<Vec<u8>>,
@@ -161,6 +163,12 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
             .then(|| builder.passes(source.kept(), target.dropped(), epsilon, 0))
             .transpose()?,
     );
+    let of_self = problem.quantity == Quantity::Divergence && problem.results.contains(&DerivedResult::Gradients);
+    let self_extension = |marginal: &Marginal, k: usize| {
+        let wanted = of_self && !marginal.dropped.is_empty();
+        wanted.then(|| builder.passes(marginal.dropped(), marginal.kept(), epsilon, k)).transpose()
+    };
+    let self_extensions = (self_extension(&source, 1)?, self_extension(&target, 2)?);
     let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
     let warm = match &method.warm_start {
         Some(file) => Some(team.agree(read_warm_start(input, file, &target))?),
@@ -188,16 +196,19 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
             Work::Divergence { pairs, solve }
         }
     };
+    let mut notes = weights.notes;
+    notes.extend(setup::missing_gradients(&problem, grid));
     Ok(Box::new(Transport {
         problem,
         source,
         target,
         mass: weights.mass,
         penalties,
-        notes: weights.notes,
+        notes,
         epsilon,
         work,
         extensions,
+        self_extensions,
         level,
         layout: if grid { "grid" } else { layout.word() },
         rank: team.rank(),
@@ -270,6 +281,20 @@ impl Transport {
 
     fn wants(&self, result: DerivedResult) -> bool {
         self.problem.results.contains(&result)
+    }
+
+    /// Whether source and target points have the same coordinates: unless the cost is a matrix, they have.
+    fn shared_space(&self) -> bool {
+        self.source.measure.dimension == self.target.measure.dimension
+    }
+
+    /// Brings the passes of (a, b) to another ε.
+    fn set_epsilon(&mut self, epsilon: f64, team: &dyn Team) {
+        self.work.pair().run(team, |passes| {
+            if passes.epsilon() != epsilon {
+                passes.set_epsilon(epsilon);
+            }
+        });
     }
 }
 
@@ -346,6 +371,7 @@ impl Solver for Transport {
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let mut epsilon = self.epsilon;
         walk.scalar(&EPSILON, (&mut epsilon).into())?;
+        let shared = self.shared_space();
         for (marginal, points, weights, shape) in [
             (&self.source, &SOURCE_POINTS, &SOURCE_WEIGHTS, &SOURCE_SHAPE),
             (&self.target, &TARGET_POINTS, &TARGET_WEIGHTS, &TARGET_SHAPE),
@@ -354,6 +380,7 @@ impl Solver for Transport {
             if measure.dimension > 0 {
                 let global = [measure.n, measure.dimension];
                 let mine = Hyperslab::rows(measure.rows.clone(), &global[1..]);
+                let points = if points == &TARGET_POINTS { &in_target_space(*points, shared) } else { points };
                 walk.given(points, &global, &mine, &measure.points)?;
             }
             let rows = measure.rows.clone();
@@ -386,14 +413,14 @@ impl Solver for Transport {
     }
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
-        let (finished, divergence) = match &mut self.work {
-            Work::Transport { pair, solve } => (pair.run(team, |passes| solve.finish(passes))?, None),
+        let (mut finished, divergence, selves) = match &mut self.work {
+            Work::Transport { pair, solve } => (pair.run(team, |passes| solve.finish(passes))?, None, None),
             Work::Divergence { pairs, solve } => {
                 // Every cost of points here is 0 from a point to itself and nowhere negative.
                 let f = with_three(pairs, team, |three| solve.finish(three, true))?;
                 let numbers =
                     DivergenceNumbers { value: f.value, regularised: f.regularised, unregularised: f.unregularised };
-                (f.ab, Some(numbers))
+                (f.ab, Some(numbers), self.problem.results.contains(&DerivedResult::Gradients).then_some([f.aa, f.bb]))
             }
         };
         let mut dropped = (Vec::new(), Vec::new());
@@ -405,8 +432,24 @@ impl Solver for Transport {
             dropped.1 = vec![0.0; self.target.dropped.len()];
             passes.run(team, |passes| passes.soft_cols(&finished.psi, &mut dropped.1))?;
         }
-        let derived = self.derive(&finished, &dropped.0, team)?;
-        self.work.pair().run(team, |passes| passes.rest());
+        // A run that ended early is left at a larger ε, its results are for the one asked for.
+        let level = self.work.pair().run(team, |passes| passes.epsilon());
+        self.set_epsilon(self.epsilon, team);
+        let (penalties, Finished { psi, phi, .. }) = (self.penalties, &mut finished);
+        self.work.pair().run(team, |passes| answer_without_mass(passes, penalties, psi, phi))?;
+        let derived = self.derive(&finished, selves.as_ref(), (&dropped.0, &dropped.1), team)?;
+        self.set_epsilon(level, team);
+        match &mut self.work {
+            Work::Transport { pair, .. } => pair.run(team, |passes| passes.rest()),
+            Work::Divergence { pairs, .. } => {
+                pairs.iter_mut().for_each(|pair| pair.run(team, |passes| passes.rest()));
+            }
+        }
+        // The potential of an atom without mass is its best answer: damped where the marginal is penalised.
+        for (penalty, potential) in [(self.penalties.source, &mut dropped.0), (self.penalties.target, &mut dropped.1)] {
+            let damping = Side::new(penalty, self.epsilon).damping();
+            update(potential, |_, t| damping * t);
+        }
         // Unit mass to the mass asked for: f + g lowers by ε ln M, split evenly.
         let (epsilon, shift) = (self.epsilon, 0.5 * self.epsilon * ln(self.mass));
         let potential = |marginal: &Marginal, kept: Vec<f64>, dropped: &[f64]| {
@@ -422,17 +465,23 @@ impl Solver for Transport {
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let shared = self.shared_space();
+        let names = match self.problem.quantity {
+            Quantity::Transport => &TRANSPORT_GRADIENTS,
+            Quantity::Divergence => &DIVERGENCE_GRADIENTS,
+        };
         let Some(done) = &mut self.done else { return Ok(()) };
         let (source, target) = (&self.source.measure, &self.target.measure);
         if let Some(map) = &mut done.derived.barycentric_map {
-            walk_rows(walk, &BARYCENTRIC_MAP, source, &[source.dimension], map)?;
+            walk_rows(walk, &in_target_space(BARYCENTRIC_MAP, shared), source, &[target.dimension], map)?;
         }
-        if let Some(gradient) = &mut done.derived.point_gradient {
-            walk_rows(walk, &POINT_GRADIENT, source, &[source.dimension], gradient)?;
+        if let Some((of_source, of_target)) = &mut done.derived.point_gradients {
+            walk_rows(walk, &names.source_points, source, &[source.dimension], of_source)?;
+            walk_rows(walk, &names.target_points, target, &[target.dimension], of_target)?;
         }
         if let Some((of_source, of_target)) = &mut done.derived.weight_gradients {
-            walk_rows(walk, &SOURCE_WEIGHT_GRADIENT, source, &[], of_source)?;
-            walk_rows(walk, &TARGET_WEIGHT_GRADIENT, target, &[], of_target)?;
+            walk_rows(walk, &names.source_weights, source, &[], of_source)?;
+            walk_rows(walk, &names.target_weights, target, &[], of_target)?;
         }
         if let Some((rows, columns, mass)) = &mut done.derived.plan {
             let all = Hyperslab::rows(if self.rank == 0 { 0..mass.len() } else { mass.len()..mass.len() }, &[]);
@@ -550,19 +599,29 @@ impl Solver for Transport {
 }
 
 impl Transport {
-    fn derive(&mut self, finished: &Finished, dropped_psi: &[f64], team: &dyn Team) -> Result<Derived> {
+    /// `transforms`: of the other potential, at the atoms without mass.
+    fn derive(
+        &mut self,
+        finished: &Finished,
+        selves: Option<&[SelfFinished; 2]>,
+        transforms: (&[f64], &[f64]),
+        team: &dyn Team,
+    ) -> Result<Derived> {
         let mut derived = Derived::default();
         let photo = self.source.measure.photo.clone().filter(|_| self.target.measure.photo.is_some());
         if self.wants(DerivedResult::BarycentricMap) || photo.is_some() {
-            let d = self.source.measure.dimension;
-            let kept = self.work.pair().barycentric_map(team, &finished.psi, &finished.phi, d)?;
+            let d = self.target.measure.dimension;
+            let y: Vec<Vec<f64>> =
+                (0..d).step_by(3).map(|first| self.target.coordinates(first..d.min(first + 3), team)).collect();
+            let phi = &finished.phi;
+            let kept = self.work.pair().run(team, |passes| barycentric_map(passes, phi, &y))?;
             let mut map = vec![f64::NAN; self.source.measure.n * d];
             let mut place = |atoms: &setup::Subset, rows: &[f64]| {
                 atoms.iter().zip(rows.chunks(d)).for_each(|(i, row)| map[i * d..(i + 1) * d].copy_from_slice(row));
             };
             place(&self.source.kept, &kept);
             if let Some(passes) = &mut self.extensions.0 {
-                place(&self.source.dropped, &passes.barycentric_map(team, dropped_psi, &finished.phi, d)?);
+                place(&self.source.dropped, &passes.run(team, |passes| barycentric_map(passes, phi, &y))?);
             }
             if let Some(photo) = photo {
                 let palette = Palette::of(&photo.image.bytes(), photo.space, photo.levels);
@@ -581,25 +640,74 @@ impl Transport {
             ));
         }
         if self.wants(DerivedResult::Gradients) {
-            let penalties = self.penalties;
-            let (psi, phi) = (&finished.psi, &finished.phi);
-            let mut g = self.work.pair().run(team, |passes| gradients(passes, penalties, psi, phi))?;
-            // OT_ε(Ma, Mb) = M OT_ε(a, b) + terms in M: x-gradients scale by M, weight gradients do not.
-            if let Some(points) = &mut g.source_points {
-                points.iter_mut().for_each(|v| *v *= self.mass);
-            }
-            let d = self.source.measure.dimension;
-            let spread = |marginal: &Marginal, values: &[f64], width: usize| {
-                let mut all = vec![f64::NAN; marginal.measure.n * width];
-                for (i, row) in marginal.kept.iter().zip(values.chunks(width)) {
-                    all[i * width..(i + 1) * width].copy_from_slice(row);
+            let (g, dropped) = self.gradients(finished, selves, transforms, team)?;
+            // OT_ε(Ma, Mb) = M OT_ε(a, b) + terms in M: x-gradients scale by M, weight gradients do not. A point without
+            // mass moves nothing.
+            let mass = self.mass;
+            let spread = |marginal: &Marginal, values: &[f64]| {
+                let d = marginal.measure.dimension;
+                let mut all = vec![0.0; marginal.measure.n * d];
+                for (i, row) in marginal.kept.iter().zip(values.chunks(d)) {
+                    all[i * d..(i + 1) * d].iter_mut().zip(row).for_each(|(all, v)| *all = mass * v);
                 }
                 all
             };
-            derived.point_gradient = g.source_points.map(|points| spread(&self.source, &points, d));
-            derived.weight_gradients =
-                Some((spread(&self.source, &g.source_weights, 1), spread(&self.target, &g.target_weights, 1)));
+            if let (Some(x), Some(y)) = (&g.source_points, &g.target_points) {
+                derived.point_gradients = Some((spread(&self.source, x), spread(&self.target, y)));
+            }
+            derived.weight_gradients = Some((
+                Transport::whole(&self.source, g.source_weights, &dropped.0),
+                Transport::whole(&self.target, g.target_weights, &dropped.1),
+            ));
         }
         Ok(derived)
     }
+
+    /// Gradients of the quantity asked for at the atoms with mass, and those in the weights of the atoms without.
+    fn gradients(
+        &mut self,
+        finished: &Finished,
+        selves: Option<&[SelfFinished; 2]>,
+        (t, x): (&[f64], &[f64]),
+        team: &dyn Team,
+    ) -> Result<(Gradients, (Vec<f64>, Vec<f64>))> {
+        let penalties = self.penalties;
+        let of = |pair: &mut Backend, psi: &[f64], phi: &[f64]| {
+            pair.run(team, |passes| gradients(passes, penalties, psi, phi))
+        };
+        let (pairs, selves) = match (&mut self.work, selves) {
+            (Work::Divergence { pairs, .. }, Some(selves)) => (pairs, selves),
+            (work, _) => {
+                let g = of(work.pair(), &finished.psi, &finished.phi)?;
+                let at = |of: &WeightGradient, t: &[f64]| t.iter().map(|t| of.without_mass(*t)).collect();
+                let dropped = (at(&g.source, t), at(&g.target, x));
+                return Ok((g, dropped));
+            }
+        };
+        let [ab, aa, bb] = &mut **pairs;
+        let [own_a, own_b] = selves;
+        let ab = of(ab, &finished.psi, &finished.phi)?;
+        let aa = of(aa, &own_a.psi, &own_a.phi)?;
+        let bb = of(bb, &own_b.psi, &own_b.phi)?;
+        let (mut at_source, mut at_target) = (Vec::new(), Vec::new());
+        if let Some(passes) = &mut self.self_extensions.0 {
+            let own = transforms(passes, own_a, t.len(), team)?;
+            at_source = (0..t.len()).map(|i| ab.of_divergence_at_source(&aa, t[i], [own[0][i], own[1][i]])).collect();
+        }
+        if let Some(passes) = &mut self.self_extensions.1 {
+            let own = transforms(passes, own_b, x.len(), team)?;
+            at_target = (0..x.len()).map(|j| ab.of_divergence_at_target(&bb, x[j], [own[0][j], own[1][j]])).collect();
+        }
+        Ok((ab.of_divergence(&aa, &bb), (at_source, at_target)))
+    }
+}
+
+/// Soft c-transforms of φ and of ψ of a symmetric problem at `n` atoms without mass.
+fn transforms(passes: &mut Backend, own: &SelfFinished, n: usize, team: &dyn Team) -> Result<[Vec<f64>; 2]> {
+    let mut of = |potential: &[f64]| {
+        let mut t = vec![0.0; n];
+        passes.run(team, |passes| passes.soft_rows(potential, &mut t))?;
+        Ok::<_, Error>(t)
+    };
+    Ok([of(&own.phi)?, of(&own.psi)?])
 }

@@ -181,6 +181,21 @@ impl Passes for NaivePasses {
         Ok(())
     }
 
+    fn conditional_rows(&mut self, t: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()> {
+        self.spend()?;
+        let m = self.b.len();
+        for (i, out) in out.chunks_mut(width).enumerate() {
+            out.fill(0.0);
+            for j in 0..m {
+                let q = self.b[j] * (t[i] + phi[j] - self.cost[i * m + j] / self.epsilon).exp();
+                for (k, out) in out.iter_mut().enumerate() {
+                    *out += q * v[j * width + k];
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn plan_cost_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], out: &mut [f64]) -> Result<()> {
         self.spend()?;
         let m = self.b.len();
@@ -241,6 +256,21 @@ impl Passes for NaivePasses {
                 let p = self.plan(psi, phi, i, j);
                 for k in 0..*d {
                     out[i * d + k] += 2.0 * p * (x[i * d + k] - y[j * d + k]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn gradient_cols(&mut self, psi: &[f64], phi: &[f64], out: &mut [f64]) -> Result<()> {
+        self.spend()?;
+        let (x, y, d) = self.points.as_ref().expect("called only when the cost has points");
+        out.fill(0.0);
+        for i in 0..self.a.len() {
+            for j in 0..self.b.len() {
+                let p = self.plan(psi, phi, i, j);
+                for k in 0..*d {
+                    out[j * d + k] += 2.0 * p * (y[j * d + k] - x[i * d + k]);
                 }
             }
         }

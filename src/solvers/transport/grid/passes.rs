@@ -221,9 +221,25 @@ impl<L: Lines> GridPasses<L> {
         out: &mut [f64],
     ) -> Result<()> {
         let (here, there) = (potentials[to as usize], potentials[to.other() as usize]);
-        let weights = self.log2_weights.clone();
-        let (log2_here, log2_there) = (&weights[to as usize], &weights[to.other() as usize]);
-        let mut part = vec![0.0; here.len()];
+        let log2_here = self.log2_weights[to as usize].clone();
+        self.spread(to, precision, weighted, |i| log_of_mass(log2_here[i], here[i]), there, v, width, out)
+    }
+
+    /// out[i·width + k] += 2^here(i) Σ_j w_j e^(there_j − C_ij/ε) v[j·width + k], w the weights of the other side.
+    #[allow(clippy::too_many_arguments)]
+    fn spread(
+        &mut self,
+        to: Side,
+        precision: Precision,
+        weighted: Option<usize>,
+        here: impl Fn(usize) -> f64 + Sync,
+        there: &[f64],
+        v: &[f64],
+        width: usize,
+        out: &mut [f64],
+    ) -> Result<()> {
+        let log2_there = self.log2_weights[to.other() as usize].clone();
+        let mut part = vec![0.0; self.log2_weights[to as usize].len()];
         for k in 0..width {
             for sign in [1.0, -1.0] {
                 if !v.iter().skip(k).step_by(width).any(|&v| v * sign > 0.0) {
@@ -234,7 +250,7 @@ impl<L: Lines> GridPasses<L> {
                     let v = sign * v[j * width + k];
                     *x = if v > 0.0 { log_of_mass(log2_there[j], there[j]) + binary_log(v) } else { f64::NEG_INFINITY };
                 });
-                let finish = |i, z| binary_power(log_of_mass(log2_here[i], here[i]) + z);
+                let finish = |i, z| binary_power(here(i) + z);
                 self.apply(to, precision, weighted, Start::Current, finish, &mut part)?;
                 for (y, p) in out.iter_mut().skip(k).step_by(width).zip(&part) {
                     *y += sign * p;
@@ -379,6 +395,11 @@ impl<L: Lines> Passes for GridPasses<L> {
         self.plan(Side::Target, self.precision, None, [psi, phi], v, width, out)
     }
 
+    fn conditional_rows(&mut self, t: &[f64], phi: &[f64], v: &[f64], width: usize, out: &mut [f64]) -> Result<()> {
+        out.fill(0.0);
+        self.spread(Side::Source, self.precision, None, |i| t[i] * LOG2_E, phi, v, width, out)
+    }
+
     /// Σ_k of the plan with C^(k) − min C^(k) on axis k, plus Σ_k min C^(k) times the plan itself; in f64.
     fn plan_cost_rows(&mut self, psi: &[f64], phi: &[f64], v: &[f64], out: &mut [f64]) -> Result<()> {
         if self.weighted.is_empty() {
@@ -426,6 +447,10 @@ impl<L: Lines> Passes for GridPasses<L> {
     }
 
     fn gradient_rows(&mut self, _psi: &[f64], _phi: &[f64], _out: &mut [f64]) -> Result<()> {
+        unreachable!("only called where there is a dimension")
+    }
+
+    fn gradient_cols(&mut self, _psi: &[f64], _phi: &[f64], _out: &mut [f64]) -> Result<()> {
         unreachable!("only called where there is a dimension")
     }
 
