@@ -359,3 +359,25 @@ fn processes_that_do_not_meet_are_refused() {
     }
     assert_eq!(before, listing(dir.path()), "something was written");
 }
+
+#[test]
+fn a_barycentric_map_onto_atoms_without_points_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write_data(dir.path());
+    fs::write(dir.path().join("cost.npy"), npy(&[5, 4], &(0..20).map(f64::from).collect::<Vec<f64>>())).unwrap();
+    for source in ["{ kind = \"atoms\", points = 5 }", "{ kind = \"points\", file = \"x.npy\" }"] {
+        let text = format!(
+            "solver = \"transport\"\n[problem]\nepsilon = 0.1\nsource = {source}\n\
+             target = {{ kind = \"atoms\", points = 4 }}\ncost = {{ kind = \"matrix\", file = \"cost.npy\" }}\n\
+             results = [\"barycentric_map\"]\n"
+        );
+        fs::write(dir.path().join("map.toml"), text).unwrap();
+        let before = listing(dir.path());
+        let says = ["map.toml:7: ", "problem.results = [\"barycentric_map\"]", "target", "allowed", "\"gradients\""];
+        for (ranks, command) in rank_counts().iter().map(|ranks| (*ranks, "run")).chain([(1, "check")]) {
+            let ended = spanwise(ranks, &[command, "map.toml"], dir.path());
+            assert_eq!(complaint(&ended, 1, &says), None, "{source}, {command} on {ranks} ranks");
+        }
+        assert_eq!(listing(dir.path()), before, "something was written");
+    }
+}

@@ -2,6 +2,7 @@
 
 use spanwise::error::Error;
 use spanwise::math::reduce::total;
+use spanwise::solvers::transport::derived::{self, Gradients};
 use spanwise::solvers::transport::divergence::{Divergence, FinishedDivergence, Three};
 use spanwise::solvers::transport::dual::Penalties;
 use spanwise::solvers::transport::exact::naive::NaivePasses;
@@ -149,6 +150,60 @@ fn an_interrupted_round_goes_on_to_the_same_bits() {
         }
     };
     assert!(run(&mut plain, false) == run(&mut broken, true));
+}
+
+/// Of S_ε at converged potentials.
+fn gradients(make: Maker, problem: &Problem, penalties: Penalties) -> Gradients {
+    let result = finished(make, problem, penalties, &method(MethodName::Accelerated, 1e-12));
+    let mut passes = trio(make, problem);
+    let [ab, aa, bb] = &mut passes;
+    let of = |passes: &mut Box<dyn Passes>, psi: &[f64], phi: &[f64]| {
+        derived::gradients(passes.as_mut(), penalties, psi, phi).unwrap()
+    };
+    let (own_a, own_b) = (of(aa, &result.aa.psi, &result.aa.phi), of(bb, &result.bb.psi, &result.bb.phi));
+    of(ab, &result.ab.psi, &result.ab.phi).of_divergence(&own_a, &own_b)
+}
+
+#[test]
+fn gradients_of_the_divergence_are_the_differences_of_its_value() {
+    let soft = Penalties { source: Some(0.4), target: Some(0.4) };
+    for penalties in [Penalties::default(), soft] {
+        let mut base = clouds(0.1);
+        if !penalties.balanced() {
+            base.a.iter_mut().for_each(|a| *a *= 1.7);
+        }
+        let Cost::Points(x, y, d) = base.cost.clone() else { unreachable!() };
+        for (name, make) in makers() {
+            let g = gradients(make, &base, penalties);
+            let value = |p: &Problem| finished(make, p, penalties, &method(MethodName::Accelerated, 1e-12)).value;
+            let h = 1e-5;
+            let check = |what: &str, exact: f64, at: &dyn Fn(f64) -> Problem| {
+                let slope = (value(&at(h)) - value(&at(-h))) / (2.0 * h);
+                assert!((slope - exact).abs() < 1e-7, "{name} {penalties:?} {what}: {slope} {exact}");
+            };
+            let moved = |side: usize, k: usize, s: f64| {
+                let (mut x, mut y) = (x.clone(), y.clone());
+                (if side == 0 { &mut x } else { &mut y })[k] += s;
+                Problem::points(&x, &y, d, base.a.clone(), base.b.clone(), base.epsilon)
+            };
+            let [of_x, of_y] = [g.source_points.as_ref().unwrap(), g.target_points.as_ref().unwrap()];
+            check("x", of_x[7], &|s| moved(0, 7, s));
+            check("y", of_y[40], &|s| moved(1, 40, s));
+            let weighed = |side: usize, s: f64| {
+                let mut p = base.clone();
+                let w = if side == 0 { &mut p.a } else { &mut p.b };
+                w[2] += s;
+                if penalties.balanced() {
+                    w[5] -= s;
+                }
+                p
+            };
+            let along = |of: &[f64]| of[2] - if penalties.balanced() { of[5] } else { 0.0 };
+            check("a", along(&g.source_weights), &|s| weighed(0, s));
+            check("b", along(&g.target_weights), &|s| weighed(1, s));
+            check("epsilon", g.epsilon, &|s| Problem { epsilon: base.epsilon + s, ..base.clone() });
+        }
+    }
 }
 
 /// The potentials, as bits.
