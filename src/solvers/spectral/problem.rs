@@ -334,6 +334,9 @@ impl ProblemInput {
             }
             let basis = if a + 1 == n && !complex { Basis::HalfFourier } else { Basis::Fourier };
             let highest = points.saturating_sub(1) / 2;
+            if points > 1 && highest == 0 {
+                return Err(too_few(a, points, 3));
+            }
             let (name, low, length) = (NAMES[a], origin[a], lengths[a]);
             axes.push(Axis { name, basis, low, length, points, highest, sawtooth: false });
         }
@@ -341,10 +344,13 @@ impl ProblemInput {
     }
 
     /// The same box with the modes and points that dealiasing asks for, and a warning where it cannot be exact.
-    pub fn dealiased(&self, full: &Domain, degree: Degree, linear: bool) -> (Domain, Option<String>) {
+    ///
+    /// # Errors
+    /// An axis on which no mode but the mean is kept, and how many points it takes.
+    pub fn dealiased(&self, full: &Domain, degree: Degree, linear: bool) -> Result<(Domain, Option<String>), Finding> {
         let mut domain = full.clone();
         let (degree, warning) = match (degree, self.product_degree) {
-            _ if linear => return (domain, None),
+            _ if linear => return Ok((domain, None)),
             (_, Some(asked)) => (asked as usize, None),
             (Degree::Polynomial(d), None) => (d as usize, None),
             (Degree::Other, None) => {
@@ -353,13 +359,57 @@ impl ProblemInput {
                 (3, Some(text.to_string()))
             }
         };
-        for axis in domain.axes.iter_mut().filter(|a| a.points > 1) {
+        let first = 3 - domain.dimension;
+        for (a, axis) in domain.axes.iter_mut().enumerate().filter(|(_, a)| a.points > 1) {
             match self.dealiasing {
+                Dealiasing::Truncation if axis.points < degree + 2 => {
+                    return Err(too_few(a - first, axis.points, degree + 2));
+                }
                 Dealiasing::Truncation => axis.highest = axis.highest.min((axis.points - 1) / (degree + 1)),
                 Dealiasing::Padding => axis.points = next_smooth((degree + 1) * axis.highest + 1).max(axis.points),
                 Dealiasing::None => {}
             }
         }
-        (domain, warning)
+        Ok((domain, warning))
+    }
+}
+
+/// Points that resolve no wave; an axis of one point says that nothing varies along it.
+fn too_few(axis: usize, points: usize, least: usize) -> Finding {
+    let message = format!(
+        "keeps no mode but the mean with {points} points: {least} is the smallest number here, or 1 where nothing is to \
+         vary along the axis"
+    );
+    (format!("problem.points.{axis}"), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_that_keeps_no_wave_is_refused_and_one_without_variation_is_not() {
+        let problem = |points: &str, dealiasing: &str| -> ProblemInput {
+            let equation = "equation = { kind = \"kdv\" }";
+            toml::from_str(&format!("points = {points}\ndealiasing = \"{dealiasing}\"\n{equation}")).unwrap()
+        };
+        let kept = |points: &str, dealiasing: &str, degree: u32, linear: bool| {
+            let problem = problem(points, dealiasing);
+            let full = problem.periodic_box(false)?;
+            let (domain, _) = problem.dealiased(&full, Degree::Polynomial(degree), linear)?;
+            Ok::<Vec<usize>, Finding>(domain.own().iter().map(|a| a.highest).collect())
+        };
+        let refused =
+            |points: &str, dealiasing: &str, degree: u32| kept(points, dealiasing, degree, false).unwrap_err();
+        for dealiasing in ["truncation", "padding", "none"] {
+            let (key, message) = refused("[16, 2]", dealiasing, 1);
+            assert!(key == "problem.points.1" && message.contains("with 2 points: 3 is"), "{message}");
+        }
+        let (key, message) = refused("[4]", "truncation", 3);
+        assert!(key == "problem.points.0" && message.contains("with 4 points: 5 is"), "{message}");
+        assert_eq!(kept("[5]", "truncation", 3, false), Ok(vec![1]));
+        assert_eq!(kept("[4]", "truncation", 3, true), Ok(vec![1]));
+        assert_eq!(kept("[3]", "padding", 3, false), Ok(vec![1]));
+        assert_eq!(kept("[16, 1]", "truncation", 2, false), Ok(vec![5, 0]));
     }
 }

@@ -123,7 +123,7 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     let full = problem.periodic_box(complex).map_err(at)?;
     let equation: Arc<dyn Equation<T>> = equation.build(&full).map_err(at)?;
     let linear = equation.rounds().is_empty();
-    let (domain, warning) = problem.dealiased(&full, equation.degree(), linear);
+    let (domain, warning) = problem.dealiased(&full, equation.degree(), linear).map_err(at)?;
     Ok(Posed { equation, domain, notes: warning.into_iter().collect() })
 }
 
