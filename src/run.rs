@@ -18,7 +18,7 @@ use crate::observe::series::Series;
 use crate::observe::snapshots::Snapshots;
 use crate::observe::terminal::Style;
 use crate::observe::timings::{Metered, Timings, over_ranks};
-use crate::solvers::{self, Entry, Left, Outcome, Solver, Status};
+use crate::solvers::{self, Entry, Left, Outcome, Solver, Status, WARNING};
 use crate::state::Name;
 use crate::team::{Team, machine};
 
@@ -513,7 +513,10 @@ impl Run<'_> {
     fn log_notes(&mut self) {
         let notes = self.solver.notes();
         for note in notes.iter().skip(self.noted) {
-            self.log.line(&format!("note: {note}"));
+            match note.strip_prefix(WARNING) {
+                Some(text) => warn(self.team, &mut self.log, &self.progress, text),
+                None => self.log.line(&format!("note: {note}")),
+            }
         }
         self.noted = notes.len();
     }

@@ -114,6 +114,26 @@ fn what_has_no_place_or_no_solution_between_walls_is_refused_alike_on_1_and_3_ra
 }
 
 #[test]
+fn a_right_hand_side_that_is_no_polynomial_is_warned_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"spectral\"\n[run]\nmax_steps = 1\n[problem]\npoints = [32]\nend_time = 1.0\n\
+                initial = { kind = \"expressions\", fields = { u = \"cos(x)\" } }\n[problem.equation]\n\
+                kind = \"written\"\nfields = [\"u\"]\nrhs.u = \"sin(u) + lap(u)\"\n[method]\ntime_step = 0.01\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let warnings = |ended: &program::Ended| ended.messages().iter().filter(|m| m.contains("warning")).count();
+    for ranks in [1, 2] {
+        let ended = spanwise(ranks, &["run", "a.toml", "--force"], dir.path());
+        assert_eq!((ended.code(), warnings(&ended)), (3, 1), "{ended:?}");
+        assert!(ended.stderr.contains("no polynomial") && ended.stderr.contains("problem.product_degree"), "{ended:?}");
+    }
+    assert!(fs::read_to_string(dir.path().join("a.out/run.log")).unwrap().contains("warning: the right-hand side"));
+    assert_eq!(warnings(&spanwise(1, &["run", "a.toml", "--force", "--quiet"], dir.path())), 0);
+    let told = spanwise(1, &["run", "a.toml", "--force", "--set", "problem.product_degree=5"], dir.path());
+    assert_eq!(warnings(&told), 0, "{told:?}");
+    assert!(spanwise(1, &["check", "a.toml"], dir.path()).stdout.contains("warning"));
+}
+
+#[test]
 fn a_run_that_diverges_ends_with_one_message_and_keeps_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let text = "solver = \"spectral\"\n[run]\nmax_steps = 500\n[checkpoint]\nevery = 5\n[problem]\npoints = [64]\n\

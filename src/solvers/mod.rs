@@ -93,6 +93,9 @@ impl Outlook {
     }
 }
 
+/// What begins a note of a solver that is a warning.
+pub const WARNING: &str = "warning: ";
+
 pub trait Solver {
     /// One step of the method; collective. An `Err(Interrupted)` leaves the state untouched.
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status>;
@@ -125,7 +128,8 @@ pub trait Solver {
     fn finish(&mut self, team: &dyn Team) -> Result<()>;
     /// Derived results, valid after `finish`: `/results` of output.h5. Collective.
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()>;
-    /// Lines for the log: what was decided or changed on the user's behalf.
+    /// Lines for the log: what was decided or changed on the user's behalf. Those that begin with [`WARNING`] are shown
+    /// on the terminal too.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }

@@ -16,7 +16,7 @@ use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, p
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
-use crate::solvers::{Estimate, program};
+use crate::solvers::{Estimate, WARNING, program};
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
@@ -95,7 +95,10 @@ fn estimate<T: Real>(
         copies += tangent.vectors;
         understood.push(("directions".into(), tangent.vectors.to_string()));
     }
-    understood.extend(posed.notes.into_iter().map(|note| ("note".to_string(), note)));
+    understood.extend(posed.notes.into_iter().map(|note| match note.strip_prefix(WARNING) {
+        Some(text) => ("warning".to_string(), text.to_string()),
+        None => ("note".to_string(), note),
+    }));
 
     let size = size_of::<T>() as u64;
     let shared = is_shared(problem, ranks);

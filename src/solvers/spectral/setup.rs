@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::io::read::Reader;
 use crate::math::real::Real;
-use crate::solvers::Solver;
+use crate::solvers::{Solver, WARNING};
 use crate::team::{Team, machine};
 
 pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
@@ -124,7 +124,8 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     let equation: Arc<dyn Equation<T>> = equation.build(&full).map_err(at)?;
     let linear = equation.rounds().is_empty();
     let (domain, warning) = problem.dealiased(&full, equation.degree(), linear).map_err(at)?;
-    Ok(Posed { equation, domain, notes: warning.into_iter().collect() })
+    let notes = warning.map(|text| format!("{WARNING}{text}")).into_iter().collect();
+    Ok(Posed { equation, domain, notes })
 }
 
 /// The state at time 0; collective. `transform` has the kept modes on the user's points.
