@@ -183,6 +183,10 @@ impl Products {
 
     pub fn divide(&mut self, a: &Form, b: &Form) -> Form {
         if let Some(z) = b.constant() {
+            if z == Complex::new(0.0, 0.0) {
+                // 0/0 is no number either.
+                return Form::number(Complex::new(f64::NAN, 0.0));
+            }
             return a.scaled(z.inv());
         }
         let (factor, a) = a.normalised();

@@ -37,7 +37,16 @@ pub enum Value {
 }
 
 impl Value {
-    fn rank(&self) -> String {
+    /// Its components.
+    pub fn forms(&self) -> Vec<&Form> {
+        match self {
+            Value::Scalar(a) => vec![a],
+            Value::Vector(v) => v.iter().collect(),
+            Value::Tensor(t) => t.iter().flatten().collect(),
+        }
+    }
+
+    pub fn rank(&self) -> String {
         match self {
             Value::Scalar(_) => "a scalar".into(),
             Value::Vector(v) => format!("a vector of {} components", v.len()),

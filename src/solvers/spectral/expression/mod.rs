@@ -4,7 +4,7 @@
 //! formulas · [`program`] instructions over tiles · [`function`] expressions of coordinates and time. For equations:
 //! [`symbol`] operators with constant coefficients · [`form`] sums of operators on fields and products · [`lower`] from
 //! syntax to forms · [`plan`] what is computed where · [`combine`] combinations in spectral space · [`growth`] whether L
-//! is well posed · [`read`] all of it for the tables of an input · [`random`] forcing by address.
+//! is well posed · [`pinpoint`] where a mistake stands · [`read`] all of it for the tables of an input · [`random`] forcing by address.
 
 use crate::math::expression::{graph, mistake, syntax};
 
@@ -14,6 +14,7 @@ mod function;
 mod growth;
 mod lower;
 mod pair;
+mod pinpoint;
 mod plan;
 mod program;
 mod random;

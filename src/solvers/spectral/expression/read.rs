@@ -11,6 +11,7 @@ use super::growth::{block_grows, growth};
 use super::lower::{Located, Lowering, OPERATORS, Value};
 use super::mistake::{Mistake, did_you_mean};
 use super::pair::{FUNCTIONS, Pair};
+use super::pinpoint::{Look, pinpoint};
 use super::plan::{Constraint, Options, Plan};
 use super::syntax::{Kind, Node, parse};
 use crate::solvers::spectral::domain::Domain;
@@ -184,19 +185,18 @@ pub fn read(tables: &Tables, domain: &Domain) -> Result<Read, Refusal> {
                     Some(parts) => format!("a vector of {} components", parts.len()),
                     None => "a scalar".into(),
                 };
-                let found = match other {
-                    Value::Scalar(_) => "a scalar".to_string(),
-                    Value::Vector(v) => format!("a vector of {} components", v.len()),
-                    Value::Tensor(_) => "a tensor".into(),
-                };
-                return Err(Refusal::new(key, text, format!("{name} is {wanted}; its right-hand side is {found}")));
+                let message = format!("{name} is {wanted}; its right-hand side is {}", other.rank());
+                let span = parse(text).map_or(0..text.len(), |node| node.span);
+                return Err(Refusal::of(&key, Mistake::new(text, span, message)));
             }
         };
         for (f, form) in unknowns.into_iter().zip(forms) {
             if rhs[f].is_some() {
                 return Err(Refusal::new(key, text, format!("{} has two right-hand sides", fields[f])));
             }
-            check_finite(&lowering, &form, &key, text)?;
+            if !is_finite(&lowering, &form) {
+                return Err(not_finite(&mut lowering, &key, text));
+            }
             check_periodic(&lowering, &form, domain, tables, &key, text)?;
             rhs[f] = Some(form);
             whose[f] = name.clone();
@@ -244,27 +244,56 @@ fn linear_parts(name: &str, value: &Value, domain: &Domain) -> Vec<(String, Vec<
 }
 
 fn read_constraint(lowering: &mut Lowering, text: &str, domain: &Domain) -> Result<Constraint, Refusal> {
-    let refuse = |message: &str| Refusal::new("constraint", text, message);
+    const KEY: &str = "constraint";
     let Some((left, right)) = text.split_once('=') else {
-        return Err(refuse("a constraint is an equation such as \"div(u) = 0\""));
+        let message = "a constraint is an equation such as \"div(u) = 0\"";
+        return Err(Refusal::of(KEY, Mistake::new(text, text.len()..text.len(), message)));
     };
-    let mut sides = Vec::new();
-    for side in [left, right] {
-        match lowering.text(side).map_err(|e| Refusal::located("constraint", e))? {
-            Value::Scalar(form) => sides.push(form),
-            _ => return Err(refuse("both sides must be scalars")),
+    // The right side behind as many blanks, so that places in it are places in the whole.
+    let sides = [left.to_string(), " ".repeat(left.len() + 1) + right];
+    let in_whole = |(definition, mistake): Located| match definition {
+        Some(_) => Refusal::located(KEY, (definition, mistake)),
+        None => Refusal::of(KEY, Mistake { text: text.into(), ..mistake }),
+    };
+    let mut form = Form::default();
+    for (side, sign) in sides.iter().zip([1.0, -1.0]) {
+        let node = parse(side).map_err(|m| in_whole((None, m)))?;
+        match lowering.node(side, &node).map_err(in_whole)? {
+            Value::Scalar(value) => form.add(&value.scaled(Complex::new(sign, 0.0))),
+            other => {
+                let message = format!("both sides must be scalars; this is {}", other.rank());
+                return Err(in_whole((None, Mistake::new(side, node.span, message))));
+            }
         }
     }
-    let mut form = sides[0].clone();
-    form.add(&sides[1].scaled(Complex::new(-1.0, 0.0)));
     let message = "must be linear in the fields with constant coefficients, and without a constant term";
-    Constraint::new(&form, domain.dimension).ok_or_else(|| refuse(message))
+    let constraint = Constraint::new(&form, domain.dimension);
+    if let Some(constraint) = constraint
+        && is_finite(lowering, &form)
+    {
+        return Ok(constraint);
+    }
+    type Wrong = fn(&Lowering, &Value) -> bool;
+    let unlike: Wrong = |_, v| v.forms().iter().any(|f| f.terms.keys().any(|a| !matches!(a, Atom::Field(_))));
+    let infinite: Wrong = |l, v| v.forms().iter().any(|f| !is_finite(l, f));
+    let faults = [(infinite, Look::Everything, NOT_FINITE), (unlike, Look::Terms, message)];
+    for (wrong, into, message) in faults {
+        for side in &sides {
+            if let Some(found) = pinpoint(lowering, side, into, &wrong, message) {
+                return Err(in_whole(found));
+            }
+        }
+    }
+    // Both sides are equal whatever the fields are.
+    Err(Refusal::of(KEY, Mistake::new(text, 0..text.len(), message)))
 }
 
-/// Refuses numbers that overflow or are not defined.
-fn check_finite(lowering: &Lowering, form: &Form, key: &str, text: &str) -> Result<(), Refusal> {
+const NOT_FINITE: &str = "this is not finite";
+
+/// False where a number in it overflows or is not defined.
+fn is_finite(lowering: &Lowering, form: &Form) -> bool {
     let graph = &lowering.products.graph;
-    let finite = form.terms.iter().all(|(atom, symbol)| {
+    form.terms.iter().all(|(atom, symbol)| {
         symbol.terms.values().all(|c| c.is_finite())
             && match *atom {
                 Atom::Product(p) => {
@@ -272,8 +301,16 @@ fn check_finite(lowering: &Lowering, form: &Form, key: &str, text: &str) -> Resu
                 }
                 _ => true,
             }
-    });
-    if finite { Ok(()) } else { Err(Refusal::new(key, text, "a number in it is not finite")) }
+    })
+}
+
+/// The refusal of a text with a number that is not finite.
+fn not_finite(lowering: &mut Lowering, key: &str, text: &str) -> Refusal {
+    let wrong = |l: &Lowering, value: &Value| value.forms().iter().any(|f| !is_finite(l, f));
+    match pinpoint(lowering, text, Look::Everything, &wrong, NOT_FINITE) {
+        Some(found) => Refusal::located(key, found),
+        None => Refusal::of(key, Mistake::new(text, 0..text.len(), "a number in it is not finite")),
+    }
 }
 
 /// Refuses coordinates that enter otherwise than through functions with the period of the box.

@@ -85,6 +85,49 @@ fn mistakes_in_equations_name_their_key_and_character() {
 }
 
 #[test]
+fn mistakes_are_marked_at_the_smallest_piece_that_is_at_fault() {
+    let plane = domain(&[4, 4], 2, false);
+    let scalar = |rhs: &str| format!("fields = [\"u\"]\nrhs.u = \"{rhs}\"");
+    let vector =
+        |constraint: &str| format!("vectors.u = [\"a\", \"b\"]\nrhs.u = \"lap(u)\"\nconstraint = \"{constraint}\"");
+    let cases: &[(String, &str, &str, usize, &str)] = &[
+        (scalar("u/0"), "rhs.u", "not finite", 1, "u/0"),
+        (scalar("lap(u) + 1/(u-u)"), "rhs.u", "not finite", 10, "1/(u-u)"),
+        (scalar("2*u*exp(1000)*u"), "rhs.u", "not finite", 5, "exp(1000)"),
+        (scalar("sqrt(-1) + u"), "rhs.u", "not finite", 1, "sqrt(-1)"),
+        (scalar("lap(u) - 2*u/0*cos(x)"), "rhs.u", "not finite", 10, "2*u/0"),
+        (scalar("u + 0/0"), "rhs.u", "not finite", 5, "0/0"),
+        (scalar("u*dx(u + u^2*log(0))"), "rhs.u", "not finite", 14, "log(0)"),
+        (scalar("u + a\"\ndefine.a = \"lap(u)/0"), "define.a", "not finite", 1, "lap(u)/0"),
+        (scalar(" grad(u)"), "rhs.u", "right-hand side is a vector", 2, "grad(u)"),
+        (vector("0 = div(v)"), "constraint", "unknown name", 9, "v"),
+        (vector("div(u)) = 0"), "constraint", "never opened", 7, ")"),
+        (vector("div(u) == 0"), "constraint", "expected a number", 9, "="),
+        (vector("div(u) = 1"), "constraint", "linear in the fields", 10, "1"),
+        (vector("div(u) - 2 = 0"), "constraint", "linear in the fields", 10, "2"),
+        (vector("dot(u, u) = 0"), "constraint", "linear in the fields", 1, "dot(u, u)"),
+        (vector("dx(a) = dot(u, u)"), "constraint", "linear in the fields", 9, "dot(u, u)"),
+        (vector("u = 0"), "constraint", "must be scalars", 1, "u"),
+        (vector("div(u)/0 = 0"), "constraint", "not finite", 1, "div(u)/0"),
+        (vector("div(u)"), "constraint", "an equation such as", 7, " "),
+    ];
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(toml, key, message, character, piece)| {
+            let refusal = refused(toml, &plane);
+            let place = format!("(at character {character})\n");
+            let carets = format!("{}{}", " ".repeat(4 + character - 1), "^".repeat(piece.chars().count()));
+            let good = refusal.key == *key
+                && refusal.message.contains(message)
+                && refusal.message.contains(&place)
+                && refusal.message.ends_with(&format!("\n{carets}"));
+            (!good).then(|| format!("{toml}\n{refusal}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn a_long_chain_of_definitions_is_refused_and_a_wide_one_is_not() {
     let line = domain(&[4], 2, false);
     let chain = |n: usize| {
