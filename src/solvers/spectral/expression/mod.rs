@@ -3,19 +3,24 @@
 //! The grammar, real formulas and mistakes are those of [`crate::math::expression`]. Reading order: [`pair`] complex
 //! formulas · [`program`] instructions over tiles · [`function`] expressions of coordinates and time. For equations:
 //! [`symbol`] operators with constant coefficients · [`form`] sums of operators on fields and products · [`lower`] from
-//! syntax to forms · [`plan`] what is computed where · [`combine`] combinations in spectral space · [`growth`] whether L
-//! is well posed · [`pinpoint`] where a mistake stands · [`read`] all of it for the tables of an input · [`random`] forcing by address.
+//! syntax to forms · [`plan`] what is computed where · [`combine`] combinations in spectral space · [`linear`] all that
+//! is linear · [`directions`] of wavenumbers · [`growth`] whether it is well posed · [`posedness`] which term is to blame
+//! if not · [`pinpoint`] where a mistake stands · [`read`] all of it for the tables of an input · [`random`] forcing by
+//! address.
 
 use crate::math::expression::{graph, mistake, syntax};
 
 mod combine;
+mod directions;
 mod form;
 mod function;
 mod growth;
+mod linear;
 mod lower;
 mod pair;
 mod pinpoint;
 mod plan;
+mod posedness;
 mod program;
 mod random;
 mod read;

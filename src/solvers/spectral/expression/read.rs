@@ -7,12 +7,12 @@ use num_complex::Complex;
 use super::form::{Atom, Form};
 use super::function::constant_with;
 use super::graph::{Graph, Id};
-use super::growth::{block_grows, growth};
 use super::lower::{Located, Lowering, OPERATORS, Value};
 use super::mistake::{Mistake, did_you_mean};
 use super::pair::{FUNCTIONS, Pair};
 use super::pinpoint::{Look, pinpoint};
 use super::plan::{Constraint, Options, Plan};
+use super::posedness::check_growth;
 use super::syntax::{Kind, Node, parse};
 use crate::solvers::spectral::domain::Domain;
 
@@ -29,7 +29,7 @@ impl Refusal {
         Refusal { key: key.into(), value: value.into(), message: message.into() }
     }
 
-    fn of(key: &str, mistake: Mistake) -> Refusal {
+    pub fn of(key: &str, mistake: Mistake) -> Refusal {
         Refusal::new(key, mistake.text.clone(), mistake.to_string())
     }
 
@@ -216,8 +216,8 @@ pub fn read(tables: &Tables, domain: &Domain) -> Result<Read, Refusal> {
         constraints.push(constraint);
     }
     let options = Options { diagonal: tables.diagonal, as_written: tables.as_written, dimension: domain.dimension };
-    let plan = Plan::new(lowering.products.clone(), &rhs, constraints, options);
-    check_growth(&plan, &mut lowering, tables, &whose, &fields, domain)?;
+    check_growth(&mut lowering, &rhs, &constraints, tables, &whose, domain)?;
+    let plan = Plan::new(lowering.products, &rhs, constraints, options);
     Ok(Read { fields, plan, derived })
 }
 
@@ -400,79 +400,4 @@ fn find_name<'a>(node: &'a Node, word: &str) -> Option<&'a Node> {
         Kind::Power(a, b) => vec![a, b],
     };
     list.into_iter().find_map(|n| find_name(n, word))
-}
-
-/// Refuses a linear part whose growth rates rise without bound, naming the term.
-fn check_growth(
-    plan: &Plan,
-    lowering: &mut Lowering,
-    tables: &Tables,
-    whose: &[String],
-    fields: &[String],
-    domain: &Domain,
-) -> Result<(), Refusal> {
-    let dimension = domain.dimension;
-    let count = fields.len();
-    let own = |f: usize| growth(&plan.linear[f][f], dimension).map(|g| (g, f));
-    let worst = (0..count).filter_map(own).max_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
-    let guilty = if plan.block {
-        let grows = block_grows(count, dimension, |k, l| plan.linear_at(k, l));
-        match (grows, worst) {
-            (false, _) => return Ok(()),
-            (true, Some((_, f))) => f,
-            // No field grows by itself: the coupling of the highest order is named.
-            (true, None) => (0..count)
-                .max_by_key(|&f| plan.linear[f].iter().flat_map(|s| s.terms.keys().map(|m| m.order())).max())
-                .unwrap_or(0),
-        }
-    } else {
-        match worst {
-            None => return Ok(()),
-            Some((_, f)) => f,
-        }
-    };
-    let key = format!("rhs.{}", whose[guilty]);
-    let text = &tables.rhs[&whose[guilty]];
-    let node = parse(text).map_err(|m| Refusal::of(&key, m))?;
-    let component = tables.vectors.get(&whose[guilty]).and_then(|v| v.iter().position(|c| *c == fields[guilty]));
-    let terms: Vec<(bool, Node)> = match node.kind {
-        Kind::Sum(terms) => terms,
-        _ => vec![(false, node)],
-    };
-    let mut named: Option<((i64, f64), Node)> = None;
-    for (minus, term) in terms {
-        let Ok(value) = lowering.node(text, &term) else { continue };
-        let form = match (value, component) {
-            (Value::Scalar(form), _) => form,
-            (Value::Vector(forms), Some(c)) => forms[c].clone(),
-            _ => continue,
-        };
-        let sign = Complex::new(if minus { -1.0 } else { 1.0 }, 0.0);
-        for (atom, symbol) in &form.terms {
-            let Atom::Field(g) = *atom else { continue };
-            let size = if g == guilty {
-                growth(&symbol.scaled(sign), dimension)
-            } else if worst.is_none() {
-                symbol.terms.keys().map(|m| m.order()).max().map(|o| (o, 0.0))
-            } else {
-                None
-            };
-            if let Some(size) = size
-                && named.as_ref().is_none_or(|(s, _)| size > *s)
-            {
-                named = Some((size, term.clone()));
-            }
-        }
-    }
-    let message = match &named {
-        Some(((order, rate), _)) if *rate > 0.0 => format!(
-            "ill-posed: this term makes waves of wavenumber k grow at the rate {rate} k^{order}, which rises without \
-             bound (a sign may be wrong, or a damping term of higher order missing)"
-        ),
-        _ => "ill-posed: with this term the growth rate of waves rises without bound with their wavenumber".into(),
-    };
-    Err(match named {
-        Some((_, term)) => Refusal::of(&key, Mistake::new(text, term.span, message)),
-        None => Refusal::new(key, text, message),
-    })
 }

@@ -130,6 +130,11 @@ impl Symbol {
         symbol
     }
 
+    /// The operator that maps the conjugate of a field to that of its image: derivatives are real.
+    pub fn conjugated(&self) -> Symbol {
+        Symbol { terms: self.terms.iter().map(|(m, c)| (*m, c.conj())).collect() }
+    }
+
     /// The product, in the form in which ∂₂² Δ^−1 is written 1 − mean − ∂₀² Δ^−1 − ∂₁² Δ^−1, so that equal operators
     /// have equal terms.
     pub fn times(&self, other: &Symbol) -> Symbol {

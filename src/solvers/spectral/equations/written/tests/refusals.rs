@@ -26,8 +26,38 @@ fn ill_posed_equations_are_refused_by_the_term() {
         let message = format!("{}\n", refusal.message);
         assert!(message.contains("ill-posed") && message.contains(carets), "{toml}\n{message}");
     }
+    let cone = "dx(dx(u)) - 0.6*dx(dy(u)) + 0.09*dy(dy(u)) - 0.001*dy(dy(u))";
+    let cone = refused(&format!("fields = [\"u\"]\nrhs.u = \"{cone}\""), &plane);
+    assert!(cone.message.contains("the rate 0.000917") && cone.message.contains("(at character 13)"), "{cone}");
     for good in ["-lap(u) - lap(lap(u))", "dx(dx(dx(u)))", "lap(u) + 5*u", "0.1*dx(u) - inv_lap(u)", "u - mean(u)"] {
         Bench::new(&format!("fields = [\"u\"]\nrhs.u = \"{good}\""), &line);
+    }
+}
+
+#[test]
+fn growth_behind_dispersion_and_in_what_stays_explicit_is_refused_by_the_term() {
+    let line = domain(&[8], 2, false);
+    let complex = domain(&[8], 2, true);
+    let pair = |a: &str, b: &str| format!("fields = [\"a\", \"b\"]\nrhs.a = \"{a}\"\nrhs.b = \"{b}\"");
+    let one = |u: &str| format!("fields = [\"u\"]\ncomplex = true\nrhs.u = \"{u}\"");
+    let cases: &[(String, &Domain, &str, &str)] = &[
+        // λ = −ik³ ± k
+        (pair("dx(dx(dx(a))) + dx(b)", "dx(dx(dx(b))) - dx(a)"), &line, "rhs.a", "                    ^^^^^"),
+        (pair("dx(b)", "-dx(a)\"\ndiagonal = true\n#"), &line, "rhs.a", "    ^^^^^"),
+        (one("-lap(re(u)) + i*lap(im(u))"), &complex, "rhs.u", "    ^^^^^^^^^^^"),
+        (one("u - (i - 1)*lap(conj(u))"), &complex, "rhs.u", "        ^^^^^^^^^^^^^^^^^^^^"),
+        (one("i*dx(u) + conj(u)"), &complex, "rhs.u", "    ^^^^^^^"),
+    ];
+    for (toml, domain, key, carets) in cases {
+        let refusal = refused(toml, domain);
+        assert_eq!(refusal.key, *key, "{toml}");
+        assert!(refusal.message.contains("ill-posed"), "{refusal}");
+        assert!(refusal.message.ends_with(&format!("\n{carets}")), "{refusal}");
+    }
+    Bench::new(&pair("dx(dx(dx(a))) + dx(b)", "dx(dx(dx(b))) + dx(a)"), &line);
+    Bench::new(&pair("b", "lap(a)\"\ndiagonal = true\n#"), &line);
+    for good in ["i*lap(u) + conj(u)", "lap(re(u)) + i*lap(im(u))", "dx(conj(u))", "i*lap(u) - re(u)^3"] {
+        Bench::new(&one(good), &complex);
     }
 }
 
