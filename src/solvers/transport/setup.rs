@@ -21,6 +21,11 @@ use crate::team::{Partition, Team};
 /// Sums of given weights may differ by this much, relative to the larger, and are then rescaled.
 const WEIGHT_SUM_TOLERANCE: f64 = 1e-6;
 
+/// A standard deviation of the cost below this fraction of the largest is that of its rounding.
+const CONSTANT: f64 = 64.0 * f64::EPSILON;
+/// Sums, squares and logarithms of what is computed stay finite where its parts, times this, are.
+const ROOM: f64 = 1024.0;
+
 /// Some atoms of a measure, in increasing order.
 #[derive(Debug, Clone)]
 pub enum Subset {
@@ -78,6 +83,8 @@ pub struct Marginal {
 pub struct Weights {
     /// Balanced problems are solved at unit mass; results are scaled back by this.
     pub mass: f64,
+    /// Σa and Σb of the problem as asked.
+    pub masses: (f64, f64),
     pub notes: Vec<String>,
 }
 
@@ -96,10 +103,10 @@ pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, ta
             scale(measure, sum);
         }
     }
-    if !balanced {
-        return Ok(Weights { mass: 1.0, notes });
-    }
     let (sa, sb) = (total(source), total(target));
+    if !balanced {
+        return Ok(Weights { mass: 1.0, masses: (sa, sb), notes });
+    }
     if (sa - sb).abs() > WEIGHT_SUM_TOLERANCE * sa.max(sb) {
         let message = format!(
             "the source weights sum to {} and the target weights to {}: balanced transport needs equal sums (to 1e-6); \
@@ -114,7 +121,43 @@ pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, ta
     }
     scale(source, sa);
     scale(target, sb);
-    Ok(Weights { mass: sa, notes })
+    Ok(Weights { mass: sa, masses: (sa, sa), notes })
+}
+
+/// Refuses what leaves the range of f64 on the way: C/ε and ρ/ε, and the values, which are of the order of
+/// Σa (C + ρ) + ε Σa Σb. `largest` is the largest |C|.
+pub fn check_magnitudes(
+    input: &Input,
+    problem: &ProblemInput,
+    masses: (f64, f64),
+    epsilon: f64,
+    largest: f64,
+) -> Result<()> {
+    let beyond = "leaves the range of double precision";
+    if !(ROOM * largest).is_finite() {
+        let message = format!("the cost is up to {largest}, which {beyond}: scale the points");
+        return Err(input.invalid("problem.cost", message));
+    }
+    let penalties = [problem.source_penalty, problem.target_penalty].into_iter().flatten();
+    let worth = penalties.fold(largest, f64::max).max(epsilon);
+    if !(ROOM / epsilon).is_finite() || !(ROOM * (worth / epsilon)).is_finite() {
+        let message = format!(
+            "ε is {epsilon} in units of the cost: the ratio of costs or penalties (up to {worth}) to it, or of 1 to it, \
+             {beyond}; scale the points, or give a larger epsilon"
+        );
+        return Err(input.invalid("problem.epsilon", message));
+    }
+    let (a, b) = masses;
+    let value = ROOM * a.max(b) * (worth / epsilon).max(1.0);
+    if !(value * epsilon.max(1.0)).is_finite() || !(ROOM * a * b * epsilon.max(1.0)).is_finite() {
+        let (key, sum) = if a >= b { ("problem.source", a) } else { ("problem.target", b) };
+        let message = format!(
+            "the weights sum to {sum}: its product with the cost or with the sum of the other weights {beyond}; scale \
+             the weights, or set normalise = true"
+        );
+        return Err(input.invalid(key, message));
+    }
+    Ok(())
 }
 
 /// All digits of a sum, with an exponent where it would take rows of zeros without.
@@ -342,38 +385,46 @@ impl Builder<'_> {
         Ok(rows)
     }
 
-    /// ε in units of the cost.
+    /// ε in units of the cost: 0 where it is relative to the spread of a cost that is constant but for its rounding.
     pub fn epsilon(&self, backend: &mut Backend) -> f64 {
-        let value = self.problem.epsilon;
-        if self.problem.epsilon_relative_to == EpsilonUnit::Absolute {
-            return value;
-        }
-        let (mean, variance) = match backend {
-            Backend::Points(data) => self.cost_statistics(data),
-            Backend::Grid(grid) => grid.passes.as_ref().expect("not in use").cost().statistics(),
+        let (value, unit) = (self.problem.epsilon, self.problem.epsilon_relative_to);
+        let spread = unit == EpsilonUnit::StandardDeviation;
+        let (mean, variance, (low, high)) = match backend {
+            _ if unit == EpsilonUnit::Absolute => return value,
+            Backend::Points(data) => {
+                let mean = self.cost_average(data, 0.0, |[_, _, sum, _]| sum);
+                // About the mean: squares of costs far from zero would cancel.
+                let variance = if spread { self.cost_average(data, mean, |[.., squares]| squares) } else { 0.0 };
+                (mean, variance, data.cost_range)
+            }
+            Backend::Grid(grid) => {
+                let cost = grid.passes.as_ref().expect("not in use").cost();
+                let (mean, variance) = cost.statistics();
+                (mean, variance, cost.range())
+            }
         };
-        value * if self.problem.epsilon_relative_to == EpsilonUnit::Mean { mean } else { variance.sqrt() }
+        if !spread {
+            return value * mean;
+        }
+        let deviation = variance.sqrt();
+        value * if deviation <= CONSTANT * low.abs().max(high.abs()) { 0.0 } else { deviation }
     }
 
-    /// Mean and variance of all entries of the cost, unweighted as in other codes.
-    fn cost_statistics(&self, data: &mut PassData) -> (f64, f64) {
+    /// The mean over all entries of the cost, unweighted as in other codes, of what `of` takes from the moments of a row
+    /// (see [`super::kernels::Rows::cost_moments`]).
+    fn cost_average(&self, data: &mut PassData, about: f64, of: impl Fn([f64; 4]) -> f64 + Sync) -> f64 {
+        use rayon::prelude::*;
         let (n, m) = (data.geometry.n(), data.geometry.m());
         let owned = data.geometry.owned(Side::Source, self.team);
-        let mut mine = vec![0.0; 2 * owned.len()];
+        let mut mine = vec![0.0; owned.len()];
         let scale = Scale { epsilon: 1.0, precision: Precision::F64 };
         data.geometry.blocks(Side::Source, scale, self.team, &mut |block| {
-            use rayon::prelude::*;
-            mine.par_chunks_mut(2).zip(owned.clone().into_par_iter()).for_each(|(sums, i)| {
-                let [_, _, sum, squares] = block.rows.cost_moments(block.local(&(i..i + 1)));
-                sums[0] += sum;
-                sums[1] += squares;
+            mine.par_iter_mut().zip(owned.clone().into_par_iter()).for_each(|(sum, i)| {
+                *sum += of(block.rows.cost_moments(block.local(&(i..i + 1)), about));
             });
         });
         let sums = self.team.gather(&mine);
-        let entries = n as f64 * m as f64;
-        let mean = tree_sum(n, |i| sums[2 * i]) / entries;
-        let variance = (tree_sum(n, |i| sums[2 * i + 1]) / entries - mean * mean).max(0.0);
-        (mean, variance)
+        tree_sum(n, |i| sums[i]) / (n as f64 * m as f64)
     }
 }
 

@@ -318,10 +318,12 @@ impl<V: Lanes> Rows for Engine<V> {
         }
     }
 
-    fn cost_moments(&self, rows: Range<usize>) -> [f64; 4] {
+    fn cost_moments(&self, rows: Range<usize>, about: f64) -> [f64; 4] {
         assert!(rows.end <= self.rows);
         let mut buffer = self.buffer();
         let mut moments = [f64::INFINITY, f64::NEG_INFINITY, 0.0, 0.0];
+        let unit = self.epsilon / LOG2_E;
+        let about = about / unit;
         for i in rows {
             // Row by row, so that the sums do not depend on how rows are cut into blocks.
             let block = Block { base: i, live: i..i + 1 };
@@ -330,8 +332,7 @@ impl<V: Lanes> Rows for Engine<V> {
                 let cols = range.len();
                 let at = self.place(&block, &Columns { range, centre: 0.0, low: 0.0, h: std::ptr::null() });
                 self.tiles.costs(at, buffer.as_mut_slice().as_mut_ptr());
-                let [q, ..] = V::Isa::enter(Moments::<V> { buffer: buffer.as_slice().as_ptr(), cols });
-                let unit = self.epsilon / LOG2_E;
+                let [q, ..] = V::Isa::enter(Moments::<V> { buffer: buffer.as_slice().as_ptr(), cols, about });
                 moments[0] = moments[0].min(q[0] * unit);
                 moments[1] = moments[1].max(q[1] * unit);
                 moments[2] += q[2] * unit;

@@ -99,8 +99,8 @@ pub trait Rows: Send + Sync {
         columns: &mut Aligned<f64>,
         scratch: &mut Scratch,
     );
-    /// (min, max, Σ, Σ²) of C over `rows` and the columns.
-    fn cost_moments(&self, rows: Range<usize>) -> [f64; 4];
+    /// (min, max, Σ C, Σ (C − about)²) over `rows` and the columns.
+    fn cost_moments(&self, rows: Range<usize>, about: f64) -> [f64; 4];
     /// out_i += Σ_j C_ij v_j, C in its own units.
     fn cost_sum(&self, rows: Range<usize>, v: &[f64], out: &mut [f64]);
     /// The cost of one entry, plainly: C_ij.

@@ -181,13 +181,14 @@ fn check_all(case: &Case, rows: &dyn Rows, precision: Precision) {
     for j in 0..m {
         close_to(columns.as_slice()[j], by_column[j], 2.0 * tolerance, "sweep");
     }
-    let moments = rows.cost_moments(0..n);
+    let about = case.c[0];
+    let moments = rows.cost_moments(0..n, about);
     let unit = tolerance * case.epsilon;
     let extreme = |f: fn(f64, f64) -> f64| case.c.iter().copied().reduce(f).unwrap();
     assert!((moments[0] - extreme(f64::min)).abs() <= unit && (moments[1] - extreme(f64::max)).abs() <= unit);
     assert!((moments[2] - case.c.iter().sum::<f64>()).abs() <= unit * (n * m) as f64);
-    let squares: f64 = case.c.iter().map(|c| c * c).sum();
-    assert!((moments[3] - squares).abs() <= 2.0 * costliest * unit * (n * m) as f64);
+    let squares: f64 = case.c.iter().map(|c| (c - about) * (c - about)).sum();
+    assert!((moments[3] - squares).abs() <= 4.0 * costliest * unit * (n * m) as f64);
 }
 
 #[test]

@@ -436,10 +436,11 @@ impl<V: Lanes> Op for Dot<V> {
     }
 }
 
-/// (min, max, Σ, Σ²) of each of four rows of a buffer of costs.
+/// (min, max, Σ q, Σ (q − about)²) of each of four rows of a buffer of costs.
 pub struct Moments<V: Lanes> {
     pub buffer: *const V::Elem,
     pub cols: usize,
+    pub about: f64,
 }
 
 impl<V: Lanes> Op for Moments<V> {
@@ -458,7 +459,7 @@ impl<V: Lanes> Op for Moments<V> {
                     low[k] = if q < low[k] { q } else { low[k] };
                     high[k] = if q > high[k] { q } else { high[k] };
                     sum[k] += q;
-                    squares[k] += q * q;
+                    squares[k] += (q - self.about) * (q - self.about);
                 }
             }
             let fold = |x: [f64; 8], f: fn(f64, f64) -> f64| x[1..].iter().fold(x[0], |a, &b| f(a, b));
