@@ -225,6 +225,7 @@ impl Run<'_> {
         }
         interrupt::acknowledge();
         let finished = self.finish()?;
+        let ending = if finished { confirmed(ending, self.solver.verdict()) } else { ending };
         self.log_notes();
         self.write_output(&ending, finished)?;
         let report = self.report(&ending, finished)?;
@@ -532,6 +533,16 @@ impl Run<'_> {
         }
         self.log_notes();
         self.log.line(&format!("built in {:.3} s; input as run:\n{}", self.timings.build, self.input.text.trim_end()));
+    }
+}
+
+/// How a run ended, by what its steps and what its results say: results that meet the aim do so at a limit too, and none
+/// that miss it are called converged.
+fn confirmed(ending: Ending, verdict: Option<Outcome>) -> Ending {
+    match (verdict, ending) {
+        (Some(Outcome::Reached), _) => Ending::Converged,
+        (Some(Outcome::Stalled(why)), Ending::Converged | Ending::Stalled(_)) => Ending::Stalled(why),
+        (_, ending) => ending,
     }
 }
 

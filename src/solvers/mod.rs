@@ -126,6 +126,11 @@ pub trait Solver {
     }
     /// After the last step (also at a limit): certificates and derived results. Collective.
     fn finish(&mut self, team: &dyn Team) -> Result<()>;
+    /// What the results say of the aim, where `finish` looks at it once more; it goes before what the steps said. Equal on
+    /// every rank.
+    fn verdict(&self) -> Option<Outcome> {
+        None
+    }
     /// Derived results, valid after `finish`: `/results` of output.h5. Collective.
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()>;
     /// Lines for the log: what was decided or changed on the user's behalf. Those that begin with [`WARNING`] are shown

@@ -9,7 +9,7 @@ use super::certificate::{Certificate, Certified, Interval, conclude};
 use super::dual::{Dual, Penalties, Residual, whole};
 use super::passes::{Passes, Precision};
 use super::problem::{MethodInput, PrecisionInput};
-use super::solve::{Finished, Progress, Solve, StepOutcome};
+use super::solve::{Finished, Progress, Solve, StepOutcome, finite_or_zero};
 use crate::error::{Error, Result};
 use crate::math::elementary::exp;
 use crate::math::reduce::sum;
@@ -52,7 +52,16 @@ pub struct FinishedDivergence {
 pub struct SelfFinished {
     pub psi: Vec<f64>,
     pub phi: Vec<f64>,
+    pub error: Residual,
     pub certificate: Certificate,
+}
+
+impl FinishedDivergence {
+    /// The largest of the three problems.
+    pub fn error(&self) -> Residual {
+        let [ab, aa, bb] = [self.ab.error, self.aa.error, self.bb.error];
+        Residual { l1: ab.l1.max(aa.l1).max(bb.l1), linf: ab.linf.max(aa.linf).max(bb.linf) }
+    }
 }
 
 impl Divergence {
@@ -111,6 +120,18 @@ impl Divergence {
 
     pub fn reached(&self) -> bool {
         [self.ended, self.aa.ended, self.bb.ended] == [1; 3]
+    }
+
+    /// See [`Solve::verdict`]: of all three problems.
+    pub fn verdict(&self, finished: &FinishedDivergence) -> StepOutcome {
+        let [aa, bb] = [finished.aa.error.l1, finished.bb.error.l1];
+        if self.ab.verdict(&finished.ab) == StepOutcome::Converged && aa.max(bb) <= self.aa.tolerance {
+            return StepOutcome::Converged;
+        }
+        StepOutcome::Stalled(format!(
+            "marginal errors {:.2e} (a, b), {aa:.2e} (a, a), {bb:.2e} (b, b), tolerance {:.2e}",
+            finished.ab.error.l1, self.aa.tolerance
+        ))
     }
 
     /// The problem whose step comes next in this round: 0 (a, b), 1 (a, a), 2 (b, b). After an interruption, the one
@@ -256,13 +277,14 @@ impl Symmetric {
         // Both marginals are the same.
         self.error = half.plus(half);
         self.steps += 1;
-        if self.error.l1 <= 0.8 * self.best {
+        let overflowed = !self.error.l1.is_finite();
+        if !overflowed && self.error.l1 <= 0.8 * self.best {
             self.best = self.error.l1;
             self.idle = 0;
         } else {
             self.idle += 1;
         }
-        let (done, floor) = (self.error.l1 <= self.tolerance, self.idle >= PATIENCE);
+        let (done, floor) = (self.error.l1 <= self.tolerance, overflowed || self.idle >= PATIENCE);
         if done || floor {
             if self.single == 1 {
                 self.single = 0;
@@ -283,10 +305,10 @@ impl Symmetric {
 
     fn finish(&mut self, passes: &mut dyn Passes) -> Result<SelfFinished> {
         (self.trial, self.trial_t) = (Vec::new(), Vec::new());
-        let certified = conclude(passes, self.penalties, self.f.clone());
+        let certified = conclude(passes, self.penalties, finite_or_zero(self.f.clone()));
         self.prepare(passes);
-        let Certified { certificate, psi, phi, .. } = certified?;
-        Ok(SelfFinished { psi, phi, certificate })
+        let Certified { certificate, psi, phi, error } = certified?;
+        Ok(SelfFinished { psi, phi, error, certificate })
     }
 
     fn state(&mut self, passes: &mut dyn Passes, walk: &mut dyn Walk) -> Result<()> {

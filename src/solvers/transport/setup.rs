@@ -532,8 +532,6 @@ pub fn check_norms(input: &Input, key: &str, measure: &Measure) -> Result<()> {
 
 /// The square of a larger cost may overflow in sums.
 const LARGEST_COST: f64 = 1e150;
-/// Rounding moves potentials of this many ε by ε/2: the exponentials of their sums hold nothing then.
-const LARGEST_RATIO: f64 = 1.0 / f64::EPSILON;
 
 /// Refuses costs whose (low, high) `range` is too wide to compute with, at the key that makes them large.
 pub fn check_costs(input: &Input, problem: &ProblemInput, range: (f64, f64)) -> Result<f64> {
@@ -549,18 +547,6 @@ pub fn check_costs(input: &Input, problem: &ProblemInput, range: (f64, f64)) -> 
     let message =
         format!("costs reach {largest:e}: they must be at most {LARGEST_COST:e}; rescale the points or costs");
     Err(input.invalid(key, message))
-}
-
-/// Refuses an ε (in units of the cost) that is lost in the rounding of the largest cost.
-pub fn check_epsilon(input: &Input, largest: f64, epsilon: f64) -> Result<()> {
-    if largest / epsilon <= LARGEST_RATIO {
-        return Ok(());
-    }
-    let message = format!(
-        "costs reach {largest:e}, and an ε of {epsilon:e} is lost in their rounding: it must be at least {:.1e}",
-        largest / LARGEST_RATIO
-    );
-    Err(input.invalid("problem.epsilon", message))
 }
 
 /// What to tell where gradients are asked for and there are none in the points.

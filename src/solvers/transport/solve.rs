@@ -5,6 +5,10 @@
 //! | level l | f32 (mixed)   | error ≤ level_tolerance, or no progress: the potentials go to ε_{l+1}  |
 //! | single  | f32 (mixed)   | error ≤ tolerance or at the floor of f32: same potentials, now in f64  |
 //! | double  | f64           | error ≤ tolerance: converged; no progress at the floor of f64: stalled |
+//!
+//! Where C/ε is so large that f32 overflows, the potentials as they were go back to the ε from which f32 could not tell
+//! them apart, and f64 takes over; where f64 overflows too, the run has stalled. The last word is [`Solve::verdict`]:
+//! on the error that is reported, evaluated once more in f64.
 
 use super::certificate::{Certificate, Certified, certify, conclude};
 use super::dual::{Dual, Penalties, Residual};
@@ -28,6 +32,8 @@ const PATIENCE_DOUBLE: u64 = 100;
 /// Steps without a new smallest error after which f32 is left: within 32 times its expected floor, and anywhere.
 /// Leaving early costs time only.
 const PATIENCE_SINGLE: (u64, u64) = (3, 20);
+/// Above this ratio of the largest cost to ε the rounding of f32 moves exponents by about one.
+const SINGLE_RATIO: f64 = 16_777_216.0;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepOutcome {
@@ -196,18 +202,26 @@ impl Solve {
         s.rejected += u64::from(step.progress == Move::Rejected);
         s.error = step.error;
         s.coarse = u64::from(step.coarse);
-        s.value = self.dual.epsilon * step.value;
+        let value = self.dual.epsilon * step.value;
+        // What is no number bounds nothing.
+        s.value = if value.is_nan() { f64::NEG_INFINITY } else { value };
+        let overflowed = !step.error.l1.is_finite();
         if step.progress != Move::Preparing {
             s.flat = if step.error.l1 < s.best { 0 } else { s.flat + 1 };
-            s.idle = if step.error.l1 <= PROGRESS * s.mark { 0 } else { s.idle + 1 };
+            s.idle = if !overflowed && step.error.l1 <= PROGRESS * s.mark { 0 } else { s.idle + 1 };
         }
         if s.idle == 0 {
             s.mark = step.error.l1.min(s.mark);
         }
         s.best = step.error.l1.min(s.best);
         self.state = s;
-        let last = s.level as usize + 1 == self.levels.len();
-        let outcome = if !last {
+        let last = self.at_last_level();
+        let outcome = if overflowed && s.single == 1 {
+            self.give_up_single();
+            StepOutcome::Running
+        } else if overflowed && (s.idle >= PATIENCE_LEVEL || !finite(self.method.potentials().1)) {
+            StepOutcome::Stalled(self.stall(f64::INFINITY))
+        } else if !last {
             self.leave_level();
             StepOutcome::Running
         } else if s.single == 1 {
@@ -216,10 +230,14 @@ impl Solve {
             self.finish_double()
         };
         self.prepare(passes);
-        if last && outcome == StepOutcome::Running {
+        if last && self.at_last_level() && outcome == StepOutcome::Running {
             return self.check_gap(passes);
         }
         Ok(outcome)
+    }
+
+    fn at_last_level(&self) -> bool {
+        self.state.level as usize + 1 == self.levels.len()
     }
 
     fn enter(&mut self) {
@@ -241,6 +259,25 @@ impl Solve {
         phi.iter_mut().for_each(|phi| *phi *= ratio);
         self.method.start(&phi);
         self.state.level += 1;
+        self.enter();
+    }
+
+    /// f32 has overflowed: the potentials as they were, from here in f64.
+    fn give_up_single(&mut self) {
+        let (level, largest) = (self.state.level as usize, self.base.scale * self.base.epsilon);
+        let to = if self.precision == PrecisionInput::F32 {
+            // One look in f64 at the ε asked for.
+            self.state.verify = 2;
+            self.levels.len() - 1
+        } else {
+            // What f32 made of smaller ε was noise.
+            self.levels.iter().position(|epsilon| largest > SINGLE_RATIO * epsilon).map_or(level, |l| l.min(level))
+        };
+        let ratio = self.levels[level] / self.levels[to];
+        let phi = finite_or_zero(self.method.potentials().1.iter().map(|phi| ratio * phi).collect());
+        self.method.start(&phi);
+        self.state.level = to as u64;
+        self.state.single = 0;
         self.enter();
     }
 
@@ -293,15 +330,33 @@ impl Solve {
                 self.enter();
                 StepOutcome::Running
             }
-            2 => StepOutcome::Stalled(format!(
-                "marginal error {error:.2e} at the floor of f32, tolerance {:.2e}",
-                self.tolerance
-            )),
-            _ if self.at_floor() => StepOutcome::Stalled(format!(
-                "marginal error {:.2e} at the floor of f64 (largest cost / epsilon = {:.1e}), tolerance {:.2e}",
-                self.state.best, self.dual.scale, self.tolerance
-            )),
+            2 => StepOutcome::Stalled(self.stall(error)),
+            _ if self.at_floor() => StepOutcome::Stalled(self.stall(self.state.best)),
             _ => StepOutcome::Running,
+        }
+    }
+
+    /// What a run that gets no further says of the marginal error it achieved.
+    fn stall(&self, error: f64) -> String {
+        let floor = match self.state.verify {
+            2 => "f32".to_string(),
+            _ => format!("f64 (largest cost / epsilon = {:.1e})", self.base.scale),
+        };
+        if error.is_finite() {
+            format!("marginal error {error:.2e} at the floor of {floor}, tolerance {:.2e}", self.tolerance)
+        } else {
+            format!("the marginals overflow at the floor of {floor}")
+        }
+    }
+
+    /// What the result says of the aim, whatever the steps thought: its error is evaluated anew and in f64, and not
+    /// every method steps on the potentials that it is about.
+    pub fn verdict(&self, finished: &Finished) -> StepOutcome {
+        let gap = finished.certificate.regularised.relative_gap();
+        if finished.error.l1 <= self.tolerance || self.gap_tolerance.is_some_and(|tolerance| gap <= tolerance) {
+            StepOutcome::Converged
+        } else {
+            StepOutcome::Stalled(self.stall(finished.error.l1))
         }
     }
 
@@ -325,7 +380,7 @@ impl Solve {
         let s = &self.state;
         let gap = self.gap_tolerance.is_some_and(|tolerance| s.gap <= tolerance);
         let error = s.single == 0 && s.coarse == 0 && s.error.l1 <= self.tolerance;
-        s.level as usize + 1 == self.levels.len() && (gap || error)
+        self.at_last_level() && (gap || error)
     }
 
     pub fn progress(&self) -> Progress {
@@ -351,7 +406,7 @@ impl Solve {
         let epsilon = *self.levels.last().expect("there is always a last level");
         let ratio = self.dual.epsilon / epsilon;
         self.method.rest();
-        let phi = self.method.potentials().1.iter().map(|phi| ratio * phi).collect();
+        let phi = finite_or_zero(self.method.potentials().1.iter().map(|phi| ratio * phi).collect());
         if passes.epsilon() != epsilon {
             passes.set_epsilon(epsilon);
         }
@@ -398,6 +453,15 @@ const SCALARS: Name = Name {
 
 /// More levels than this cannot be meant: each is a step at least.
 const MOST_LEVELS: f64 = 1e6;
+
+fn finite(x: &[f64]) -> bool {
+    x.iter().all(|x| x.is_finite())
+}
+
+/// Potentials to go on from, or to certify: any will do, but they must be numbers.
+pub(super) fn finite_or_zero(phi: Vec<f64>) -> Vec<f64> {
+    if finite(&phi) { phi } else { vec![0.0; phi.len()] }
+}
 
 /// Geometric from `start` down to ε, in steps of at most 1/factor; ε itself is last, exactly.
 fn levels(start: f64, epsilon: f64, factor: f64) -> Result<Vec<f64>> {

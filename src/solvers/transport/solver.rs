@@ -80,7 +80,10 @@ fn with_three<R>(pairs: &mut [Backend; 3], team: &dyn Team, act: impl FnOnce(&mu
 /// What `finish` makes.
 struct Done {
     certificate: Certificate,
+    /// The largest of the problems.
     error: Residual,
+    /// What it says of the aim.
+    verdict: StepOutcome,
     divergence: Option<DivergenceNumbers>,
     /// f and g of all atoms, in units of the cost.
     source_potential: Vec<f64>,
@@ -150,10 +153,11 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let mut largest = setup::check_costs(input, &problem, pair.run(team, |passes| passes.cost_range()))?;
     let epsilon = builder.epsilon(&mut pair);
     if !(epsilon > 0.0 && epsilon.is_finite()) {
-        let message = format!("ε is {epsilon} in units of the cost: the cost is constant, give an absolute epsilon");
+        let why = if epsilon == 0.0 { "the cost is constant" } else { "the statistic of the cost is beyond f64" };
+        let message = format!("ε is {epsilon} in units of the cost: {why}, give an absolute epsilon");
         return Err(input.invalid("problem.epsilon", message));
     }
-    setup::check_epsilon(input, largest, epsilon)?;
+    setup::check_magnitudes(input, &problem, weights.masses, epsilon, largest)?;
     pair.run(team, |passes| passes.set_epsilon(epsilon));
     let extensions = (
         (!source.dropped.is_empty())
@@ -189,7 +193,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
                 let range = pair.run(team, |passes| passes.cost_range());
                 largest = largest.max(setup::check_costs(input, &problem, range)?);
             }
-            setup::check_epsilon(input, largest, epsilon)?;
+            setup::check_magnitudes(input, &problem, weights.masses, epsilon, largest)?;
             let solve = with_three(&mut pairs, team, |three| {
                 Divergence::new(&method, penalties, three, warm.as_deref()).map_err(refuse)
             })?;
@@ -413,14 +417,21 @@ impl Solver for Transport {
     }
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
-        let (mut finished, divergence, selves) = match &mut self.work {
-            Work::Transport { pair, solve } => (pair.run(team, |passes| solve.finish(passes))?, None, None),
+        let (mut finished, error, verdict, divergence, selves) = match &mut self.work {
+            Work::Transport { pair, solve } => {
+                let finished = pair.run(team, |passes| solve.finish(passes))?;
+                let verdict = solve.verdict(&finished);
+                let error = finished.error;
+                (finished, error, verdict, None, None)
+            }
             Work::Divergence { pairs, solve } => {
                 // Every cost of points here is 0 from a point to itself and nowhere negative.
                 let f = with_three(pairs, team, |three| solve.finish(three, true))?;
+                let (error, verdict) = (f.error(), solve.verdict(&f));
                 let numbers =
                     DivergenceNumbers { value: f.value, regularised: f.regularised, unregularised: f.unregularised };
-                (f.ab, Some(numbers), self.problem.results.contains(&DerivedResult::Gradients).then_some([f.aa, f.bb]))
+                let selves = self.problem.results.contains(&DerivedResult::Gradients).then_some([f.aa, f.bb]);
+                (f.ab, error, verdict, Some(numbers), selves)
             }
         };
         let mut dropped = (Vec::new(), Vec::new());
@@ -457,11 +468,25 @@ impl Solver for Transport {
             update(&mut whole, |_, v| epsilon * v - shift);
             whole
         };
-        let Finished { psi, phi, error, certificate } = finished;
+        let Finished { psi, phi, certificate, .. } = finished;
         let source_potential = potential(&self.source, psi, &dropped.0);
         let target_potential = potential(&self.target, phi, &dropped.1);
-        self.done = Some(Done { certificate, error, divergence, source_potential, target_potential, derived });
+        self.done = Some(Done { certificate, error, verdict, divergence, source_potential, target_potential, derived });
         Ok(())
+    }
+
+    fn verdict(&self) -> Option<Outcome> {
+        let unbounded = |number: &Number| match number.error {
+            ErrorBar::Interval(low, high) => !(number.value.is_finite() && low.is_finite() && high.is_finite()),
+            _ => false,
+        };
+        Some(match &self.done.as_ref()?.verdict {
+            StepOutcome::Stalled(achieved) => Outcome::Stalled(achieved.clone()),
+            _ => match self.report().iter().find(|number| unbounded(number)) {
+                Some(number) => Outcome::Stalled(format!("{} has no finite certified interval", number.name)),
+                None => Outcome::Reached,
+            },
+        })
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
