@@ -74,12 +74,12 @@ impl Image {
         Ok(Image { rows, cols, rgb })
     }
 
-    /// Grey values by the Rec. 709 luma weights, taken on the encoded values (Y', not luminance).
     /// sRGB values as bytes.
     pub fn bytes(&self) -> Vec<u8> {
         self.rgb.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
     }
 
+    /// Grey values by the Rec. 709 luma weights, taken on the encoded values (Y', not luminance).
     pub fn luma(&self) -> Vec<f64> {
         self.rgb.as_chunks().0.iter().map(|[r, g, b]| 0.2126 * r + 0.7152 * g + 0.0722 * b).collect()
     }

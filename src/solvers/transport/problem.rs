@@ -70,11 +70,11 @@ pub enum MeasureInput {
         #[serde(default)]
         weights_dataset: Option<String>,
     },
-    /// An image (PNG, JPEG) as a measure on its pixel grid: the weight is the luminance.
+    /// An image (PNG, JPEG) as a measure on its pixel grid: the weight is the luminance of the picture on white paper.
     ImageGrid {
-        /// Path, relative to the input file.
+        /// Path, relative to the input file. Transparent pixels show the paper: full weight, none with `invert`.
         file: PathBuf,
-        /// Weight 1 − luminance instead: ink on paper.
+        /// Weight 1 − luminance instead: ink on paper; transparent pixels have none.
         #[serde(default)]
         invert: bool,
         /// Added to every weight before normalising, as a fraction of the mean weight.
@@ -95,7 +95,7 @@ pub enum MeasureInput {
     },
     /// The colours of an image as a cloud in ℝ³: unique colours, weighted by how often they occur.
     ImageColours {
-        /// Path, relative to the input file.
+        /// Path, relative to the input file. Transparent pixels are laid over white.
         file: PathBuf,
         /// Colour space of the points.
         #[serde(default)]
@@ -349,7 +349,7 @@ pub enum MethodName {
     Sinkhorn,
     /// Sinkhorn with over-relaxed potentials, safeguarded.
     Overrelaxed,
-    /// Safeguarded Nesterov momentum on the Sinkhorn map.
+    /// Safeguarded extrapolation of the Sinkhorn map: Anderson's, or Nesterov's momentum where memory is short.
     Accelerated,
     /// Anderson acceleration of the Sinkhorn map, safeguarded.
     Anderson,
