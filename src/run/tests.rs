@@ -253,3 +253,16 @@ fn large_records_are_written_at_once_with_the_same_bits() {
         assert!(values(&outs[0], &name) == values(&outs[1], &name), "{name}");
     }
 }
+
+#[test]
+fn results_have_the_last_word_on_how_a_run_ended() {
+    let (stalled, limit) = (|why: &str| Ending::Stalled(why.into()), || Ending::Limit("the limit of steps".into()));
+    let missed = || Some(Outcome::Stalled("error 2e-6".into()));
+    assert_eq!(confirmed(Ending::Converged, missed()), stalled("error 2e-6"));
+    assert_eq!(confirmed(stalled("error 1e-6"), missed()), stalled("error 2e-6"));
+    assert_eq!(confirmed(limit(), missed()), limit(), "more steps may do");
+    for ending in [Ending::Converged, stalled("error 2e-6"), limit()] {
+        assert_eq!(confirmed(ending.clone(), Some(Outcome::Reached)), Ending::Converged);
+        assert_eq!(confirmed(ending.clone(), None), ending);
+    }
+}

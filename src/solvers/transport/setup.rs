@@ -25,6 +25,8 @@ const WEIGHT_SUM_TOLERANCE: f64 = 1e-6;
 const CONSTANT: f64 = 64.0 * f64::EPSILON;
 /// Sums, squares and logarithms of what is computed stay finite where its parts, times this, are.
 const ROOM: f64 = 1024.0;
+/// Above this ratio of the largest cost to ε, 2^52, exponents C/ε have no digits after the point.
+const SHARPEST: f64 = 4_503_599_627_370_496.0;
 
 /// Some atoms of a measure, in increasing order.
 #[derive(Debug, Clone)]
@@ -125,7 +127,7 @@ pub fn reconcile(input: &Input, problem: &ProblemInput, source: &mut Measure, ta
 }
 
 /// Refuses what leaves the range of f64 on the way: C/ε and ρ/ε, and the values, which are of the order of
-/// Σa (C + ρ) + ε Σa Σb. `largest` is the largest |C|.
+/// Σa (C + ρ) + ε Σa Σb; and exponents C/ε that f64 cannot tell apart. `largest` is the largest |C|.
 pub fn check_magnitudes(
     input: &Input,
     problem: &ProblemInput,
@@ -135,15 +137,22 @@ pub fn check_magnitudes(
 ) -> Result<()> {
     let beyond = "leaves the range of double precision";
     if !(ROOM * largest).is_finite() {
-        let message = format!("the cost is up to {largest}, which {beyond}: scale the points");
+        let message = format!("the cost is up to {largest:e}, which {beyond}: scale the points");
         return Err(input.invalid("problem.cost", message));
     }
     let penalties = [problem.source_penalty, problem.target_penalty].into_iter().flatten();
     let worth = penalties.fold(largest, f64::max).max(epsilon);
     if !(ROOM / epsilon).is_finite() || !(ROOM * (worth / epsilon)).is_finite() {
         let message = format!(
-            "ε is {epsilon} in units of the cost: the ratio of costs or penalties (up to {worth}) to it, or of 1 to it, \
+            "ε is {epsilon:e} in units of the cost: the ratio of 1, or of costs and penalties up to {worth:e}, to it \
              {beyond}; scale the points, or give a larger epsilon"
+        );
+        return Err(input.invalid("problem.epsilon", message));
+    }
+    if largest / epsilon > SHARPEST {
+        let message = format!(
+            "ε is {epsilon:e} and the cost up to {largest:e}: double precision does not resolve ε beside costs more than \
+             {SHARPEST:e} times as large; give a larger epsilon, or move the points closer"
         );
         return Err(input.invalid("problem.epsilon", message));
     }
@@ -152,7 +161,7 @@ pub fn check_magnitudes(
     if !(value * epsilon.max(1.0)).is_finite() || !(ROOM * a * b * epsilon.max(1.0)).is_finite() {
         let (key, sum) = if a >= b { ("problem.source", a) } else { ("problem.target", b) };
         let message = format!(
-            "the weights sum to {sum}: its product with the cost or with the sum of the other weights {beyond}; scale \
+            "the weights sum to {sum:e}: its product with the cost or with the sum of the other weights {beyond}; scale \
              the weights, or set normalise = true"
         );
         return Err(input.invalid(key, message));
