@@ -118,6 +118,10 @@ fn list_shows_every_key_of_the_schema() {
     for words in ["[method]", "tolerance", "1e-6", "\"accelerated\"", "required", "kind = \"image_grid\""] {
         assert!(page.contains(words), "{words} in\n{page}");
     }
+    // Both places that speak of the default method, and what transparent pixels weigh.
+    let names: Vec<&str> = page.lines().filter(|line| line.contains("xtrapolation of the Sinkhorn map")).collect();
+    assert!(names.len() == 2 && names.iter().all(|line| line.contains("Anderson")), "{names:?}");
+    assert!(page.contains("Transparent pixels"), "{page}");
     let unknown = alone(&["list", "transprot"]);
     assert_eq!(unknown.code(), 2);
     assert!(unknown.messages()[0].contains("did you mean \"transport\"?"), "{unknown:?}");

@@ -4,8 +4,8 @@ use spanwise::solvers::transport::certificate::{Certificate, certify};
 use spanwise::solvers::transport::dual::Penalties;
 use spanwise::solvers::transport::exact::discrete;
 use spanwise::solvers::transport::passes::{Passes, Precision};
-use spanwise::solvers::transport::problem::{MethodName, Switch};
-use spanwise::solvers::transport::solve::StepOutcome;
+use spanwise::solvers::transport::problem::{MethodInput, MethodName, PrecisionInput, Switch};
+use spanwise::solvers::transport::solve::{Solve, StepOutcome};
 
 use super::common::*;
 
@@ -62,7 +62,7 @@ fn random_problem(seed: u64) -> (Problem, Penalties, Option<f64>) {
 }
 
 /// Certificates at potentials of every quality: random ones of every size, and along a solve.
-fn certificates(
+pub fn certificates(
     make: &dyn Fn() -> Box<dyn Passes>,
     penalties: Penalties,
     seed: u64,
@@ -145,8 +145,7 @@ fn bounds_are_tight_at_convergence() {
         Penalties { source: None, target: Some(0.5) },
         Penalties { source: Some(0.5), target: None },
     ] {
-        for (name, make) in makers() {
-            let mut passes = make(&clouds(0.05));
+        for (name, mut passes) in settings(0.05) {
             let c = solved(passes.as_mut(), penalties, 1e-11).certificate;
             let gap = c.regularised.upper - c.regularised.lower;
             assert!(gap < 1e-9, "{name} {penalties:?}: {gap:e}");
@@ -158,12 +157,11 @@ fn bounds_are_tight_at_convergence() {
 #[test]
 fn a_penalised_upper_bound_is_never_worse_than_moving_nothing() {
     let penalties = Penalties { source: Some(0.3), target: Some(0.1) };
-    for (name, make) in makers() {
-        let problem = clouds(0.05);
+    for (name, mut passes) in settings(0.05) {
         let mut random = Uniform(2);
         for size in [0.1, 3.0, 30.0, 100.0] {
-            let phi: Vec<f64> = random.vector(31).iter().map(|u| size * (u - 0.3)).collect();
-            let c = certify(make(&problem).as_mut(), penalties, &phi).unwrap();
+            let phi: Vec<f64> = random.vector(passes.m()).iter().map(|u| size * (u - 0.3)).collect();
+            let c = certify(passes.as_mut(), penalties, &phi).unwrap();
             // P = 0 costs ρ₁ + ρ₂ + ε, and 0.4 without regularisation.
             assert!(c.regularised.upper < 0.45 && c.unregularised.upper < 0.4, "{name} {size}: {c:?}");
         }
@@ -193,7 +191,7 @@ fn potentials_of_an_f32_solve_are_certified_in_f64() {
         let truth = solved(passes.as_mut(), Penalties::default(), 1e-12).certificate.dual;
         let mut passes = make(&clouds(0.01));
         let mut input = method(MethodName::Accelerated, 1e-12);
-        input.precision = spanwise::solvers::transport::problem::PrecisionInput::F32;
+        input.precision = PrecisionInput::F32;
         let (outcome, finished) = run(passes.as_mut(), Penalties::default(), &input, 5000);
         assert!(matches!(outcome, StepOutcome::Stalled(_)), "{name}: {outcome:?}");
         assert!(finished.certificate.regularised.contains(truth), "{name}");
@@ -219,4 +217,72 @@ fn tiny_epsilon_ends_with_an_honest_status_and_finite_bounds() {
             assert!(finished.psi.iter().chain(&finished.phi).all(|x| x.is_finite()), "{kind} {name:?}");
         }
     }
+}
+
+/// Points in the plane at an ε of 1e-13 and less: exponents up to 1e13, whose rounding in f32 alone is e^±1000000.
+fn sharp(epsilon: f64) -> Problem {
+    let mut random = Uniform(12);
+    let (x, y) = (random.vector(24), random.vector(24));
+    Problem::points(&x, &y, 2, uniform(12), uniform(12), epsilon)
+}
+
+#[test]
+fn an_epsilon_beyond_f32_ends_in_numbers_in_every_precision() {
+    for (epsilon, precision) in [
+        (1e-13, PrecisionInput::Mixed),
+        (1e-15, PrecisionInput::Mixed),
+        (1e-13, PrecisionInput::F32),
+        (1e-13, PrecisionInput::F64),
+    ] {
+        for (kind, make) in makers() {
+            let mut passes = make(&sharp(epsilon));
+            let input = MethodInput { precision, ..method(MethodName::Accelerated, 1e-6) };
+            let (outcome, finished) = run(passes.as_mut(), Penalties::default(), &input, 5000);
+            let context = format!("{kind} {precision:?} {epsilon:e}: {outcome:?} {:?}", finished.certificate);
+            assert_ne!(outcome, StepOutcome::Running, "{context}");
+            let c = &finished.certificate;
+            let numbers =
+                [c.regularised.lower, c.regularised.upper, c.unregularised.lower, c.unregularised.upper, c.dual];
+            assert!(numbers.iter().all(|x| x.is_finite()) && finished.error.l1.is_finite(), "{context}");
+            assert!(finished.psi.iter().chain(&finished.phi).all(|x| x.is_finite()), "{context}");
+        }
+    }
+}
+
+/// Exponents of 1e22: marginals overflow from rounding alone, whatever the precision.
+#[test]
+fn an_epsilon_beyond_f64_ends_with_potentials_that_are_numbers() {
+    for (kind, make) in makers() {
+        let mut passes = make(&sharp(1e-22));
+        let input = MethodInput { precision: PrecisionInput::Mixed, ..method(MethodName::Accelerated, 1e-6) };
+        let (outcome, finished) = run(passes.as_mut(), Penalties::default(), &input, 10_000);
+        assert_ne!(outcome, StepOutcome::Running, "{kind}");
+        let c = &finished.certificate;
+        assert!(finished.psi.iter().chain(&finished.phi).all(|x| x.is_finite()), "{kind}");
+        for bounds in [c.regularised, c.unregularised] {
+            assert!(bounds.lower.is_finite() && !bounds.upper.is_nan(), "{kind}: {c:?}");
+        }
+    }
+}
+
+#[test]
+fn the_verdict_is_that_of_the_error_or_the_gap_that_is_reported() {
+    let mut passes = clouds(0.05).naive();
+    let mut input = method(MethodName::Sinkhorn, 1e-6);
+    let mut solve = Solve::new(&input, Penalties::default(), &mut passes, None).unwrap();
+    while solve.step(&mut passes).unwrap() == StepOutcome::Running {}
+    let mut finished = solve.finish(&mut passes).unwrap();
+    assert_eq!(solve.verdict(&finished), StepOutcome::Converged);
+    finished.error.l1 = 1.5e-6;
+    let StepOutcome::Stalled(achieved) = solve.verdict(&finished) else { panic!("1.5e-6 is more than 1e-6") };
+    assert!(achieved.contains("marginal error 1.50e-6") && achieved.contains("tolerance 1.00e-6"), "{achieved}");
+    finished.error.l1 = f64::INFINITY;
+    assert!(matches!(solve.verdict(&finished), StepOutcome::Stalled(_)));
+    // The gap alone may be what was asked for.
+    input.gap_tolerance = Some(1e-3);
+    let solve = Solve::new(&input, Penalties::default(), &mut passes, None).unwrap();
+    assert!(finished.certificate.regularised.relative_gap() < 1e-3);
+    assert_eq!(solve.verdict(&finished), StepOutcome::Converged);
+    finished.certificate.regularised.upper *= 2.0;
+    assert!(matches!(solve.verdict(&finished), StepOutcome::Stalled(_)));
 }

@@ -7,7 +7,9 @@ use spanwise::math::reduce::total;
 use spanwise::solvers::transport::distributed::PassData;
 use spanwise::solvers::transport::dual::Penalties;
 use spanwise::solvers::transport::exact::naive::NaivePasses;
+use spanwise::solvers::transport::generated::grid_point;
 use spanwise::solvers::transport::geometry::{CostOfPoints, Geometry, Matrix, Replicated, Scale};
+use spanwise::solvers::transport::grid::{GridCost, GridPasses, LaplaceKernel, Threads};
 use spanwise::solvers::transport::kernels::{Level, PointCost, bounding_box};
 use spanwise::solvers::transport::passes::{Passes, Precision};
 use spanwise::solvers::transport::problem::{MethodInput, MethodName, PrecisionInput};
@@ -29,6 +31,59 @@ pub struct Problem {
     pub a: Vec<f64>,
     pub b: Vec<f64>,
     pub epsilon: f64,
+}
+
+/// Two grids and |x − y|²: coordinates along each axis, ascending. `problem` has the same points one by one.
+#[derive(Clone)]
+pub struct Grids {
+    pub axes: [Vec<Vec<f64>>; 2],
+    pub problem: Problem,
+}
+
+impl Grids {
+    /// Of these shapes, with random coordinates in [0, 1) and random weights.
+    pub fn random(random: &mut Uniform, source: &[usize], target: &[usize], epsilon: f64) -> Self {
+        let mut axis = |n: usize| {
+            let mut x = random.vector(n);
+            x.sort_by(f64::total_cmp);
+            x
+        };
+        let axes = [source, target].map(|shape| shape.iter().map(|n| axis(*n)).collect::<Vec<_>>());
+        let [x, y] = axes.each_ref().map(|axes| {
+            let (n, d) = (axes.iter().map(Vec::len).product::<usize>(), axes.len());
+            let mut points = vec![0.0; n * d];
+            points.chunks_mut(d).enumerate().for_each(|(i, point)| grid_point(axes, i, point));
+            points
+        });
+        let d = source.len();
+        let mut weights = |n: usize| normalised((0..n).map(|_| 0.01 + random.next()).collect());
+        let (a, b) = (weights(x.len() / d), weights(y.len() / d));
+        Grids { axes, problem: Problem::points(&x, &y, d, a, b, epsilon) }
+    }
+
+    pub fn separable(&self) -> Box<dyn Passes> {
+        let ([x, y], p) = (&self.axes, &self.problem);
+        let (cost, laplace) = (GridCost::power(x, y, 2.0), LaplaceKernel::new(y, 0.1));
+        Box::new(GridPasses::new(cost, p.a.clone(), p.b.clone(), p.epsilon, laplace, Level::detect(), Threads))
+    }
+
+    /// The separable passes, and those of all makers over the points.
+    pub fn passes(&self) -> Vec<(&'static str, Box<dyn Passes>)> {
+        let points = makers().into_iter().map(|(name, make)| (name, make(&self.problem)));
+        std::iter::once(("separable", self.separable())).chain(points).collect()
+    }
+}
+
+/// Random grids of 4×6 and 5×7 points in the unit square.
+pub fn grids(epsilon: f64) -> Grids {
+    Grids::random(&mut Uniform(13), &[4, 6], &[5, 7], epsilon)
+}
+
+/// The random clouds by all makers, and the random grids by the separable passes.
+pub fn settings(epsilon: f64) -> Vec<(&'static str, Box<dyn Passes>)> {
+    let clouds = clouds(epsilon);
+    let points = makers().into_iter().map(|(name, make)| (name, make(&clouds)));
+    points.chain(std::iter::once(("separable", grids(epsilon).separable()))).collect()
 }
 
 /// A kind of passes: its name and how to make one. Further kinds are further rows of [`makers`].

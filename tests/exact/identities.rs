@@ -54,14 +54,12 @@ fn oscillation(h: &[f64]) -> f64 {
 
 #[test]
 fn the_five_identities_of_the_semi_dual_hold_to_1e_12() {
-    for (name, make) in makers() {
-        let problem = clouds(0.1);
-        let mut passes = make(&problem);
+    for (name, mut passes) in settings(0.1) {
         let passes = passes.as_mut();
         let solution = solved(passes, Penalties::default(), 1e-14);
         let (star, plan_star) = evaluate(passes, &solution.phi);
         let mut random = Uniform(9);
-        let b = problem.b.clone();
+        let b = passes.b().to_vec();
         for size in [0.01, 0.5, 3.0] {
             let phi: Vec<f64> = random.vector(b.len()).iter().map(|u| size * (u - 0.5)).collect();
             let h: Vec<f64> = random.vector(b.len()).iter().map(|u| size * (u - 0.5)).collect();
@@ -94,21 +92,20 @@ fn the_five_identities_of_the_semi_dual_hold_to_1e_12() {
 fn rise_equals_the_difference_of_values_also_with_penalties() {
     for (source, target) in [(None, None), (Some(0.3), Some(0.2)), (None, Some(0.2)), (Some(0.3), None)] {
         let penalties = Penalties { source, target };
-        for (name, make) in makers() {
-            let problem = clouds(0.1);
-            let mut passes = make(&problem);
+        for (name, mut passes) in settings(0.1) {
             let dual = Dual::new(penalties, 0.1, passes.as_ref());
+            let (n, m) = (passes.n(), passes.m());
             let mut random = Uniform(4);
-            let mut points = [Point::new(23, 31), Point::new(23, 31)];
+            let mut points = [Point::new(n, m), Point::new(n, m)];
             for point in &mut points {
-                point.phi = random.vector(31);
+                point.phi = random.vector(m);
                 point.evaluate(&dual, passes.as_mut()).unwrap();
             }
             let [from, to] = &points;
-            let rise = from.rise(to, &dual, &problem.a, &problem.b);
+            let rise = from.rise(to, &dual, passes.a(), passes.b());
             assert!((rise - (to.value - from.value)).abs() < 1e-13, "{name} {penalties:?}: {rise}");
             // One Sinkhorn step gains at least `gain`.
-            let mut next = Point::new(23, 31);
+            let mut next = Point::new(n, m);
             from.sinkhorn(&dual, &mut next.phi);
             next.evaluate(&dual, passes.as_mut()).unwrap();
             assert!(from.gain >= 0.0 && next.value >= from.value + from.gain - 1e-13, "{name} {penalties:?}");

@@ -1,0 +1,126 @@
+//! Transport as its users meet it: a status that agrees with the report, and inputs beyond double precision.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+
+use program::malformed::complaint;
+use program::{listing, npy, rank_counts, spanwise};
+
+/// Two uniform clouds of the unit cube.
+fn clouds(n: usize, m: usize, dimension: usize, rest: &str) -> String {
+    format!(
+        "solver = \"transport\"\n[problem]\nsource = {{ kind = \"uniform_samples\", points = {n}, dimension = \
+         {dimension} }}\ntarget = {{ kind = \"uniform_samples\", points = {m}, dimension = {dimension} }}\n{rest}\n"
+    )
+}
+
+fn report(directory: &Path, name: &str) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(directory.join(format!("{name}.out/report.json"))).unwrap()).unwrap()
+}
+
+fn number(report: &serde_json::Value, name: &str) -> f64 {
+    let numbers = report["numbers"].as_array().unwrap();
+    let number = numbers.iter().find(|n| n["name"] == name).unwrap_or_else(|| panic!("{name} in {report}"));
+    number["value"].as_f64().unwrap_or(f64::NAN)
+}
+
+#[test]
+fn a_run_is_converged_if_and_only_if_its_reported_error_meets_the_tolerance() {
+    // At the floor of f32, where the steps' error has relaxed rows in it, and at that of f64.
+    let single = "epsilon = 0.05\n[method]\nname = \"overrelaxed\"\nprecision = \"f32\"\ntolerance = 1e-6";
+    let double = "epsilon = 1e-11\n[method]\nprecision = \"f64\"";
+    let divergence = "epsilon = 0.05\nquantity = \"divergence\"\n[method]\nprecision = \"f32\"\ntolerance = 1e-6";
+    let (single, double, divergence) =
+        (clouds(9, 6, 3, single), clouds(12, 12, 2, double), clouds(9, 6, 3, divergence));
+    let dir = tempfile::tempdir().unwrap();
+    let mut statuses = [0, 0];
+    for (text, seeds) in [(single, [0, 1, 4, 5]), (double, [0, 1, 2, 3]), (divergence, [0, 1, 2, 3])] {
+        fs::write(dir.path().join("a.toml"), text).unwrap();
+        for seed in seeds {
+            let seed = format!("run.seed={seed}");
+            let ended = spanwise(1, &["run", "a.toml", "--force", "--quiet", "--set", &seed], dir.path());
+            let report = report(dir.path(), "a");
+            let (error, met) = (number(&report, "marginal_error"), number(&report, "marginal_error") <= 1e-6);
+            let expected = if met { (0, "converged") } else { (3, "stalled") };
+            assert_eq!((ended.code(), report["status"].as_str().unwrap()), expected, "{seed} {error:e}: {ended:?}");
+            if !met {
+                let said = format!("{error:.2e}");
+                assert!(report["reason"].as_str().unwrap().contains(&said), "{said} in {}", report["reason"]);
+            }
+            statuses[usize::from(met)] += 1;
+        }
+    }
+    assert!(statuses[0] + statuses[1] == 12 && statuses[1] >= 4, "{statuses:?}");
+}
+
+#[test]
+fn epsilon_relative_to_the_spread_of_far_clouds_does_not_cancel() {
+    let dir = tempfile::tempdir().unwrap();
+    let x: Vec<f64> = (0..60).map(|k| f64::from(k * k % 61) / 61.0).collect();
+    let y: Vec<f64> = (0..40).map(|k| 1e6 + f64::from(k * k % 41) / 41.0).collect();
+    fs::write(dir.path().join("x.npy"), npy(&[30, 2], &x)).unwrap();
+    fs::write(dir.path().join("y.npy"), npy(&[20, 2], &y)).unwrap();
+    let text = "solver = \"transport\"\n[run]\nmax_steps = 1\n[problem]\nsource = { kind = \"points\", file = \"x.npy\" \
+                }\ntarget = { kind = \"points\", file = \"y.npy\" }\nepsilon = 1.0\nepsilon_relative_to = \
+                \"standard_deviation\"\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let cost = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum::<f64>();
+    let costs: Vec<f64> = x.chunks(2).flat_map(|x| y.chunks(2).map(move |y| cost(x, y))).collect();
+    let mean = |c: &[f64]| c.iter().sum::<f64>() / c.len() as f64;
+    let about = mean(&costs);
+    let exact = mean(&costs.iter().map(|c| (c - about) * (c - about)).collect::<Vec<_>>()).sqrt();
+    for ranks in rank_counts() {
+        let ended = spanwise(*ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
+        assert!([0, 3].contains(&ended.code()), "{ended:?}");
+        let epsilon = number(&report(dir.path(), "a"), "epsilon");
+        assert!((epsilon / exact - 1.0).abs() < 1e-9, "{epsilon} against {exact}");
+    }
+}
+
+#[test]
+fn magnitudes_beyond_double_precision_are_refused_before_any_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let points: Vec<f64> = (0..10).map(|k| 0.1 * f64::from(k)).collect();
+    let put = |name: &str, shape: &[usize], values: &[f64]| {
+        fs::write(dir.path().join(name), npy(shape, values)).unwrap();
+    };
+    put("x.npy", &[5, 2], &points);
+    put("one.npy", &[1, 2], &[0.53816435, 0.34327087]);
+    put("far.npy", &[1, 2], &[0.36906724, 0.37449677]);
+    put("tiny.npy", &[5, 2], &points.iter().map(|x| x * 1e-160).collect::<Vec<_>>());
+    put("huge.npy", &[5, 2], &points.iter().map(|x| x * 1e160).collect::<Vec<_>>());
+    put("heavy.npy", &[5], &[1e200; 5]);
+    let measures = |source: &str, target: &str, weights: &str| {
+        let side = |file: &str| format!("{{ kind = \"points\", file = \"{file}.npy\"{weights} }}");
+        format!("source = {}\ntarget = {}\n", side(source), side(target))
+    };
+    let heavy = measures("x", "x", ", weights = \"heavy.npy\"");
+    let relative = |unit: &str| format!("epsilon = 0.05\nepsilon_relative_to = \"{unit}\"");
+    let cases = [
+        (format!("{heavy}epsilon = 0.05"), ["problem.source", "the weights sum to", "normalise = true"]),
+        (
+            format!("{heavy}epsilon = 0.05\nsource_penalty = 1.0\ntarget_penalty = 1.0"),
+            ["problem.source", "the weights sum to", "double precision"],
+        ),
+        (measures("x", "x", "") + "epsilon = 1e-310", ["problem.epsilon", "double precision", "larger epsilon"]),
+        (measures("x", "x", "") + "epsilon = 1e-17", ["problem.epsilon", "double precision", "larger epsilon"]),
+        (measures("tiny", "tiny", "") + &relative("mean"), ["problem.epsilon", "double precision", "scale the points"]),
+        (measures("huge", "huge", "") + "epsilon = 0.05", ["problem.cost", "double precision", "scale the points"]),
+        (
+            measures("one", "far", "") + &relative("standard_deviation"),
+            ["problem.epsilon", "the cost is constant", "absolute epsilon"],
+        ),
+    ];
+    for (k, (problem, fragments)) in cases.iter().enumerate() {
+        let file = format!("case{k}.toml");
+        fs::write(dir.path().join(&file), format!("solver = \"transport\"\n[problem]\n{problem}\n")).unwrap();
+        let before = listing(dir.path());
+        for ranks in rank_counts() {
+            let ended = spanwise(*ranks, &["run", &file, "--progress", "none"], dir.path());
+            assert_eq!(complaint(&ended, 1, fragments), None, "{problem} on {ranks} ranks");
+        }
+        assert_eq!(before, listing(dir.path()), "something was written");
+    }
+}
