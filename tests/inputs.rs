@@ -179,7 +179,7 @@ const CASES: &[Case] = &[
     Case(8, "cost = { kind = \"matrix\", file = \"x.npy\" }", &["problem.cost.file"]),
     Case(8, "cost = { kind = \"matrix\", file = \"nan_matrix.npy\" }", &["problem.cost.file", "finite"]),
     // Numbers beyond what can be computed with.
-    Case(5, "epsilon = 1e-320", &["problem.epsilon = 1e-320", "lost in their rounding"]),
+    Case(5, "epsilon = 1e-320", &["problem.epsilon = 1e-320", "larger epsilon"]),
     Case(6, "source = { kind = \"points\", file = \"vast.npy\" }", &["problem.cost", "costs reach"]),
     Case(8, "cost = { kind = \"matrix\", file = \"vast_matrix.npy\" }", &["problem.cost.file", "costs reach 1e308"]),
     Case(8, "cost = { kind = \"euclidean_power\", power = 1e6 }", &["problem.cost.power = 1e6", "costs reach inf"]),

@@ -107,7 +107,7 @@ fn magnitudes_beyond_double_precision_are_refused_before_any_work() {
         (measures("x", "x", "") + "epsilon = 1e-310", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("x", "x", "") + "epsilon = 1e-17", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("tiny", "tiny", "") + &relative("mean"), ["problem.epsilon", "double precision", "scale the points"]),
-        (measures("huge", "huge", "") + "epsilon = 0.05", ["problem.cost", "double precision", "scale the points"]),
+        (measures("huge", "huge", "") + "epsilon = 0.05", ["problem.cost", "costs reach", "rescale the points"]),
         (
             measures("one", "far", "") + &relative("standard_deviation"),
             ["problem.epsilon", "the cost is constant", "absolute epsilon"],

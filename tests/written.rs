@@ -68,7 +68,7 @@ fn right_hand_side(text: &str, at: &[(String, Vec<f64>)]) -> Vec<Vec<Complex<f64
     };
     let full = problem.periodic_box(equation.complex()).unwrap();
     let equation = equation.build::<f64>(&full).unwrap();
-    let (domain, _) = problem.dealiased(&full, equation.degree(), equation.rounds().is_empty());
+    let (domain, _) = problem.dealiased(&full, equation.degree(), equation.rounds().is_empty()).unwrap();
     let settings = Settings { process_grid: None, level: Level::detect(), ranks_per_node: 1, share: false };
     let mut transform = Distributed::<f64>::new(&domain, &Solo, settings).unwrap();
     let scales = Scales::wavenumbers(&domain, transform.modes());

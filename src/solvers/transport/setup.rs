@@ -136,10 +136,6 @@ pub fn check_magnitudes(
     largest: f64,
 ) -> Result<()> {
     let beyond = "leaves the range of double precision";
-    if !(ROOM * largest).is_finite() {
-        let message = format!("the cost is up to {largest:e}, which {beyond}: scale the points");
-        return Err(input.invalid("problem.cost", message));
-    }
     let penalties = [problem.source_penalty, problem.target_penalty].into_iter().flatten();
     let worth = penalties.fold(largest, f64::max).max(epsilon);
     if !(ROOM / epsilon).is_finite() || !(ROOM * (worth / epsilon)).is_finite() {
