@@ -319,7 +319,7 @@ impl Problem {
     /// max over plans of KL(P|abᵀ): M (min entropy of a/M, b/M) − M log M − M + M².
     fn largest_information(&self, a: &[f64], b: &[f64]) -> f64 {
         let mass = self.mass();
-        let entropy = |w: &[f64]| -sum(w.len(), |i| w[i] * ln(w[i] / mass));
+        let entropy = |w: &[f64]| -sum(w.len(), |i| if w[i] > 0.0 { w[i] * ln(w[i] / mass) } else { 0.0 });
         (entropy(a).min(entropy(b)) - mass * ln(mass) - mass + mass * mass) * (1.0 + 1e-9)
     }
 

@@ -88,8 +88,13 @@ const CG: u64 = 2;
 /// The next step evaluates φ + α s.
 const TRIAL: u64 = 3;
 
+/// up/down, and 0 where there is nothing to divide: pixels of grids may have no mass.
+fn quotient(up: f64, down: f64) -> f64 {
+    if up == 0.0 { 0.0 } else { up / down }
+}
+
 impl Newton {
-    /// Diagonal of H before the plan's part, with the Levenberg term: the preconditioner, > 0.
+    /// Diagonal of H before the plan's part, with the Levenberg term: the preconditioner, > 0 where there is mass.
     fn diagonal(&self, dual: &Dual, b: &[f64], j: usize) -> f64 {
         let penalty = if dual.target.hard() { 0.0 } else { dual.target.slope(self.point.phi[j]) / dual.target.r() };
         self.marginal[j] + b[j] * (penalty + self.scalars.lambda)
@@ -101,7 +106,7 @@ impl Newton {
         fill(&mut self.marginal, |j| self.point.marginal(b, j));
         for j in 0..b.len() {
             self.residual[j] = b[j] * dual.target.slope(self.point.phi[j]) - self.marginal[j];
-            self.direction[j] = self.residual[j] / self.diagonal(dual, b, j);
+            self.direction[j] = quotient(self.residual[j], self.diagonal(dual, b, j));
         }
         self.scalars.rz = dot(&self.residual, &self.direction);
         self.scalars.norm = sum(b.len(), |j| self.residual[j].abs());
@@ -131,7 +136,7 @@ impl Newton {
         passes.plan_rows(&point.psi, &point.phi, &self.direction, 1, &mut self.image)?;
         let l1 = dual.source.damping();
         let a = passes.a();
-        for (i, image) in self.image.iter_mut().enumerate() {
+        for (i, image) in self.image.iter_mut().enumerate().filter(|(_, image)| **image != 0.0) {
             *image *= l1 / (a[i] * dual.source.slope(point.psi[i]));
         }
         passes.plan_cols(&point.psi, &point.phi, &self.image, 1, &mut self.product)?;
@@ -161,11 +166,11 @@ impl Newton {
             self.try_full_step();
             return Ok(self.now(Move::Preparing));
         }
-        let rz = sum(b.len(), |j| self.residual[j] * self.residual[j] / self.diagonal(dual, b, j));
+        let rz = sum(b.len(), |j| quotient(self.residual[j] * self.residual[j], self.diagonal(dual, b, j)));
         let beta = rz / self.scalars.rz;
         self.scalars.rz = rz;
         for j in 0..b.len() {
-            self.direction[j] = self.residual[j] / self.diagonal(dual, b, j) + beta * self.direction[j];
+            self.direction[j] = quotient(self.residual[j], self.diagonal(dual, b, j)) + beta * self.direction[j];
         }
         Ok(self.now(Move::Preparing))
     }
