@@ -101,6 +101,7 @@ const WALL_CASES: &[Case] = &[
     Case(8, "output = { slices = [{ axis = \"z\", at = 7.5 }] }", &["problem.output.slices", "z = 7.5", "outside"]),
     Case(8, "output = { times = [7.0] }", &["problem.output.times[0] = 7.0", "never reached", "problem.end_time = 1"]),
     Case(7, "equation = { kind = \"poisson\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side = \"1 + cos(y)\"", "no solution", "mean"]),
+    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"cos(y)\" }\noutput = { every = 0.1 }", &["problem.output", "runs in time"]),
     Case(7, "equation = { kind = \"biharmonic\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side", "no solution", "mean"]),
     Case(7, "equation = { kind = \"helmholtz\", lambda = -4, right_hand_side = \"cos(2*y)\" }", &["problem.equation.right_hand_side = \"cos(2*y)\"", "no solution", "k² = 4"]),
     Case(7, "equation = { kind = \"poisson\", right_hand_side = \"2\", lower = [{ derivative = 1 }], upper = [{ derivative = 1, value = \"1\" }] }", &["problem.equation.right_hand_side = \"2\"", "no solution", "balance"]),

@@ -60,7 +60,21 @@ pub enum BoundedInput {
     RayleighBenardOnset(OnsetInput),
 }
 
-const PERIODIC_ONLY: &str = "is for equations on periodic axes";
+/// Refuses keys that these problems have no use for.
+fn refuse_unused(input: &Input, problem: &ProblemInput, kind: &BoundedInput) -> Result<()> {
+    let periodic = "is for equations on periodic axes";
+    for (key, given) in [("problem.tangent", problem.tangent.is_some()), ("problem.forcing", problem.forcing.is_some())]
+    {
+        if given {
+            return Err(input.invalid(key, periodic));
+        }
+    }
+    let in_time = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
+    if !in_time && problem.output != OutputKeys::default() {
+        return Err(input.invalid("problem.output", "is for runs in time: a solution found at once is kept whole"));
+    }
+    Ok(())
+}
 
 /// Parses, builds and projects the first state; collective.
 pub fn build(
@@ -75,12 +89,7 @@ pub fn build(
         "lengths" | "points" => input.invalid(&format!("problem.{key}"), message),
         _ => input.invalid(&format!("problem.equation.{key}"), message),
     };
-    if problem.tangent.is_some() {
-        return Err(input.invalid("problem.tangent", PERIODIC_ONLY));
-    }
-    if problem.forcing.is_some() {
-        return Err(input.invalid("problem.forcing", PERIODIC_ONLY));
-    }
+    refuse_unused(input, problem, kind)?;
     if problem.precision == Precision::F32 {
         return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
     }
@@ -463,12 +472,7 @@ pub fn check(
     ranks: usize,
     threads: usize,
 ) -> Result<Estimate> {
-    if problem.tangent.is_some() {
-        return Err(input.invalid("problem.tangent", PERIODIC_ONLY));
-    }
-    if problem.forcing.is_some() {
-        return Err(input.invalid("problem.forcing", PERIODIC_ONLY));
-    }
+    refuse_unused(input, problem, kind)?;
     let refuse = |(key, message): Finding| input.invalid(&key, message);
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
     let n = problem.points.len();

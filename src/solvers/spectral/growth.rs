@@ -89,7 +89,7 @@ impl<T: Real> Growth<T> {
 
     /// Takes the directions off again.
     pub fn part(&mut self, state: &mut Fields<T>, fields: usize) {
-        self.directions = state.arrays.split_off(fields);
+        self.directions.extend(state.arrays.drain(fields..));
     }
 
     /// After a step of `step` to `time`: constraints, and orthonormal directions where they are due; collective.

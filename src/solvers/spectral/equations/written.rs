@@ -21,6 +21,7 @@ use std::sync::Mutex;
 use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
@@ -173,6 +174,9 @@ impl WrittenInput {
     }
 }
 
+/// One per random forcing, without a heap for a few.
+type Counts = SmallVec<[usize; 8]>;
+
 /// A written equation, compiled.
 pub struct Written<T> {
     names: Vec<FieldName>,
@@ -196,7 +200,7 @@ pub struct Written<T> {
     /// The series of each scalar and vector, with its components.
     squares: Vec<(Quadratic, Vec<usize>)>,
     /// Forced modes of each random forcing, counted once.
-    forced: Mutex<Vec<(Domain, Vec<usize>)>>,
+    forced: Mutex<Vec<(Domain, Counts)>>,
 }
 
 impl<T: Real> Written<T> {
@@ -404,7 +408,7 @@ impl<T: Real> Equation<T> for Written<T> {
             match forced.iter().find(|f| f.0 == *domain) {
                 Some((_, counts)) => counts.clone(),
                 None => {
-                    let counts: Vec<usize> = self.random.iter().map(|r| r.modes(domain)).collect();
+                    let counts: Counts = self.random.iter().map(|r| r.modes(domain)).collect();
                     forced.push((domain.clone(), counts.clone()));
                     counts
                 }
