@@ -589,6 +589,13 @@ fn a_disk_that_fills_up_after_the_reservation_ends_the_job_with_one_message() {
             if which == "full_late_on_last" && ranks > 1 && ended.code == Some(0) {
                 continue;
             }
+            // Open MPI's file operations do not tell of a write that was cut short; the checksum does, and the one before
+            // is taken.
+            if which == "full_late_checkpoint" && ranks > 1 && ended.code == Some(0) {
+                let (offset, warnings) = load_checkpoint(dir.path(), &team).unwrap();
+                assert_eq!((offset, warnings.len()), (1.0, 1), "{what}");
+                continue;
+            }
             assert_eq!(ended.code, Some(1), "{what}");
             assert!(start.elapsed() < Duration::from_secs(15), "{what}");
             let file = if which.contains("on_last") || which == "full_late" { "output.h5" } else { "checkpoint.h5" };

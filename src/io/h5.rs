@@ -97,7 +97,8 @@ pub(super) fn bytes_of(data: Data<'_>) -> (Kind, &mut [u8]) {
 /// the top the purpose ("unable to write raw data").
 pub(super) fn text(error: hdf5::Error) -> String {
     let Some(stack) = error.stack() else { return error.to_string() };
-    let frames: Vec<String> = stack.iter().map(|f| f.description().to_string()).collect();
+    // HDF5 breaks the line after the time at which a write failed.
+    let frames: Vec<String> = stack.iter().map(|f| f.description().replace('\n', "")).collect();
     match (frames.first(), frames.last()) {
         (Some(a), Some(b)) if a != b => format!("{a}: {b}"),
         (Some(a), _) => a.clone(),
