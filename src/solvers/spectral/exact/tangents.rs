@@ -94,6 +94,16 @@ fn tangents_are_linear_to_rounding() {
     linear::<f32>(1e-4);
 }
 
+/// A built-in equation with three random fields of this mean.
+fn drawn(dimension: usize, text: &str, mean: f64) -> (Run<f64>, [Fields<f64>; 3]) {
+    let mut run = Run::new(&input(text), &small(dimension, text));
+    let fields = [5, 6, 7].map(|seed| {
+        run.randomise(1.0, mean, seed);
+        run.state.clone()
+    });
+    (run, fields)
+}
+
 #[test]
 fn products_of_tangents_with_the_state_are_what_conservation_asks_for() {
     // Where (u, N(u)) = 0 for all u, its derivative is (N'(u)δ, u) + (δ, N(u)) = 0: N'(u)ᵀu = −N(u).
@@ -109,12 +119,8 @@ fn products_of_tangents_with_the_state_are_what_conservation_asks_for() {
         (3, "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 3.0"),
     ];
     for (dimension, text) in conserved {
-        let mut run = Run::<f64>::new(&input(text), &small(*dimension, text));
-        let [state, direction] = [5, 6].map(|seed| {
-            // No means: stratification makes buoyancy of a mean flow.
-            run.randomise(1.0, 0.0, seed);
-            run.state.clone()
-        });
+        // No means: stratification makes buoyancy of a mean flow.
+        let (mut run, [state, direction, _]) = drawn(*dimension, text, 0.0);
         let rate = run.rate(0.0, &state);
         let tangent = run.tangents(0.0, &state, &[&direction]).remove(0);
         let (left, right) = (run.inner(&tangent, &state), run.inner(&direction, &rate));
@@ -133,11 +139,7 @@ fn tangents_of_gradient_flows_are_symmetric() {
         (2, "kind = 'swift_hohenberg'\ngrowth = 0.3\nquadratic = 1.0"),
     ];
     for (dimension, text) in gradients {
-        let mut run = Run::<f64>::new(&input(text), &small(*dimension, text));
-        let [state, a, b] = [5, 6, 7].map(|seed| {
-            run.randomise(1.0, 0.3, seed);
-            run.state.clone()
-        });
+        let (mut run, [state, a, b]) = drawn(*dimension, text, 0.3);
         let found = run.tangents(0.0, &state, &[&a, &b]);
         let (left, right) = (run.inner(&found[0], &b), run.inner(&a, &found[1]));
         assert!((left - right).abs() < 1e-13 * right.abs().max(1.0), "{text}: {left} and {right}");
