@@ -122,7 +122,7 @@ fn a_right_hand_side_that_is_no_polynomial_is_warned_of_once() {
                 kind = \"written\"\nfields = [\"u\"]\nrhs.u = \"sin(u) + lap(u)\"\n[method]\ntime_step = 0.01\n";
     fs::write(dir.path().join("a.toml"), text).unwrap();
     let warnings = |ended: &program::Ended| ended.messages().iter().filter(|m| m.contains("warning")).count();
-    for ranks in [1, 2] {
+    for &ranks in program::rank_counts() {
         let ended = spanwise(ranks, &["run", "a.toml", "--force"], dir.path());
         assert_eq!((ended.code(), warnings(&ended)), (3, 1), "{ended:?}");
         assert!(ended.stderr.contains("no polynomial") && ended.stderr.contains("problem.product_degree"), "{ended:?}");
