@@ -1,6 +1,9 @@
 //! What `check` promises of memory is what a run takes. Seen on lopsided problems, whose passes are short while the
 //! vectors of one side are long: every item is a sum of lengths of the two sides.
 
+// Takes long, and is the same without MPI.
+#![cfg(feature = "mpi")]
+
 #[allow(dead_code)]
 mod program;
 

@@ -1,5 +1,8 @@
 //! What `check` says of messages is what ranks send: counted in the team, in every step, on 1 to 16 ranks.
 
+// Takes long, and is the same without MPI.
+#![cfg(feature = "mpi")]
+
 #[allow(dead_code)]
 mod common;
 

@@ -2,6 +2,9 @@
 //!
 //! The long ones: `cargo test --release --test published -- --ignored`.
 
+// Takes long, and is the same without MPI.
+#![cfg(feature = "mpi")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,8 @@
 //! Equality, no tolerance: the same bits on any number of ranks and threads, for every kind of problem.
 
+// Takes long, and is the same without MPI.
+#![cfg(feature = "mpi")]
+
 mod common;
 
 use std::sync::Mutex;
