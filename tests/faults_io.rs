@@ -578,7 +578,7 @@ fn a_disk_that_fills_up_after_the_reservation_ends_the_job_with_one_message() {
     at_once(launches(), |ranks| {
         // Alone, a checkpoint's failure is told, but HDF5 may then crash as the process ends: it flushes the chunk again.
         let several = ["full_late", "full_late_on_last", "full_late_checkpoint", "full_at_flush"];
-        for which in if ranks > 1 { &several[..] } else { &several[..2] } {
+        for &which in if ranks > 1 { &several[..] } else { &several[..2] } {
             let dir = tempfile::tempdir().unwrap();
             let team = team::Solo;
             save(&dir.path().join("output.h5"), &team, 0, 0.0).unwrap();
