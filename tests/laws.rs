@@ -76,6 +76,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "results",
         "setup",
         "solver",
+        "solver/derive",
         "sweep/blocks",
         "sweep/board",
         "sweep/mod",
