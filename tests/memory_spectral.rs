@@ -65,6 +65,16 @@ fn the_peak_of_a_run_is_within_a_tenth_of_what_check_promises_on_one_rank_and_on
             ),
         ),
         (
+            "vorticity 768², means and variances of all fields",
+            input(
+                &format!(
+                    "points = [768, 768]\nequation = {{ kind = \"vorticity_2d\", viscosity = 1e-3 }}\n{random}\n\
+                     output = {{ fields = [\"all\"], statistics = {{ every = 1 }} }}"
+                ),
+                "scheme = \"etdrk4\"\ntime_step = 0.001",
+            ),
+        ),
+        (
             "written 768²",
             input(
                 "points = [768, 768]\nequation = { kind = \"written\", fields = [\"b\"], vectors = { u = [\"ux\", \"uy\"] }, \

@@ -537,6 +537,7 @@ pub fn check(
         // One set of factors for each γ of the scheme, and those of Poisson's equation for the velocity.
         let gammas = if scheme.word == "smr_rk3" { 3 } else { 1 };
         let (velocities, lasting) = (n as u64 + heat, scheme.lasting_arrays() as u64);
+        let named = memory::named(&keys, velocities, 0);
         let snapshots = 1 + problem.output.times.len() as u64;
         // The state before a step that is taken again stays; a stepper for it, where the scheme's own has a history, does
         // not.
@@ -551,7 +552,7 @@ pub fn check(
             ("values of kept fields, or first steps".into(), {
                 let kept = velocities * values
                     + here.transform(Trip { backward: 1, forward: 0 })
-                    + memory::kept(&here, &kept, velocities, snapshots, &keys);
+                    + memory::kept(&here, &kept, named, snapshots, &keys);
                 let starting = scheme.arrays as u64 - lasting + retaking;
                 16 * velocities * modes + kept.max(16 * starting * unknowns * modes)
             }),
@@ -559,6 +560,7 @@ pub fn check(
             ("files".into(), memory::files(&here, &kept, 1, &keys)),
         ]);
         estimate.memory.extend(here.seen(trip));
+        estimate.memory.extend(memory::statistics(&kept, named, &keys));
         if again > 0 {
             estimate.memory.push(("steps taken a second time for their error".into(), 16 * unknowns * modes));
         }

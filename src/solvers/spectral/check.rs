@@ -139,11 +139,7 @@ fn estimate<T: Real>(
     let kept = Place { domain: &kept_domain, grid: kept_grid, ..here };
     let snapshots = problem.output.every.map_or(1.0, |every| 1.0 + (end / every).floor()) as u64
         + problem.output.times.len() as u64;
-    let named = match keys.fields.len() as u64 {
-        0 => count,
-        _ if keys.fields.iter().any(|f| f == "all") => count + equation.derived().len() as u64,
-        named => named,
-    };
+    let named = memory::named(&keys, count, equation.derived().len());
     let mut memory = vec![
         program(ranks),
         ("state and right-hand side".into(), 2 * count * array),
@@ -167,6 +163,7 @@ fn estimate<T: Real>(
     memory[1..7].iter_mut().for_each(|(_, bytes)| *bytes *= members);
     memory[7].1 *= members.min(threads as u64);
     memory.extend(here.seen(trip));
+    memory.extend(memory::statistics(&kept, members * named, &keys));
     if again > 0 {
         memory.push(("steps taken a second time for their error".into(), members * again * copies * count * array));
     }

@@ -110,6 +110,15 @@ impl Place<'_> {
     }
 }
 
+/// Fields that are kept, of so many unknowns and derived ones.
+pub fn named(keys: &OutputKeys, unknowns: u64, derived: usize) -> u64 {
+    match keys.fields.len() as u64 {
+        0 => unknowns,
+        _ if keys.fields.iter().any(|f| f == "all") => unknowns + derived as u64,
+        named => named,
+    }
+}
+
 /// What kept fields take: values of one, its coefficients, its transform where the grid is another than the solver's;
 /// and records that wait to be written.
 pub fn kept(solver: &Place, kept: &Place, fields: u64, snapshots: u64, keys: &OutputKeys) -> u64 {
@@ -122,6 +131,13 @@ pub fn kept(solver: &Place, kept: &Place, fields: u64, snapshots: u64, keys: &Ou
     let points: usize = kept.domain.own().iter().map(|a| a.points).sum();
     let modes: usize = solver.domain.own().iter().map(|a| a.modes()).sum();
     kept.values() + solver.array() + own + waiting + 8 * points as u64 + 24 * modes as u64
+}
+
+/// Means and variances in time of so many fields at the points here, with the two lists that writing makes of one field.
+/// Profiles are short.
+pub fn statistics(kept: &Place, fields: u64, keys: &OutputKeys) -> Option<(String, u64)> {
+    keys.statistics.as_ref().filter(|s| s.profile.is_none())?;
+    Some(("means and variances in time".into(), 16 * (fields + 1) * kept.values() / kept.size))
 }
 
 /// Bytes of records that wait in memory at most.
