@@ -312,16 +312,22 @@ fn wait_all(requests: &mut Vec<ffi::MPI_Request>) {
 
 /// Ends every rank with exit code 1. Without it a rank that ends alone leaves the others waiting for ever.
 pub(super) fn abort() -> ! {
+    extern "C" fn end_before_other_handlers() {
+        super::end_now()
+    }
     let (mut begun, mut ended) = (0, 0);
-    // SAFETY: both queries are allowed at any time, and MPI_Abort between initialisation and finalisation.
+    // SAFETY: both queries are allowed at any time, and MPI_Abort between initialisation and finalisation; the handler
+    // runs no code of anybody else.
     unsafe {
+        // MPI_Abort may end this process by `exit`, which calls the handler registered last first.
+        libc::atexit(end_before_other_handlers);
         ffi::MPI_Initialized(&mut begun);
         ffi::MPI_Finalized(&mut ended);
         if begun != 0 && ended == 0 {
             ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1);
         }
     }
-    std::process::exit(1)
+    super::end_now()
 }
 
 /// The MPI library, in its own words; allowed before MPI is initialised.
