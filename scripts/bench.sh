@@ -10,7 +10,7 @@ threads=${THREADS:-1}
 repetitions=${REPETITIONS:-3}
 partial=docs/benchmarks.md.partial
 cargo build --release --locked
-cargo bench --locked --no-run
+cargo bench --locked --no-run --bench '*'
 bash benches/peers/setup.sh
 bash benches/peers/setup.sh exponax fluidsim dedalus fft particles
 
