@@ -1,9 +1,16 @@
 //! One error type for the whole suite; every variant carries its numbers.
 
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A line on stderr, in one write, so that lines of several ranks and the launcher's own do not come into it.
+pub fn tell(line: impl fmt::Display) {
+    // Where stderr is gone there is nobody left to tell.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
 
 /// What can go wrong because of a user, a file or the mathematics.
 ///

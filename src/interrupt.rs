@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::error::tell;
+
 /// Signals that ask for a checkpoint and a clean end.
 pub const SIGNALS: [i32; 6] = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGXCPU, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
@@ -59,7 +61,7 @@ pub fn install() {
         // SAFETY: the handler only touches atomics and `emulate_default_handler`, which may be called in a handler.
         let registered = unsafe { signal_hook::low_level::register(signal, move || on_signal(signal)) };
         if let Err(e) = registered {
-            eprintln!("spanwise: warning: signal {signal} keeps its default action: {e}");
+            tell(format_args!("spanwise: warning: signal {signal} keeps its default action: {e}"));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 #[cfg(test)]
 pub mod toy;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell};
 use crate::input::Input;
 use crate::interrupt;
 use crate::io::{self, Checkpoint, Header, Intent, Lock, Sections, Segments, Storage};
@@ -238,7 +238,7 @@ impl Run<'_> {
                 warn(self.team, &mut self.log, &self.progress, &e.to_string());
             }
             if ending != Ending::Converged {
-                eprintln!("spanwise: {}", report::stopped_short(&report, &self.options.output));
+                tell(format_args!("spanwise: {}", report::stopped_short(&report, &self.options.output)));
             }
         }
         Ok(ending)

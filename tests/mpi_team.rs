@@ -7,7 +7,7 @@ use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use spanwise::error::{Error, Result};
+use spanwise::error::{Error, Result, tell};
 use spanwise::math::sum::tree_sum;
 use spanwise::team::launch::{environment, launcher_mismatch, launcher_rank, under_launcher};
 use spanwise::team::{self, Group, Team, machine};
@@ -174,7 +174,7 @@ fn as_rank(program: &str) -> ExitCode {
         Err(e) => {
             // The ranks have not met: the launcher says who speaks.
             if launcher_rank(&environment).unwrap_or(0) == 0 {
-                eprintln!("{e}");
+                tell(&e);
             }
             return ExitCode::from(e.exit_code());
         }

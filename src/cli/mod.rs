@@ -14,7 +14,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell};
 use crate::input::{Input, did_you_mean, read_text};
 use crate::observe::terminal::{Style, colour_on_stderr, colour_on_stdout, under_launcher};
 use crate::run::{print, printed};
@@ -127,7 +127,7 @@ fn refuse(error: &clap::Error) -> u8 {
         }
         let text = error.to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
-        eprintln!("{} {}", Style { colour: colour_on_stderr() }.bad("spanwise:"), text.trim_end());
+        tell(format_args!("{} {}", Style { colour: colour_on_stderr() }.bad("spanwise:"), text.trim_end()));
     }
     drop(team);
     2
@@ -151,7 +151,7 @@ fn complain(error: &Error, choice: ColorChoice) -> u8 {
         Error::Remote { code: 2, message, .. } => message.clone(),
         other => other.to_string(),
     };
-    eprintln!("{} {message}", style.bad("spanwise:"));
+    tell(format_args!("{} {message}", style.bad("spanwise:")));
     error.exit_code()
 }
 

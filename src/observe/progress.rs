@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::numbers::{plain_digits, with_prefix};
+use crate::error::tell;
 use crate::input::format_seconds;
 use crate::state::Name;
 
@@ -72,7 +73,7 @@ impl Progress {
         } else if self.lines {
             let wait = if self.shown { LINE_EVERY } else { FIRST_LINE };
             if self.last.elapsed().as_secs_f64() >= wait {
-                eprintln!("step {}  {}", look.step, words(look));
+                tell(format_args!("step {}  {}", look.step, words(look)));
                 self.last = Instant::now();
                 self.shown = true;
             }
@@ -82,8 +83,8 @@ impl Progress {
     /// A line that stays, above the bar if there is one.
     pub fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None if self.lines => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| tell(line)),
+            None if self.lines => tell(line),
             None => {}
         }
     }

@@ -22,7 +22,7 @@ pub use shared::{Group, SharedMemory};
 pub use solo::Solo;
 pub use typed::{Broadcast, Exchange, Flight};
 
-use crate::error::Result;
+use crate::error::{Result, tell};
 
 /// A group of ranks working together. All calls but `rank` and `size` are collective.
 pub trait Team {
@@ -167,9 +167,7 @@ fn end_now() -> ! {
 /// leaves others waiting in a call which cannot end any more.
 #[cfg(feature = "mpi")]
 pub fn end_at_once(words: &str) -> ! {
-    use std::io::Write;
-    // One write, so that the lines of several ranks do not mix. Where stderr is gone there is nobody left to tell.
-    let _ = std::io::stderr().write_all(format!("spanwise: {words}\n").as_bytes());
+    tell(format_args!("spanwise: {words}"));
     self::mpi::abort()
 }
 
@@ -184,7 +182,6 @@ pub fn mpi_library_version() -> Option<String> {
 /// Replaces the panic hook: the first panic of this process prints one message, then calls `end` on the thread that
 /// panicked; `end` does not return.
 fn end_on_panic(who: String, end: fn() -> !) {
-    use std::io::Write;
     use std::sync::atomic::{AtomicBool, Ordering};
     static PANICKED: AtomicBool = AtomicBool::new(false);
     std::panic::set_hook(Box::new(move |panic| {
@@ -204,10 +201,7 @@ fn end_on_panic(who: String, end: fn() -> !) {
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let message = message.unwrap_or("a panic without words");
         let place = panic.location().map(|l| format!(" at {l}")).unwrap_or_default();
-        // One write, so that the lines of several ranks do not mix.
-        let line = format!("spanwise: internal error on {who}{place}: {message}{backtrace}\n");
-        // Where stderr is gone there is nobody left to tell.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        tell(format_args!("spanwise: internal error on {who}{place}: {message}{backtrace}"));
         end();
     }));
 }

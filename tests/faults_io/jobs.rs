@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use spanwise::error::Result;
+use spanwise::error::{Result, tell};
 use spanwise::io::{self, Sections, Storage, checkpoint};
 use spanwise::team::{self, Team};
 
@@ -92,7 +92,7 @@ pub fn run_as_rank(which: &str, dir: &Path) -> ! {
     let outcome = program(which, dir, &*team);
     let code = outcome.as_ref().map_or_else(|e| e.exit_code(), |()| 0);
     if let (Err(error), 0) = (&outcome, team.rank()) {
-        eprintln!("{error}");
+        tell(error);
     }
     if code == 1 {
         team::end_after_failure(team);
