@@ -1,4 +1,4 @@
-//! The time loop allocates nothing on one thread (error control: some short lists), and nothing that grows with the grid on several threads or ranks.
+//! The time loop allocates nothing on one thread (error control and, where modes grow, multistep schemes now and then: some short lists), and nothing that grows with the grid on several threads or ranks.
 //! Counted by an allocator of this program's own. Steps alone are counted: what is recorded in a series or kept of a
 //! field grows with the run, and is asked for at chosen steps.
 

@@ -13,6 +13,7 @@ use super::initial;
 use super::linear::{Fourier, Linear};
 use super::nonlinear::{Evaluation, Views, over_tiles};
 use super::problem::{Periodic, ProblemInput};
+use super::reality::{Reality, growth_rate};
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
 use super::results::remap::Remap;
@@ -48,6 +49,10 @@ pub struct Evolution<T: Real> {
     stepper: Box<dyn Stepper<T>>,
     /// Directions that go with the state.
     growth: Option<Growth<T>>,
+    /// None: the fields are complex.
+    reality: Option<Reality>,
+    /// Of the fastest mode of L, in 1/time.
+    growth_rate: f64,
     control: Control,
     /// The scheme's error estimate chooses the step.
     judged: bool,
@@ -173,6 +178,8 @@ impl<T: Real> Evolution<T> {
         let mut stepper = stepper(scheme.word, copies * state.len(), modes.len()).expect("a scheme of the registry");
         let judged = method.step_control == StepControl::Error && stepper.estimate(true);
         let linear = Linear::of(equation.as_ref(), &scales);
+        let growth_rate = growth_rate(equation.as_ref(), &scales, team);
+        let reality = Reality::new(&domain, modes, team);
         let part = match scheme.kind {
             Kind::Exponential => Part::Exponential(linear),
             Kind::Imex => Part::Implicit(Fourier::new(linear)),
@@ -204,6 +211,8 @@ impl<T: Real> Evolution<T> {
             scheme,
             stepper,
             growth,
+            reality,
+            growth_rate,
             control,
             judged,
             end,
@@ -341,6 +350,7 @@ impl<T: Real> Evolution<T> {
         }
         self.stir(step);
         over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
+        self.keep_real(from, team);
         let directions = self.growth.as_ref().is_none_or(|g| finite(&g.directions));
         if team.any(!(self.state.finite() && directions)) {
             let message = format!(
@@ -410,6 +420,17 @@ impl<T: Real> Evolution<T> {
         let views: Vec<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
         let squares = ranks::total(team, &means::mean_squares(&self.domain, &self.scales, &views));
         libm::sqrt(squares.iter().sum())
+    }
+
+    /// Takes away what rounding has put between the two modes of a pair, after the step from `from`, if the fastest mode of
+    /// L has grown by e since that was done: by the times alone, so that a run that goes on does it at the same steps.
+    fn keep_real(&mut self, from: f64, team: &dyn Team) {
+        let Self { reality: Some(reality), growth_rate, time, state, growth, stepper, .. } = self else { return };
+        if (from * *growth_rate).floor() == (*time * *growth_rate).floor() {
+            return;
+        }
+        let directions = growth.as_mut().map_or(&mut [][..], |growth| &mut growth.directions);
+        reality.restore_all(team, state, stepper.as_mut(), directions);
     }
 
     /// Adds what the random forcing brings in step `step`, where there is one.

@@ -24,6 +24,7 @@ mod memory;
 pub mod nonlinear;
 pub mod plot;
 pub mod problem;
+mod reality;
 pub mod results;
 mod setup;
 mod start;

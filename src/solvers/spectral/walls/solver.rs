@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::solvers::spectral::domain::{Block, Domain, Tile};
 use crate::solvers::spectral::fields::Fields;
 use crate::solvers::spectral::linear::Implicit;
+use crate::solvers::spectral::reality::Reality;
 use crate::solvers::spectral::results::spectra::{k_max_eta, kolmogorov_length};
 use crate::solvers::spectral::results::time_error::{self, TimeError};
 use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Scheme, Stepper, retake, subtract};
@@ -24,6 +25,9 @@ use crate::solvers::spectral::transform::Transform;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::Team;
+
+/// Steps from one [`Reality::restore_all`] to the next: buoyancy is linear and makes modes grow, but little in these.
+const REAL_EVERY: u64 = 8;
 
 /// Values of a function at the points of a tile.
 pub type Profile = Box<dyn Fn(&Tile, &mut [f64]) + Send + Sync>;
@@ -100,6 +104,8 @@ pub struct WallFlow {
     advection: Advection,
     diffusion: Diffusion,
     stepper: Box<dyn Stepper<f64>>,
+    /// None in two dimensions, where the only pair is that of the mean flow, which no mode makes grow.
+    reality: Option<Reality>,
     pace: Box<dyn Pace>,
     /// Steps between measurements of the series.
     every: u64,
@@ -186,12 +192,15 @@ impl WallFlow {
             geometry.degree,
             geometry.columns()
         )];
+        let reality =
+            if geometry.three_dimensional() { Reality::new(&geometry.domain, geometry.block, team) } else { None };
         let mut flow = WallFlow {
             advection: Advection::new(geometry.clone(), physics),
             geometry,
             transform,
             diffusion,
             stepper,
+            reality,
             pace,
             every: every.max(1),
             state,
@@ -463,6 +472,9 @@ impl Solver for WallFlow {
             let mut nonlinear = self.advection.bind(self.transform.as_mut(), team, Some(&mut frequency));
             let mut linear = LinearPart::Implicit(&mut self.diffusion);
             self.stepper.step(&mut nonlinear, &mut linear, self.time, size, &mut self.state)?;
+        }
+        if let Some(reality) = self.reality.as_ref().filter(|_| step.is_multiple_of(REAL_EVERY)) {
+            reality.restore_all(team, &mut self.state, self.stepper.as_mut(), &mut []);
         }
         let frequency = team.max(if self.state.finite() { frequency } else { f64::INFINITY });
         if !frequency.is_finite() {

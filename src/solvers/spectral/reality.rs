@@ -1,0 +1,185 @@
+//! Coefficients of real fields: û(−k) is the conjugate of û(k).
+//!
+//! One half of the modes stands for all, but where the halved axis has wavenumber 0 both of a pair are kept. On the grid
+//! they make a real field whatever rounding has put between them: N never sees the difference, and L alone moves it. A
+//! growing mode of L takes it past all bounds, as e^{λt}, while the field itself stays bounded.
+
+use num_complex::Complex;
+
+use super::domain::{Basis, Block, Domain};
+use super::equation::{Coupling, Equation};
+use super::fields::Fields;
+use super::nonlinear::Views;
+use super::steppers::Stepper;
+use super::transform::Scales;
+use crate::math::real::Real;
+use crate::team::Team;
+
+/// The modes of this rank that have a partner among the kept ones.
+pub struct Reality {
+    /// Places of pairs that are both here; a mode may be its own partner.
+    here: Vec<[usize; 2]>,
+    /// Per rank: places of modes whose partners are there, in order.
+    send: Vec<Vec<usize>>,
+    /// Per rank: places of the partners of what comes from there, as it comes.
+    receive: Vec<Vec<usize>>,
+}
+
+impl Reality {
+    /// For the modes of this rank; none for complex fields. Collective.
+    pub fn new(domain: &Domain, modes: Block, team: &dyn Team) -> Option<Reality> {
+        if domain.complex {
+            return None;
+        }
+        let words = [modes.start, modes.count].concat().into_iter().map(|n| n as u64);
+        let all = team.gather(&words.collect::<Vec<_>>());
+        let block = |words: &[u64]| Block {
+            start: std::array::from_fn(|a| words[a] as usize),
+            count: std::array::from_fn(|a| words[3 + a] as usize),
+        };
+        let blocks: Vec<Block> = all.chunks_exact(6).map(block).collect();
+        let partner = |index: [usize; 3]| -> [usize; 3] {
+            std::array::from_fn(|a| {
+                let axis = &domain.axes[a];
+                let sign = if axis.basis == Basis::Chebyshev { 1 } else { -1 };
+                axis.index(sign * axis.number(index[a])).expect("of each wavenumber both signs are kept")
+            })
+        };
+        let holds = |block: &Block, index: &[usize; 3]| {
+            (0..3).all(|a| (block.start[a]..block.start[a] + block.count[a]).contains(&index[a]))
+        };
+        let place = |index: [usize; 3]| {
+            let [i, j, k] = std::array::from_fn(|a| index[a] - modes.start[a]);
+            (i * modes.count[1] + j) * modes.count[2] + k
+        };
+        // Partners, with the places of the modes whose partners they are.
+        let mut pairs: Vec<([usize; 3], usize)> = Vec::new();
+        if modes.start[2] == 0 && modes.count[2] > 0 {
+            let rows = modes.start[1]..modes.start[1] + modes.count[1];
+            let planes = modes.start[0]..modes.start[0] + modes.count[0];
+            let all = planes.flat_map(|i| rows.clone().map(move |j| [i, j, 0]));
+            pairs.extend(all.map(|index| (partner(index), place(index))));
+        }
+        let both = |(other, at): &([usize; 3], usize)| holds(&modes, other).then(|| [*at, place(*other)]);
+        let here = pairs.iter().filter_map(both).filter(|[a, b]| a <= b).collect();
+        let by_rank = |pairs: &[([usize; 3], usize)]| {
+            let of_rank = |(rank, block): (usize, &Block)| {
+                let there = pairs.iter().filter(|(other, _)| rank != team.rank() && holds(block, other));
+                there.map(|(_, at)| *at).collect()
+            };
+            blocks.iter().enumerate().map(of_rank).collect()
+        };
+        let send = by_rank(&pairs);
+        // What comes is in the order of the places of who sends it.
+        pairs.sort_unstable();
+        Some(Reality { here, send, receive: by_rank(&pairs) })
+    }
+
+    /// [`Reality::restore`] of a state, what the stepper remembers, and `more`.
+    pub fn restore_all<T: Real>(
+        &self,
+        team: &dyn Team,
+        state: &mut Fields<T>,
+        stepper: &mut dyn Stepper<T>,
+        more: &mut [Vec<Complex<T>>],
+    ) {
+        let (history, _) = stepper.history();
+        let remembered = history.into_iter().flat_map(|(_, fields)| &mut fields.arrays);
+        let all = state.arrays.iter_mut().chain(remembered).chain(more);
+        self.restore(team, &mut all.map(Vec::as_mut_slice).collect::<Views<_>>());
+    }
+
+    /// Both of each pair become the mean of one and the conjugate of the other. Collective, with as many arrays everywhere.
+    pub fn restore<T: Real>(&self, team: &dyn Team, arrays: &mut [&mut [Complex<T>]]) {
+        let mean = |z: Complex<T>, partner: Complex<T>| (z + partner.conj()) * T::of(0.5);
+        for array in arrays.iter_mut() {
+            for &[a, b] in &self.here {
+                (array[a], array[b]) = (mean(array[a], array[b]), mean(array[b], array[a]));
+            }
+        }
+        if team.size() == 1 {
+            return;
+        }
+        let pack = |places: &Vec<usize>| arrays.iter().flat_map(|a| places.iter().map(|&at| a[at])).collect();
+        let send: Vec<Vec<Complex<T>>> = self.send.iter().map(pack).collect();
+        let counts: Vec<usize> = self.receive.iter().map(|places| places.len() * arrays.len()).collect();
+        for (places, came) in self.receive.iter().zip(team.exchange_counted(&send, &counts)) {
+            for (array, came) in arrays.iter_mut().zip(came.chunks_exact(places.len().max(1))) {
+                places.iter().zip(came).for_each(|(&at, z)| array[at] = mean(array[at], *z));
+            }
+        }
+    }
+}
+
+/// A rate, ≥ 0, that no mode grows faster than by L alone, in 1/time: of the Hermitian part of L, by Gershgorin's discs.
+/// Collective.
+pub fn growth_rate<T: Real>(equation: &dyn Equation<T>, scales: &Scales, team: &dyn Team) -> f64 {
+    let fields = equation.fields().len();
+    let block = equation.coupling() == Coupling::Block;
+    let mut entries = vec![Complex::new(0.0, 0.0); if block { fields * fields } else { fields }];
+    let mut most = 0.0f64;
+    for (tile, _) in scales.tiles(usize::MAX) {
+        tile.for_each(|_, k| {
+            equation.linear(k, &mut entries);
+            for i in 0..fields {
+                let rate = if block {
+                    let beside = |j: usize| 0.5 * (entries[i * fields + j] + entries[j * fields + i].conj()).norm();
+                    entries[i * fields + i].re + (0..fields).filter(|j| *j != i).map(beside).sum::<f64>()
+                } else {
+                    entries[i].re
+                };
+                most = most.max(rate);
+            }
+        });
+    }
+    team.max(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::spectral::domain::Axis;
+    use crate::solvers::spectral::transform::layout::Layout;
+    use crate::team::threads;
+
+    #[test]
+    fn pairs_are_conjugate_afterwards_and_real_fields_keep_their_bits_on_1_to_6_ranks() {
+        let axis = |basis, highest| Axis { basis, points: 2 * highest + 2, highest, ..Axis::trivial() };
+        for walls in [Basis::Fourier, Basis::Chebyshev] {
+            let all = vec![axis(walls, 3), axis(Basis::Fourier, 4), axis(Basis::HalfFourier, 2)];
+            let domain = Domain { axes: all.try_into().unwrap(), dimension: 3, complex: false };
+            let [m0, m1, m2] = domain.modes();
+            // Of mode (i, j, 0): conjugate pairs, and a part that is not, which must go.
+            let number = |i: usize, j: usize| (domain.axes[0].number(i) as f64, domain.axes[1].number(j) as f64);
+            let odd = |a: f64| if walls == Basis::Chebyshev { 0.0 } else { a };
+            let kept = |i: usize, j: usize| {
+                let (a, b) = number(i, j);
+                Complex::new(1.0 + a * a + b * b, odd(a) + 3.0 * b)
+            };
+            let lost = |i: usize, j: usize| {
+                let (a, b) = number(i, j);
+                Complex::new(odd(a) + 0.5 * b, 2.0 + b * b)
+            };
+            for (grid, ranks) in [([1, 1], 1), ([2, 1], 2), ([3, 1], 4), ([3, 2], 6)] {
+                threads::run(ranks, |team| {
+                    let modes = Layout::new(&domain, grid, team.rank()).modes(&domain);
+                    let reality = Reality::new(&domain, modes, team).unwrap();
+                    let mut array = vec![Complex::new(7.0, 8.0); modes.len()];
+                    let mut exact = array.clone();
+                    let mut real = array.clone();
+                    for at in 0..modes.len() {
+                        let [i, j, k] = [at / modes.count[2] / modes.count[1], at / modes.count[2] % modes.count[1], 0];
+                        let (i, j) = (modes.start[0] + i, modes.start[1] + j);
+                        if modes.start[2] + at % modes.count[2] == k {
+                            exact[at] = kept(i, j);
+                            real[at] = kept(i, j);
+                            array[at] = kept(i, j) + lost(i, j);
+                        }
+                    }
+                    reality.restore(team, &mut [&mut array, &mut real]);
+                    assert!(array == exact && real == exact, "{ranks} ranks, {:?} of {:?}", modes, [m0, m1, m2]);
+                });
+            }
+        }
+    }
+}
