@@ -160,3 +160,40 @@ fn rolls_of_rayleigh_benard_convection_carry_the_known_heat() {
         assert!(last.iter().all(|nu| (nu - nusselt).abs() < 2e-6), "Ra {rayleigh}, Pr {prandtl}, k {k}: {last:?}");
     }
 }
+
+#[test]
+#[ignore = "a minute"]
+fn domains_of_cahn_hilliard_grow_with_the_third_root_of_time() {
+    // Lifshitz, Slyozov and Wagner: the size of domains, so the inverse of the energy of their walls, grows as t^(1/3).
+    let text = "solver = \"spectral\"\n[problem]\npoints = [384, 384]\nlengths = [256.0]\nend_time = 3000.0\n\
+                equation = { kind = \"cahn_hilliard\", interface_width = 1.0 }\n\
+                initial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 0.7 }, amplitude = 0.1 }\n\
+                [method]\nscheme = \"etdrk4\"\ntime_step = 0.05\ntime_error = false\n";
+    let mut walls = Vec::new();
+    follow(text, 6000, |series| walls.push(series["gradient_energy"]));
+    let exponent = (walls[1] / walls[10]).log10();
+    println!("from t = 300 to 3000: t^{exponent:.3}");
+    assert!((exponent - 1.0 / 3.0).abs() < 0.03, "{exponent}");
+}
+
+#[test]
+fn real_fields_stay_real_however_long_their_modes_grow() {
+    // Rounding of 1e-17 between û(k) and the conjugate of û(−k) would grow as L alone says: by e^(t/4) to 1e26, and twice as
+    // fast as convection at Ra = 5000 begins, to 1e80.
+    let flame = "points = [32, 32]\nlengths = [30.0]\nend_time = 400.0\nequation = { kind = \"kuramoto_sivashinsky\" }\n\
+                 initial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 0.7 }, amplitude = 0.1 }\n\
+                 [method]\nscheme = \"SCHEME\"\ntime_step = STEP\ntime_error = false\n";
+    let rolls = "points = [12, 6, 6]\nlengths = [1.0, 2.0, 2.0]\nend_time = 8.0\n\
+                 equation = { kind = \"rayleigh_benard\", rayleigh = 5000.0, prandtl = 1.0, disturbance = 0.1 }\n\
+                 [method]\nscheme = \"ars443\"\ntime_step = 0.004\ntime_error = false\n";
+    let etdrk4 = flame.replace("SCHEME", "etdrk4").replace("STEP", "0.1");
+    let sbdf3 = flame.replace("SCHEME", "sbdf3").replace("STEP", "0.02");
+    for (problem, name, low, high) in
+        [(&etdrk4[..], "energy", 1.0, 6.0), (&sbdf3, "energy", 1.0, 6.0), (rolls, "nusselt_lower", 2.0, 2.3)]
+    {
+        let mut last = 0.0;
+        follow(&format!("solver = \"spectral\"\n[problem]\n{problem}"), u64::MAX, |series| last = series[name]);
+        println!("{name}: {last}");
+        assert!((low..high).contains(&last), "{name}: {last}");
+    }
+}

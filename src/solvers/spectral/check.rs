@@ -118,9 +118,10 @@ fn estimate<T: Real>(
         Coupling::Block => (16 * count * count, 2 * size * if count > 4 { 64 } else { count * count }),
     };
     let measured = equation.pointwise_arrays() as u64;
-    let backward = rounds.iter().map(|r| r.backward).max().unwrap_or(0) as u64;
-    let derived = backward.max(measured);
+    let derived = equation.derived_arrays() as u64;
     let products = trips.1 as u64;
+    let last = rounds.last().map_or(0, |last| last.forward as u64);
+    let kept_products = if here.at_once(last).is_some() { products - last } else { products };
     let copies = copies as u64;
     let most = |of: fn(&Round) -> usize| rounds.iter().map(of).max().unwrap_or(0) as u64;
     // The first state comes from values on the grid.
@@ -148,7 +149,7 @@ fn estimate<T: Real>(
             (scheme.lasting_arrays() + estimated) as u64 * copies * count * array,
         ),
         ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
-        ("arrays on their way to the grid and back".into(), (derived + products) * array + forced),
+        ("arrays on their way to the grid and back".into(), (derived + kept_products) * array + forced),
         ("buffers of the transform".into(), here.transform(trip)),
         // The first steps of a multistep scheme, and steps taken again, are over before fields are kept.
         ("values of kept fields, or first steps".into(), {
@@ -168,7 +169,7 @@ fn estimate<T: Real>(
         memory.push(("steps taken a second time for their error".into(), members * again * copies * count * array));
     }
     if copies > 1 {
-        let work = (copies + 1) * backward + copies * products + count + 1;
+        let work = (copies + 1) * most(|r| r.backward) + copies * products + count + 1;
         memory.push(("directions, and their way to the grid and back".into(), ((copies - 1) * count + work) * array));
     }
 

@@ -72,16 +72,29 @@ pub trait Equation<T: Real>: Send + Sync {
     fn degree(&self) -> Degree;
     /// Rounds of transforms of one evaluation of N; none for a linear equation.
     fn rounds(&self) -> &[Round];
-    /// The arrays of round `round` that go to the grid, from the state and the products of the earlier rounds.
+    /// Whether the arrays of round `round` that go to the grid are made by [`Equation::derive`]; if not, they are the first
+    /// unknowns as they stand, which are not copied.
+    fn derives(&self, _round: usize) -> bool {
+        true
+    }
+    /// The arrays of round `round` that go to the grid, from the state and the products of the earlier rounds. As it is here:
+    /// the first unknowns.
     fn derive(
         &self,
-        round: usize,
-        time: f64,
-        tile: &Tile,
+        _round: usize,
+        _time: f64,
+        _tile: &Tile,
         state: &[&[Complex<T>]],
-        products: &[&[Complex<T>]],
+        _products: &[&[Complex<T>]],
         out: &mut [&mut [Complex<T>]],
-    );
+    ) {
+        out.iter_mut().zip(state).for_each(|(out, state)| out.copy_from_slice(state));
+    }
+    /// Arrays that `derive` makes in one round, at most, or [`Equation::derive_pointwise`].
+    fn derived_arrays(&self) -> usize {
+        let made = self.rounds().iter().enumerate().filter(|(r, _)| self.derives(*r)).map(|(_, round)| round.backward);
+        made.max().unwrap_or(0).max(self.pointwise_arrays())
+    }
     /// The products of round `round`, from its arrays on the grid.
     fn multiply(&self, round: usize, time: f64, tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]);
     /// The derivative of [`Equation::multiply`] at `values` where they change at `rates`. As it is here: by differences,

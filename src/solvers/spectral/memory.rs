@@ -4,6 +4,7 @@ use super::domain::{Basis, Domain};
 use super::results::keys::OutputKeys;
 use super::results::spectra::Shells;
 use super::transform::ProcessGrid;
+use super::transform::blocks::Blocks;
 use super::transform::layout::{Layout, buffer_lengths, is_long};
 use crate::math::exact::Exact;
 
@@ -69,6 +70,17 @@ impl Place<'_> {
         self.size * points * self.domain.reals() as u64
     }
 
+    /// The blocks in which so many products are used as they come from the grid, where they are.
+    pub fn at_once(&self, products: u64) -> Option<Blocks> {
+        let alone = self.grid == [1, 1] || self.shared;
+        if !alone || self.domain.points()[0] == 1 {
+            return None;
+        }
+        let modes = Layout::new(self.domain, self.grid, 0).modes(self.domain).count;
+        let bytes = 2 * self.size as usize;
+        Blocks::new(modes, products as usize, bytes, 64 / self.size as usize, self.threads as usize)
+    }
+
     /// Buffers and work space of the transform.
     pub fn transform(&self, trip: Trip) -> u64 {
         let (m, n) = (self.domain.modes(), self.domain.points().map(|n| n as u64));
@@ -92,9 +104,10 @@ impl Place<'_> {
         let fused = self.grid[1] == 1 && n[0] > 1;
         let plane = if fused { fields * complex * n[1] * m[2] as u64 } else { 0 };
         let rows = both * 8 * reals * self.size * n[2];
+        let block = self.at_once(trip.forward).map_or(0, |blocks| trip.forward * complex * blocks.numbers() as u64);
         let lanes = 3 * 2 * 64 * n.into_iter().max().unwrap_or(1);
         let messages = if self.shared { 0 } else { 2 * (wide + tall) };
-        fields * (mid + flat) + messages + self.threads * (plane + rows + lanes)
+        fields * (mid + flat) + messages + self.threads * (plane + rows.max(block) + lanes)
     }
 
     /// What is resident here of other ranks' arrays because this rank writes to it; it counts on those ranks too.

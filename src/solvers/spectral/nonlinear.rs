@@ -1,5 +1,6 @@
 //! One evaluation of N: derive, transform, multiply, transform back, assemble.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -27,10 +28,12 @@ const TILE: usize = 2048;
 pub struct Evaluation<T: Real> {
     pub(super) equation: Arc<dyn Equation<T>>,
     pub(super) scales: Scales,
-    /// Arrays that go to the grid; the longest round's.
+    /// Arrays that are made to go to the grid; the longest round's.
     derived: Fields<T>,
-    /// Products of all rounds.
+    /// Products of all rounds; not of the last if they are taken at once.
     products: Fields<T>,
+    /// The last products are assembled tile by tile as they come.
+    at_once: bool,
     /// Coefficients of the forcing that does not depend on time.
     pub(super) forcing: Option<Fields<T>>,
     pub(super) band: Option<Band>,
@@ -100,9 +103,10 @@ impl<T: Real> Evaluation<T> {
         let scales = Scales::wavenumbers(transform.domain(), transform.modes());
         let modes = transform.modes().len();
         let rounds = equation.rounds();
-        let backward = rounds.iter().map(|r| r.backward).max().unwrap_or(0);
-        let derived = Fields::zeros(backward.max(equation.pointwise_arrays()), modes);
-        let products = Fields::zeros(rounds.iter().map(|r| r.forward).sum(), modes);
+        let derived = Fields::zeros(equation.derived_arrays(), modes);
+        let at_once = rounds.last().is_some_and(|last| transform.takes_at_once(last.forward));
+        let kept = &rounds[..rounds.len() - usize::from(at_once)];
+        let products = Fields::zeros(kept.iter().map(|r| r.forward).sum(), modes);
         let mut forcing = Fields::zeros(equation.fields().len(), modes);
         let forced = AtomicBool::new(false);
         let force = |tile: &Tile, _: &[&[T]], out: &mut [&mut [T]]| {
@@ -116,7 +120,7 @@ impl<T: Real> Evaluation<T> {
         // The rest of the right-hand side keeps the constraints; so must this.
         over_tiles(&scales, &mut forcing.arrays, |tile, _, out| equation.constrain(tile, out));
         let band = equation.drive().map(|drive| Band::new(drive, &scales, transform.domain()));
-        Evaluation { equation, scales, derived, products, forcing: forced.then_some(forcing), band }
+        Evaluation { equation, scales, derived, products, at_once, forcing: forced.then_some(forcing), band }
     }
 
     /// Adds a force that does not depend on time, given by its coefficients, to that of the equation.
@@ -180,21 +184,31 @@ pub struct Bound<'a, T: Real> {
 
 impl<T: Real> Nonlinear<T> for Bound<'_, T> {
     fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
-        let Evaluation { equation, scales, derived, products, forcing, band } = &mut *self.evaluation;
+        let Evaluation { equation, scales, derived, products, at_once, forcing, band } = &mut *self.evaluation;
         let equation = equation.as_ref();
         let arrays_of_state = &state.arrays;
         let state: Views<&[Complex<T>]> = state.arrays.iter().map(Vec::as_slice).collect();
+        let assemble = |tile: &Tile, at: Range<usize>, products: &[&[Complex<T>]], out: &mut [&mut [Complex<T>]]| {
+            equation.assemble(time, tile, &parts(&state, &at), products, out);
+            if let Some(forcing) = forcing.as_ref() {
+                for (o, f) in out.iter_mut().zip(&forcing.arrays) {
+                    o.iter_mut().zip(&f[at.clone()]).for_each(|(o, f)| *o += *f);
+                }
+            }
+        };
         let mut done = 0;
         for (r, round) in equation.rounds().iter().enumerate() {
             let (earlier, mine) = products.arrays.split_at_mut(done);
             let earlier: Views<&[Complex<T>]> = earlier.iter().map(Vec::as_slice).collect();
-            let arrays = &mut derived.arrays[..round.backward];
-            over_tiles(scales, arrays, |tile, at, out| {
-                equation.derive(r, time, tile, &parts(&state, &at), &parts(&earlier, &at), out);
-            });
-            let inputs: Views<&[Complex<T>]> = arrays.iter().map(Vec::as_slice).collect();
-            let mut outputs: Views<&mut [Complex<T>]> =
-                mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
+            let inputs: Views<&[Complex<T>]> = if equation.derives(r) {
+                let arrays = &mut derived.arrays[..round.backward];
+                over_tiles(scales, arrays, |tile, at, out| {
+                    equation.derive(r, time, tile, &parts(&state, &at), &parts(&earlier, &at), out);
+                });
+                arrays.iter().map(Vec::as_slice).collect()
+            } else {
+                state[..round.backward].into()
+            };
             let fastest = Mutex::new([0.0f64; 3]);
             let watch = r == 0 && self.fastest.is_some();
             let multiply = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
@@ -206,22 +220,31 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
                 }
                 equation.multiply(r, time, tile, values, products);
             };
-            self.transform.through(self.team, &inputs, &multiply, &mut outputs);
+            if *at_once && r + 1 == equation.rounds().len() {
+                let whole = Parts::new(&mut out.arrays);
+                let then = |tile: &Tile, at: Range<usize>, products: &[&[Complex<T>]]| {
+                    let earlier = earlier.iter().map(|a| &a[at.clone()]);
+                    let all: Views<&[Complex<T>]> = earlier.chain(products.iter().copied()).collect();
+                    // SAFETY: every mode comes once.
+                    assemble(tile, at.clone(), &all, &mut unsafe { whole.at(&at) });
+                };
+                self.transform.through_then(self.team, &inputs, &multiply, round.forward, &then);
+            } else {
+                let mut outputs: Views<_> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
+                self.transform.through(self.team, &inputs, &multiply, &mut outputs);
+            }
             if watch && let Some(speeds) = self.fastest.take() {
                 let mine = fastest.into_inner().expect("no thread panicked");
                 *speeds = self.team.max_each(mine);
             }
             done += round.forward;
         }
-        let products: Views<&[Complex<T>]> = products.arrays.iter().map(Vec::as_slice).collect();
-        over_tiles(scales, &mut out.arrays, |tile, at, out| {
-            equation.assemble(time, tile, &parts(&state, &at), &parts(&products, &at), out);
-            if let Some(forcing) = forcing.as_ref() {
-                for (o, f) in out.iter_mut().zip(&forcing.arrays) {
-                    o.iter_mut().zip(&f[at.clone()]).for_each(|(o, f)| *o += *f);
-                }
-            }
-        });
+        if !*at_once {
+            let products: Views<&[Complex<T>]> = products.arrays.iter().map(Vec::as_slice).collect();
+            over_tiles(scales, &mut out.arrays, |tile, at, out| {
+                assemble(tile, at.clone(), &parts(&products, &at), out);
+            });
+        }
         if let Some(band) = band {
             let (gain, _) = band.gain(arrays_of_state, self.team)?;
             band.add(gain, arrays_of_state, &mut out.arrays);
@@ -237,13 +260,33 @@ pub(super) fn parts<'a, T>(arrays: &Views<&'a [Complex<T>]>, at: &Range<usize>) 
     arrays.iter().map(|a| &a[at.clone()]).collect()
 }
 
-/// A pointer that threads share; each touches its own tile only.
-struct Shared<T>(*mut Complex<T>);
+/// Arrays of one length, of which threads write to different parts.
+struct Parts<'a, T> {
+    starts: Views<*mut Complex<T>>,
+    length: usize,
+    borrowed: PhantomData<&'a mut [Complex<T>]>,
+}
 
-// SAFETY: made in `over_tiles` from slices borrowed for writing; tiles do not overlap.
-unsafe impl<T> Send for Shared<T> {}
+// SAFETY: made of slices borrowed for writing; who calls `at` sees to it that parts do not overlap.
+unsafe impl<T: Send> Send for Parts<'_, T> {}
 // SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
+
+impl<'a, T: Real> Parts<'a, T> {
+    fn new(arrays: &'a mut [Vec<Complex<T>>]) -> Self {
+        let length = arrays.first().map_or(0, Vec::len);
+        assert!(arrays.iter().all(|a| a.len() == length));
+        Parts { starts: arrays.iter_mut().map(|a| a.as_mut_ptr()).collect(), length, borrowed: PhantomData }
+    }
+
+    /// # Safety
+    /// No two ranges that are in use overlap.
+    unsafe fn at(&self, range: &Range<usize>) -> Views<&'a mut [Complex<T>]> {
+        assert!(range.start <= range.end && range.end <= self.length, "{range:?} of {}", self.length);
+        // SAFETY: within the arrays, which are borrowed for as long.
+        self.starts.iter().map(|p| unsafe { std::slice::from_raw_parts_mut(p.add(range.start), range.len()) }).collect()
+    }
+}
 
 /// Calls `act(tile, range, parts)` for every tile with the parts of `arrays` that belong to it, over threads.
 pub(super) fn over_tiles<T: Real>(
@@ -251,15 +294,10 @@ pub(super) fn over_tiles<T: Real>(
     arrays: &mut [Vec<Complex<T>>],
     act: impl Fn(&Tile, Range<usize>, &mut [&mut [Complex<T>]]) + Sync,
 ) {
-    let modes = scales.block().len();
-    assert!(arrays.iter().all(|a| a.len() == modes));
-    let pointers: Views<Shared<T>> = arrays.iter_mut().map(|a| Shared(a.as_mut_ptr())).collect();
-    let one = |i: usize| {
+    let whole = Parts::new(arrays);
+    each(scales.tile_count(TILE), |i| {
         let (tile, at) = scales.nth_tile(i, TILE);
-        // SAFETY: every array has `modes` values, of which tiles are disjoint ranges, each visited once.
-        let part = |p: &Shared<T>| unsafe { std::slice::from_raw_parts_mut(p.0.add(at.start), at.len()) };
-        let mut parts: Views<&mut [Complex<T>]> = pointers.iter().map(part).collect();
-        act(&tile, at.clone(), &mut parts);
-    };
-    each(scales.tile_count(TILE), one);
+        // SAFETY: tiles do not overlap, and each is visited once.
+        act(&tile, at.clone(), &mut unsafe { whole.at(&at) });
+    });
 }

@@ -134,17 +134,6 @@ impl<T: Real> Equation<T> for AdvectionDiffusion {
         &[]
     }
 
-    fn derive(
-        &self,
-        _round: usize,
-        _time: f64,
-        _tile: &Tile,
-        _state: &[&[Complex<T>]],
-        _products: &[&[Complex<T>]],
-        _out: &mut [&mut [Complex<T>]],
-    ) {
-    }
-
     fn multiply(&self, _round: usize, _time: f64, _tile: &Tile, _values: &[&[T]], _products: &mut [&mut [T]]) {}
 
     fn assemble(

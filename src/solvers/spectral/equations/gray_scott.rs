@@ -127,16 +127,8 @@ impl<T: Real> Equation<T> for GrayScott {
         &[Round { backward: 2, forward: 1 }]
     }
 
-    fn derive(
-        &self,
-        _round: usize,
-        _time: f64,
-        _tile: &Tile,
-        state: &[&[Complex<T>]],
-        _products: &[&[Complex<T>]],
-        out: &mut [&mut [Complex<T>]],
-    ) {
-        out.iter_mut().zip(state).for_each(|(out, state)| out.copy_from_slice(state));
+    fn derives(&self, _round: usize) -> bool {
+        false
     }
 
     fn multiply(&self, _round: usize, _time: f64, _tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]) {

@@ -298,16 +298,8 @@ impl<T: Real> Equation<T> for Flow {
         &[Round { backward: 3, forward: 5 }]
     }
 
-    fn derive(
-        &self,
-        _round: usize,
-        _time: f64,
-        _tile: &Tile,
-        state: &[&[Complex<T>]],
-        _products: &[&[Complex<T>]],
-        out: &mut [&mut [Complex<T>]],
-    ) {
-        out.iter_mut().zip(state).for_each(|(out, state)| out.copy_from_slice(state));
+    fn derives(&self, _round: usize) -> bool {
+        false
     }
 
     fn multiply(&self, _round: usize, _time: f64, _tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]) {

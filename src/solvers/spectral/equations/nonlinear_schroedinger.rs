@@ -223,16 +223,8 @@ impl<T: Real> Equation<T> for Schroedinger {
         &[Round { backward: 1, forward: 1 }]
     }
 
-    fn derive(
-        &self,
-        _round: usize,
-        _time: f64,
-        _tile: &Tile,
-        state: &[&[Complex<T>]],
-        _products: &[&[Complex<T>]],
-        out: &mut [&mut [Complex<T>]],
-    ) {
-        out[0].copy_from_slice(state[0]);
+    fn derives(&self, _round: usize) -> bool {
+        false
     }
 
     fn multiply(&self, _round: usize, _time: f64, tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]) {

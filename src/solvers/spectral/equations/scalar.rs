@@ -70,16 +70,8 @@ impl<T: Real, S: Scalar> Equation<T> for Single<S> {
         &[Round { backward: 1, forward: 1 }]
     }
 
-    fn derive(
-        &self,
-        _round: usize,
-        _time: f64,
-        _tile: &Tile,
-        state: &[&[Complex<T>]],
-        _products: &[&[Complex<T>]],
-        out: &mut [&mut [Complex<T>]],
-    ) {
-        out[0].copy_from_slice(state[0]);
+    fn derives(&self, _round: usize) -> bool {
+        false
     }
 
     fn multiply(&self, _round: usize, _time: f64, _tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]) {

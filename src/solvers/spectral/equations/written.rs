@@ -184,6 +184,8 @@ pub struct Written<T> {
     coupling: Coupling,
     degree: Degree,
     rounds: Vec<Round>,
+    /// Per round: whether its arrays are made.
+    derives: Vec<bool>,
     derive: Vec<Combine<T>>,
     multiply: Vec<Program<T>>,
     /// Derivatives of the products, from the arrays on the grid and their rates after them.
@@ -268,6 +270,7 @@ impl<T: Real> Written<T> {
                 (None, None) => Degree::Other,
             },
             rounds: plan.rounds.iter().map(|r| Round { backward: r.arrays.len(), forward: r.products.len() }).collect(),
+            derives: plan.rounds.iter().map(|r| !r.takes_fields()).collect(),
             derive: plan.rounds.iter().map(|r| Combine::new(&r.arrays)).collect(),
             multiply,
             tangent,
@@ -333,6 +336,10 @@ impl<T: Real> Equation<T> for Written<T> {
 
     fn rounds(&self) -> &[Round] {
         &self.rounds
+    }
+
+    fn derives(&self, round: usize) -> bool {
+        self.derives[round]
     }
 
     fn derive(

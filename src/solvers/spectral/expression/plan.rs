@@ -35,6 +35,16 @@ pub struct RoundPlan {
     pub products: Vec<Vec<(Pair, Complex<f64>)>>,
 }
 
+impl RoundPlan {
+    /// Whether its arrays are the first fields as they stand.
+    pub fn takes_fields(&self) -> bool {
+        let one = Symbol::one();
+        self.arrays.iter().enumerate().all(|(place, combination)| {
+            matches!(&combination[..], [(Input::Field(field), symbol)] if *field == place && *symbol == one)
+        })
+    }
+}
+
 /// ∇·u = 0, or another linear relation Σ g_f u_f = 0, kept by an orthogonal projection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constraint {

@@ -11,6 +11,7 @@ use std::slice::from_ref;
 use num_complex::Complex;
 use smallvec::SmallVec;
 
+use super::blocks::Blocks;
 use super::layout::{self, Layout, Network, ProcessGrid};
 use super::long::Long;
 use super::memory::zeros;
@@ -19,7 +20,7 @@ use super::single::Single;
 use super::tables::{Parts, parts};
 use super::together::Together;
 use super::vector::Level;
-use super::{Pointwise, Transform};
+use super::{Pointwise, Then, Transform, kept_then};
 use crate::error::Result;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Block, Domain};
@@ -160,19 +161,26 @@ impl<T: Real> Distributed<T> {
 
     /// [`ascend`](Self::ascend) without messages.
     fn ascend_together(&mut self, team: &dyn Team, outputs: &mut [&mut [Complex<T>]]) {
-        let (core, together) = (&self.core, self.together.as_mut().expect("asked by `ascend`"));
         let outputs: FieldList<_> = outputs.iter_mut().map(|c| c.as_mut_ptr()).collect();
-        let all = 0..outputs.len();
+        self.ascend_to_axis_0(team, outputs.len(), &outputs);
+        let (core, together) = (&self.core, self.together.as_ref().expect("asked by `ascend`"));
+        if !core.flat_domain {
+            let ends = |f: usize| Ends { from: together.mids(f), to: &outputs[f..=f] };
+            core.x(false, &(0..outputs.len()).map(ends).collect::<FieldList<_>>(), None);
+        }
+    }
+
+    /// What of it comes before the pass along axis 0; without that axis to `outputs`.
+    fn ascend_to_axis_0(&mut self, team: &dyn Team, fields: usize, outputs: &[*mut Complex<T>]) {
+        let (core, together) = (&self.core, self.together.as_mut().expect("asked by `ascend`"));
         if !core.fused {
             together.meet(team, Group::Row);
             let to = |f: usize| if core.flat_domain { &outputs[f] } else { together.mid(f) };
             let ends = |f: usize| Ends { from: together.flats(f), to: from_ref(to(f)) };
-            core.y(false, &all.clone().map(ends).collect::<FieldList<_>>(), None);
+            core.y(false, &(0..fields).map(ends).collect::<FieldList<_>>(), None);
         }
         if !core.flat_domain {
             together.meet(team, Group::Column);
-            let ends = |f: usize| Ends { from: together.mids(f), to: &outputs[f..=f] };
-            core.x(false, &all.map(ends).collect::<FieldList<_>>(), None);
         }
     }
 
@@ -382,9 +390,40 @@ impl<T: Real> Transform<T> for Distributed<T> {
         self.on_grid(inputs.len(), outputs.len(), &Work::Tiles(pointwise));
         self.ascend(team, outputs);
     }
+
+    fn through_then(
+        &mut self,
+        team: &dyn Team,
+        inputs: &[&[Complex<T>]],
+        pointwise: &Pointwise<T>,
+        outputs: usize,
+        then: &Then<T>,
+    ) {
+        let Some(blocks) = self.blocks(outputs) else {
+            return kept_then(self, team, inputs, pointwise, outputs, then);
+        };
+        self.check(inputs.iter().map(|c| c.len()), std::iter::empty());
+        self.reserve(team, inputs.len().max(outputs));
+        self.descend(team, inputs);
+        self.on_grid(inputs.len(), outputs, &Work::Tiles(pointwise));
+        self.ascend_to_axis_0(team, outputs, &[]);
+        let together = self.together.as_ref().expect("there are blocks");
+        let mids: FieldList<_> = (0..outputs).map(|f| together.mids(f)).collect();
+        self.core.x_then(&blocks, &mids, then);
+    }
+
+    fn takes_at_once(&self, outputs: usize) -> bool {
+        self.blocks(outputs).is_some()
+    }
 }
 
 impl<T: Real> Distributed<T> {
+    /// In which outputs can be taken at once: where axis 0 is transformed last, and comes without messages.
+    fn blocks(&self, outputs: usize) -> Option<Blocks> {
+        let last = self.core.domain.dimension > 1 && !self.core.flat_domain && self.together.is_some();
+        if last { self.core.blocks(outputs) } else { None }
+    }
+
     /// # Panics
     /// If an array is not as long as this rank's block: the passes go by pointers.
     fn check(&self, modes: impl Iterator<Item = usize>, values: impl Iterator<Item = usize>) {

@@ -84,6 +84,8 @@ pub enum Rows {
     Near,
     /// In memory: they are asked for before they are needed.
     Far,
+    /// In memory, to be written to the second-level cache.
+    Brought,
     /// In memory, to be written past the caches where rows lie on whole cache lines.
     Streamed,
 }

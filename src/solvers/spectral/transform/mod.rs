@@ -2,6 +2,7 @@
 //!
 //! Coefficients are normalised as û_k = (1/M) Σ u(x_j) e^{−ik·(x_j − low)} (M points), so Σ|û|² is the mean of |u|².
 
+pub mod blocks;
 mod butterflies;
 mod distributed;
 mod fft;
@@ -23,8 +24,11 @@ pub use distributed::{Distributed, Settings};
 pub use fft::library;
 pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, seconds, traffic};
 pub use memory::prefer_large_pages;
+use memory::zeros;
 pub use reference::Reference;
 pub use vector::Level;
+
+use std::ops::Range;
 
 use num_complex::Complex;
 
@@ -34,6 +38,9 @@ use crate::team::Team;
 
 /// Makes grid values of products from grid values of fields, at one tile.
 pub type Pointwise<'a, T> = dyn Fn(&Tile, &[&[T]], &mut [&mut [T]]) + Sync + 'a;
+
+/// Takes the coefficients of one tile, whose places in an array of this rank are the range.
+pub type Then<'a, T> = dyn Fn(&Tile, Range<usize>, &[&[Complex<T>]]) + Sync + 'a;
 
 /// A distributed transform of a domain; buffers are its own, made once.
 pub trait Transform<T: Real>: Send {
@@ -54,6 +61,37 @@ pub trait Transform<T: Real>: Send {
         pointwise: &Pointwise<T>,
         outputs: &mut [&mut [Complex<T>]],
     );
+    /// `through` to so many outputs, which `then` takes tile by tile, every mode once; collective.
+    fn through_then(
+        &mut self,
+        team: &dyn Team,
+        inputs: &[&[Complex<T>]],
+        pointwise: &Pointwise<T>,
+        outputs: usize,
+        then: &Then<T>,
+    ) {
+        kept_then(self, team, inputs, pointwise, outputs, then);
+    }
+    /// Whether `through_then` does without arrays of the outputs, here.
+    fn takes_at_once(&self, _outputs: usize) -> bool {
+        false
+    }
+}
+
+/// [`Transform::through_then`] by arrays that are made for it.
+fn kept_then<T: Real, F: Transform<T> + ?Sized>(
+    transform: &mut F,
+    team: &dyn Team,
+    inputs: &[&[Complex<T>]],
+    pointwise: &Pointwise<T>,
+    outputs: usize,
+    then: &Then<T>,
+) {
+    let mut arrays: Vec<_> = (0..outputs).map(|_| zeros(transform.modes().len())).collect();
+    transform.through(team, inputs, pointwise, &mut arrays.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+    for (tile, at) in Scales::wavenumbers(transform.domain(), transform.modes()).tiles(2048) {
+        then(&tile, at.clone(), &arrays.iter().map(|a| &a[at.clone()]).collect::<Vec<_>>());
+    }
 }
 
 /// Wavenumbers or coordinates of a block, to cut tiles from.
@@ -82,9 +120,15 @@ impl Scales {
     }
 
     /// The tile of `rows` of local plane `plane`.
-    pub fn tile(&self, plane: usize, rows: std::ops::Range<usize>) -> Tile<'_> {
-        let start = [self.block.start[0] + plane, self.block.start[1] + rows.start, self.block.start[2]];
-        Tile { plane: self.values[0][plane], rows: &self.values[1][rows], columns: &self.values[2], start }
+    pub fn tile(&self, plane: usize, rows: Range<usize>) -> Tile<'_> {
+        self.part(plane, rows, 0..self.block.count[2])
+    }
+
+    /// The tile of `columns` of `rows` of local plane `plane`.
+    pub fn part(&self, plane: usize, rows: Range<usize>, columns: Range<usize>) -> Tile<'_> {
+        let first = [plane, rows.start, columns.start];
+        let start = std::array::from_fn(|a| self.block.start[a] + first[a]);
+        Tile { plane: self.values[0][plane], rows: &self.values[1][rows], columns: &self.values[2][columns], start }
     }
 
     /// Rows of a tile: as many as make about `values` values.
@@ -102,7 +146,7 @@ impl Scales {
     }
 
     /// Tile `index` of [`Scales::tile_count`], and the range of its values in an array of the block.
-    pub fn nth_tile(&self, index: usize, values: usize) -> (Tile<'_>, std::ops::Range<usize>) {
+    pub fn nth_tile(&self, index: usize, values: usize) -> (Tile<'_>, Range<usize>) {
         let [_, rows, columns] = self.block.count;
         let each = self.rows_per_tile(values);
         let per_plane = rows.div_ceil(each);
@@ -113,7 +157,7 @@ impl Scales {
     }
 
     /// All tiles of the block, each with the range of its values in an array of the block.
-    pub fn tiles(&self, values: usize) -> impl Iterator<Item = (Tile<'_>, std::ops::Range<usize>)> {
+    pub fn tiles(&self, values: usize) -> impl Iterator<Item = (Tile<'_>, Range<usize>)> {
         (0..self.tile_count(values)).map(move |i| self.nth_tile(i, values))
     }
 }

@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use num_complex::Complex;
+use smallvec::SmallVec;
 
+use super::blocks::Blocks;
 use super::layout::Layout;
 use super::lines::{Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, StridedJob, columns_to_line};
 use super::scratch::{Aligned, Scratch};
 use super::tables::{Place, tables};
 use super::vector::{Level, enter};
-use super::{Pointwise, Scales};
+use super::{Pointwise, Scales, Then};
 use crate::crew::each;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Basis, Block, Domain, Tile};
@@ -29,7 +31,10 @@ pub struct Core<T: Real> {
     level: Level,
     pub modes: Block,
     pub points: Block,
+    /// Of the points.
     scales: Scales,
+    /// Of the modes.
+    waves: Scales,
     axes: [Strided<T>; 2],
     last: Contiguous<T>,
     /// Axis 0 has nothing to do.
@@ -133,6 +138,7 @@ impl<T: Real> Core<T> {
             modes,
             points,
             scales: Scales::coordinates(domain, points),
+            waves: Scales::wavenumbers(domain, modes),
             x_rows: ordered(&axes[0], x_rows),
             y_rows: ordered(&axes[1], y_rows),
             axes,
@@ -195,6 +201,50 @@ impl<T: Real> Core<T> {
                 }
             }
         }
+    }
+
+    /// The blocks of [`Core::x_then`] for so many fields.
+    pub fn blocks(&self, fields: usize) -> Option<Blocks> {
+        let (number, lanes) = (size_of::<Complex<T>>(), self.level.lanes::<T>());
+        Blocks::new(self.modes.count, fields, number, lanes, rayon::current_num_threads())
+    }
+
+    /// The pass forward along axis 0 over arrays of fields, in blocks that `then` takes while they are in the second-level
+    /// cache.
+    pub fn x_then(&self, blocks: &Blocks, fields: &[&[*mut Complex<T>]], then: &Then<T>) {
+        let [planes, rows, columns] = self.modes.count;
+        let fields = Shared(std::ptr::from_ref(fields));
+        if self.modes.is_empty() {
+            return;
+        }
+        each(blocks.count(), |block| {
+            // SAFETY: it outlives the tasks, which read what the arrays behind it hold.
+            let fields = unsafe { &*fields.get() };
+            let [of_axis_1, of_axis_2] = blocks.nth(block);
+            let begin = of_axis_1.start * columns + of_axis_2.start;
+            let count = of_axis_1.len() * of_axis_2.len();
+            self.with_scratch(|s| {
+                s.values.reserve(2 * fields.len() * blocks.numbers());
+                let room: *mut Complex<T> = s.values.start().cast();
+                for (f, arrays) in fields.iter().enumerate() {
+                    let plane = |p: &Place| f * blocks.numbers() + p.base / (rows * columns) * blocks.pitch();
+                    s.list_to(&self.x_rows[0], arrays, 0, |p| room.wrapping_add(plane(p)).wrapping_sub(begin));
+                    // SAFETY: the rows of the tables are as long as a plane has columns; those of the block in the room
+                    // made above are as long as the block has.
+                    unsafe { self.strided(0, false, begin..begin + count, Rows::Brought, s) };
+                }
+                for plane in 0..planes {
+                    let tile = self.waves.part(plane, of_axis_1.clone(), of_axis_2.clone());
+                    let at = plane * rows * columns + begin;
+                    // SAFETY: within the room, which this thread alone has.
+                    let of_field = |f| unsafe {
+                        let first = room.add(f * blocks.numbers() + plane * blocks.pitch());
+                        std::slice::from_raw_parts(first.cast_const(), count)
+                    };
+                    then(&tile, at..at + count, &(0..fields.len()).map(of_field).collect::<SmallVec<[_; LISTED]>>());
+                }
+            });
+        });
     }
 
     /// Columns of a task of a pass over so many in all: fewer where threads would otherwise not end together.

@@ -67,15 +67,24 @@ impl<T: Real> Scratch<T> {
         to: &[*mut Complex<T>],
         plane: usize,
     ) {
+        self.list_to(rows, from, plane, |p| to[p.array].wrapping_add(p.base + plane * p.step));
+    }
+
+    /// Lists the rows of a plane, which go where `to` says.
+    pub fn list_to(
+        &mut self,
+        rows: &[Vec<Option<Place>>; 2],
+        from: &[*mut Complex<T>],
+        plane: usize,
+        to: impl Fn(&Place) -> *mut Complex<T>,
+    ) {
         let [rows_from, rows_to] = rows;
         self.from.clear();
         self.to.clear();
-        let at = |p: &Place| p.base + plane * p.step;
         // Only addresses are made here; what is behind them was made valid by the tables.
-        let source = |p: &Place| from[p.array].wrapping_add(at(p)).cast_const();
-        let sink = |p: &Place| to[p.array].wrapping_add(at(p));
+        let source = |p: &Place| from[p.array].wrapping_add(p.base + plane * p.step).cast_const();
         self.from.extend(rows_from.iter().map(|p| p.as_ref().map_or(std::ptr::null(), source)));
-        self.to.extend(rows_to.iter().map(|p| p.as_ref().map_or(std::ptr::null_mut(), sink)));
+        self.to.extend(rows_to.iter().map(|p| p.as_ref().map_or(std::ptr::null_mut(), &to)));
     }
 
     /// Copies the listed rows to a plane, in the order of memory, and lists those of the plane instead: rows of a plane

@@ -1,5 +1,7 @@
 //! The fast transform against its slow twin, on ranks and threads.
 
+use std::sync::Mutex;
+
 use num_complex::Complex;
 
 use super::*;
@@ -97,6 +99,24 @@ where
         transform.forward(team, &given, &mut back.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
         let mut outputs: Vec<&mut [Complex<T>]> = through.iter_mut().map(Vec::as_mut_slice).collect();
         transform.through(team, &inputs, &|t, v, o| multiply(t, v, o), &mut outputs);
+    }
+    // Taken as they come, they are the same, each mode once.
+    let taken = Mutex::new(vec![vec![None; modes.len()]; 3]);
+    let then = |tile: &Tile, at: Range<usize>, products: &[&[Complex<T>]]| {
+        let [_, rows, columns] = modes.count;
+        let first = [at.start / (rows * columns), at.start / columns % rows, at.start % columns];
+        assert_eq!(tile.start, std::array::from_fn(|a| modes.start[a] + first[a]));
+        assert_eq!(tile.len(), at.len());
+        assert_eq!(tile.columns[0], domain.axes[2].wavenumber(tile.start[2]));
+        let mut taken = taken.lock().unwrap();
+        for (all, product) in taken.iter_mut().zip(products) {
+            let places = all[at.clone()].iter_mut().zip(*product);
+            places.for_each(|(place, z)| assert!(place.replace(*z).is_none(), "taken twice"));
+        }
+    };
+    transform.through_then(team, &inputs, &|t, v, o| multiply(t, v, o), 3, &then);
+    for (taken, through) in taken.into_inner().unwrap().iter().zip(&through) {
+        assert!(taken.iter().zip(through).all(|(t, z)| *t == Some(*z)), "taken and kept differ");
     }
     // Fused is the same as one after the other, to the last bit.
     let scales = Scales::coordinates(&domain, points);

@@ -403,6 +403,61 @@ mod tests {
         assert!(solve_periodic(&domain, transform.modes(), Operator::Poisson, &mut wrong, &|x| x).is_err());
     }
 
+    /// Geometric mean of the factors by which the error falls with every mode from 14 to 38 of them.
+    fn per_mode(error: impl Fn(usize) -> f64) -> f64 {
+        (error(14) / error(38)).powf(1.0 / 24.0)
+    }
+
+    #[test]
+    fn every_mode_halves_the_error_of_solutions_with_the_poles_of_coefficients_2_to_the_minus_n() {
+        // Between walls 1/(z − 5/4) = −4/3 − 8/3 Σ 2^−n T_n(z): its pole lies on the ellipse whose half-axes add up to 2.
+        let u = |p: usize, z: f64| [-1.0, -1.0, -2.0, -6.0, -24.0][p] / (1.25 - z).powi(p as i32 + 1);
+        let helmholtz = |z: f64| u(2, z) - 3.0 * u(0, z);
+        type Case<'a> = (Operator, &'a [usize], &'a dyn Fn(f64) -> f64);
+        let cases: [Case; 3] = [
+            (Operator::Poisson, &[0], &|z| u(2, z)),
+            (Operator::Helmholtz(3.0), &[0], &helmholtz),
+            (Operator::Biharmonic, &[0, 1], &|z| u(4, z)),
+        ];
+        for (operator, derivatives, f) in cases {
+            let rate = per_mode(|n| {
+                let domain = domain(&[n, 4], &[2.0, 1.0], &[-1.0, 0.0]);
+                let mut transform = Reference::new(&domain);
+                let geometry = Geometry::new(&domain, Transform::<f64>::modes(&transform));
+                let walls = derivatives.iter().flat_map(|&p| [(p, -1.0), (p, 1.0)]);
+                let conditions: Vec<Condition> = walls
+                    .map(|(derivative, wall)| {
+                        let all = project(&mut transform, |_| u(derivative, wall));
+                        Condition { derivative, upper: wall > 0.0, data: all[..geometry.columns()].to_vec() }
+                    })
+                    .collect();
+                let mut solution = project(&mut transform, |[z, _, _]| f(z));
+                solve_walls(&geometry, operator, &conditions, &mut solution, &|x| x).unwrap();
+                let exact = |n: usize| if n == 0 { -4.0 / 3.0 } else { -8.0 / 3.0 * 0.5f64.powi(n as i32) };
+                let means = solution.iter().step_by(geometry.columns()).enumerate();
+                means.map(|(n, c)| (c - exact(n)).norm()).fold(0.0, f64::max)
+            });
+            println!("{operator:?}: {rate}");
+            assert!((rate - 2.0).abs() < 0.2, "{operator:?}: {rate}");
+        }
+        // On a periodic line 3/4 / (5/4 − cos x) = Σ 2^−|k| e^{ikx}.
+        let f = |x: f64| {
+            let below = 1.25 - x.cos();
+            0.75 * (2.0 * x.sin().powi(2) / below.powi(3) - x.cos() / below.powi(2) - 3.0 / below)
+        };
+        let rate = per_mode(|highest| {
+            let axis = Axis { basis: Basis::HalfFourier, points: 2 * highest + 2, highest, ..Axis::trivial() };
+            let domain = Domain::new(vec![Axis { length: std::f64::consts::TAU, ..axis }], false);
+            let mut transform = Reference::new(&domain);
+            let mut solution = project(&mut transform, |[_, _, x]| f(x));
+            solve_periodic(&domain, transform.modes(), Operator::Helmholtz(3.0), &mut solution, &|x| x).unwrap();
+            let error = |(k, c): (usize, &C)| (c - 0.5f64.powi(k as i32)).norm();
+            solution.iter().enumerate().map(error).fold(0.0, f64::max)
+        });
+        println!("periodic: {rate}");
+        assert!((rate - 2.0).abs() < 0.2, "periodic: {rate}");
+    }
+
     #[test]
     fn slopes_balance_to_rounding_of_all_that_is_given_not_of_the_mean_alone() {
         // f = cos x with slopes 0 and sin x at the walls, and a mean that is rounding.
