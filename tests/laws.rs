@@ -120,6 +120,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "steppers/pde_tests",
         "steppers/small",
         "tangent",
+        "reality",
         "equations/written/tests",
     ];
     door.extend(spectral.map(|f| format!("solvers/spectral/{f}")));
