@@ -1,19 +1,23 @@
 //! A periodic problem in time as a [`Solver`]: state, steps, series, fields.
 
+mod names;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use num_complex::Complex;
 
-use super::domain::{Block, Domain};
-use super::equation::{Equation, FieldName, Quadratic};
+pub(super) use self::names::{CFL, STEP, TIME};
+use self::names::{Names, walk_coefficients};
+use super::domain::Domain;
+use super::equation::Equation;
 use super::fields::{Fields, finite};
 use super::growth::Growth;
 use super::initial;
 use super::linear::{Fourier, Linear};
 use super::nonlinear::{Evaluation, Views, over_tiles};
 use super::problem::{Periodic, ProblemInput};
-use super::reality::{Reality, growth_rate};
+use super::reality::Reality;
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::Output;
 use super::results::remap::Remap;
@@ -28,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
-use crate::state::{Data, Hyperslab, Name, Walk};
+use crate::state::{Name, Walk};
 use crate::team::{Solo, Team};
 
 /// The linear part as the scheme takes it.
@@ -90,27 +94,6 @@ pub(super) struct Seen {
     /// Its estimated error over what is allowed; 0 where none is estimated.
     pub error_ratio: f64,
 }
-
-/// Names of what is walked and recorded; made once.
-struct Names {
-    fields: Vec<Name>,
-    wavenumbers: Vec<Name>,
-    /// Of sums over modes, of means over the grid, and k_max η where there is one.
-    quadratics: Vec<Name>,
-    directions: Vec<Name>,
-    history: Vec<Vec<Name>>,
-    numbers: Vec<Name>,
-    control: Vec<Name>,
-}
-
-pub(super) const TIME: Name = Name { name: "time", units: "1", meaning: "time of the state", axes: &[] };
-pub(super) const STEP: Name = Name { name: "time_step", units: "1", meaning: "size of the last time step", axes: &[] };
-pub(super) const CFL: Name = Name {
-    name: "cfl",
-    units: "1",
-    meaning: "last time step times the sum over axes of speed and wavenumber",
-    axes: &[],
-};
 
 impl<T: Real> Evolution<T> {
     /// Parses, builds and measures the first state; collective.
@@ -178,7 +161,7 @@ impl<T: Real> Evolution<T> {
         let mut stepper = stepper(scheme.word, copies * state.len(), modes.len()).expect("a scheme of the registry");
         let judged = method.step_control == StepControl::Error && stepper.estimate(true);
         let linear = Linear::of(equation.as_ref(), &scales);
-        let growth_rate = growth_rate(equation.as_ref(), &scales, team);
+        let growth_rate = team.max(linear.growth_rate());
         let reality = Reality::new(&domain, modes, team);
         let part = match scheme.kind {
             Kind::Exponential => Part::Exponential(linear),
@@ -485,91 +468,6 @@ fn describe<T: Real>(domain: &Domain, transform: &dyn Transform<T>, scheme: &str
         list(domain.own().iter().map(|a| a.points).collect()),
         transform.modes().len(),
     )
-}
-
-impl Names {
-    fn new<T: Real>(
-        equation: &dyn Equation<T>,
-        domain: &Domain,
-        stepper: &mut dyn Stepper<T>,
-        control: &mut Control,
-        copies: usize,
-    ) -> Names {
-        let axes: Vec<String> = domain.own().iter().map(|a| format!("k{}", a.name)).collect();
-        let labels: Vec<&str> = axes.iter().map(String::as_str).chain(["part"]).collect();
-        let coefficients = |name: &str, field: &FieldName, of: &str| {
-            let meaning = format!("coefficients of {}{of}, (real, imaginary)", field.meaning);
-            Name::kept(name, &field.units, &meaning, &labels)
-        };
-        let number = |name: &str, of: &str| Name::kept(name, "1", &format!("of the {of}, for the next step"), &[]);
-        let (arrays, numbers) = stepper.history();
-        // Of the state, then of each direction.
-        let one = |prefix: &str| -> Vec<Name> {
-            let of = format!(" ({prefix}, for the next step)");
-            let copy = |c: usize| if c == 0 { String::new() } else { format!("direction_{c}_") };
-            let name = |c: usize, f: &FieldName| coefficients(&format!("{prefix}_{}{}", copy(c), f.name), f, &of);
-            (0..copies).flat_map(|c| equation.fields().iter().map(move |f| (c, f))).map(|(c, f)| name(c, f)).collect()
-        };
-        let direction = |c: usize, f: &FieldName| {
-            coefficients(
-                &format!("direction_{c}_{}", f.name),
-                f,
-                &format!(" of direction {c} of the linearised equation"),
-            )
-        };
-        let mut series = equation.quadratics();
-        let eta = equation.smallest_eddies(&vec![1.0; series.len()]).map(|_| Quadratic {
-            name: "k_max_eta",
-            units: "1",
-            meaning: "highest kept wavenumber times the length of the smallest eddies; resolved from 1 to 1.5 on",
-        });
-        series.extend(equation.pointwise());
-        series.extend(eta);
-        Names {
-            fields: equation.fields().iter().map(|f| coefficients(&f.name, f, "")).collect(),
-            wavenumbers: axes
-                .iter()
-                .map(|a| Name::kept(a, "1", "wavenumber, radians per unit of length", &[a.as_str()]))
-                .collect(),
-            quadratics: series.iter().map(|q| Name::kept(q.name, q.units, q.meaning, &[])).collect(),
-            directions: (1..copies)
-                .flat_map(|c| equation.fields().iter().map(move |f| (c, f)))
-                .map(|(c, f)| direction(c, f))
-                .collect(),
-            history: arrays.iter().map(|(name, _)| one(name)).collect(),
-            numbers: numbers.iter().map(|(name, _)| number(&format!("scheme_{name}"), "scheme")).collect(),
-            control: control
-                .numbers()
-                .iter()
-                .map(|(n, _)| number(&format!("control_{n}"), "step-size control"))
-                .collect(),
-        }
-    }
-}
-
-/// Walks coefficients as a block of a global array with (re, im) on its last axis.
-fn walk_coefficients<T: Real>(
-    walk: &mut dyn Walk,
-    name: &Name,
-    domain: &Domain,
-    block: Block,
-    values: &mut [Complex<T>],
-) -> Result<()> {
-    let own = 3 - domain.dimension..3;
-    let mut global: Vec<usize> = domain.modes()[own.clone()].to_vec();
-    global.push(2);
-    let mut mine = Hyperslab { start: block.start[own.clone()].to_vec(), count: block.count[own].to_vec() };
-    mine.start.push(0);
-    mine.count.push(2);
-    if block.is_empty() {
-        mine.start.fill(0);
-        mine.count.fill(0);
-    }
-    let data = match size_of::<T>() {
-        4 => Data::F32(bytemuck::cast_slice_mut(values)),
-        _ => Data::F64(bytemuck::cast_slice_mut(values)),
-    };
-    walk.block(name, &global, &mine, data)
 }
 
 impl<T: Real> Solver for Evolution<T> {

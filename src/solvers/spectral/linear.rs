@@ -47,6 +47,24 @@ impl Linear {
             }
         }
     }
+
+    /// A rate, ≥ 0, that no mode here grows faster than by L alone, in 1/time: of the Hermitian part of L, of blocks by
+    /// Gershgorin's discs.
+    pub fn growth_rate(&self) -> f64 {
+        let most = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, f64::max);
+        match self {
+            Linear::RealDiagonal(entries) => most(&mut entries.iter().flatten().copied()),
+            Linear::Diagonal(entries) => most(&mut entries.iter().flatten().map(|l| l.re)),
+            Linear::Block { fields, entries } => {
+                let row = |block: &[Complex<f64>], i: usize| {
+                    let beside = |j: usize| 0.5 * (block[i * fields + j] + block[j * fields + i].conj()).norm();
+                    block[i * fields + i].re + (0..*fields).filter(|j| *j != i).map(beside).sum::<f64>()
+                };
+                let blocks = entries.chunks_exact(fields * fields);
+                most(&mut blocks.flat_map(|block| (0..*fields).map(move |i| row(block, i))))
+            }
+        }
+    }
 }
 
 /// What a scheme that treats the linear part implicitly asks of it:
@@ -137,5 +155,22 @@ impl<T: Real> Implicit<T> for Fourier<T> {
 
     fn solve(&mut self, which: usize, u: &mut Fields<T>) {
         run(&InPlace, &self.inverses[which], [0], [], [u]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_1_4_for_k_squared_less_its_square_1_for_exchange_and_0_for_rotation_and_decay() {
+        let flame = [0.0, 0.25, 0.5, 0.75, 1.0].map(|square: f64| square - square * square);
+        assert_eq!(Linear::RealDiagonal(vec![flame.to_vec()]).growth_rate(), 0.25);
+        let block = |upper: f64, lower: f64| {
+            let entries = [0.0, upper, lower, 0.0].map(|x| Complex::new(x, 0.0)).to_vec();
+            Linear::Block { fields: 2, entries }.growth_rate()
+        };
+        assert_eq!((block(1.0, 1.0), block(1.0, -1.0)), (1.0, 0.0));
+        assert_eq!(Linear::Diagonal(vec![vec![Complex::new(-2.0, 5.0)]]).growth_rate(), 0.0);
     }
 }

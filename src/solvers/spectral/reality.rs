@@ -7,11 +7,10 @@
 use num_complex::Complex;
 
 use super::domain::{Basis, Block, Domain};
-use super::equation::{Coupling, Equation};
 use super::fields::Fields;
 use super::nonlinear::Views;
+use super::results::ranks;
 use super::steppers::Stepper;
-use super::transform::Scales;
 use crate::math::real::Real;
 use crate::team::Team;
 
@@ -31,13 +30,7 @@ impl Reality {
         if domain.complex {
             return None;
         }
-        let words = [modes.start, modes.count].concat().into_iter().map(|n| n as u64);
-        let all = team.gather(&words.collect::<Vec<_>>());
-        let block = |words: &[u64]| Block {
-            start: std::array::from_fn(|a| words[a] as usize),
-            count: std::array::from_fn(|a| words[3 + a] as usize),
-        };
-        let blocks: Vec<Block> = all.chunks_exact(6).map(block).collect();
+        let blocks = ranks::blocks(team, modes);
         let partner = |index: [usize; 3]| -> [usize; 3] {
             std::array::from_fn(|a| {
                 let axis = &domain.axes[a];
@@ -111,30 +104,6 @@ impl Reality {
     }
 }
 
-/// A rate, ≥ 0, that no mode grows faster than by L alone, in 1/time: of the Hermitian part of L, by Gershgorin's discs.
-/// Collective.
-pub fn growth_rate<T: Real>(equation: &dyn Equation<T>, scales: &Scales, team: &dyn Team) -> f64 {
-    let fields = equation.fields().len();
-    let block = equation.coupling() == Coupling::Block;
-    let mut entries = vec![Complex::new(0.0, 0.0); if block { fields * fields } else { fields }];
-    let mut most = 0.0f64;
-    for (tile, _) in scales.tiles(usize::MAX) {
-        tile.for_each(|_, k| {
-            equation.linear(k, &mut entries);
-            for i in 0..fields {
-                let rate = if block {
-                    let beside = |j: usize| 0.5 * (entries[i * fields + j] + entries[j * fields + i].conj()).norm();
-                    entries[i * fields + i].re + (0..fields).filter(|j| *j != i).map(beside).sum::<f64>()
-                } else {
-                    entries[i].re
-                };
-                most = most.max(rate);
-            }
-        });
-    }
-    team.max(most)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,7 +117,6 @@ mod tests {
         for walls in [Basis::Fourier, Basis::Chebyshev] {
             let all = vec![axis(walls, 3), axis(Basis::Fourier, 4), axis(Basis::HalfFourier, 2)];
             let domain = Domain { axes: all.try_into().unwrap(), dimension: 3, complex: false };
-            let [m0, m1, m2] = domain.modes();
             // Of mode (i, j, 0): conjugate pairs, and a part that is not, which must go.
             let number = |i: usize, j: usize| (domain.axes[0].number(i) as f64, domain.axes[1].number(j) as f64);
             let odd = |a: f64| if walls == Basis::Chebyshev { 0.0 } else { a };
@@ -167,17 +135,17 @@ mod tests {
                     let mut array = vec![Complex::new(7.0, 8.0); modes.len()];
                     let mut exact = array.clone();
                     let mut real = array.clone();
-                    for at in 0..modes.len() {
-                        let [i, j, k] = [at / modes.count[2] / modes.count[1], at / modes.count[2] % modes.count[1], 0];
-                        let (i, j) = (modes.start[0] + i, modes.start[1] + j);
-                        if modes.start[2] + at % modes.count[2] == k {
-                            exact[at] = kept(i, j);
-                            real[at] = kept(i, j);
-                            array[at] = kept(i, j) + lost(i, j);
-                        }
+                    // Lines along axis 2 begin with wavenumber 0, on ranks that have it.
+                    let has_zero = modes.start[2] == 0 && modes.count[2] > 0;
+                    for line in 0..if has_zero { modes.count[0] * modes.count[1] } else { 0 } {
+                        let (i, j) = (modes.start[0] + line / modes.count[1], modes.start[1] + line % modes.count[1]);
+                        let at = line * modes.count[2];
+                        exact[at] = kept(i, j);
+                        real[at] = kept(i, j);
+                        array[at] = kept(i, j) + lost(i, j);
                     }
                     reality.restore(team, &mut [&mut array, &mut real]);
-                    assert!(array == exact && real == exact, "{ranks} ranks, {:?} of {:?}", modes, [m0, m1, m2]);
+                    assert!(array == exact && real == exact, "{ranks} ranks, {modes:?}");
                 });
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use num_complex::Complex;
 
-use super::super::domain::Domain;
+use super::super::domain::{Block, Domain};
 use super::super::transform::Scales;
 use super::spectra::{Decay, Shells, by_axis, by_shell, decay, of_line};
 use crate::math::exact::Exact;
@@ -13,6 +13,13 @@ use crate::team::{Partition, Team};
 
 /// Sums up to this many go to every rank; more are shared out.
 const FEW: usize = 16;
+
+/// The block of every rank. Collective.
+pub fn blocks(team: &dyn Team, mine: Block) -> Vec<Block> {
+    let words = team.gather(&[mine.start, mine.count].concat().into_iter().map(|n| n as u64).collect::<Vec<_>>());
+    let three = |words: &[u64]| std::array::from_fn(|a| words[a] as usize);
+    words.chunks_exact(6).map(|words| Block { start: three(words), count: three(&words[3..]) }).collect()
+}
 
 /// The sum over all ranks of each of `parts` (as many on every rank), rounded once; on every rank, with the same bits
 /// however the terms were shared out. Collective.

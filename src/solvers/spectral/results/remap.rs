@@ -4,6 +4,7 @@
 use num_complex::Complex;
 
 use super::super::domain::{Block, Domain};
+use super::ranks;
 use crate::math::real::Real;
 use crate::team::Team;
 
@@ -21,12 +22,7 @@ pub struct Remap {
 impl Remap {
     /// From this rank's `from` of the modes of `source` to its `to` of those of `target`. Collective.
     pub fn new(team: &dyn Team, source: &Domain, from: Block, target: &Domain, to: Block) -> Remap {
-        let flat = |b: Block| [b.start, b.count].concat().into_iter().map(|x| x as u64).collect::<Vec<u64>>();
-        let all = team.gather(&[flat(from), flat(to)].concat());
-        let block = |words: &[u64]| Block {
-            start: std::array::from_fn(|a| words[a] as usize),
-            count: std::array::from_fn(|a| words[3 + a] as usize),
-        };
+        let (sources, targets) = (ranks::blocks(team, from), ranks::blocks(team, to));
         // Along one axis: (local index in `f`, local index in `t`) of the modes that both blocks hold.
         let common = |f: Block, t: Block, a: usize| -> Vec<(usize, usize)> {
             (0..t.count[a])
@@ -37,9 +33,8 @@ impl Remap {
                 })
                 .collect()
         };
-        let ranks = all.chunks_exact(12);
-        let send = ranks.clone().map(|w| std::array::from_fn(|a| firsts(common(from, block(&w[6..]), a)))).collect();
-        let receive = ranks.map(|w| std::array::from_fn(|a| seconds(common(block(&w[..6]), to, a)))).collect();
+        let send = targets.iter().map(|&t| std::array::from_fn(|a| firsts(common(from, t, a)))).collect();
+        let receive = sources.iter().map(|&f| std::array::from_fn(|a| seconds(common(f, to, a)))).collect();
         Remap { send, receive, from: from.count, to: to.count }
     }
 

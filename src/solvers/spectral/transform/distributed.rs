@@ -420,7 +420,7 @@ impl<T: Real> Transform<T> for Distributed<T> {
 impl<T: Real> Distributed<T> {
     /// In which outputs can be taken at once: where axis 0 is transformed last, and comes without messages.
     fn blocks(&self, outputs: usize) -> Option<Blocks> {
-        let last = self.core.domain.dimension > 1 && !self.core.flat_domain && self.together.is_some();
+        let last = !self.core.flat_domain && self.together.is_some();
         if last { self.core.blocks(outputs) } else { None }
     }
 

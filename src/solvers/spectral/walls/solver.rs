@@ -26,7 +26,7 @@ use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
-/// Steps from one [`Reality::restore_all`] to the next: buoyancy is linear and makes modes grow, but little in these.
+/// Steps from one [`Reality::restore_all`] to the next: buoyancy makes modes grow, but little in these.
 const REAL_EVERY: u64 = 8;
 
 /// Values of a function at the points of a tile.
@@ -104,7 +104,8 @@ pub struct WallFlow {
     advection: Advection,
     diffusion: Diffusion,
     stepper: Box<dyn Stepper<f64>>,
-    /// None in two dimensions, where the only pair is that of the mean flow, which no mode makes grow.
+    /// None without buoyancy, the only linear term that makes modes grow, and in two dimensions, where the only pair is that
+    /// of the mean flow.
     reality: Option<Reality>,
     pace: Box<dyn Pace>,
     /// Steps between measurements of the series.
@@ -192,8 +193,8 @@ impl WallFlow {
             geometry.degree,
             geometry.columns()
         )];
-        let reality =
-            if geometry.three_dimensional() { Reality::new(&geometry.domain, geometry.block, team) } else { None };
+        let grows = geometry.three_dimensional() && physics.diffusivity.is_some();
+        let reality = if grows { Reality::new(&geometry.domain, geometry.block, team) } else { None };
         let mut flow = WallFlow {
             advection: Advection::new(geometry.clone(), physics),
             geometry,
