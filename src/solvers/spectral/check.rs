@@ -7,10 +7,11 @@ use super::domain::{Axis, Domain, Tile};
 use super::ensemble;
 use super::equation::{Coupling, Equation, Round};
 use super::memory::{self, Place, Trip};
+use super::nonlinear::following;
 use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
 use super::results::output;
 use super::setup;
-use super::steppers::{retake_arrays, retake_evaluations, stepper};
+use super::steppers::{Kind, retake_arrays, retake_evaluations, stepper};
 use super::time::{MethodInput, StepControl};
 use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, process_grid, traffic};
 use crate::error::{Error, Result};
@@ -121,8 +122,12 @@ fn estimate<T: Real>(
     let derived = equation.derived_arrays() as u64;
     let products = trips.1 as u64;
     let last = rounds.last().map_or(0, |last| last.forward as u64);
-    let kept_products = if here.at_once(last).is_some() { products - last } else { products };
+    let at_once = here.at_once(last.max(following(rounds) as u64)).is_some();
+    let kept_products = if at_once { products - last } else { products };
     let copies = copies as u64;
+    // N in parts is not kept, where no error estimate asks for it.
+    let in_parts = at_once && scheme.kind == Kind::Exponential && copies == 1 && !judged && equation.drive().is_none();
+    let arrays = (scheme.lasting_arrays() + estimated) as u64 - u64::from(in_parts);
     let most = |of: fn(&Round) -> usize| rounds.iter().map(of).max().unwrap_or(0) as u64;
     // The first state comes from values on the grid.
     let trip = Trip {
@@ -144,10 +149,7 @@ fn estimate<T: Real>(
     let mut memory = vec![
         program(ranks),
         ("state and right-hand side".into(), 2 * count * array),
-        (
-            format!("work space of {}", scheme.word),
-            (scheme.lasting_arrays() + estimated) as u64 * copies * count * array,
-        ),
+        (format!("work space of {}", scheme.word), arrays * copies * count * array),
         ("linear part and factors of the scheme".into(), modes * (exact + factor * scheme.functions as u64)),
         ("arrays on their way to the grid and back".into(), (derived + kept_products) * array + forced),
         ("buffers of the transform".into(), here.transform(trip)),

@@ -4,5 +4,5 @@
 mod closed_forms;
 mod initial_fields;
 mod invariants;
-mod run;
+pub(super) mod run;
 mod tangents;

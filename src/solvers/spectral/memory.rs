@@ -70,15 +70,15 @@ impl Place<'_> {
         self.size * points * self.domain.reals() as u64
     }
 
-    /// The blocks in which so many products are used as they come from the grid, where they are.
-    pub fn at_once(&self, products: u64) -> Option<Blocks> {
+    /// The blocks in which so many arrays are used as they come from the grid and go there, where they are.
+    pub fn at_once(&self, arrays: u64) -> Option<Blocks> {
         let alone = self.grid == [1, 1] || self.shared;
         if !alone || self.domain.points()[0] == 1 {
             return None;
         }
         let modes = Layout::new(self.domain, self.grid, 0).modes(self.domain).count;
         let bytes = 2 * self.size as usize;
-        Blocks::new(modes, products as usize, bytes, 64 / self.size as usize, self.threads as usize)
+        Blocks::new(modes, arrays as usize, bytes, 64 / self.size as usize, self.threads as usize)
     }
 
     /// Buffers and work space of the transform.
@@ -104,7 +104,7 @@ impl Place<'_> {
         let fused = self.grid[1] == 1 && n[0] > 1;
         let plane = if fused { fields * complex * n[1] * m[2] as u64 } else { 0 };
         let rows = both * 8 * reals * self.size * n[2];
-        let block = self.at_once(trip.forward).map_or(0, |blocks| trip.forward * complex * blocks.numbers() as u64);
+        let block = self.at_once(fields).map_or(0, |blocks| fields * complex * blocks.numbers() as u64);
         let lanes = 3 * 2 * 64 * n.into_iter().max().unwrap_or(1);
         let messages = if self.shared { 0 } else { 2 * (wide + tall) };
         fields * (mid + flat) + messages + self.threads * (plane + rows.max(block) + lanes)

@@ -10,11 +10,11 @@ use num_complex::Complex;
 use smallvec::SmallVec;
 
 use super::domain::Tile;
-use super::equation::{Drive, Equation};
+use super::equation::{Drive, Equation, Round};
 use super::fields::Fields;
 use super::results::{means, ranks};
-use super::steppers::Nonlinear;
-use super::transform::{Scales, Transform};
+use super::steppers::{Nonlinear, Stage};
+use super::transform::{Counts, Inputs, Scales, Then, Transform};
 use crate::crew::each;
 use crate::error::{Error, Result};
 use crate::math::exact::Exact;
@@ -104,7 +104,7 @@ impl<T: Real> Evaluation<T> {
         let modes = transform.modes().len();
         let rounds = equation.rounds();
         let derived = Fields::zeros(equation.derived_arrays(), modes);
-        let at_once = rounds.last().is_some_and(|last| transform.takes_at_once(last.forward));
+        let at_once = rounds.last().is_some_and(|last| transform.takes_at_once(last.forward, following(rounds)));
         let kept = &rounds[..rounds.len() - usize::from(at_once)];
         let products = Fields::zeros(kept.iter().map(|r| r.forward).sum(), modes);
         let mut forcing = Fields::zeros(equation.fields().len(), modes);
@@ -170,7 +170,7 @@ impl<T: Real> Evaluation<T> {
         team: &'a dyn Team,
         fastest: Option<&'a mut [f64; 3]>,
     ) -> Bound<'a, T> {
-        Bound { evaluation: self, transform, team, fastest }
+        Bound { evaluation: self, transform, team, fastest, left: None }
     }
 }
 
@@ -180,30 +180,68 @@ pub struct Bound<'a, T: Real> {
     transform: &'a mut dyn Transform<T>,
     team: &'a dyn Team,
     fastest: Option<&'a mut [f64; 3]>,
+    /// The time and the place of a state whose arrays have left for the grid.
+    left: Option<(f64, *const Complex<T>)>,
+}
+
+/// Arrays of the next evaluation that can leave for the grid while N is made: where it has one round.
+pub(super) fn following(rounds: &[Round]) -> usize {
+    if let [only] = rounds { only.backward } else { 0 }
+}
+
+/// Who gets N.
+enum Taker<'a, T: Real> {
+    Arrays(Parts<'a, T>),
+    Stage(&'a Stage<'a, T>),
 }
 
 impl<T: Real> Nonlinear<T> for Bound<'_, T> {
     fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()> {
-        let Evaluation { equation, scales, derived, products, at_once, forcing, band } = &mut *self.evaluation;
-        let equation = equation.as_ref();
-        let arrays_of_state = &state.arrays;
-        let state: Views<&[Complex<T>]> = state.arrays.iter().map(Vec::as_slice).collect();
-        let assemble = |tile: &Tile, at: Range<usize>, products: &[&[Complex<T>]], out: &mut [&mut [Complex<T>]]| {
-            equation.assemble(time, tile, &parts(&state, &at), products, out);
-            if let Some(forcing) = forcing.as_ref() {
-                for (o, f) in out.iter_mut().zip(&forcing.arrays) {
-                    o.iter_mut().zip(&f[at.clone()]).for_each(|(o, f)| *o += *f);
+        let views: Views<&[Complex<T>]> = state.arrays.iter().map(Vec::as_slice).collect();
+        self.run(time, &views, &Taker::Arrays(Parts::new(&mut out.arrays)));
+        if let Some(band) = &self.evaluation.band {
+            let (gain, _) = band.gain(&state.arrays, self.team)?;
+            band.add(gain, &state.arrays, &mut out.arrays);
+        }
+        Ok(())
+    }
+
+    fn comes_in_parts(&self) -> bool {
+        self.evaluation.at_once && self.evaluation.band.is_none()
+    }
+
+    fn evaluate_in_parts(&mut self, time: f64, stage: &Stage<T>) {
+        // SAFETY: whole arrays of it are read before products come, with which the stage is taken.
+        let state = unsafe { stage.state() };
+        self.run(time, &state, &Taker::Stage(stage));
+    }
+}
+
+impl<T: Real> Bound<'_, T> {
+    /// N without the drive.
+    fn run(&mut self, time: f64, state: &[&[Complex<T>]], taker: &Taker<T>) {
+        let Evaluation { equation, scales, derived, products, at_once, forcing, .. } = &mut *self.evaluation;
+        let (equation, rounds) = (equation.as_ref(), equation.rounds());
+        let left = self.left.take().is_some_and(|left| left == (time, state[0].as_ptr()));
+        let assemble =
+            |tile: &Tile, at: &Range<usize>, state: &Cut<T>, products: &Cut<T>, out: &mut [&mut [Complex<T>]]| {
+                equation.assemble(time, tile, state, products, out);
+                if let Some(forcing) = forcing.as_ref() {
+                    for (o, f) in out.iter_mut().zip(&forcing.arrays) {
+                        o.iter_mut().zip(&f[at.clone()]).for_each(|(o, f)| *o += *f);
+                    }
                 }
-            }
-        };
+            };
         let mut done = 0;
-        for (r, round) in equation.rounds().iter().enumerate() {
+        for (r, round) in rounds.iter().enumerate() {
             let (earlier, mine) = products.arrays.split_at_mut(done);
             let earlier: Views<&[Complex<T>]> = earlier.iter().map(Vec::as_slice).collect();
-            let inputs: Views<&[Complex<T>]> = if equation.derives(r) {
+            let inputs: Views<&[Complex<T>]> = if left {
+                SmallVec::new()
+            } else if equation.derives(r) {
                 let arrays = &mut derived.arrays[..round.backward];
                 over_tiles(scales, arrays, |tile, at, out| {
-                    equation.derive(r, time, tile, &parts(&state, &at), &parts(&earlier, &at), out);
+                    equation.derive(r, time, tile, &parts(state, &at), &parts(&earlier, &at), out);
                 });
                 arrays.iter().map(Vec::as_slice).collect()
             } else {
@@ -220,15 +258,37 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
                 }
                 equation.multiply(r, time, tile, values, products);
             };
-            if *at_once && r + 1 == equation.rounds().len() {
-                let whole = Parts::new(&mut out.arrays);
-                let then = |tile: &Tile, at: Range<usize>, products: &[&[Complex<T>]]| {
-                    let earlier = earlier.iter().map(|a| &a[at.clone()]);
-                    let all: Views<&[Complex<T>]> = earlier.chain(products.iter().copied()).collect();
-                    // SAFETY: every mode comes once.
-                    assemble(tile, at.clone(), &all, &mut unsafe { whole.at(&at) });
+            if *at_once && r + 1 == rounds.len() {
+                let (next, work) = match taker {
+                    Taker::Arrays(_) => (None, 0),
+                    Taker::Stage(stage) => (stage.next().filter(|_| rounds.len() == 1), equation.fields().len()),
                 };
-                self.transform.through_then(self.team, &inputs, &multiply, round.forward, &then);
+                let next_time = next.map(|(time, _)| time);
+                let counts = Counts { outputs: round.forward, next: next.map_or(0, |_| following(rounds)), work };
+                // Places go on in the next plane.
+                let [_, rows, columns] = scales.block().count;
+                let ahead = rows * columns;
+                let then: &Then<T> = &|tile, at, last, rate| match taker {
+                    Taker::Arrays(out) => {
+                        // SAFETY: every mode comes once, here and below.
+                        let out = &mut unsafe { out.at(&at) };
+                        assemble(tile, &at, &parts(state, &at), &joined(&earlier, &at, &last[..round.forward]), out);
+                    }
+                    Taker::Stage(stage) => {
+                        unsafe {
+                            stage.take(&at, ahead, rate, |u, rate| {
+                                assemble(tile, &at, u, &joined(&earlier, &at, &last[..round.forward]), rate)
+                            })
+                        };
+                        if let Some(time) = next_time {
+                            let u = unsafe { stage.next_part(&at) };
+                            equation.derive(0, time, tile, &u, &[], &mut last[..counts.next]);
+                        }
+                    }
+                };
+                let inputs = if left { Inputs::Left(round.backward) } else { Inputs::Coefficients(&inputs) };
+                self.transform.through_then(self.team, inputs, &multiply, counts, then);
+                self.left = next;
             } else {
                 let mut outputs: Views<_> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
                 self.transform.through(self.team, &inputs, &multiply, &mut outputs);
@@ -239,25 +299,28 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
             }
             done += round.forward;
         }
-        if !*at_once {
+        if let (false, Taker::Arrays(out)) = (*at_once, taker) {
             let products: Views<&[Complex<T>]> = products.arrays.iter().map(Vec::as_slice).collect();
-            over_tiles(scales, &mut out.arrays, |tile, at, out| {
-                assemble(tile, at.clone(), &parts(&products, &at), out);
+            out.over_tiles(scales, |tile, at, out| {
+                assemble(tile, &at, &parts(state, &at), &parts(&products, &at), out)
             });
         }
-        if let Some(band) = band {
-            let (gain, _) = band.gain(arrays_of_state, self.team)?;
-            band.add(gain, arrays_of_state, &mut out.arrays);
-        }
-        Ok(())
     }
 }
 
 /// Views of several arrays, without a heap: no equation known has more.
 pub(super) type Views<V> = SmallVec<[V; 32]>;
 
-pub(super) fn parts<'a, T>(arrays: &Views<&'a [Complex<T>]>, at: &Range<usize>) -> Views<&'a [Complex<T>]> {
+/// The slices of some arrays at one tile.
+type Cut<'a, T> = [&'a [Complex<T>]];
+
+pub(super) fn parts<'a, T>(arrays: &Cut<'a, T>, at: &Range<usize>) -> Views<&'a [Complex<T>]> {
     arrays.iter().map(|a| &a[at.clone()]).collect()
+}
+
+/// The slices at one tile of some arrays, and others that are those of a tile.
+fn joined<'a, T>(arrays: &Cut<'a, T>, at: &Range<usize>, of_tile: &'a [&mut [Complex<T>]]) -> Views<&'a [Complex<T>]> {
+    arrays.iter().map(|a| &a[at.clone()]).chain(of_tile.iter().map(|of_tile| &**of_tile)).collect()
 }
 
 /// Arrays of one length, of which threads write to different parts.
@@ -286,18 +349,22 @@ impl<'a, T: Real> Parts<'a, T> {
         // SAFETY: within the arrays, which are borrowed for as long.
         self.starts.iter().map(|p| unsafe { std::slice::from_raw_parts_mut(p.add(range.start), range.len()) }).collect()
     }
+
+    /// Calls `act(tile, range, parts)` for every tile with the parts that belong to it, over threads.
+    fn over_tiles(&self, scales: &Scales, act: impl Fn(&Tile, Range<usize>, &mut [&mut [Complex<T>]]) + Sync) {
+        each(scales.tile_count(TILE), |i| {
+            let (tile, at) = scales.nth_tile(i, TILE);
+            // SAFETY: tiles do not overlap, and each is visited once.
+            act(&tile, at.clone(), &mut unsafe { self.at(&at) });
+        });
+    }
 }
 
-/// Calls `act(tile, range, parts)` for every tile with the parts of `arrays` that belong to it, over threads.
+/// [`Parts::over_tiles`] of arrays.
 pub(super) fn over_tiles<T: Real>(
     scales: &Scales,
     arrays: &mut [Vec<Complex<T>>],
     act: impl Fn(&Tile, Range<usize>, &mut [&mut [Complex<T>]]) + Sync,
 ) {
-    let whole = Parts::new(arrays);
-    each(scales.tile_count(TILE), |i| {
-        let (tile, at) = scales.nth_tile(i, TILE);
-        // SAFETY: tiles do not overlap, and each is visited once.
-        act(&tile, at.clone(), &mut unsafe { whole.at(&at) });
-    });
+    Parts::new(arrays).over_tiles(scales, act);
 }

@@ -8,7 +8,8 @@
 use super::super::fields::Fields;
 use super::factors::Factors;
 use super::phi::{Contour, etdrk4_block};
-use super::sweep::{Factor, Sweep, Vector, run};
+use super::stage::{At, Stages};
+use super::sweep::{Factor, Sweep, Vector};
 use super::{LinearPart, Nonlinear, Stepper};
 use crate::error::Result;
 use crate::math::real::Real;
@@ -21,15 +22,15 @@ const F1: usize = 3;
 const F2: usize = 4;
 const F3: usize = 5;
 
-/// Work space: four arrays of the size of the state.
+/// Work space: four arrays of the size of the state, three where N comes in parts.
 pub struct Etdrk4<T: Real> {
     contour: Contour,
     factors: Option<Factors<T>>,
     /// Step size of the factors.
     made_for: f64,
-    /// N(u), then E₂a − Q N(u).
-    first: Fields<T>,
-    /// N of the later stages.
+    /// E₂a − Q N(u).
+    part: Fields<T>,
+    /// N, where it does not come in parts.
     rate: Fields<T>,
     stage: Fields<T>,
     /// The new state, as far as it is known.
@@ -43,7 +44,7 @@ impl<T: Real> Etdrk4<T> {
             contour: Contour::new(),
             factors: None,
             made_for: f64::NAN,
-            first: zeros(),
+            part: zeros(),
             rate: zeros(),
             stage: zeros(),
             sum: zeros(),
@@ -51,33 +52,29 @@ impl<T: Real> Etdrk4<T> {
     }
 }
 
-/// From u, N(u): the stage a.
+/// From u, N(u): the stage a, E₂a − Q N(u), and u⁺ as far as it is known.
 struct A;
 
-impl<T: Real> Sweep<T, 2, 2, 1> for A {
+impl<T: Real> Sweep<T, 4, 2, 3> for A {
     #[inline(always)]
-    fn at<F: Factor<V>, V: Vector<T>>(&self, [half, q]: [F; 2], [u, n]: [V; 2], _: [V; 1]) -> [V; 1] {
-        [half * u + q * n]
+    fn at<F: Factor<V>, V: Vector<T>>(&self, [half, whole, q, f1]: [F; 4], [u, n]: [V; 2], _: [V; 3]) -> [V; 3] {
+        let forced = q * n;
+        let a = half * u + forced;
+        [a, half * a - forced, whole * u + f1 * n]
     }
 }
 
-/// From u, N(a) and (N(u), …): E₂a − Q N(u), the stage b, and u⁺ without N(b) and N(c).
+/// From u, N(a): the stage b; adds 2f₂ N(a).
 struct B;
 
-impl<T: Real> Sweep<T, 5, 2, 3> for B {
+impl<T: Real> Sweep<T, 3, 2, 2> for B {
     #[inline(always)]
-    fn at<F: Factor<V>, V: Vector<T>>(
-        &self,
-        [half, whole, q, f1, f2]: [F; 5],
-        [u, na]: [V; 2],
-        [n, _, _]: [V; 3],
-    ) -> [V; 3] {
-        let (forced, decayed) = (q * n, half * u);
-        [half * (decayed + forced) - forced, decayed + q * na, whole * u + f1 * n + f2 * na]
+    fn at<F: Factor<V>, V: Vector<T>>(&self, [half, q, f2]: [F; 3], [u, na]: [V; 2], [_, sum]: [V; 2]) -> [V; 2] {
+        [half * u + q * na, sum + f2 * na]
     }
 }
 
-/// From E₂a − Q N(u) and N(b): the stage c, and u⁺ without N(c).
+/// From E₂a − Q N(u) and N(b): the stage c; adds 2f₂ N(b).
 struct C<T>(T);
 
 impl<T: Real> Sweep<T, 2, 2, 2> for C<T> {
@@ -87,7 +84,7 @@ impl<T: Real> Sweep<T, 2, 2, 2> for C<T> {
     }
 }
 
-/// u⁺.
+/// Adds f₃ N(c).
 struct Last;
 
 impl<T: Real> Sweep<T, 1, 1, 1> for Last {
@@ -124,15 +121,14 @@ impl<T: Real> Stepper<T> for Etdrk4<T> {
             );
             self.made_for = step;
         }
-        let Self { first, rate, stage, sum, .. } = self;
-        nonlinear.evaluate(time, state, first)?;
-        run(&A, factors, [HALF, Q], [state, first], [stage]);
-        nonlinear.evaluate(time + 0.5 * step, stage, rate)?;
-        run(&B, factors, [HALF, WHOLE, Q, F1, F2], [state, rate], [first, stage, sum]);
-        nonlinear.evaluate(time + 0.5 * step, stage, rate)?;
-        run(&C(T::of(2.0)), factors, [Q, F2], [first, rate], [stage, sum]);
-        nonlinear.evaluate(time + step, stage, rate)?;
-        run(&Last, factors, [F3], [rate], [sum]);
+        let Self { part, rate, stage, sum, .. } = self;
+        let mut stages = Stages { nonlinear, factors, rate };
+        let (middle, end) = (time + 0.5 * step, time + step);
+        let next = |time| Some((time, 0));
+        stages.run((time, At::Input(0)), &A, [HALF, WHOLE, Q, F1], &[state], [stage, part, sum], next(middle))?;
+        stages.run((middle, At::Output(0)), &B, [HALF, Q, F2], &[state], [stage, sum], next(middle))?;
+        stages.run((middle, At::Output(0)), &C(T::of(2.0)), [Q, F2], &[part], [stage, sum], next(end))?;
+        stages.run((end, At::Other(stage)), &Last, [F3], &[], [sum], None)?;
         std::mem::swap(state, sum);
         Ok(())
     }

@@ -10,6 +10,7 @@
 use super::super::fields::Fields;
 use super::factors::Factors;
 use super::phi::{exponential, phi};
+use super::stage::{At, Stages};
 use super::sweep::{Factor, Sweep, Vector, combine, run};
 use super::{LinearPart, Nonlinear, Stepper};
 use crate::error::Result;
@@ -19,10 +20,11 @@ use crate::math::real::Real;
 const HALF: usize = 0;
 const WHOLE: usize = 1;
 
-/// Work space: three arrays of the size of the state; five where the error is estimated.
+/// Work space: three arrays of the size of the state, two where N comes in parts; five where the error is estimated.
 pub struct IfRk4<T: Real> {
     factors: Option<Factors<T>>,
     made_for: f64,
+    /// N, where it does not come in parts or is compared.
     rate: Fields<T>,
     /// Also holds the error estimate between steps.
     stage: Fields<T>,
@@ -139,30 +141,38 @@ impl<T: Real> Stepper<T> for IfRk4<T> {
         }
         let Self { rate, stage, sum, estimate, .. } = self;
         let h = |part: f64| T::of(part * step);
+        let mut stages = Stages { nonlinear, factors, rate };
+        let middle = time + 0.5 * step;
+        let second = Second(h(0.5), h(1.0 / 6.0));
         match estimate {
             Some(estimate) => {
                 estimate.settle();
                 if estimate.known == 0.0 {
-                    nonlinear.evaluate(time, state, &mut estimate.first)?;
+                    stages.nonlinear.evaluate(time, state, &mut estimate.first)?;
                     estimate.known = 1.0;
                 }
-                run(&Second(h(0.5), h(1.0 / 6.0)), factors, [HALF, WHOLE], [state, &estimate.first], [stage, sum]);
+                run(&second, factors, [HALF, WHOLE], [state, &estimate.first], [stage, sum]);
             }
             None => {
-                nonlinear.evaluate(time, state, rate)?;
-                run(&Second(h(0.5), h(1.0 / 6.0)), factors, [HALF, WHOLE], [state, rate], [stage, sum]);
+                let next = Some((middle, 0));
+                stages.run((time, At::Input(0)), &second, [HALF, WHOLE], &[state], [stage, sum], next)?;
             }
         }
-        nonlinear.evaluate(time + 0.5 * step, stage, rate)?;
-        run(&Third(h(0.5), h(1.0 / 3.0)), factors, [HALF], [state, rate], [stage, sum]);
-        nonlinear.evaluate(time + 0.5 * step, stage, rate)?;
-        run(&Fourth(h(1.0), h(1.0 / 3.0)), factors, [HALF, WHOLE], [state, rate], [stage, sum]);
-        nonlinear.evaluate(time + step, stage, rate)?;
-        combine(&Last(h(1.0 / 6.0)), [rate], [sum]);
-        if let Some(estimate) = estimate {
-            nonlinear.evaluate(time + step, sum, &mut estimate.next)?;
-            combine(&Difference(h(0.1)), [&estimate.next, rate], [stage]);
-            estimate.pending = true;
+        let third = Third(h(0.5), h(1.0 / 3.0));
+        stages.run((middle, At::Output(0)), &third, [HALF], &[state], [stage, sum], Some((middle, 0)))?;
+        let fourth = Fourth(h(1.0), h(1.0 / 3.0));
+        let end = Some((time + step, 0));
+        stages.run((middle, At::Output(0)), &fourth, [HALF, WHOLE], &[state], [stage, sum], end)?;
+        let last = Last(h(1.0 / 6.0));
+        match estimate {
+            None => stages.run((time + step, At::Other(stage)), &last, [], &[], [sum], None)?,
+            Some(estimate) => {
+                nonlinear.evaluate(time + step, stage, rate)?;
+                combine(&last, [rate], [sum]);
+                nonlinear.evaluate(time + step, sum, &mut estimate.next)?;
+                combine(&Difference(h(0.1)), [&estimate.next, rate], [stage]);
+                estimate.pending = true;
+            }
         }
         std::mem::swap(state, sum);
         Ok(())

@@ -20,6 +20,7 @@ mod sbdf;
 #[cfg(test)]
 pub(super) mod small;
 mod smr;
+mod stage;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ mod tests;
 pub use doubling::{retake, retake_arrays, retake_evaluations, subtract};
 pub use factors::Factors;
 pub use phi::resolvent;
+pub use stage::Stage;
 pub use sweep::{Factor, Sweep, Vector, combine, run};
 
 use super::fields::Fields;
@@ -37,6 +39,14 @@ use crate::math::real::Real;
 /// N(u, t); collective when it has ranks behind it.
 pub trait Nonlinear<T: Real> {
     fn evaluate(&mut self, time: f64, state: &Fields<T>, out: &mut Fields<T>) -> Result<()>;
+    /// Whether [`Nonlinear::evaluate_in_parts`] can be called.
+    fn comes_in_parts(&self) -> bool {
+        false
+    }
+    /// N of the state of a stage, every part of which the stage takes once.
+    fn evaluate_in_parts(&mut self, _time: f64, _stage: &Stage<T>) {
+        unreachable!("N does not come in parts")
+    }
 }
 
 /// The linear part, as the scheme takes it.

@@ -9,6 +9,7 @@ use std::ops::{Add, Mul, Range, Sub};
 use num_complex::Complex;
 
 use super::super::fields::Fields;
+use super::super::transform::prefetch;
 use super::factors::{Factors, Tables};
 use crate::crew::each;
 use crate::math::real::Real;
@@ -18,7 +19,7 @@ const CHUNK: usize = 1024;
 /// Below this many tasks a hand-over to other threads costs more than it brings.
 const PARALLEL: usize = 8;
 /// Arrays whose pointers are held at once.
-const GROUP: usize = 16;
+pub(super) const GROUP: usize = 16;
 
 /// One coefficient, or those of all fields of a block.
 pub trait Vector<T>: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<T, Output = Self> {}
@@ -124,12 +125,14 @@ pub fn over_chunks(modes: usize, act: impl Fn(Range<usize>) + Sync) {
 }
 
 /// Read pointers of some arrays of each of the inputs, and write pointers of the outputs.
-type Pointers<T, const N: usize> = [[*mut Complex<T>; GROUP]; N];
+pub(super) type Pointers<T, const N: usize> = [[*mut Complex<T>; GROUP]; N];
 
-fn read<T: Real, const N: usize>(all: &[&Fields<T>; N], fields: Range<usize>, modes: usize) -> Pointers<T, N> {
+/// What is missing has none.
+pub(super) fn read<T: Real, const N: usize>(all: &[&Fields<T>], fields: Range<usize>, modes: usize) -> Pointers<T, N> {
     std::array::from_fn(|j| {
         let mut row = [std::ptr::null_mut(); GROUP];
-        for (p, array) in row.iter_mut().zip(&all[j].arrays[fields.clone()]) {
+        let arrays = all.get(j).map_or(&[][..], |one| &one.arrays[fields.clone()]);
+        for (p, array) in row.iter_mut().zip(arrays) {
             assert_eq!(array.len(), modes);
             *p = array.as_ptr().cast_mut();
         }
@@ -137,7 +140,11 @@ fn read<T: Real, const N: usize>(all: &[&Fields<T>; N], fields: Range<usize>, mo
     })
 }
 
-fn write<T: Real, const N: usize>(all: &mut [&mut Fields<T>; N], fields: Range<usize>, modes: usize) -> Pointers<T, N> {
+pub(super) fn write<T: Real, const N: usize>(
+    all: &mut [&mut Fields<T>; N],
+    fields: Range<usize>,
+    modes: usize,
+) -> Pointers<T, N> {
     let mut rows = [[std::ptr::null_mut(); GROUP]; N];
     for (row, one) in rows.iter_mut().zip(all.iter_mut()) {
         for (p, array) in row.iter_mut().zip(&mut one.arrays[fields.clone()]) {
@@ -152,9 +159,13 @@ fn write<T: Real, const N: usize>(all: &mut [&mut Fields<T>; N], fields: Range<u
 pub fn combine<T: Real, S: Sweep<T, 0, R, W>, const R: usize, const W: usize>(
     sweep: &S,
     inputs: [&Fields<T>; R],
-    outputs: [&mut Fields<T>; W],
+    mut outputs: [&mut Fields<T>; W],
 ) {
-    diagonal::<T, RealFactor<T>, S, 0, R, W>(sweep, |_| [], inputs, outputs);
+    let (fields, modes) = (outputs[0].len(), outputs[0].modes());
+    for group in groups(fields, GROUP) {
+        let (from, to) = (read(&inputs, group.clone(), modes), write(&mut outputs, group.clone(), modes));
+        diagonal::<T, RealFactor<T>, S, 0, R, W>(sweep, |_| [], group, from, to, |part| whole(modes, part));
+    }
 }
 
 /// Runs a sweep with the tables `which` of `factors`. Arrays beyond the fields of the linear part take the factors of
@@ -164,25 +175,85 @@ pub fn run<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const 
     factors: &Factors<T>,
     which: [usize; C],
     inputs: [&Fields<T>; R],
-    outputs: [&mut Fields<T>; W],
+    mut outputs: [&mut Fields<T>; W],
+) {
+    let (fields, modes) = (outputs[0].len(), outputs[0].modes());
+    for group in groups(fields, at_once(factors)) {
+        let (from, to) = (read(&inputs, group.clone(), modes), write(&mut outputs, group.clone(), modes));
+        with_part(sweep, factors, which, group, from, to, |part| whole(modes, part));
+    }
+}
+
+/// The ranges of at most `most` fields.
+fn groups(fields: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..fields).step_by(most).map(move |first| first..fields.min(first + most))
+}
+
+/// Fields that one sweep takes together.
+pub(super) fn at_once<T>(factors: &Factors<T>) -> usize {
+    match factors.tables {
+        Tables::Block { fields, .. } => fields,
+        _ => GROUP,
+    }
+}
+
+/// A sweep with all its arrays, on a range of modes. No two calls have a mode in common.
+pub(super) type Part<'a, T> = dyn Fn(Range<usize>, Given<T>) + Sync + 'a;
+
+/// What a [`Part`] gets besides its modes.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a, T> {
+    /// The values there of the sweep's last input, one slice per field; or none, and it is an array as the others.
+    pub last: &'a [&'a [Complex<T>]],
+    /// How many modes on this thread probably goes on, where that is not right behind.
+    pub ahead: Option<usize>,
+}
+
+/// All modes, over threads.
+fn whole<T>(modes: usize, part: &Part<T>) {
+    over_chunks(modes, |at| part(at, Given { last: &[], ahead: None }));
+}
+
+/// Where mode 0 would be of values that begin at mode `first`.
+fn begun<T>(values: &[Complex<T>], first: usize) -> *const Complex<T> {
+    values.as_ptr().wrapping_sub(first)
+}
+
+/// Asks for the values that are needed when the thread goes on.
+#[inline(always)]
+fn fetch<X>(row: *const X, at: &Range<usize>, ahead: usize) {
+    for i in at.clone().step_by((64 / size_of::<X>()).max(1)) {
+        prefetch(row.wrapping_add(i + ahead).cast());
+    }
+}
+
+pub(super) fn with_part<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const W: usize>(
+    sweep: &S,
+    factors: &Factors<T>,
+    which: [usize; C],
+    group: Range<usize>,
+    from: Pointers<T, R>,
+    to: Pointers<T, W>,
+    act: impl FnOnce(&Part<T>),
 ) {
     let of = &factors.of;
     match &factors.tables {
         Tables::Real(tables) => {
             let pointers = |f: usize| which.map(|w| tables[w][of[f % of.len()]].as_ptr().cast::<RealFactor<T>>());
-            diagonal(sweep, pointers, inputs, outputs);
+            diagonal(sweep, pointers, group, from, to, act)
         }
         Tables::Complex(tables) => {
             let pointers = |f: usize| which.map(|w| tables[w][of[f % of.len()]].as_ptr().cast::<ComplexFactor<T>>());
-            diagonal(sweep, pointers, inputs, outputs);
+            diagonal(sweep, pointers, group, from, to, act)
         }
         Tables::Block { fields, width, tables } => {
+            assert_eq!(group.len(), *fields);
             let tables = which.map(|w| tables[w].as_slice());
             match width {
-                2 => blocks::<T, S, C, R, W, 2>(sweep, *fields, tables, inputs, outputs),
-                3 => blocks::<T, S, C, R, W, 3>(sweep, *fields, tables, inputs, outputs),
-                4 => blocks::<T, S, C, R, W, 4>(sweep, *fields, tables, inputs, outputs),
-                _ => blocks::<T, S, C, R, W, 8>(sweep, *fields, tables, inputs, outputs),
+                2 => blocks::<T, S, C, R, W, 2>(sweep, *fields, tables, from, to, act),
+                3 => blocks::<T, S, C, R, W, 3>(sweep, *fields, tables, from, to, act),
+                4 => blocks::<T, S, C, R, W, 4>(sweep, *fields, tables, from, to, act),
+                _ => blocks::<T, S, C, R, W, 8>(sweep, *fields, tables, from, to, act),
             }
         }
     }
@@ -192,36 +263,40 @@ pub fn run<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const 
 fn diagonal<T, F, S, const C: usize, const R: usize, const W: usize>(
     sweep: &S,
     pointers: impl Fn(usize) -> [*const F; C],
-    inputs: [&Fields<T>; R],
-    mut outputs: [&mut Fields<T>; W],
+    group: Range<usize>,
+    from: Pointers<T, R>,
+    to: Pointers<T, W>,
+    act: impl FnOnce(&Part<T>),
 ) where
     T: Real,
     F: Factor<Complex<T>>,
     S: Sweep<T, C, R, W>,
 {
-    let (fields, modes) = (outputs[0].len(), outputs[0].modes());
-    for first in (0..fields).step_by(GROUP) {
-        let group = first..fields.min(first + GROUP);
-        let mut factors = [[std::ptr::null(); C]; GROUP];
-        for (f, field) in group.clone().enumerate() {
-            factors[f] = pointers(field);
-        }
-        let count = group.len();
-        let from = read(&inputs, group.clone(), modes);
-        let to = write(&mut outputs, group, modes);
-        let shared = Shared((factors, from, to));
-        over_chunks(modes, |at| {
-            let Shared((factors, from, to)) = &shared;
-            // Field by field within a chunk: factors that fields share come from the cache.
-            for f in 0..count {
-                let from: [*const Complex<T>; R] = std::array::from_fn(|j| from[j][f].cast_const());
-                let to: [*mut Complex<T>; W] = std::array::from_fn(|j| to[j][f]);
-                // SAFETY: `read` and `write` checked that every array has `modes` values, `Factors` has as many;
-                // chunks do not overlap, and outputs are borrowed for writing by this call alone.
-                unsafe { line(sweep, factors[f], from, to, at.clone()) };
-            }
-        });
+    let mut factors = [[std::ptr::null(); C]; GROUP];
+    let count = group.len();
+    for (f, field) in group.enumerate() {
+        factors[f] = pointers(field);
     }
+    let shared = Shared((factors, from, to));
+    act(&|at, given| {
+        let Shared((factors, from, to)) = &shared;
+        // Field by field within a chunk: factors that fields share come from the cache.
+        for f in 0..count {
+            let mut from: [*const Complex<T>; R] = std::array::from_fn(|j| from[j][f].cast_const());
+            if let (Some(from), Some(last)) = (from.last_mut(), given.last.get(f)) {
+                *from = begun(last, at.start);
+            }
+            let to: [*mut Complex<T>; W] = std::array::from_fn(|j| to[j][f]);
+            if let Some(ahead) = given.ahead {
+                factors[f].iter().for_each(|row| fetch(*row, &at, ahead));
+                from.iter().rev().skip(given.last.len().min(1)).for_each(|row| fetch(*row, &at, ahead));
+                to.iter().for_each(|row| fetch(*row, &at, ahead));
+            }
+            // SAFETY: `read` and `write` checked that every array has `modes` values, `Factors` has as many; who calls
+            // gives slices as long as the range, which is one of no other call.
+            unsafe { line(sweep, factors[f], from, to, at.clone()) };
+        }
+    })
 }
 
 /// # Safety
@@ -297,34 +372,33 @@ fn blocks<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const W
     sweep: &S,
     block: usize,
     tables: [&[Complex<T>]; C],
-    inputs: [&Fields<T>; R],
-    mut outputs: [&mut Fields<T>; W],
+    from: Pointers<T, R>,
+    to: Pointers<T, W>,
+    act: impl FnOnce(&Part<T>),
 ) {
-    let (fields, modes) = (outputs[0].len(), outputs[0].modes());
-    assert!(block <= P && fields.is_multiple_of(block));
-    for first in (0..fields).step_by(block) {
-        let from = read(&inputs, first..first + block, modes);
-        let to = write(&mut outputs, first..first + block, modes);
-        let shared = Shared((from, to));
-        over_chunks(modes, |at| {
-            let Shared((from, to)) = &shared;
-            let zero = Complex::new(T::zero(), T::zero());
-            for i in at {
-                let factors = tables.map(|t| BlockFactor::<T, P>(&t[i * P * P..(i + 1) * P * P]));
-                // SAFETY: as in `diagonal`.
-                let column = |row: &[*mut Complex<T>; GROUP]| {
-                    Column::<T, P>(std::array::from_fn(|f| if f < block { unsafe { *row[f].add(i) } } else { zero }))
-                };
-                let new = sweep.at(factors, std::array::from_fn(|j| column(&from[j])), {
-                    std::array::from_fn(|j| column(&to[j]))
-                });
-                for (row, new) in to.iter().zip(&new) {
-                    for f in 0..block {
-                        // SAFETY: as in `diagonal`.
-                        unsafe { *row[f].add(i) = new.0[f] };
-                    }
+    assert!(block <= P);
+    let shared = Shared((from, to));
+    act(&|at, given| {
+        let Shared((from, to)) = &shared;
+        let zero = Complex::new(T::zero(), T::zero());
+        let mut from = *from;
+        for (from, last) in from.iter_mut().rev().take(1).flatten().zip(given.last) {
+            *from = begun(last, at.start).cast_mut();
+        }
+        for i in at {
+            let factors = tables.map(|t| BlockFactor::<T, P>(&t[i * P * P..(i + 1) * P * P]));
+            // SAFETY: as in `diagonal`.
+            let column = |row: &[*mut Complex<T>; GROUP]| {
+                Column::<T, P>(std::array::from_fn(|f| if f < block { unsafe { *row[f].add(i) } } else { zero }))
+            };
+            let new =
+                sweep.at(factors, std::array::from_fn(|j| column(&from[j])), std::array::from_fn(|j| column(&to[j])));
+            for (row, new) in to.iter().zip(&new) {
+                for f in 0..block {
+                    // SAFETY: as in `diagonal`.
+                    unsafe { *row[f].add(i) = new.0[f] };
                 }
             }
-        });
-    }
+        }
+    })
 }

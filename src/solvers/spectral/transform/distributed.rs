@@ -20,7 +20,7 @@ use super::single::Single;
 use super::tables::{Parts, parts};
 use super::together::Together;
 use super::vector::Level;
-use super::{Pointwise, Then, Transform, kept_then};
+use super::{Counts, Inputs, Pointwise, Then, Transform};
 use crate::error::Result;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Block, Domain};
@@ -143,18 +143,27 @@ impl<T: Real> Distributed<T> {
 
     /// [`descend`](Self::descend) without messages: all fields in one pass per axis, so that threads and ranks meet once.
     fn descend_together(&mut self, team: &dyn Team, inputs: &[&[Complex<T>]]) {
-        let (core, together) = (&self.core, self.together.as_mut().expect("asked by `descend`"));
+        let (core, together) = (&self.core, self.together.as_ref().expect("asked by `descend`"));
         let inputs: FieldList<_> = inputs.iter().map(|c| c.as_ptr().cast_mut()).collect();
         let all = 0..inputs.len();
         if !core.flat_domain {
             let ends = |f: usize| Ends { from: &inputs[f..=f], to: together.mids(f) };
             core.x(true, &all.clone().map(ends).collect::<FieldList<_>>(), None);
-            together.meet(team, Group::Column);
+            return self.descend_from_axis_0(team, inputs.len());
         }
+        let together = self.together.as_mut().expect("as above");
+        let ends = |f: usize| Ends { from: &inputs[f..=f], to: together.flats(f) };
+        self.core.y(true, &all.map(ends).collect::<FieldList<_>>(), None);
+        together.meet(team, Group::Row);
+    }
+
+    /// What of it comes after the pass along axis 0.
+    fn descend_from_axis_0(&mut self, team: &dyn Team, fields: usize) {
+        let (core, together) = (&self.core, self.together.as_mut().expect("asked by `descend`"));
+        together.meet(team, Group::Column);
         if !core.fused {
-            let from = |f: usize| if core.flat_domain { &inputs[f] } else { together.mid(f) };
-            let ends = |f: usize| Ends { from: from_ref(from(f)), to: together.flats(f) };
-            core.y(true, &all.map(ends).collect::<FieldList<_>>(), None);
+            let ends = |f: usize| Ends { from: from_ref(together.mid(f)), to: together.flats(f) };
+            core.y(true, &(0..fields).map(ends).collect::<FieldList<_>>(), None);
             together.meet(team, Group::Row);
         }
     }
@@ -394,34 +403,41 @@ impl<T: Real> Transform<T> for Distributed<T> {
     fn through_then(
         &mut self,
         team: &dyn Team,
-        inputs: &[&[Complex<T>]],
+        inputs: Inputs<T>,
         pointwise: &Pointwise<T>,
-        outputs: usize,
+        counts: Counts,
         then: &Then<T>,
     ) {
-        let Some(blocks) = self.blocks(outputs) else {
-            return kept_then(self, team, inputs, pointwise, outputs, then);
+        let blocks = self.blocks(counts.outputs, counts.next).expect("asked by `takes_at_once`");
+        let inputs = match inputs {
+            Inputs::Coefficients(inputs) => {
+                self.check(inputs.iter().map(|c| c.len()), std::iter::empty());
+                self.reserve(team, inputs.len().max(counts.outputs).max(counts.next));
+                self.descend(team, inputs);
+                inputs.len()
+            }
+            Inputs::Left(inputs) => {
+                self.descend_from_axis_0(team, inputs);
+                inputs
+            }
         };
-        self.check(inputs.iter().map(|c| c.len()), std::iter::empty());
-        self.reserve(team, inputs.len().max(outputs));
-        self.descend(team, inputs);
-        self.on_grid(inputs.len(), outputs, &Work::Tiles(pointwise));
-        self.ascend_to_axis_0(team, outputs, &[]);
+        self.on_grid(inputs, counts.outputs, &Work::Tiles(pointwise));
+        self.ascend_to_axis_0(team, counts.outputs, &[]);
         let together = self.together.as_ref().expect("there are blocks");
-        let mids: FieldList<_> = (0..outputs).map(|f| together.mids(f)).collect();
-        self.core.x_then(&blocks, &mids, then);
+        let mids: FieldList<_> = (0..counts.outputs.max(counts.next)).map(|f| together.mids(f)).collect();
+        self.core.x_then(&blocks, &mids, counts, then);
     }
 
-    fn takes_at_once(&self, outputs: usize) -> bool {
-        self.blocks(outputs).is_some()
+    fn takes_at_once(&self, outputs: usize, next: usize) -> bool {
+        self.blocks(outputs, next).is_some()
     }
 }
 
 impl<T: Real> Distributed<T> {
     /// In which outputs can be taken at once: where axis 0 is transformed last, and comes without messages.
-    fn blocks(&self, outputs: usize) -> Option<Blocks> {
+    fn blocks(&self, outputs: usize, next: usize) -> Option<Blocks> {
         let last = !self.core.flat_domain && self.together.is_some();
-        if last { self.core.blocks(outputs) } else { None }
+        if last { self.core.blocks(outputs.max(next)) } else { None }
     }
 
     /// # Panics

@@ -24,9 +24,8 @@ pub use distributed::{Distributed, Settings};
 pub use fft::library;
 pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, seconds, traffic};
 pub use memory::prefer_large_pages;
-use memory::zeros;
 pub use reference::Reference;
-pub use vector::Level;
+pub use vector::{Level, prefetch};
 
 use std::ops::Range;
 
@@ -39,8 +38,28 @@ use crate::team::Team;
 /// Makes grid values of products from grid values of fields, at one tile.
 pub type Pointwise<'a, T> = dyn Fn(&Tile, &[&[T]], &mut [&mut [T]]) + Sync + 'a;
 
-/// Takes the coefficients of one tile, whose places in an array of this rank are the range.
-pub type Then<'a, T> = dyn Fn(&Tile, Range<usize>, &[&[Complex<T>]]) + Sync + 'a;
+/// Takes the coefficients of the products at one tile, whose places in an array of this rank are the range, and leaves in
+/// the first of their slices what goes to the grid next, if anything does. The last slices are work space of a tile.
+pub type Then<'a, T> = dyn Fn(&Tile, Range<usize>, &mut [&mut [Complex<T>]], &mut [&mut [Complex<T>]]) + Sync + 'a;
+
+/// What a [`Transform::through_then`] takes to the grid.
+#[derive(Clone, Copy)]
+pub enum Inputs<'a, T> {
+    Coefficients(&'a [&'a [Complex<T>]]),
+    /// So many arrays that the last call left; nothing else was asked of the transform since.
+    Left(usize),
+}
+
+/// How many arrays a [`Then`] has to do with.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// Products.
+    pub outputs: usize,
+    /// What it leaves.
+    pub next: usize,
+    /// Work space.
+    pub work: usize,
+}
 
 /// A distributed transform of a domain; buffers are its own, made once.
 pub trait Transform<T: Real>: Send {
@@ -61,36 +80,20 @@ pub trait Transform<T: Real>: Send {
         pointwise: &Pointwise<T>,
         outputs: &mut [&mut [Complex<T>]],
     );
-    /// `through` to so many outputs, which `then` takes tile by tile, every mode once; collective.
-    fn through_then(
-        &mut self,
-        team: &dyn Team,
-        inputs: &[&[Complex<T>]],
-        pointwise: &Pointwise<T>,
-        outputs: usize,
-        then: &Then<T>,
-    ) {
-        kept_then(self, team, inputs, pointwise, outputs, then);
-    }
-    /// Whether `through_then` does without arrays of the outputs, here.
-    fn takes_at_once(&self, _outputs: usize) -> bool {
+    /// Whether [`Transform::through_then`] can be called, with so many outputs and arrays that it leaves.
+    fn takes_at_once(&self, _outputs: usize, _next: usize) -> bool {
         false
     }
-}
-
-/// [`Transform::through_then`] by arrays that are made for it.
-fn kept_then<T: Real, F: Transform<T> + ?Sized>(
-    transform: &mut F,
-    team: &dyn Team,
-    inputs: &[&[Complex<T>]],
-    pointwise: &Pointwise<T>,
-    outputs: usize,
-    then: &Then<T>,
-) {
-    let mut arrays: Vec<_> = (0..outputs).map(|_| zeros(transform.modes().len())).collect();
-    transform.through(team, inputs, pointwise, &mut arrays.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
-    for (tile, at) in Scales::wavenumbers(transform.domain(), transform.modes()).tiles(2048) {
-        then(&tile, at.clone(), &arrays.iter().map(|a| &a[at.clone()]).collect::<Vec<_>>());
+    /// `through`, whose outputs `then` takes tile by tile, every mode once; collective.
+    fn through_then(
+        &mut self,
+        _team: &dyn Team,
+        _inputs: Inputs<T>,
+        _pointwise: &Pointwise<T>,
+        _counts: Counts,
+        _then: &Then<T>,
+    ) {
+        unreachable!("outputs are not taken at once");
     }
 }
 

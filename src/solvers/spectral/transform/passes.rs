@@ -12,7 +12,7 @@ use super::lines::{Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, 
 use super::scratch::{Aligned, Scratch};
 use super::tables::{Place, tables};
 use super::vector::{Level, enter};
-use super::{Pointwise, Scales, Then};
+use super::{Counts, Pointwise, Scales, Then};
 use crate::crew::each;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Basis, Block, Domain, Tile};
@@ -49,8 +49,13 @@ pub struct Core<T: Real> {
     /// Complex numbers from row to row of a plane when fused.
     pitch: usize,
     tile_rows: usize,
-    scratch: Mutex<Vec<Box<Scratch<T>>>>,
+    /// Of each thread, so that it stays in that one's cache from loop to loop.
+    scratch: Vec<Own<T>>,
 }
+
+/// Work space of a thread while it does not use it, on cache lines of its own.
+#[repr(align(128))]
+struct Own<T>(Mutex<Option<Box<Scratch<T>>>>);
 
 /// A pointer that tasks share; each touches other places behind it.
 #[derive(Clone, Copy)]
@@ -148,7 +153,7 @@ impl<T: Real> Core<T> {
             runs,
             pitch,
             tile_rows: level.lanes::<T>().max(8),
-            scratch: Mutex::new(Vec::new()),
+            scratch: (0..rayon::current_num_threads()).map(|_| Own(Mutex::new(None))).collect(),
         }
     }
 
@@ -210,25 +215,31 @@ impl<T: Real> Core<T> {
     }
 
     /// The pass forward along axis 0 over arrays of fields, in blocks that `then` takes while they are in the second-level
-    /// cache.
-    pub fn x_then(&self, blocks: &Blocks, fields: &[&[*mut Complex<T>]], then: &Then<T>) {
+    /// cache; what it leaves there goes the way back from there.
+    pub fn x_then(&self, blocks: &Blocks, fields: &[&[*mut Complex<T>]], counts: Counts, then: &Then<T>) {
         let [planes, rows, columns] = self.modes.count;
         let fields = Shared(std::ptr::from_ref(fields));
         if self.modes.is_empty() {
             return;
         }
         each(blocks.count(), |block| {
-            // SAFETY: it outlives the tasks, which read what the arrays behind it hold.
+            // SAFETY: it outlives the tasks, which touch their own columns of the arrays behind it.
             let fields = unsafe { &*fields.get() };
             let [of_axis_1, of_axis_2] = blocks.nth(block);
             let begin = of_axis_1.start * columns + of_axis_2.start;
             let count = of_axis_1.len() * of_axis_2.len();
             self.with_scratch(|s| {
                 s.values.reserve(2 * fields.len() * blocks.numbers());
+                s.products.reserve(2 * counts.work * blocks.pitch());
                 let room: *mut Complex<T> = s.values.start().cast();
-                for (f, arrays) in fields.iter().enumerate() {
-                    let plane = |p: &Place| f * blocks.numbers() + p.base / (rows * columns) * blocks.pitch();
-                    s.list_to(&self.x_rows[0], arrays, 0, |p| room.wrapping_add(plane(p)).wrapping_sub(begin));
+                let beside: *mut Complex<T> = s.products.start().cast();
+                let in_room = |f: usize, p: &Place| {
+                    let plane = p.base / (rows * columns);
+                    room.wrapping_add(f * blocks.numbers() + plane * blocks.pitch()).wrapping_sub(begin)
+                };
+                let in_array = |f: usize, p: &Place| fields[f][p.array].wrapping_add(p.base);
+                for f in 0..counts.outputs {
+                    s.list_by(&self.x_rows[0], |p| in_array(f, p), |p| in_room(f, p));
                     // SAFETY: the rows of the tables are as long as a plane has columns; those of the block in the room
                     // made above are as long as the block has.
                     unsafe { self.strided(0, false, begin..begin + count, Rows::Brought, s) };
@@ -236,12 +247,18 @@ impl<T: Real> Core<T> {
                 for plane in 0..planes {
                     let tile = self.waves.part(plane, of_axis_1.clone(), of_axis_2.clone());
                     let at = plane * rows * columns + begin;
-                    // SAFETY: within the room, which this thread alone has.
-                    let of_field = |f| unsafe {
-                        let first = room.add(f * blocks.numbers() + plane * blocks.pitch());
-                        std::slice::from_raw_parts(first.cast_const(), count)
-                    };
-                    then(&tile, at..at + count, &(0..fields.len()).map(of_field).collect::<SmallVec<[_; LISTED]>>());
+                    // SAFETY: within the rooms, which this thread alone has; no two slices overlap.
+                    let slice = |start: *mut Complex<T>| unsafe { std::slice::from_raw_parts_mut(start, count) };
+                    let of_field = |f| slice(room.wrapping_add(f * blocks.numbers() + plane * blocks.pitch()));
+                    let of_work = |w| slice(beside.wrapping_add(w * blocks.pitch()));
+                    let mut values: SmallVec<[_; LISTED]> = (0..fields.len()).map(of_field).collect();
+                    let mut work: SmallVec<[_; LISTED]> = (0..counts.work).map(of_work).collect();
+                    then(&tile, at..at + count, &mut values, &mut work);
+                }
+                for f in 0..counts.next {
+                    s.list_by(&self.x_rows[1], |p| in_room(f, p), |p| in_array(f, p));
+                    // SAFETY: as above.
+                    unsafe { self.strided(0, true, begin..begin + count, Rows::Far, s) };
                 }
             });
         });
@@ -395,11 +412,12 @@ impl<T: Real> Core<T> {
     }
 
     fn with_scratch(&self, act: impl FnOnce(&mut Scratch<T>)) {
-        let free = || self.scratch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let taken = free().pop();
+        let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
+        let own = || self.scratch[thread].0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let taken = own().take();
         let mut scratch = taken.unwrap_or_else(|| Box::new(self.new_scratch()));
         act(&mut scratch);
-        free().push(scratch);
+        *own() = Some(scratch);
     }
 
     fn new_scratch(&self) -> Scratch<T> {

@@ -67,23 +67,21 @@ impl<T: Real> Scratch<T> {
         to: &[*mut Complex<T>],
         plane: usize,
     ) {
-        self.list_to(rows, from, plane, |p| to[p.array].wrapping_add(p.base + plane * p.step));
+        // Only addresses are made here; what is behind them was made valid by the tables.
+        let begin = |arrays: &[*mut Complex<T>], p: &Place| arrays[p.array].wrapping_add(p.base + plane * p.step);
+        self.list_by(rows, |p| begin(from, p), |p| begin(to, p));
     }
 
-    /// Lists the rows of a plane, which go where `to` says.
-    pub fn list_to(
+    /// Lists rows that begin where `from` and `to` say.
+    pub fn list_by(
         &mut self,
-        rows: &[Vec<Option<Place>>; 2],
-        from: &[*mut Complex<T>],
-        plane: usize,
+        [rows_from, rows_to]: &[Vec<Option<Place>>; 2],
+        from: impl Fn(&Place) -> *mut Complex<T>,
         to: impl Fn(&Place) -> *mut Complex<T>,
     ) {
-        let [rows_from, rows_to] = rows;
         self.from.clear();
         self.to.clear();
-        // Only addresses are made here; what is behind them was made valid by the tables.
-        let source = |p: &Place| from[p.array].wrapping_add(p.base + plane * p.step).cast_const();
-        self.from.extend(rows_from.iter().map(|p| p.as_ref().map_or(std::ptr::null(), source)));
+        self.from.extend(rows_from.iter().map(|p| p.as_ref().map_or(std::ptr::null(), |p| from(p).cast_const())));
         self.to.extend(rows_to.iter().map(|p| p.as_ref().map_or(std::ptr::null_mut(), &to)));
     }
 
