@@ -67,6 +67,22 @@ fn more_ranks_than_planes_leave_the_same_bits_up_to_the_pencil_limit() {
     }
 }
 
+/// Blocks of a pass hold 44 of these long columns or two parts of 24: a rank has 48 of them, the other 47, which are too
+/// many for one block and too few for two.
+#[test]
+fn pencils_of_which_one_could_take_products_at_once_and_one_could_not_leave_the_same_bits() {
+    let text = |grid: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [336, 6, 285]\nend_time = 0.3\n\
+             equation = {{ kind = \"navier_stokes_3d\", viscosity = 0.05 }}\n\
+             initial = {{ kind = \"random\", spectrum = {{ kind = \"von_karman\", peak = 2.0 }} }}\n\
+             output = {{ points = [2, 3, 2] }}\n{grid}\n\
+             [method]\nscheme = \"if_rk4\"\ntime_step = 0.001\n"
+        )
+    };
+    assert_eq!(run(&text("process_grid = [1, 2]"), 2, 2), run(&text(""), 1, 2));
+}
+
 /// The awkward sizes of the transforms' tests, as a flow.
 #[test]
 fn a_flow_on_96_80_63_points_has_the_same_bits_on_1_to_7_ranks() {

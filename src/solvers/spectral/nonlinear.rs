@@ -105,6 +105,8 @@ impl<T: Real> Evaluation<T> {
         let rounds = equation.rounds();
         let derived = Fields::zeros(equation.derived_arrays(), modes);
         let at_once = rounds.last().is_some_and(|last| transform.takes_at_once(last.forward, following(rounds)));
+        // Ranks meet elsewhere where it is not, and those of a pencil differ in their columns.
+        let at_once = !team.any(!at_once);
         let kept = &rounds[..rounds.len() - usize::from(at_once)];
         let products = Fields::zeros(kept.iter().map(|r| r.forward).sum(), modes);
         let mut forcing = Fields::zeros(equation.fields().len(), modes);

@@ -211,7 +211,7 @@ impl<T: Real> Core<T> {
     /// The blocks of [`Core::x_then`] for so many fields.
     pub fn blocks(&self, fields: usize) -> Option<Blocks> {
         let (number, lanes) = (size_of::<Complex<T>>(), self.level.lanes::<T>());
-        Blocks::new(self.modes.count, fields, number, lanes, rayon::current_num_threads())
+        Blocks::new(self.modes.count, fields, number, lanes, self.scratch.len())
     }
 
     /// The pass forward along axis 0 over arrays of fields, in blocks that `then` takes while they are in the second-level
