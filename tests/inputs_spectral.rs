@@ -5,7 +5,7 @@ mod program;
 
 use std::fs;
 
-use program::malformed::{Case, refused_alike};
+use program::malformed::{Case, complaint, refused_alike};
 use program::spanwise;
 
 const GOOD: [&str; 10] = [
@@ -112,6 +112,30 @@ fn what_has_no_place_or_no_solution_between_walls_is_refused_alike_on_1_and_3_ra
     let dir = tempfile::tempdir().unwrap();
     let good = refused_alike(dir.path(), &WALLS, WALL_CASES, 3, |file, _| file.to_string());
     assert_eq!(good, 3, "the input that the cases spoil is good");
+}
+
+/// Numbers that no rank can make sense of, in a layer heated from below.
+#[rustfmt::skip]
+const LAYER_CASES: &[Case] = &[
+    Case(5, "points = [4, 10]", &["problem.points", "at least 6 points"]),
+    Case(7, "equation = { kind = \"rayleigh_benard\", rayleigh = -1.0, prandtl = 1.0 }", &["problem.equation.rayleigh", "-1"]),
+    Case(7, "equation = { kind = \"helmholtz\", right_hand_side = \"1\" }", &["problem.equation.lambda", "is needed"]),
+    Case(7, "equation = { kind = \"orr_sommerfeld\", profile = \"poiseuille\", reynolds = 1e4, wavenumber = 1.0 }", &["problem.points", "has 2 axes"]),
+    Case(8, "lengths = [2.0, \"2*pi\"]", &["problem.lengths", "height of the layer", "not 2"]),
+    Case(8, "precision = \"f32\"", &["problem.precision", "f64"]),
+];
+
+#[test]
+fn check_refuses_numbers_between_walls_as_run_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layer = WALLS;
+    layer[6] = "equation = { kind = \"rayleigh_benard\", rayleigh = 2000.0, prandtl = 1.0 }";
+    assert_eq!(refused_alike(dir.path(), &layer, LAYER_CASES, 3, |file, _| file.to_string()), 3);
+    assert_eq!(spanwise(1, &["check", "good.toml"], dir.path()).code(), 0);
+    for (k, Case(_, text, fragments)) in LAYER_CASES.iter().enumerate() {
+        let checked = spanwise(1, &["check", &format!("case{k}.toml")], dir.path());
+        assert_eq!(complaint(&checked, 3, fragments), None, "{text}");
+    }
 }
 
 #[test]

@@ -23,14 +23,14 @@ fn checked(text: &str, ranks: usize) -> Estimate {
     (solvers::find("spectral").unwrap().check)(&input, ranks, 1).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
-/// What each rank sends in the counted steps.
-fn sent(text: &str, ranks: usize) -> Vec<Sent> {
+/// What each rank sends in the counted steps, which come after `warm` others.
+fn sent(text: &str, ranks: usize, warm: u64) -> Vec<Sent> {
     threads::run(ranks, |team| {
         let team = Counted::new(team, |_| ());
         let mut solver = common::build(text, &team);
-        common::advance(solver.as_mut(), &team, 0, WARM);
+        common::advance(solver.as_mut(), &team, 0, warm);
         let before = team.sent();
-        common::advance(solver.as_mut(), &team, WARM, WARM + COUNTED);
+        common::advance(solver.as_mut(), &team, warm, warm + COUNTED);
         let after = team.sent();
         Sent {
             messages: after.messages - before.messages,
@@ -96,7 +96,7 @@ fn problems() -> Vec<(&'static str, String)> {
 
 fn compare(name: &str, text: &str, ranks: usize, agreements: u64) {
     let promised = checked(text, ranks);
-    let sent = sent(text, ranks);
+    let sent = sent(text, ranks, WARM);
     let most = |of: fn(&Sent) -> u64| sent.iter().map(of).max().unwrap();
     let measured = (most(|s| s.messages), most(|s| s.bytes));
     let model = (COUNTED * promised.messages_per_step, COUNTED * promised.bytes_per_step);
@@ -130,6 +130,42 @@ fn slabs_and_pencils_given_by_hand_send_what_check_says() {
         for [p1, p2] in [[1, 7], [7, 1], [2, 3], [3, 2], [4, 4], [5, 3], [2, 8], [16, 1], [1, 9]] {
             let text = text.replace("GRID", &format!("process_grid = [{p1}, {p2}]"));
             compare(name, &text, p1 * p2, agreements);
+        }
+    }
+}
+
+#[test]
+fn keeping_fields_real_takes_the_exchange_besides_that_check_says_on_1_to_16_ranks() {
+    let text = |problem: &str, method: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\nend_time = 10.0\n{problem}\n[method]\ntime_error = false\n{method}\n"
+        )
+    };
+    // L lets the mean grow as e^{12 t}: by more than e in each long step, by little in the short ones. With walls the 8th
+    // step of a run is one of two after the 7th.
+    let growing = |time_step: f64| {
+        let problem = "points = [12, 20, 14]\ninitial = { kind = \"expressions\", fields = { u = \"0.1*sin(x + y)\" } }\n\
+                       equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"12*u + lap(u) - u^3\" } }";
+        text(problem, &format!("scheme = \"sbdf2\"\ntime_step = {time_step}"))
+    };
+    let heated = text(
+        "points = [17, 12, 20]\nlengths = [1.0, 2.0, 2.0]\n\
+         equation = { kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 0.7 }",
+        "scheme = \"sbdf2\"\ntime_step = 0.0005",
+    );
+    let (long, short) = (growing(0.1), growing(0.001));
+    for (with, without, times) in [((&long, WARM), (&short, WARM), COUNTED), ((&heated, 7), (&heated, WARM), 1)] {
+        for ranks in 1..=16 {
+            let promised = checked(with.0, ranks).problem;
+            let line = promised.iter().find(|(key, _)| key == "keeping fields real takes");
+            let bytes: Option<u64> = line.and_then(|(_, line)| line.split(' ').find_map(|word| word.parse().ok()));
+            let (with, without) = (sent(with.0, ranks, with.1), sent(without.0, ranks, without.1));
+            let besides =
+                |of: fn(&Sent) -> u64| with.iter().zip(&without).map(move |(with, without)| of(with) - of(without));
+            let meetings = if ranks > 1 { times } else { 0 };
+            assert!(besides(|s| s.meetings).all(|n| n == meetings), "{ranks} ranks");
+            assert_eq!(besides(|s| s.met_bytes).max(), Some(meetings * bytes.unwrap_or(0)), "{ranks} ranks: {line:?}");
+            assert!(besides(|s| s.messages).all(|n| n == 0), "{ranks} ranks");
         }
     }
 }

@@ -15,6 +15,7 @@ use super::fields::Fields;
 use super::initial::InitialInput;
 use super::memory::{self, Place, Trip};
 use super::problem::{Finding, Precision, ProblemInput};
+use super::reality;
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::{self, Output};
 use super::results::xdmf;
@@ -24,14 +25,15 @@ use super::steppers::{self, retake_arrays, stepper};
 use super::time::{Control, MethodInput, Next};
 use super::transform::layout::{Network, process_grid};
 use super::transform::{self, Transform};
-use super::walls::advection::trips;
+use super::walls::advection::{Physics, trips};
 use super::walls::geometry;
 use super::walls::input::{
     ChannelInput, ConditionInput, OnsetInput, OrrSommerfeldInput, RayleighBenardInput, SteadyInput,
 };
 use super::walls::once::{Question, Stability, Steady, WallData};
-use super::walls::solver::{Pace, Profile, Start, WallFlow};
+use super::walls::solver::{Pace, Profile, REAL_EVERY, Start, WallFlow};
 use super::walls::stability::{Onset, OrrSommerfeld};
+use super::walls::steady::Operator;
 use super::walls::upright::{lying, upright};
 use crate::error::{Error, Result};
 use crate::input::Input;
@@ -76,6 +78,87 @@ fn refuse_unused(input: &Input, problem: &ProblemInput, kind: &BoundedInput) -> 
     Ok(())
 }
 
+/// A problem whose numbers make sense.
+enum Posed<'a> {
+    /// Its physics, the bulk velocity of the laminar flow and the size of the disturbance.
+    Flow(Physics, f64, f64),
+    /// Whether there are walls.
+    Steady(&'a SteadyInput, Operator, bool),
+    Stability(Question),
+}
+
+fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengths: &[f64]) -> Result<Posed<'a>> {
+    refuse_unused(input, problem, kind)?;
+    let of_equation = |refusal| of_equation(input, refusal);
+    let of_points = |message: String| input.invalid("problem.points", message);
+    if problem.precision == Precision::F32 {
+        return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
+    }
+    let n = problem.points.len();
+    let wants = |axes: std::ops::RangeInclusive<usize>, what: &str| match axes.contains(&n) {
+        true => Ok(()),
+        false => Err(of_points(format!("has {n} axes; {what}"))),
+    };
+    Ok(match kind {
+        BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_) => {
+            wants(2..=3, "a flow between walls has two or three: z, and the periodic ones")?;
+            if problem.points.iter().any(|&p| p < 6) {
+                return Err(of_points("flows between walls need at least 6 points per axis".into()));
+            }
+            match kind {
+                BoundedInput::Channel(k) => {
+                    let (physics, laminar) = k.physics(lengths[0]).map_err(of_equation)?;
+                    Posed::Flow(physics, laminar, k.disturbance)
+                }
+                BoundedInput::RayleighBenard(k) => {
+                    Posed::Flow(k.physics(lengths).map_err(of_equation)?, 0.0, k.disturbance)
+                }
+                _ => unreachable!("flows only"),
+            }
+        }
+        BoundedInput::Poisson(steady) | BoundedInput::Helmholtz(steady) | BoundedInput::Biharmonic(steady) => {
+            let word = match kind {
+                BoundedInput::Poisson(_) => "poisson",
+                BoundedInput::Helmholtz(_) => "helmholtz",
+                _ => "biharmonic",
+            };
+            let (operator, walls) = steady.operator(word).map_err(of_equation)?;
+            if walls {
+                wants(2..=3, "between walls there are two or three: z, and the periodic ones")?;
+            }
+            Posed::Steady(steady, operator, walls)
+        }
+        BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_) => {
+            wants(1..=1, "a stability problem has one: the number of Chebyshev coefficients")?;
+            if !(16..=1024).contains(&problem.points[0]) {
+                return Err(of_points("must be 16 to 1024: the eigenvalue problem is dense".into()));
+            }
+            Posed::Stability(match kind {
+                BoundedInput::OrrSommerfeld(k) => {
+                    k.check().map_err(of_equation)?;
+                    let (profile, reynolds, wavenumber) = (k.profile.coefficients(), k.reynolds, k.wavenumber);
+                    let problem = OrrSommerfeld { profile, reynolds, wavenumber };
+                    Question::OrrSommerfeld { problem, critical: k.critical }
+                }
+                BoundedInput::RayleighBenardOnset(k) => {
+                    k.check().map_err(of_equation)?;
+                    let problem = Onset { lower: k.lower, upper: k.upper };
+                    Question::Onset { problem, wavenumber: k.wavenumber }
+                }
+                _ => unreachable!("questions of stability only"),
+            })
+        }
+    })
+}
+
+/// The key of the input that an equation's refusal is about.
+fn of_equation(input: &Input, (key, message): (String, String)) -> Error {
+    match key.as_str() {
+        "lengths" | "points" => input.invalid(&format!("problem.{key}"), message),
+        _ => input.invalid(&format!("problem.equation.{key}"), message),
+    }
+}
+
 /// Parses, builds and projects the first state; collective.
 pub fn build(
     input: &Input,
@@ -85,34 +168,11 @@ pub fn build(
     team: &dyn Team,
 ) -> Result<Box<dyn Solver>> {
     let refuse = |(key, message): Finding| input.invalid(&key, message);
-    let of_equation = |(key, message): (String, String)| match key.as_str() {
-        "lengths" | "points" => input.invalid(&format!("problem.{key}"), message),
-        _ => input.invalid(&format!("problem.equation.{key}"), message),
-    };
-    refuse_unused(input, problem, kind)?;
-    if problem.precision == Precision::F32 {
-        return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
-    }
-    let n = problem.points.len();
+    let of_equation = |refusal| of_equation(input, refusal);
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
-    let wants = |axes: std::ops::RangeInclusive<usize>, what: &str| match axes.contains(&n) {
-        true => Ok(()),
-        false => Err(input.invalid("problem.points", format!("has {n} axes; {what}"))),
-    };
-    match kind {
-        BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_) => {
-            wants(2..=3, "a flow between walls has two or three: z, and the periodic ones")?;
-            let (physics, laminar, disturbance) = match kind {
-                BoundedInput::RayleighBenard(k) => (k.physics(&lengths).map_err(of_equation)?, 0.0, k.disturbance),
-                BoundedInput::Channel(k) => {
-                    let (physics, laminar) = k.physics(lengths[0]).map_err(of_equation)?;
-                    (physics, laminar, k.disturbance)
-                }
-                _ => unreachable!("flows only"),
-            };
-            if problem.points.iter().any(|&p| p < 6) {
-                return Err(input.invalid("problem.points", "flows between walls need at least 6 points per axis"));
-            }
+    let n = problem.points.len();
+    match pose(input, problem, kind, &lengths)? {
+        Posed::Flow(physics, laminar, disturbance) => {
             let domain = geometry::domain(&problem.points, &lengths, &origin);
             let heat = physics.diffusivity.is_some();
             let mut start = first_state(input, problem, &domain, heat)?;
@@ -149,15 +209,8 @@ pub fn build(
             flow.probe(team);
             Ok(Box::new(flow))
         }
-        BoundedInput::Poisson(steady) | BoundedInput::Helmholtz(steady) | BoundedInput::Biharmonic(steady) => {
-            let word = match kind {
-                BoundedInput::Poisson(_) => "poisson",
-                BoundedInput::Helmholtz(_) => "helmholtz",
-                _ => "biharmonic",
-            };
-            let (operator, walls) = steady.operator(word).map_err(of_equation)?;
+        Posed::Steady(steady, operator, walls) => {
             let domain = if walls {
-                wants(2..=3, "between walls there are two or three: z, and the periodic ones")?;
                 geometry::domain(&problem.points, &lengths, &origin)
             } else {
                 problem.periodic_box(false).map_err(refuse)?
@@ -173,32 +226,13 @@ pub fn build(
             let steady = Steady::new(operator, &right, &data, transform, team);
             Ok(Box::new(team.agree(steady.map_err(of_equation))?))
         }
-        BoundedInput::OrrSommerfeld(k) => {
-            wants(1..=1, "a stability problem has one: the number of Chebyshev coefficients")?;
-            k.check().map_err(of_equation)?;
-            let problem_ =
-                OrrSommerfeld { profile: k.profile.coefficients(), reynolds: k.reynolds, wavenumber: k.wavenumber };
-            stability(input, problem, Question::OrrSommerfeld { problem: problem_, critical: k.critical })
-        }
-        BoundedInput::RayleighBenardOnset(k) => {
-            wants(1..=1, "a stability problem has one: the number of Chebyshev coefficients")?;
-            k.check().map_err(of_equation)?;
-            let onset = Onset { lower: k.lower, upper: k.upper };
-            stability(input, problem, Question::Onset { problem: onset, wavenumber: k.wavenumber })
-        }
+        Posed::Stability(question) => Ok(Box::new(Stability::new(question, problem.points[0]))),
     }
 }
 
 /// The distributed transform of a box, with or without walls.
 fn boxed(input: &Input, problem: &ProblemInput, domain: &Domain, team: &dyn Team) -> Result<Box<dyn Transform<f64>>> {
     Ok(upright(domain, setup::transform::<f64>(input, problem, &lying(domain), team)?))
-}
-
-fn stability(input: &Input, problem: &ProblemInput, question: Question) -> Result<Box<dyn Solver>> {
-    if !(16..=1024).contains(&problem.points[0]) {
-        return Err(input.invalid("problem.points", "must be 16 to 1024: the eigenvalue problem is dense"));
-    }
-    Ok(Box::new(Stability::new(question, problem.points[0])))
 }
 
 /// An expression of the coordinates below `problem.equation`.
@@ -472,29 +506,19 @@ pub fn check(
     ranks: usize,
     threads: usize,
 ) -> Result<Estimate> {
-    refuse_unused(input, problem, kind)?;
     let refuse = |(key, message): Finding| input.invalid(&key, message);
     let (lengths, origin) = (problem.box_lengths().map_err(refuse)?, problem.box_origin().map_err(refuse)?);
+    let posed = pose(input, problem, kind, &lengths)?;
     let n = problem.points.len();
     let list = |items: &[usize]| items.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
     let mut estimate = Estimate { memory: vec![program(ranks)], ..Estimate::default() };
-    if let BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_) = kind {
+    if let Posed::Stability(_) = posed {
         let size = problem.points[0] as u64;
         estimate.problem = vec![("Chebyshev coefficients".into(), size.to_string())];
         estimate.memory.push(("dense matrices of the eigenvalue problem, rank 0".into(), 12 * 16 * size * size));
         return Ok(estimate);
     }
-    let walls = match kind {
-        BoundedInput::Poisson(s) | BoundedInput::Helmholtz(s) | BoundedInput::Biharmonic(s) => {
-            !(s.lower.is_empty() && s.upper.is_empty())
-        }
-        _ => true,
-    };
-    if walls && n < 2 {
-        return Err(
-            input.invalid("problem.points", "between walls there are two or three axes: z, and the periodic ones")
-        );
-    }
+    let walls = !matches!(posed, Posed::Steady(_, _, false));
     let domain = match walls {
         true => geometry::domain(&problem.points, &lengths, &origin),
         false => problem.periodic_box(false).map_err(refuse)?,
@@ -577,6 +601,11 @@ pub fn check(
     let sent = per_step(&lying, grid, trips, evaluations, 16, &network);
     (estimate.bytes_per_step, estimate.messages_per_step) = (sent.traffic.bytes, sent.traffic.messages);
     estimate.problem.extend(sent.words(ranks, &network, 1, shared));
+    if n == 3 && heat == 1 {
+        let history = stepper::<f64>(scheme.word, 1, 1).map_or(0, |mut stepper| stepper.history().0.len() as u64);
+        let bytes = reality::exchanged(&lying, grid, unknowns * (1 + history), 16);
+        estimate.problem.extend(check::keeping_real(ranks, bytes, &format!("every {REAL_EVERY} steps")));
+    }
     let all: u64 = domain.modes().iter().map(|&n| n as u64).product();
     estimate.checkpoint_bytes = 16 * unknowns * all;
     estimate.output_bytes =

@@ -9,6 +9,7 @@ use super::equation::{Coupling, Equation, Round};
 use super::memory::{self, Place, Trip};
 use super::nonlinear::following;
 use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
+use super::reality;
 use super::results::output;
 use super::setup;
 use super::steppers::{Kind, retake_arrays, retake_evaluations, stepper};
@@ -179,6 +180,10 @@ fn estimate<T: Real>(
     // The largest speed; whether a value is not finite.
     understood.extend(sent.words(ranks, &network, 2, shared));
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
+    let history = stepper.history().0.len() as u64;
+    let arrays = copies * count * (1 + history);
+    let bytes = reality::exchanged(domain, grid, arrays, 2 * size);
+    understood.extend(keeping_real(ranks, bytes, "each time that the fastest growing mode of L has grown by e"));
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
     let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();
     Ok(Estimate {
@@ -188,7 +193,7 @@ fn estimate<T: Real>(
         messages_per_step: sent.traffic.messages * copies,
         seconds_per_step: None,
         output_bytes: state * copies + if problem.output.whole { snapshots * count * whole } else { 0 },
-        checkpoint_bytes: state * copies * (1 + stepper.history().0.len() as u64),
+        checkpoint_bytes: state * copies * (1 + history),
     })
 }
 
@@ -228,6 +233,15 @@ impl Sent {
             ("on one node".into(), if shared { SHARED } else { "messages too" }.into()),
         ]
     }
+}
+
+/// A line for the user of what keeps real fields real on several ranks ([`reality::exchanged`]).
+pub fn keeping_real(ranks: usize, bytes: Option<u64>, when: &str) -> Option<(String, String)> {
+    let bytes = bytes.filter(|_| ranks > 1)?;
+    Some((
+        "keeping fields real takes".into(),
+        format!("an exchange between all ranks, of at most {bytes} bytes each, {when}"),
+    ))
 }
 
 /// Messages of a step of `evaluations` evaluations, each of which takes `trips` arrays to the grid and back, of complex

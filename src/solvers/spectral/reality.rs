@@ -4,6 +4,8 @@
 //! they make a real field whatever rounding has put between them: N never sees the difference, and L alone moves it. A
 //! growing mode of L takes it past all bounds, as e^{λt}, while the field itself stays bounded.
 
+use std::ops::Range;
+
 use num_complex::Complex;
 
 use super::domain::{Basis, Block, Domain};
@@ -11,8 +13,30 @@ use super::fields::Fields;
 use super::nonlinear::Views;
 use super::results::ranks;
 use super::steppers::Stepper;
+use super::transform::ProcessGrid;
+use super::transform::layout::Layout;
 use crate::math::real::Real;
 use crate::team::Team;
+
+/// The mode with the opposite wavenumber on every axis that has a sign.
+fn partner(domain: &Domain, index: [usize; 3]) -> [usize; 3] {
+    std::array::from_fn(|a| {
+        let axis = &domain.axes[a];
+        let sign = if axis.basis == Basis::Chebyshev { 1 } else { -1 };
+        axis.index(sign * axis.number(index[a])).expect("of each wavenumber both signs are kept")
+    })
+}
+
+/// Bytes that the busiest rank gives to the exchange of one [`Reality::restore`] of so many arrays of complex numbers of `size`
+/// bytes; none for complex fields.
+pub fn exchanged(domain: &Domain, grid: ProcessGrid, arrays: u64, size: u64) -> Option<u64> {
+    let away = |own: Range<usize>| {
+        let row_of_partner = |row: usize| partner(domain, [0, row, 0])[1];
+        own.clone().map(row_of_partner).filter(|row| !own.contains(row)).count() as u64
+    };
+    let rows = Layout::new(domain, grid, 0).modes1.ranges().map(away).max().unwrap_or(0);
+    (!domain.complex).then_some(rows * domain.modes()[0] as u64 * arrays * size)
+}
 
 /// The modes of this rank that have a partner among the kept ones.
 pub struct Reality {
@@ -31,13 +55,6 @@ impl Reality {
             return None;
         }
         let blocks = ranks::blocks(team, modes);
-        let partner = |index: [usize; 3]| -> [usize; 3] {
-            std::array::from_fn(|a| {
-                let axis = &domain.axes[a];
-                let sign = if axis.basis == Basis::Chebyshev { 1 } else { -1 };
-                axis.index(sign * axis.number(index[a])).expect("of each wavenumber both signs are kept")
-            })
-        };
         let holds = |block: &Block, index: &[usize; 3]| {
             (0..3).all(|a| (block.start[a]..block.start[a] + block.count[a]).contains(&index[a]))
         };
@@ -51,7 +68,7 @@ impl Reality {
             let rows = modes.start[1]..modes.start[1] + modes.count[1];
             let planes = modes.start[0]..modes.start[0] + modes.count[0];
             let all = planes.flat_map(|i| rows.clone().map(move |j| [i, j, 0]));
-            pairs.extend(all.map(|index| (partner(index), place(index))));
+            pairs.extend(all.map(|index| (partner(domain, index), place(index))));
         }
         let both = |(other, at): &([usize; 3], usize)| holds(&modes, other).then(|| [*at, place(*other)]);
         let here = pairs.iter().filter_map(both).filter(|[a, b]| a <= b).collect();

@@ -27,7 +27,7 @@ use crate::state::{Name, Walk};
 use crate::team::Team;
 
 /// Steps from one [`Reality::restore_all`] to the next: buoyancy makes modes grow, but little in these.
-const REAL_EVERY: u64 = 8;
+pub const REAL_EVERY: u64 = 8;
 
 /// Values of a function at the points of a tile.
 pub type Profile = Box<dyn Fn(&Tile, &mut [f64]) + Send + Sync>;
