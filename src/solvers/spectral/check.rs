@@ -181,8 +181,7 @@ fn estimate<T: Real>(
     understood.extend(sent.words(ranks, &network, 2, shared));
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
     let history = stepper.history().0.len() as u64;
-    let arrays = copies * count * (1 + history);
-    let bytes = reality::exchanged(domain, grid, arrays, 2 * size);
+    let bytes = reality::exchanged(domain, grid, copies * count * (1 + history), 2 * size);
     understood.extend(keeping_real(ranks, bytes, "each time that the fastest growing mode of L has grown by e"));
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
     let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();

@@ -79,7 +79,8 @@ impl<T: Real> Stage<'_, T> {
         // SAFETY: of modes that no other call writes to; this one does when the slices are gone.
         make(&unsafe { self.state.part(at) }, rate);
         let last: Slices<T> = rate.iter().map(|r| &**r).collect();
-        (self.part)(at.clone(), Given { last: &last, ahead: Some(ahead) });
+        assert!(last.len() == self.state.fields && last.iter().all(|l| l.len() == at.len()), "N on {at:?}");
+        (self.part)(at.clone(), Some(Given { last: &last, ahead }));
     }
 
     /// The next state on a range of modes.

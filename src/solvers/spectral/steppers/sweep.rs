@@ -198,20 +198,20 @@ pub(super) fn at_once<T>(factors: &Factors<T>) -> usize {
 }
 
 /// A sweep with all its arrays, on a range of modes. No two calls have a mode in common.
-pub(super) type Part<'a, T> = dyn Fn(Range<usize>, Given<T>) + Sync + 'a;
+pub(super) type Part<'a, T> = dyn Fn(Range<usize>, Option<Given<T>>) + Sync + 'a;
 
-/// What a [`Part`] gets besides its modes.
+/// What a [`Part`] gets where its sweep's last input is no array as the others.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a, T> {
-    /// The values there of the sweep's last input, one slice per field; or none, and it is an array as the others.
+    /// The values there of that input, one slice per field.
     pub last: &'a [&'a [Complex<T>]],
-    /// How many modes on this thread probably goes on, where that is not right behind.
-    pub ahead: Option<usize>,
+    /// How many modes on this thread probably goes on.
+    pub ahead: usize,
 }
 
 /// All modes, over threads.
 fn whole<T>(modes: usize, part: &Part<T>) {
-    over_chunks(modes, |at| part(at, Given { last: &[], ahead: None }));
+    over_chunks(modes, |at| part(at, None));
 }
 
 /// Where mode 0 would be of values that begin at mode `first`.
@@ -283,14 +283,12 @@ fn diagonal<T, F, S, const C: usize, const R: usize, const W: usize>(
         // Field by field within a chunk: factors that fields share come from the cache.
         for f in 0..count {
             let mut from: [*const Complex<T>; R] = std::array::from_fn(|j| from[j][f].cast_const());
-            if let (Some(from), Some(last)) = (from.last_mut(), given.last.get(f)) {
-                *from = begun(last, at.start);
-            }
             let to: [*mut Complex<T>; W] = std::array::from_fn(|j| to[j][f]);
-            if let Some(ahead) = given.ahead {
+            if let (Some(Given { last, ahead }), Some((input, others))) = (given, from.split_last_mut()) {
                 factors[f].iter().for_each(|row| fetch(*row, &at, ahead));
-                from.iter().rev().skip(given.last.len().min(1)).for_each(|row| fetch(*row, &at, ahead));
+                others.iter().for_each(|row| fetch(*row, &at, ahead));
                 to.iter().for_each(|row| fetch(*row, &at, ahead));
+                *input = begun(last[f], at.start);
             }
             // SAFETY: `read` and `write` checked that every array has `modes` values, `Factors` has as many; who calls
             // gives slices as long as the range, which is one of no other call.
@@ -382,8 +380,8 @@ fn blocks<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const W
         let Shared((from, to)) = &shared;
         let zero = Complex::new(T::zero(), T::zero());
         let mut from = *from;
-        for (from, last) in from.iter_mut().rev().take(1).flatten().zip(given.last) {
-            *from = begun(last, at.start).cast_mut();
+        if let (Some(given), Some(input)) = (given, from.last_mut()) {
+            input.iter_mut().zip(given.last).for_each(|(row, last)| *row = begun(last, at.start).cast_mut());
         }
         for i in at {
             let factors = tables.map(|t| BlockFactor::<T, P>(&t[i * P * P..(i + 1) * P * P]));
