@@ -50,6 +50,14 @@ fn the_peak_of_a_run_is_within_a_tenth_of_what_check_promises_on_one_rank_and_on
             ),
         ),
         (
+            "Navier–Stokes 128³ of which no fields are kept",
+            input(
+                "points = [128, 128, 128]\nequation = { kind = \"navier_stokes_3d\", viscosity = 0.01 }\n\
+                 output = { whole = false }",
+                "scheme = \"if_rk4\"\ntime_step = 0.001",
+            ),
+        ),
+        (
             "Navier–Stokes 96³, padded, f32, ARS443",
             input(
                 "points = [96, 96, 96]\ndealiasing = \"padding\"\nprecision = \"f32\"\n\

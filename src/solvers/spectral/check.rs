@@ -7,7 +7,7 @@ use super::domain::{Axis, Domain, Tile};
 use super::ensemble;
 use super::equation::{Coupling, Equation, Round};
 use super::memory::{self, Place, Trip};
-use super::nonlinear::following;
+use super::nonlinear::{following, goes_on_at_once};
 use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
 use super::reality;
 use super::results::output;
@@ -126,9 +126,10 @@ fn estimate<T: Real>(
     let at_once = here.at_once(last.max(following(rounds) as u64)).is_some();
     let kept_products = if at_once { products - last } else { products };
     let copies = copies as u64;
-    // N in parts is not kept, where no error estimate asks for it.
+    // N in parts is not kept, where no error estimate asks for it, nor a state that leaves for the grid at once.
     let in_parts = at_once && scheme.kind == Kind::Exponential && copies == 1 && !judged && equation.drive().is_none();
-    let arrays = (scheme.lasting_arrays() + estimated) as u64 - u64::from(in_parts);
+    let passing = in_parts && goes_on_at_once(equation);
+    let arrays = (scheme.lasting_arrays() + estimated) as u64 - u64::from(in_parts) - u64::from(passing);
     let most = |of: fn(&Round) -> usize| rounds.iter().map(of).max().unwrap_or(0) as u64;
     // The first state comes from values on the grid.
     let trip = Trip {

@@ -110,6 +110,10 @@ pub trait Equation<T: Real>: Send + Sync {
     ) {
         super::tangent::by_differences(self, round, time, tile, (values, rates), work, out);
     }
+    /// Whether [`Equation::assemble`] reads the state; if not, it gets none.
+    fn reads_state(&self) -> bool {
+        true
+    }
     /// N, from the state and the products of all rounds (in order).
     fn assemble(
         &self,

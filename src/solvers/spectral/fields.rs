@@ -3,6 +3,7 @@
 use num_complex::Complex;
 use rayon::prelude::*;
 
+use super::transform::zeros;
 use crate::math::real::Real;
 
 /// Coefficients that a thread looks at together.
@@ -16,13 +17,7 @@ pub struct Fields<T> {
 
 impl<T: Real> Fields<T> {
     pub fn zeros(fields: usize, modes: usize) -> Self {
-        // Each from the allocator, not a copy of the first: pages of zeros are not touched before they are used.
-        let array = |_| {
-            let zeros = vec![Complex::new(T::zero(), T::zero()); modes];
-            super::transform::prefer_large_pages(&zeros);
-            zeros
-        };
-        Fields { arrays: (0..fields).map(array).collect() }
+        Fields { arrays: (0..fields).map(|_| zeros(modes)).collect() }
     }
 
     /// Number of fields.

@@ -143,7 +143,9 @@ pub fn kept(solver: &Place, kept: &Place, fields: u64, snapshots: u64, keys: &Ou
     // Coordinates; wavenumbers of the equation, the run and what is kept.
     let points: usize = kept.domain.own().iter().map(|a| a.points).sum();
     let modes: usize = solver.domain.own().iter().map(|a| a.modes()).sum();
-    kept.values() + solver.array() + own + waiting + 8 * points as u64 + 24 * modes as u64
+    let on_grid = keys.whole || !keys.slices.is_empty() || keys.statistics.is_some();
+    let values = if on_grid { kept.values() } else { 0 };
+    values + solver.array() + own + waiting + 8 * points as u64 + 24 * modes as u64
 }
 
 /// Means and variances in time of so many fields at the points here, with the two lists that writing makes of one field.

@@ -182,13 +182,25 @@ pub struct Bound<'a, T: Real> {
     transform: &'a mut dyn Transform<T>,
     team: &'a dyn Team,
     fastest: Option<&'a mut [f64; 3]>,
-    /// The time and the place of a state whose arrays have left for the grid.
-    left: Option<(f64, *const Complex<T>)>,
+    left: Option<Left<T>>,
+}
+
+/// A state whose arrays have left for the grid.
+struct Left<T> {
+    time: f64,
+    place: *const Complex<T>,
+    /// Whether the state itself is at its place.
+    kept: bool,
 }
 
 /// Arrays of the next evaluation that can leave for the grid while N is made: where it has one round.
 pub(super) fn following(rounds: &[Round]) -> usize {
     if let [only] = rounds { only.backward } else { 0 }
+}
+
+/// Whether an evaluation needs no more of a state than what has left for the grid.
+pub(super) fn goes_on_at_once<T: Real>(equation: &dyn Equation<T>) -> bool {
+    equation.rounds().len() == 1 && !equation.reads_state()
 }
 
 /// Who gets N.
@@ -212,6 +224,10 @@ impl<T: Real> Nonlinear<T> for Bound<'_, T> {
         self.evaluation.at_once && self.evaluation.band.is_none()
     }
 
+    fn goes_on_at_once(&self) -> bool {
+        goes_on_at_once(self.evaluation.equation.as_ref())
+    }
+
     fn evaluate_in_parts(&mut self, time: f64, stage: &Stage<T>) {
         // SAFETY: whole arrays of it are read before products come, with which the stage is taken.
         let state = unsafe { stage.state() };
@@ -223,10 +239,15 @@ impl<T: Real> Bound<'_, T> {
     /// N without the drive.
     fn run(&mut self, time: f64, state: &[&[Complex<T>]], taker: &Taker<T>) {
         let Evaluation { equation, scales, derived, products, at_once, forcing, .. } = &mut *self.evaluation;
-        let (equation, rounds) = (equation.as_ref(), equation.rounds());
-        let left = self.left.take().is_some_and(|left| left == (time, state[0].as_ptr()));
+        let (equation, rounds, reads) = (equation.as_ref(), equation.rounds(), equation.reads_state());
+        let left = self.left.take().is_some_and(|left| {
+            let same = left.time == time && left.place == state[0].as_ptr();
+            assert!(same || left.kept, "N is evaluated elsewhere than where the last stage went on to");
+            same
+        });
         let assemble =
             |tile: &Tile, at: &Range<usize>, state: &Cut<T>, products: &Cut<T>, out: &mut [&mut [Complex<T>]]| {
+                let state = if reads { state } else { &[] };
                 equation.assemble(time, tile, state, products, out);
                 if let Some(forcing) = forcing.as_ref() {
                     for (o, f) in out.iter_mut().zip(&forcing.arrays) {
@@ -263,34 +284,36 @@ impl<T: Real> Bound<'_, T> {
             if *at_once && r + 1 == rounds.len() {
                 let (next, work) = match taker {
                     Taker::Arrays(_) => (None, 0),
-                    Taker::Stage(stage) => (stage.next().filter(|_| rounds.len() == 1), equation.fields().len()),
+                    Taker::Stage(stage) => (stage.next().filter(|_| rounds.len() == 1), stage.work()),
                 };
                 let next_time = next.map(|(time, _)| time);
                 let counts = Counts { outputs: round.forward, next: next.map_or(0, |_| following(rounds)), work };
                 // Places go on in the next plane.
                 let [_, rows, columns] = scales.block().count;
                 let ahead = rows * columns;
-                let then: &Then<T> = &|tile, at, last, rate| match taker {
+                let then: &Then<T> = &|tile, at, last, work| match taker {
                     Taker::Arrays(out) => {
                         // SAFETY: every mode comes once, here and below.
                         let out = &mut unsafe { out.at(&at) };
                         assemble(tile, &at, &parts(state, &at), &joined(&earlier, &at, &last[..round.forward]), out);
                     }
                     Taker::Stage(stage) => {
-                        unsafe {
-                            stage.take(&at, ahead, rate, |u, rate| {
+                        let next = unsafe {
+                            stage.take(&at, ahead, work, |u, rate| {
                                 assemble(tile, &at, u, &joined(&earlier, &at, &last[..round.forward]), rate)
                             })
                         };
                         if let Some(time) = next_time {
-                            let u = unsafe { stage.next_part(&at) };
-                            equation.derive(0, time, tile, &u, &[], &mut last[..counts.next]);
+                            equation.derive(0, time, tile, &next, &[], &mut last[..counts.next]);
                         }
                     }
                 };
                 let inputs = if left { Inputs::Left(round.backward) } else { Inputs::Coefficients(&inputs) };
                 self.transform.through_then(self.team, inputs, &multiply, counts, then);
-                self.left = next;
+                self.left = next.map(|(time, place)| {
+                    let kept = matches!(taker, Taker::Stage(stage) if stage.keeps());
+                    Left { time, place, kept }
+                });
             } else {
                 let mut outputs: Views<_> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
                 self.transform.through(self.team, &inputs, &multiply, &mut outputs);

@@ -137,6 +137,10 @@ impl<T: Real> Equation<T> for GrayScott {
         }
     }
 
+    fn reads_state(&self) -> bool {
+        false
+    }
+
     fn assemble(
         &self,
         _time: f64,

@@ -306,6 +306,10 @@ impl<T: Real> Equation<T> for Flow {
         wide(|| stresses(values, products));
     }
 
+    fn reads_state(&self) -> bool {
+        false
+    }
+
     fn assemble(
         &self,
         _time: f64,

@@ -256,6 +256,10 @@ impl<T: Real> Equation<T> for Schroedinger {
         }
     }
 
+    fn reads_state(&self) -> bool {
+        false
+    }
+
     fn assemble(
         &self,
         _time: f64,

@@ -78,6 +78,10 @@ impl<T: Real, S: Scalar> Equation<T> for Single<S> {
         products[0].iter_mut().zip(values[0]).for_each(|(p, &u)| *p = self.0.polynomial(u));
     }
 
+    fn reads_state(&self) -> bool {
+        false
+    }
+
     fn assemble(
         &self,
         _time: f64,

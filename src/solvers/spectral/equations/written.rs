@@ -370,6 +370,10 @@ impl<T: Real> Equation<T> for Written<T> {
         self.tangent[round].run_joined(tile, time, [values, rates], out);
     }
 
+    fn reads_state(&self) -> bool {
+        self.plan.assembles_fields()
+    }
+
     fn assemble(
         &self,
         _time: f64,

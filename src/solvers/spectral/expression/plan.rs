@@ -131,6 +131,11 @@ impl Plan {
         if conservative.transforms() < written.transforms() { conservative } else { written }
     }
 
+    /// Whether N has terms in the fields themselves, besides products.
+    pub fn assembles_fields(&self) -> bool {
+        self.assemble.iter().flatten().any(|(input, _)| matches!(input, Input::Field(_)))
+    }
+
     /// The linear part at wavenumber k: one entry per field, or the block row by row.
     pub fn linear_at(&self, k: [f64; 3], entries: &mut [Complex<f64>]) {
         let fields = self.linear.len();

@@ -8,7 +8,7 @@
 use super::super::fields::Fields;
 use super::factors::Factors;
 use super::phi::{Contour, etdrk4_block};
-use super::stage::{At, Stages};
+use super::stage::{At, Next, Stages};
 use super::sweep::{Factor, Sweep, Vector};
 use super::{LinearPart, Nonlinear, Stepper};
 use crate::error::Result;
@@ -22,7 +22,7 @@ const F1: usize = 3;
 const F2: usize = 4;
 const F3: usize = 5;
 
-/// Work space: four arrays of the size of the state, three where N comes in parts.
+/// Work space: four arrays of the size of the state, three where N comes in parts, two where stages go on at once.
 pub struct Etdrk4<T: Real> {
     contour: Contour,
     factors: Option<Factors<T>>,
@@ -124,7 +124,7 @@ impl<T: Real> Stepper<T> for Etdrk4<T> {
         let Self { part, rate, stage, sum, .. } = self;
         let mut stages = Stages { nonlinear, factors, rate };
         let (middle, end) = (time + 0.5 * step, time + step);
-        let next = |time| Some((time, 0));
+        let next = |time| Some(Next { time, kept: false });
         stages.run((time, At::Input(0)), &A, [HALF, WHOLE, Q, F1], &[state], [stage, part, sum], next(middle))?;
         stages.run((middle, At::Output(0)), &B, [HALF, Q, F2], &[state], [stage, sum], next(middle))?;
         stages.run((middle, At::Output(0)), &C(T::of(2.0)), [Q, F2], &[part], [stage, sum], next(end))?;

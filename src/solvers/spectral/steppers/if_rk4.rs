@@ -10,7 +10,7 @@
 use super::super::fields::Fields;
 use super::factors::Factors;
 use super::phi::{exponential, phi};
-use super::stage::{At, Stages};
+use super::stage::{At, Next, Stages};
 use super::sweep::{Factor, Sweep, Vector, combine, run};
 use super::{LinearPart, Nonlinear, Stepper};
 use crate::error::Result;
@@ -20,7 +20,8 @@ use crate::math::real::Real;
 const HALF: usize = 0;
 const WHOLE: usize = 1;
 
-/// Work space: three arrays of the size of the state, two where N comes in parts; five where the error is estimated.
+/// Work space: three arrays of the size of the state, two where N comes in parts, one where stages go on at once; five where
+/// the error is estimated.
 pub struct IfRk4<T: Real> {
     factors: Option<Factors<T>>,
     made_for: f64,
@@ -143,6 +144,9 @@ impl<T: Real> Stepper<T> for IfRk4<T> {
         let h = |part: f64| T::of(part * step);
         let mut stages = Stages { nonlinear, factors, rate };
         let middle = time + 0.5 * step;
+        // With the estimate N is evaluated whole at the last stage.
+        let kept = estimate.is_some();
+        let next = |time| Some(Next { time, kept });
         let second = Second(h(0.5), h(1.0 / 6.0));
         match estimate {
             Some(estimate) => {
@@ -154,15 +158,13 @@ impl<T: Real> Stepper<T> for IfRk4<T> {
                 run(&second, factors, [HALF, WHOLE], [state, &estimate.first], [stage, sum]);
             }
             None => {
-                let next = Some((middle, 0));
-                stages.run((time, At::Input(0)), &second, [HALF, WHOLE], &[state], [stage, sum], next)?;
+                stages.run((time, At::Input(0)), &second, [HALF, WHOLE], &[state], [stage, sum], next(middle))?;
             }
         }
         let third = Third(h(0.5), h(1.0 / 3.0));
-        stages.run((middle, At::Output(0)), &third, [HALF], &[state], [stage, sum], Some((middle, 0)))?;
+        stages.run((middle, At::Output(0)), &third, [HALF], &[state], [stage, sum], next(middle))?;
         let fourth = Fourth(h(1.0), h(1.0 / 3.0));
-        let end = Some((time + step, 0));
-        stages.run((middle, At::Output(0)), &fourth, [HALF, WHOLE], &[state], [stage, sum], end)?;
+        stages.run((middle, At::Output(0)), &fourth, [HALF, WHOLE], &[state], [stage, sum], next(time + step))?;
         let last = Last(h(1.0 / 6.0));
         match estimate {
             None => stages.run((time + step, At::Other(stage)), &last, [], &[], [sum], None)?,

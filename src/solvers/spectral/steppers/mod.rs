@@ -43,6 +43,11 @@ pub trait Nonlinear<T: Real> {
     fn comes_in_parts(&self) -> bool {
         false
     }
+    /// Whether the next call of [`Nonlinear::evaluate_in_parts`] may be for a state that [`Stage::take`] returned and nobody
+    /// kept.
+    fn goes_on_at_once(&self) -> bool {
+        false
+    }
     /// N of the state of a stage, every part of which the stage takes once.
     fn evaluate_in_parts(&mut self, _time: f64, _stage: &Stage<T>) {
         unreachable!("N does not come in parts")

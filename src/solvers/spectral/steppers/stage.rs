@@ -41,6 +41,8 @@ pub struct Stage<'a, T> {
     state: Arrays<T>,
     /// N is evaluated there right after, at this time.
     next: Option<(f64, Arrays<T>)>,
+    /// Whether the next state is written to its arrays.
+    keeps: bool,
     part: &'a Part<'a, T>,
 }
 
@@ -59,42 +61,55 @@ impl<T: Real> Stage<'_, T> {
         unsafe { self.state.part(&(0..self.state.modes)) }
     }
 
-    /// When N is evaluated next, and where that state is.
+    /// When N is evaluated next, and where that state is, or would be.
     pub fn next(&self) -> Option<(f64, *const Complex<T>)> {
         self.next.as_ref().map(|(time, arrays)| (*time, arrays.starts[0].cast_const()))
     }
 
-    /// On a range of modes: `make` makes N from the state, into `rate`, and the sweep follows. What the sweep needs so many
-    /// modes ahead, where the next call will probably be, is asked for.
+    /// Whether the next state stays when [`Stage::take`] has returned it.
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Slices that [`Stage::take`] works in.
+    pub fn work(&self) -> usize {
+        if self.keeps { self.state.fields } else { 2 * self.state.fields }
+    }
+
+    /// On a range of modes: `make` makes N from the state, into the first slices of `work`, and the sweep follows. What the
+    /// sweep needs so many modes ahead, where the next call will probably be, is asked for. Returns the next state there, if
+    /// there is one.
     ///
     /// # Safety
     /// No two calls, at one time or later, have a mode in common.
-    pub unsafe fn take(
+    pub unsafe fn take<'s>(
         &self,
         at: &Range<usize>,
         ahead: usize,
-        rate: &mut [&mut [Complex<T>]],
+        work: &'s mut [&mut [Complex<T>]],
         make: impl FnOnce(&[&[Complex<T>]], &mut [&mut [Complex<T>]]),
-    ) {
+    ) -> Slices<'s, T> {
+        assert!(work.len() == self.work() && work.iter().all(|w| w.len() == at.len()), "work space for {at:?}");
+        let (rate, passing) = work.split_at_mut(self.state.fields);
         // SAFETY: of modes that no other call writes to; this one does when the slices are gone.
         make(&unsafe { self.state.part(at) }, rate);
         let last: Slices<T> = rate.iter().map(|r| &**r).collect();
-        assert!(last.len() == self.state.fields && last.iter().all(|l| l.len() == at.len()), "N on {at:?}");
-        (self.part)(at.clone(), Some(Given { last: &last, ahead }));
+        (self.part)(at.clone(), Some(Given { last: &last, first: passing, ahead }));
+        match &self.next {
+            None => Slices::new(),
+            // SAFETY: the sweep has written it, and no other call does.
+            Some((_, next)) if self.keeps => unsafe { next.part(at) },
+            Some(_) => passing.iter().map(|p| &**p).collect(),
+        }
     }
+}
 
-    /// The next state on a range of modes.
-    ///
-    /// # Safety
-    /// [`Stage::take`] was called for the range, once.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub unsafe fn next_part<'a>(&self, at: &Range<usize>) -> Slices<'a, T> {
-        let (_, next) = self.next.as_ref().expect("a next state");
-        // SAFETY: the caller's promise.
-        unsafe { next.part(at) }
-    }
+/// N is evaluated right after a sweep, at its first output.
+#[derive(Clone, Copy)]
+pub struct Next {
+    pub time: f64,
+    /// Whether that output is read for anything else.
+    pub kept: bool,
 }
 
 /// Which arrays N is evaluated at.
@@ -115,8 +130,8 @@ pub struct Stages<'a, T: Real> {
 }
 
 impl<T: Real> Stages<'_, T> {
-    /// N at a time and at some arrays, then the sweep, of which it is the last input. `next`: N is evaluated right after at
-    /// that time and that output.
+    /// N at a time and at some arrays, then the sweep, of which it is the last input. With `next`, the first output is only
+    /// written where it must be.
     pub fn run<S: Sweep<T, C, R, W>, const C: usize, const R: usize, const W: usize>(
         &mut self,
         (time, at): (f64, At<T>),
@@ -124,7 +139,7 @@ impl<T: Real> Stages<'_, T> {
         which: [usize; C],
         inputs: &[&Fields<T>],
         mut outputs: [&mut Fields<T>; W],
-        next: Option<(f64, usize)>,
+        next: Option<Next>,
     ) -> Result<()> {
         assert_eq!(inputs.len() + 1, R, "inputs besides N");
         let (fields, modes) = (outputs[0].len(), outputs[0].modes());
@@ -147,9 +162,10 @@ impl<T: Real> Stages<'_, T> {
             At::Output(i) => to[i],
             At::Other(state) => read::<T, 1>(&[state], 0..fields, modes)[0],
         });
-        let next = next.map(|(time, output)| (time, arrays(to[output])));
+        let keeps = next.is_none_or(|next| next.kept) || !self.nonlinear.goes_on_at_once();
+        let next = next.map(|next| (next.time, arrays(to[0])));
         with_part(sweep, self.factors, which, 0..fields, from, to, |part| {
-            self.nonlinear.evaluate_in_parts(time, &Stage { state, next, part });
+            self.nonlinear.evaluate_in_parts(time, &Stage { state, next, keeps, part });
         });
         Ok(())
     }

@@ -200,11 +200,12 @@ pub(super) fn at_once<T>(factors: &Factors<T>) -> usize {
 /// A sweep with all its arrays, on a range of modes. No two calls have a mode in common.
 pub(super) type Part<'a, T> = dyn Fn(Range<usize>, Option<Given<T>>) + Sync + 'a;
 
-/// What a [`Part`] gets where its sweep's last input is no array as the others.
-#[derive(Clone, Copy)]
-pub(super) struct Given<'a, T> {
+/// What a [`Part`] gets where its sweep's last input is no array as the others, nor perhaps its first output.
+pub(super) struct Given<'a, 's, T> {
     /// The values there of that input, one slice per field.
     pub last: &'a [&'a [Complex<T>]],
+    /// Where the first output goes, one slice per field; none: to its arrays.
+    pub first: &'a mut [&'s mut [Complex<T>]],
     /// How many modes on this thread probably goes on.
     pub ahead: usize,
 }
@@ -215,8 +216,8 @@ fn whole<T>(modes: usize, part: &Part<T>) {
 }
 
 /// Where mode 0 would be of values that begin at mode `first`.
-fn begun<T>(values: &[Complex<T>], first: usize) -> *const Complex<T> {
-    values.as_ptr().wrapping_sub(first)
+fn begun<T>(values: *mut Complex<T>, first: usize) -> *mut Complex<T> {
+    values.wrapping_sub(first)
 }
 
 /// Asks for the values that are needed when the thread goes on.
@@ -278,17 +279,21 @@ fn diagonal<T, F, S, const C: usize, const R: usize, const W: usize>(
         factors[f] = pointers(field);
     }
     let shared = Shared((factors, from, to));
-    act(&|at, given| {
+    act(&|at, mut given| {
         let Shared((factors, from, to)) = &shared;
         // Field by field within a chunk: factors that fields share come from the cache.
         for f in 0..count {
             let mut from: [*const Complex<T>; R] = std::array::from_fn(|j| from[j][f].cast_const());
-            let to: [*mut Complex<T>; W] = std::array::from_fn(|j| to[j][f]);
-            if let (Some(Given { last, ahead }), Some((input, others))) = (given, from.split_last_mut()) {
-                factors[f].iter().for_each(|row| fetch(*row, &at, ahead));
-                others.iter().for_each(|row| fetch(*row, &at, ahead));
-                to.iter().for_each(|row| fetch(*row, &at, ahead));
-                *input = begun(last[f], at.start);
+            let mut to: [*mut Complex<T>; W] = std::array::from_fn(|j| to[j][f]);
+            if let (Some(given), Some((input, others))) = (&mut given, from.split_last_mut()) {
+                let passing = given.first.get_mut(f);
+                factors[f].iter().for_each(|row| fetch(*row, &at, given.ahead));
+                others.iter().for_each(|row| fetch(*row, &at, given.ahead));
+                to[usize::from(passing.is_some())..].iter().for_each(|row| fetch(*row, &at, given.ahead));
+                *input = begun(given.last[f].as_ptr().cast_mut(), at.start).cast_const();
+                if let Some(passing) = passing {
+                    to[0] = begun(passing.as_mut_ptr(), at.start);
+                }
             }
             // SAFETY: `read` and `write` checked that every array has `modes` values, `Factors` has as many; who calls
             // gives slices as long as the range, which is one of no other call.
@@ -379,9 +384,12 @@ fn blocks<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const W
     act(&|at, given| {
         let Shared((from, to)) = &shared;
         let zero = Complex::new(T::zero(), T::zero());
-        let mut from = *from;
+        let (mut from, mut to) = (*from, *to);
         if let (Some(given), Some(input)) = (given, from.last_mut()) {
-            input.iter_mut().zip(given.last).for_each(|(row, last)| *row = begun(last, at.start).cast_mut());
+            let last = given.last.iter().map(|last| last.as_ptr().cast_mut());
+            input.iter_mut().zip(last).for_each(|(row, last)| *row = begun(last, at.start));
+            let first = given.first.iter_mut().map(|first| first.as_mut_ptr());
+            to[0].iter_mut().zip(first).for_each(|(row, first)| *row = begun(first, at.start));
         }
         for i in at {
             let factors = tables.map(|t| BlockFactor::<T, P>(&t[i * P * P..(i + 1) * P * P]));

@@ -77,7 +77,8 @@ impl<T: Real> Distributed<T> {
         let level = settings.level;
         let share = settings.share && domain.dimension > 1;
         let together = Together::new(&layout, team, share);
-        let core = Core::new(domain, &layout, level, together.is_some());
+        let ranks_per_node = settings.ranks_per_node.clamp(1, grid[0] * grid[1]);
+        let core = Core::new(domain, &layout, level, together.is_some(), ranks_per_node);
         let parts = parts(&layout);
         let (axis, complex) = (&domain.axes[2], domain.complex);
         let long = layout.shares.is_some().then(|| Long::new(axis, complex, team.rank(), grid[1], level));

@@ -23,7 +23,7 @@ mod vector;
 pub use distributed::{Distributed, Settings};
 pub use fft::library;
 pub use layout::{Direction, Network, ProcessGrid, Traffic, cost, pencil_limit, process_grid, seconds, traffic};
-pub use memory::prefer_large_pages;
+pub use memory::zeros;
 pub use reference::Reference;
 pub use vector::{Level, prefetch};
 

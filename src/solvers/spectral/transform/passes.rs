@@ -20,8 +20,10 @@ use crate::team::Flight;
 
 /// Columns of a task of a strided pass.
 const COLUMNS: usize = 64;
-/// Bytes of an array from which on passes write past the caches, and planes are brought in and out row by row.
+/// Bytes of an array in a node from which on passes write past the caches, and planes are brought in and out row by row.
 const STREAM: usize = if cfg!(test) { 32 << 10 } else { 8 << 20 };
+/// Cores that share a last cache, about: `STREAM` is for so many.
+const CORES: usize = 8;
 /// Fields whose slices are listed without an allocation.
 pub const LISTED: usize = 24;
 
@@ -49,6 +51,8 @@ pub struct Core<T: Real> {
     /// Complex numbers from row to row of a plane when fused.
     pitch: usize,
     tile_rows: usize,
+    /// What `STREAM` makes of the part of an array that this rank has.
+    stream: usize,
     /// Of each thread, so that it stays in that one's cache from loop to loop.
     scratch: Vec<Own<T>>,
 }
@@ -117,8 +121,8 @@ pub enum Work<'a, T> {
 pub type Moving<'a, 't, T> = Option<&'a mut Flight<'t, Complex<T>>>;
 
 impl<T: Real> Core<T> {
-    /// The passes of the rank of `layout`, with tables for ranks that are `together` or not.
-    pub fn new(domain: &Domain, layout: &Layout, level: Level, together: bool) -> Self {
+    /// The passes of the rank of `layout`, with tables for ranks that are `together` or not, so many of which a node has.
+    pub fn new(domain: &Domain, layout: &Layout, level: Level, together: bool, ranks_per_node: usize) -> Self {
         let (modes, points) = (layout.modes(domain), layout.points(domain));
         let scale = (0..3)
             .filter(|a| domain.axes[*a].basis != Basis::Chebyshev)
@@ -152,6 +156,7 @@ impl<T: Real> Core<T> {
             fused,
             runs,
             pitch,
+            stream: STREAM * (ranks_per_node * rayon::current_num_threads()).div_ceil(CORES) / ranks_per_node,
             tile_rows: level.lanes::<T>().max(8),
             scratch: (0..rayon::current_num_threads()).map(|_| Own(Mutex::new(None))).collect(),
         }
@@ -331,6 +336,11 @@ impl<T: Real> Core<T> {
             }
         }
         let rows = self.points.count[1];
+        if large && plane + 1 < self.points.count[0] {
+            let asked = rows.div_ceil(self.tile_rows) * (inputs + outputs);
+            let arrays = arrays[..inputs].iter().map(|array| array.get());
+            s.expect(&self.y_rows[1][0], arrays, plane + 1, columns.len(), asked);
+        }
         for first in (0..rows).step_by(self.tile_rows) {
             self.tile(s, plane, first..rows.min(first + self.tile_rows), 0, in_plane, inputs, outputs, work);
         }
@@ -352,7 +362,7 @@ impl<T: Real> Core<T> {
 
     /// Whether an array of so many numbers does not stay in the caches between two passes.
     fn is_large(&self, numbers: usize) -> bool {
-        size_of::<Complex<T>>() * numbers > STREAM
+        size_of::<Complex<T>>() * numbers > self.stream
     }
 
     /// Some rows of a plane: lines to the grid, work, and back. `line` is the number of row 0 among the lines of the runs.
@@ -377,6 +387,7 @@ impl<T: Real> Core<T> {
             s.products.reserve(outputs * size);
         }
         for f in 0..inputs {
+            s.ask();
             let values = match work {
                 // SAFETY: this tile's rows of the array of values.
                 Work::Keep(values) => unsafe { values[f].get().add(at) },
@@ -398,6 +409,7 @@ impl<T: Real> Core<T> {
             call(pointwise, &tile, (0..inputs).map(input), inputs, (0..outputs).map(output), outputs);
         }
         for f in 0..outputs {
+            s.ask();
             let values = match work {
                 // SAFETY: as above.
                 Work::Given(values) => unsafe { values[f].get().add(at) },

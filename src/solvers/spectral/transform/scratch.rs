@@ -4,7 +4,7 @@ use num_complex::Complex;
 
 use super::lines::Buffers;
 use super::tables::Place;
-use super::vector::{settle, stream_copy};
+use super::vector::{prefetch, settle, stream_copy};
 use crate::math::real::Real;
 
 /// Work space of one thread.
@@ -15,6 +15,10 @@ pub struct Scratch<T> {
     to: Vec<*mut Complex<T>>,
     /// Where rows go that were worked on in a plane.
     out: Vec<*mut Complex<T>>,
+    /// Rows of so many columns that will be brought next and have not been asked for, so many of which are each time.
+    expected: Vec<*const Complex<T>>,
+    expected_columns: usize,
+    expected_share: usize,
     pub planes: Vec<Aligned<T>>,
     pub values: Aligned<T>,
     pub products: Aligned<T>,
@@ -53,6 +57,9 @@ impl<T: Real> Scratch<T> {
             from: Vec::new(),
             to: Vec::new(),
             out: Vec::new(),
+            expected: Vec::new(),
+            expected_columns: 0,
+            expected_share: 0,
             planes: Vec::new(),
             values: Aligned::new(0),
             products: Aligned::new(0),
@@ -98,6 +105,34 @@ impl<T: Real> Scratch<T> {
                 std::ptr::copy_nonoverlapping(*from, row, columns);
                 *from = row;
                 row = row.add(pitch);
+            }
+        }
+    }
+
+    /// The rows of a plane of some arrays will probably be brought next; memory is asked for them by [`ask`](Self::ask),
+    /// which is called `times` times before: they come while the processor has other work.
+    pub fn expect(
+        &mut self,
+        rows: &[Option<Place>],
+        arrays: impl Iterator<Item = *mut Complex<T>>,
+        plane: usize,
+        columns: usize,
+        times: usize,
+    ) {
+        let begin = |array: *mut Complex<T>, p: &Place| array.wrapping_add(p.base + plane * p.step).cast_const();
+        self.expected.clear();
+        for array in arrays {
+            self.expected.extend(rows.iter().flatten().map(|p| begin(array, p)));
+        }
+        self.expected_columns = columns;
+        self.expected_share = self.expected.len().div_ceil(times.max(1));
+    }
+
+    pub fn ask(&mut self) {
+        let kept = self.expected.len().saturating_sub(self.expected_share);
+        for row in self.expected.drain(kept..) {
+            for i in (0..self.expected_columns).step_by(64 / size_of::<Complex<T>>()) {
+                prefetch(row.wrapping_add(i).cast());
             }
         }
     }
