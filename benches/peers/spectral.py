@@ -68,9 +68,9 @@ time_error = false
 """
 # task: title, our input, steps of ours, peers
 TASKS = {
-    "tgv64": ("3-D Navier–Stokes, Taylor–Green, 64³", TAYLOR_GREEN, 20, ("fluidsim", "mpi4py_fft", "dedalus")),
-    "tgv128": ("3-D Navier–Stokes, Taylor–Green, 128³", TAYLOR_GREEN, 6, ("fluidsim", "mpi4py_fft")),
-    "vorticity512": ("2-D vorticity, 512²", VORTICITY, 30, ("fluidsim", "exponax", "dedalus")),
+    "tgv64": ("3-D Navier–Stokes, Taylor–Green, 64³", TAYLOR_GREEN, 80, ("fluidsim", "mpi4py_fft", "dedalus")),
+    "tgv128": ("3-D Navier–Stokes, Taylor–Green, 128³", TAYLOR_GREEN, 20, ("fluidsim", "mpi4py_fft")),
+    "vorticity512": ("2-D vorticity, 512²", VORTICITY, 120, ("fluidsim", "exponax", "dedalus")),
     "ks1024": ("Kuramoto–Sivashinsky, 1024 points", KS, 5000, ("exponax", "numpy")),
     "ks8192": ("Kuramoto–Sivashinsky, 8192 points", KS, 600, ("exponax", "numpy")),
 }
