@@ -128,6 +128,7 @@ impl<T: Real> Scratch<T> {
         self.expected_share = self.expected.len().div_ceil(times.max(1));
     }
 
+    /// Asks memory for a share of the rows that are expected.
     pub fn ask(&mut self) {
         let kept = self.expected.len().saturating_sub(self.expected_share);
         for row in self.expected.drain(kept..) {
