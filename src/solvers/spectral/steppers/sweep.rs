@@ -215,11 +215,6 @@ fn whole<T>(modes: usize, part: &Part<T>) {
     over_chunks(modes, |at| part(at, None));
 }
 
-/// Where mode 0 would be of values that begin at mode `first`.
-fn begun<T>(values: *mut Complex<T>, first: usize) -> *mut Complex<T> {
-    values.wrapping_sub(first)
-}
-
 /// Asks for the values that are needed when the thread goes on.
 #[inline(always)]
 fn fetch<X>(row: *const X, at: &Range<usize>, ahead: usize) {
@@ -290,9 +285,10 @@ fn diagonal<T, F, S, const C: usize, const R: usize, const W: usize>(
                 factors[f].iter().for_each(|row| fetch(*row, &at, given.ahead));
                 others.iter().for_each(|row| fetch(*row, &at, given.ahead));
                 to[usize::from(passing.is_some())..].iter().for_each(|row| fetch(*row, &at, given.ahead));
-                *input = begun(given.last[f].as_ptr().cast_mut(), at.start).cast_const();
+                // Where mode 0 would be: what is given begins with the range.
+                *input = given.last[f].as_ptr().wrapping_sub(at.start);
                 if let Some(passing) = passing {
-                    to[0] = begun(passing.as_mut_ptr(), at.start);
+                    to[0] = passing.as_mut_ptr().wrapping_sub(at.start);
                 }
             }
             // SAFETY: `read` and `write` checked that every array has `modes` values, `Factors` has as many; who calls
@@ -387,9 +383,9 @@ fn blocks<T: Real, S: Sweep<T, C, R, W>, const C: usize, const R: usize, const W
         let (mut from, mut to) = (*from, *to);
         if let (Some(given), Some(input)) = (given, from.last_mut()) {
             let last = given.last.iter().map(|last| last.as_ptr().cast_mut());
-            input.iter_mut().zip(last).for_each(|(row, last)| *row = begun(last, at.start));
+            input.iter_mut().zip(last).for_each(|(row, last)| *row = last.wrapping_sub(at.start));
             let first = given.first.iter_mut().map(|first| first.as_mut_ptr());
-            to[0].iter_mut().zip(first).for_each(|(row, first)| *row = begun(first, at.start));
+            to[0].iter_mut().zip(first).for_each(|(row, first)| *row = first.wrapping_sub(at.start));
         }
         for i in at {
             let factors = tables.map(|t| BlockFactor::<T, P>(&t[i * P * P..(i + 1) * P * P]));
