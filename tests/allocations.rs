@@ -164,6 +164,17 @@ fn problems(n: usize) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "modes that grow by e in 2.5 steps, ETDRK4",
+            input(
+                &format!(
+                    "points = [{n}, {n}, {n}]\nequation = {{ kind = \"written\", fields = [\"u\"], \
+                     rhs = {{ u = \"4*u + lap(u) - u^3\" }} }}\n{}",
+                    random(3.0)
+                ),
+                &fixed("etdrk4", 0.1),
+            ),
+        ),
+        (
             "shallow water, ARS222",
             input(
                 &format!("points = [{n}, {n}]\nequation = {{ kind = \"shallow_water\", coriolis = 0.7 }}"),

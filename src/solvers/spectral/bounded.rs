@@ -603,8 +603,8 @@ pub fn check(
     estimate.problem.extend(sent.words(ranks, &network, 1, shared));
     if n == 3 && heat == 1 {
         let history = stepper::<f64>(scheme.word, 1, 1).map_or(0, |mut stepper| stepper.history().0.len() as u64);
-        let bytes = reality::exchanged(&lying, grid, unknowns * (1 + history), 16);
-        estimate.problem.extend(check::keeping_real(ranks, bytes, &format!("every {REAL_EVERY} steps")));
+        let real = reality::exchanged(&lying, grid, unknowns * (1 + history), 16);
+        estimate.problem.extend(check::keeping_real(real, &format!("every {REAL_EVERY} steps")));
     }
     let all: u64 = domain.modes().iter().map(|&n| n as u64).product();
     estimate.checkpoint_bytes = 16 * unknowns * all;

@@ -182,8 +182,8 @@ fn estimate<T: Real>(
     understood.extend(sent.words(ranks, &network, 2, shared));
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
     let history = stepper.history().0.len() as u64;
-    let bytes = reality::exchanged(domain, grid, copies * count * (1 + history), 2 * size);
-    understood.extend(keeping_real(ranks, bytes, "each time that the fastest growing mode of L has grown by e"));
+    let real = reality::exchanged(domain, grid, copies * count * (1 + history), 2 * size);
+    understood.extend(keeping_real(real, "each time that the fastest growing mode of L has grown by e"));
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
     let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();
     Ok(Estimate {
@@ -236,12 +236,10 @@ impl Sent {
 }
 
 /// A line for the user of what keeps real fields real on several ranks ([`reality::exchanged`]).
-pub fn keeping_real(ranks: usize, bytes: Option<u64>, when: &str) -> Option<(String, String)> {
-    let bytes = bytes.filter(|_| ranks > 1)?;
-    Some((
-        "keeping fields real takes".into(),
-        format!("an exchange between all ranks, of at most {bytes} bytes each, {when}"),
-    ))
+pub fn keeping_real(sent: Traffic, when: &str) -> Option<(String, String)> {
+    let Traffic { messages, bytes } = sent;
+    let line = format!("at most {messages} messages and {bytes} bytes more from a rank, {when}");
+    (messages > 0).then(|| ("keeping fields real takes".into(), line))
 }
 
 /// Messages of a step of `evaluations` evaluations, each of which takes `trips` arrays to the grid and back, of complex

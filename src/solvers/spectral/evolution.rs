@@ -54,7 +54,7 @@ pub struct Evolution<T: Real> {
     /// Directions that go with the state.
     growth: Option<Growth<T>>,
     /// None: the fields are complex.
-    reality: Option<Reality>,
+    reality: Option<Reality<T>>,
     /// Of the fastest mode of L, in 1/time.
     growth_rate: f64,
     control: Control,

@@ -13,8 +13,8 @@ use super::fields::Fields;
 use super::nonlinear::Views;
 use super::results::ranks;
 use super::steppers::Stepper;
-use super::transform::ProcessGrid;
 use super::transform::layout::Layout;
+use super::transform::{ProcessGrid, Traffic};
 use crate::math::real::Real;
 use crate::team::Team;
 
@@ -27,30 +27,36 @@ fn partner(domain: &Domain, index: [usize; 3]) -> [usize; 3] {
     })
 }
 
-/// Bytes that the busiest rank gives to the exchange of one [`Reality::restore`] of so many arrays of complex numbers of `size`
-/// bytes; none for complex fields.
-pub fn exchanged(domain: &Domain, grid: ProcessGrid, arrays: u64, size: u64) -> Option<u64> {
-    let away = |own: Range<usize>| {
+/// What the busiest rank sends in one [`Reality::restore`] of so many arrays of complex numbers of `size` bytes; nothing of
+/// complex fields.
+pub fn exchanged(domain: &Domain, grid: ProcessGrid, arrays: u64, size: u64) -> Traffic {
+    let mut busiest = Traffic::default();
+    let rows = Layout::new(domain, grid, 0).modes1;
+    for own in rows.ranges().filter(|_| !domain.complex) {
         let row_of_partner = |row: usize| partner(domain, [0, row, 0])[1];
-        own.clone().map(row_of_partner).filter(|row| !own.contains(row)).count() as u64
-    };
-    let rows = Layout::new(domain, grid, 0).modes1.ranges().map(away).max().unwrap_or(0);
-    (!domain.complex).then_some(rows * domain.modes()[0] as u64 * arrays * size)
+        let away: Vec<usize> = own.clone().map(row_of_partner).filter(|row| !own.contains(row)).collect();
+        let others = rows.ranges().filter(|other| away.iter().any(|row| other.contains(row))).count() as u64;
+        let bytes = away.len() as u64 * domain.modes()[0] as u64 * arrays * size;
+        busiest = Traffic { messages: busiest.messages.max(others), bytes: busiest.bytes.max(bytes) };
+    }
+    busiest
 }
 
 /// The modes of this rank that have a partner among the kept ones.
-pub struct Reality {
+pub struct Reality<T> {
     /// Places of pairs that are both here; a mode may be its own partner.
     here: Vec<[usize; 2]>,
-    /// Per rank: places of modes whose partners are there, in order.
-    send: Vec<Vec<usize>>,
-    /// Per rank: places of the partners of what comes from there, as it comes.
-    receive: Vec<Vec<usize>>,
+    /// Ranks, and places of modes whose partners are there, in order.
+    send: Vec<(usize, Vec<usize>)>,
+    /// Ranks, and places of the partners of what comes from there, as it comes.
+    receive: Vec<(usize, Vec<usize>)>,
+    /// What goes and what comes, made at the first call.
+    room: [Vec<Complex<T>>; 2],
 }
 
-impl Reality {
+impl<T: Real> Reality<T> {
     /// For the modes of this rank; none for complex fields. Collective.
-    pub fn new(domain: &Domain, modes: Block, team: &dyn Team) -> Option<Reality> {
+    pub fn new(domain: &Domain, modes: Block, team: &dyn Team) -> Option<Self> {
         if domain.complex {
             return None;
         }
@@ -74,20 +80,21 @@ impl Reality {
         let here = pairs.iter().filter_map(both).filter(|[a, b]| a <= b).collect();
         let by_rank = |pairs: &[([usize; 3], usize)]| {
             let of_rank = |(rank, block): (usize, &Block)| {
-                let there = pairs.iter().filter(|(other, _)| rank != team.rank() && holds(block, other));
-                there.map(|(_, at)| *at).collect()
+                let there = pairs.iter().filter(|(other, _)| holds(block, other));
+                (rank, there.map(|(_, at)| *at).collect())
             };
-            blocks.iter().enumerate().map(of_rank).collect()
+            let others = blocks.iter().enumerate().filter(|(rank, _)| *rank != team.rank());
+            others.map(of_rank).filter(|(_, places): &(usize, Vec<usize>)| !places.is_empty()).collect()
         };
         let send = by_rank(&pairs);
         // What comes is in the order of the places of who sends it.
         pairs.sort_unstable();
-        Some(Reality { here, send, receive: by_rank(&pairs) })
+        Some(Reality { here, send, receive: by_rank(&pairs), room: [Vec::new(), Vec::new()] })
     }
 
     /// [`Reality::restore`] of a state, what the stepper remembers, and `more`.
-    pub fn restore_all<T: Real>(
-        &self,
+    pub fn restore_all(
+        &mut self,
         team: &dyn Team,
         state: &mut Fields<T>,
         stepper: &mut dyn Stepper<T>,
@@ -100,7 +107,7 @@ impl Reality {
     }
 
     /// Both of each pair become the mean of one and the conjugate of the other. Collective, with as many arrays everywhere.
-    pub fn restore<T: Real>(&self, team: &dyn Team, arrays: &mut [&mut [Complex<T>]]) {
+    pub fn restore(&mut self, team: &dyn Team, arrays: &mut [&mut [Complex<T>]]) {
         let mean = |z: Complex<T>, partner: Complex<T>| (z + partner.conj()) * T::of(0.5);
         for array in arrays.iter_mut() {
             for &[a, b] in &self.here {
@@ -110,14 +117,29 @@ impl Reality {
         if team.size() == 1 {
             return;
         }
-        let pack = |places: &Vec<usize>| arrays.iter().flat_map(|a| places.iter().map(|&at| a[at])).collect();
-        let send: Vec<Vec<Complex<T>>> = self.send.iter().map(pack).collect();
-        let counts: Vec<usize> = self.receive.iter().map(|places| places.len() * arrays.len()).collect();
-        for (places, came) in self.receive.iter().zip(team.exchange_counted(&send, &counts)) {
-            for (array, came) in arrays.iter_mut().zip(came.chunks_exact(places.len().max(1))) {
+        let parts = |of: &[(usize, Vec<usize>)]| -> Vec<(usize, Range<usize>)> {
+            let mut end = 0;
+            let mut next = |places: &Vec<usize>| {
+                let start = end;
+                end += places.len() * arrays.len();
+                start..end
+            };
+            of.iter().map(|(rank, places)| (*rank, next(places))).collect()
+        };
+        let (to, from) = (parts(&self.send), parts(&self.receive));
+        let [mut going, mut coming] = std::mem::take(&mut self.room);
+        going.clear();
+        for (_, places) in &self.send {
+            going.extend(arrays.iter().flat_map(|array| places.iter().map(|&at| array[at])));
+        }
+        coming.resize(from.last().map_or(0, |(_, part)| part.end), Complex::default());
+        (going, coming) = team.start_transfer(going, &to, coming, &from).wait();
+        for ((_, places), (_, part)) in self.receive.iter().zip(from) {
+            for (array, came) in arrays.iter_mut().zip(coming[part].chunks_exact(places.len())) {
                 places.iter().zip(came).for_each(|(&at, z)| array[at] = mean(array[at], *z));
             }
         }
+        self.room = [going, coming];
     }
 }
 
@@ -148,7 +170,7 @@ mod tests {
             for (grid, ranks) in [([1, 1], 1), ([2, 1], 2), ([3, 1], 4), ([3, 2], 6)] {
                 threads::run(ranks, |team| {
                     let modes = Layout::new(&domain, grid, team.rank()).modes(&domain);
-                    let reality = Reality::new(&domain, modes, team).unwrap();
+                    let mut reality = Reality::new(&domain, modes, team).unwrap();
                     let mut array = vec![Complex::new(7.0, 8.0); modes.len()];
                     let mut exact = array.clone();
                     let mut real = array.clone();

@@ -106,7 +106,7 @@ pub struct WallFlow {
     stepper: Box<dyn Stepper<f64>>,
     /// None without buoyancy, the only linear term that makes modes grow, and in two dimensions, where the only pair is that
     /// of the mean flow.
-    reality: Option<Reality>,
+    reality: Option<Reality<f64>>,
     pace: Box<dyn Pace>,
     /// Steps between measurements of the series.
     every: u64,
@@ -474,7 +474,7 @@ impl Solver for WallFlow {
             let mut linear = LinearPart::Implicit(&mut self.diffusion);
             self.stepper.step(&mut nonlinear, &mut linear, self.time, size, &mut self.state)?;
         }
-        if let Some(reality) = self.reality.as_ref().filter(|_| step.is_multiple_of(REAL_EVERY)) {
+        if let Some(reality) = self.reality.as_mut().filter(|_| step.is_multiple_of(REAL_EVERY)) {
             reality.restore_all(team, &mut self.state, self.stepper.as_mut(), &mut []);
         }
         let frequency = team.max(if self.state.finite() { frequency } else { f64::INFINITY });
