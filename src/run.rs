@@ -414,8 +414,15 @@ impl Run<'_> {
         let table = |text: &str| text.parse::<toml::Table>().ok();
         let (old, new) = (checkpoint.header("input").and_then(table), table(&self.input.text));
         let section = |t: &Option<toml::Table>, key: &str| t.as_ref().and_then(|t| t.get(key).cloned());
-        if section(&old, "problem") != section(&new, "problem") {
-            return differs("[problem]");
+        // What changes neither the state nor what is kept of it.
+        let posed = |t: &Option<toml::Table>| {
+            let mut problem = section(t, "problem").and_then(|p| p.as_table().cloned()).unwrap_or_default();
+            self.entry.free.iter().for_each(|key| _ = problem.remove(*key));
+            problem
+        };
+        let (was, is) = (posed(&old), posed(&new));
+        if let Some(key) = was.keys().chain(is.keys()).find(|key| was.get(*key) != is.get(*key)) {
+            return differs(&format!("[problem] ({key} differs)"));
         }
         if checkpoint.header("seed").is_some_and(|s| s != self.input.run.seed.to_string()) {
             return differs("[run] seed");

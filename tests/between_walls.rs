@@ -156,3 +156,28 @@ fn convection_keeps_statistics_and_probes_at_and_between_the_grid_points() {
         assert_close(*mean, means[12 * z..12 * (z + 1)].iter().sum::<f64>() / 12.0, "profile of theta");
     }
 }
+
+#[test]
+fn the_first_step_by_the_cfl_limit_is_that_of_the_first_state() {
+    // SMR-RK3 is stable up to Σ|u|k Δt = 1.732, of which 0.7 are taken; u = 1 − z² moves at once.
+    let problem = channel("[17, 24]", "[2.0, 4.0]", "[-1.0, 0.0]", "{}");
+    for given in ["", "time_step = 0.2"] {
+        let left = run(&problem, &format!("scheme = \"smr_rk3\"\nstep_control = \"cfl\"\n{given}"), 1);
+        let (cfl, steps) = (left.series("cfl"), left.series("time_step"));
+        assert!(cfl[1..].iter().all(|c| (0.3..1.22).contains(c)), "{given}: {cfl:?}");
+        assert!(steps[1] < 0.2, "{given}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_profile_along_the_walls_is_a_mean_in_space_between_them() {
+    // Of 1 − z² the mean from −1 to 1 is 2/3, of its square 8/15; a mean over the points, which lie closer near the
+    // walls, would be 1/2. Of 17 points Fejér's rule is exact for polynomials of degree 16.
+    let keys = "{ statistics = { every = 1, profile = \"x\" } }";
+    let left =
+        run_alike(&channel("[17, 12]", "[2.0, 4.0]", "[-1.0, 0.0]", keys), "time_step = 0.05\nscheme = \"sbdf2\"");
+    for (mean, variance) in left.values("u_mean").1.iter().zip(left.values("u_variance").1) {
+        assert_close(*mean, 2.0 / 3.0, "mean");
+        assert_close(variance, 8.0 / 15.0 - 4.0 / 9.0, "variance");
+    }
+}

@@ -96,6 +96,15 @@ fn what_no_ensemble_can_be_is_refused_with_its_key_on_any_number_of_ranks() {
         assert!(built.contains(checked.split(": ").last().unwrap()), "check says {checked}, run says {built}");
         built
     };
+    let written = |vary: &str| {
+        let (key, values) = vary.split_once(" = ").unwrap();
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [32]\nend_time = 1.0\n\
+             equation = {{ kind = \"written\", fields = [\"u\"], parameters = {{ n = 1 }}, rhs = {{ u = \"lap(u) - n*u^2\" }} }}\n\
+             initial = {{ kind = \"expressions\", fields = {{ u = \"cos(x)\" }} }}\n\
+             ensemble = {{ members = 2, vary = {{ \"{key}\" = {values} }} }}\n[method]\ntime_step = 0.01\n"
+        )
+    };
     let two = burgers(0.1, "ensemble = { members = 3 }").replace("[48]", "[16, 16]").replace("burgers", "allen_cahn");
     for (text, words) in [
         (burgers(0.1, "ensemble = { members = 0 }"), "members"),
@@ -109,6 +118,8 @@ fn what_no_ensemble_can_be_is_refused_with_its_key_on_any_number_of_ranks() {
             "member 1: problem.equation.viscosity = -1",
         ),
         (burgers(0.1, "ensemble = { members = 2, vary = { \"equation.viscosty\" = [0.1, 1] } }"), "viscosty"),
+        (written("equation.parameters.m = [0, 1]"), "no parameter m"),
+        (written("equation.parameters.n = [0, 1]"), "11 to 16 modes"),
         (two.replace(", viscosity = 0.1", ", interface_width = 0.1"), "problems of one axis"),
     ] {
         for ranks in [1, 3] {

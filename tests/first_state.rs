@@ -115,7 +115,15 @@ fn a_state_of_another_box_is_refused_on_1_and_3_ranks() {
              [method]\ntime_step = 0.001\n"
         )
     };
+    let channel = |lengths: &str, origin: &str, initial: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [16, 16]\nend_time = 0.002\nlengths = {lengths}\norigin = {origin}\n\
+             equation = {{ kind = \"channel\", viscosity = 0.1, drive = {{ kind = \"gradient\", force = 0.1 }} }}\n{initial}\n\
+             [method]\ntime_step = 0.001\n"
+        )
+    };
     let from_file = format!("initial = {file}");
+    let flow = channel("[2.0, 3.0]", "[-1.0, 0.0]", "");
     let real = written("[16]", "", false, &wave("x"));
     let complex = written("[16]", "", true, &wave("x"));
     let layer = convection("[1.0, 2.0]", "");
@@ -131,6 +139,12 @@ fn a_state_of_another_box_is_refused_on_1_and_3_ranks() {
             &layer,
             written("[16, 16]", "lengths = [1.0, 2.0]", false, file),
             "it lies between walls; here it is periodic",
+        ),
+        (&real, written("[16]", "origin = [0.5]", false, file), "along x the origin is 0.000000; here it is 0.500000"),
+        (
+            &flow,
+            channel("[4.0, 3.0]", "[-2.0, 0.0]", &from_file),
+            "along z the length is 2.000000; here it is 4.000000",
         ),
         (&layer, convection("[1.0, 7.0]", &from_file), "along x the length is 2.000000; here it is 7.000000"),
     ];

@@ -49,6 +49,11 @@ const CASES: &[Case] = &[
     Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"x*u\" } }", &["problem.equation.rhs.u", "x"]),
     Case(7, "equation = { kind = \"written\", fields = [\"u\", \"v\"], rhs = { u = \"lap(u)\" } }", &["problem.equation", "v"]),
     Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"grad(u)\" } }", &["problem.equation.rhs.u"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"kx\"], rhs = { kx = \"lap(kx)\" } }", &["problem.equation.fields", "cannot be called", "kx"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"vorticity\"], rhs = { vorticity = \"lap(vorticity)\" }, define = { time = \"2*vorticity\" } }\noutput = { fields = [\"all\"] }", &["problem.output.fields", "time", "written twice"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"u\", amplitude = 0.1, band = [2.1, 2.2] }] }", &["problem.equation.random[0].band", "no wavenumber"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"v\", amplitude = 0.1, band = [1, 2] }] }", &["problem.equation.random[0].field", "they are u"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"vorticity\"], rhs = { vorticity = \"lap(vorticity) + 1/sin(x)\" } }", &["problem.equation", "not finite at the first state"]),
     Case(8, "initial = { kind = \"expressions\", fields = { vorticty = \"sin(x)\" } }", &["problem.initial.fields.vorticty", "did you mean \"vorticity\"?"]),
     Case(8, "initial = { kind = \"expressions\", fields = { vorticity = \"sin(x\" } }", &["problem.initial.fields.vorticity", "character"]),
     Case(8, "initial = { kind = \"expressions\", fields = { vorticity = \"1/0*x\" } }", &["problem.initial"]),
@@ -68,6 +73,7 @@ const CASES: &[Case] = &[
     Case(10, "time_step = 0.0", &["method.time_step = 0.0", "> 0"]),
     Case(10, "scheme = \"etdrk4\"", &["method.time_step", "is needed"]),
     Case(10, "time_step = 0.01\nscheme = \"rk4\"", &["method.scheme = \"rk4\"", "\"etdrk4\""]),
+    Case(10, "step_control = \"cfl\"\nscheme = \"if_rk4\"\nmin_step = 100.0", &["method.min_step = 100", "the CFL limit"]),
     Case(10, "step_control = \"cfl\"\nscheme = \"cnab2\"", &["method.step_control", "no stability limit"]),
     Case(10, "time_step = 0.01\nstep_control = \"error\"\nscheme = \"etdrk4\"", &["method.step_control", "if_rk4"]),
 ];
@@ -161,7 +167,7 @@ fn a_right_hand_side_that_is_no_polynomial_is_warned_of_once() {
 #[test]
 fn a_run_that_diverges_ends_with_one_message_and_keeps_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "solver = \"spectral\"\n[run]\nmax_steps = 500\n[checkpoint]\nevery = 5\n[problem]\npoints = [64]\n\
+    let text = "solver = \"spectral\"\n[run]\nmax_steps = 500\n[checkpoint]\nevery = 2\n[problem]\npoints = [64]\n\
                 end_time = 1000\nequation = { kind = \"burgers\", viscosity = 1e-3 }\n\
                 initial = { kind = \"expressions\", fields = { u = \"10*sin(x)\" } }\n[method]\ntime_step = 0.05\n";
     fs::write(dir.path().join("case.toml"), text).unwrap();
@@ -169,6 +175,22 @@ fn a_run_that_diverges_ends_with_one_message_and_keeps_its_checkpoint() {
     assert_eq!(ended.code(), 1, "{ended:?}");
     assert!(ended.stderr.contains("diverged at step") && ended.stderr.contains("time_step"), "{ended:?}");
     assert_eq!(ended.messages().len(), 1, "{ended:?}");
-    let resumed = spanwise(1, &["run", "case.toml", "--resume", "--set", "run.max_steps=5"], dir.path());
-    assert_eq!(resumed.code(), 3, "the checkpoint of step 5 is good: {resumed:?}");
+    let resumed = spanwise(1, &["run", "case.toml", "--resume", "--set", "run.max_steps=2"], dir.path());
+    assert_eq!(resumed.code(), 3, "the checkpoint is good: {resumed:?}");
+}
+
+#[test]
+fn a_run_goes_on_to_a_later_end_and_not_with_another_equation() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"spectral\"\n[problem]\npoints = [32]\nend_time = 0.5\n\
+                equation = { kind = \"burgers\", viscosity = 0.1 }\n\
+                initial = { kind = \"expressions\", fields = { u = \"sin(x)\" } }\n[method]\ntime_step = 0.01\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let run = |more: &[&str]| spanwise(1, &[&["run", "a.toml", "--quiet"][..], more].concat(), dir.path());
+    assert_eq!(run(&["--set", "run.max_steps=20"]).code(), 3);
+    let other = run(&["--resume", "--set", "problem.equation.viscosity=0.2"]);
+    assert!(other.code() == 2 && other.stderr.contains("another [problem] (equation differs)"), "{other:?}");
+    assert_eq!(run(&["--resume", "--set", "problem.end_time=0.8", "--set", "problem.process_grid=[1,1]"]).code(), 0);
+    let report = fs::read_to_string(dir.path().join("a.out/report.json")).unwrap();
+    assert!(report.contains("\"steps\": 80"), "{report}");
 }

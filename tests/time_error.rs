@@ -129,6 +129,19 @@ fn the_time_error_of_controlled_steps_is_found_within_a_factor_of_eight() {
 }
 
 #[test]
+fn a_last_step_shortened_by_an_output_does_not_make_the_time_error_less_than_a_quarter_of_the_truth() {
+    let truth = fields(ended(SOLITON, FINE).as_mut(), &["psi"], false).remove(0).1;
+    // An output shortly before the end, and one that leaves a step of 0.4 to it.
+    for time in [3.9991, 3.98] {
+        let problem = format!("{SOLITON}\noutput = {{ times = [{time}] }}");
+        for scheme in ["if_rk4", "ars443", "sbdf2", "cnab2"] {
+            let (ratio, _) = ratio(&problem, "psi", &format!("scheme = \"{scheme}\"\ntime_step = 0.05"), &truth);
+            assert!(ratio > 0.25 && ratio < 5.0, "{scheme}, output at {time}: ratio {ratio}");
+        }
+    }
+}
+
+#[test]
 fn where_errors_decay_the_estimate_lies_above_the_truth_by_up_to_sixty() {
     // The same wave four times as long, and convection on its way to a steady state: errors of the early steps are gone
     // at the end, those of high wavenumbers first.

@@ -17,7 +17,9 @@ pub fn text(name: Option<&str>, style: Style) -> Result<String> {
             let schema = of_solver(entry);
             let mut page = Page { root: &schema, style, out: String::new(), shown: Vec::new() };
             page.out += &format!("{}  {}\n", style.bold(entry.name), entry.summary);
-            page.methods(&(entry.methods)());
+            let methods = (entry.methods)().into_iter().map(|(name, line)| (name.to_string(), line.to_string()));
+            page.listed("Methods", &methods.collect::<Vec<_>>());
+            page.listed("First states by name, of each equation", &(entry.initials)());
             page.sections();
             Ok(page.out)
         }
@@ -53,13 +55,13 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn methods(&mut self, methods: &[(&str, &str)]) {
-        if methods.is_empty() {
+    fn listed(&mut self, heading: &str, rows: &[(String, String)]) {
+        if rows.is_empty() {
             return;
         }
-        self.out += &format!("\n{}\n", self.style.heading("Methods"));
-        let width = methods.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
-        for (name, line) in methods {
+        self.out += &format!("\n{}\n", self.style.heading(heading));
+        let width = rows.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
+        for (name, line) in rows {
             let line = wrap(line, WIDTH, width + 4);
             self.out += &format!("  {}  {line}\n", self.style.bold(&format!("{name:width$}")));
         }

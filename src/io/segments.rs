@@ -210,8 +210,6 @@ fn find(directory: &Path, run: &str, step: f64) -> Outcome<Vec<u64>> {
         let path = file(directory, n);
         let reader = match Reader::open(&path) {
             Ok(reader) => reader,
-            // An output.h5 that is not ours or is damaged is about to be replaced.
-            Err(_) if n == 0 => continue,
             Err(e) => return Err(format!("{e}; remove the file to go on without its records")),
         };
         let mine = reader.attribute("provenance", "run").is_some_and(|r| r == run) && reader.has("fields/step");

@@ -18,7 +18,9 @@ pub const ENTRY: Entry = Entry {
     check,
     problem_schema: || schemars::schema_for!(Problem),
     method_schema: || schemars::schema_for!(Method),
+    free: &[],
     methods: || vec![("halve", "x ← (x + i) / 2")],
+    initials: Vec::new,
     plot: |output, _| Err(Error::file(output, "the toy has no figure")),
 };
 

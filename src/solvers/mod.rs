@@ -182,8 +182,12 @@ pub struct Entry {
     /// JSON schemas of `[problem]` and `[method]`, from the typed structs.
     pub problem_schema: fn() -> schemars::Schema,
     pub method_schema: fn() -> schemars::Schema,
+    /// Keys of `[problem]` that may change when a run goes on.
+    pub free: &'static [&'static str],
     /// (name, one line) of every method, for `spanwise list`.
     pub methods: fn() -> Vec<(&'static str, &'static str)>,
+    /// (name, one line) of every first state that goes by a name, for `spanwise list`.
+    pub initials: fn() -> Vec<(String, String)>,
     /// The figure a user expects first, drawn from output.h5 into `figure` (.png or .svg).
     pub plot: fn(output: &Path, figure: &Path) -> Result<()>,
 }

@@ -40,6 +40,8 @@ pub const ENTRY: Entry = Entry {
     check: check::check,
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(problem::MethodInput),
+    free: &[],
     methods: || problem::Name::ALL.to_vec(),
+    initials: Vec::new,
     plot: plot::plot,
 };

@@ -31,7 +31,7 @@ use super::walls::input::{
     ChannelInput, ConditionInput, OnsetInput, OrrSommerfeldInput, RayleighBenardInput, SteadyInput,
 };
 use super::walls::once::{Question, Stability, Steady, WallData};
-use super::walls::solver::{Pace, Profile, REAL_EVERY, Start, WallFlow};
+use super::walls::solver::{Fixed, Pace, Profile, REAL_EVERY, Start, WallFlow};
 use super::walls::stability::{Onset, OrrSommerfeld};
 use super::walls::steady::Operator;
 use super::walls::upright::{lying, upright};
@@ -195,13 +195,14 @@ pub fn build(
             let output = Output::new(&keys, names, on_grid.as_ref(), make, team)
                 .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
             let times = Times::new(&keys, 0.0, end);
-            // The first step of "cfl" needs the speeds of the first state, which the flow does not have yet.
-            let control = Control::new(method, scheme, 0.0).map_err(of_method)?;
-            let pace = Box::new(Controlled { control, times: times.clone(), end, next: None });
             let word = scheme.word;
             let stepper = |fields, modes| stepper(word, fields, modes).expect("a scheme of the registry");
             // The loop measures where a record is due.
-            let mut flow = WallFlow::new(physics, transform, &stepper, pace, start, u64::MAX, team)?;
+            let unpaced = Box::new(Fixed { step: end, end });
+            let mut flow = WallFlow::new(physics, transform, &stepper, unpaced, start, u64::MAX, team)?;
+            // The first step of "cfl" needs the speeds of the first state.
+            let control = Control::new(method, scheme, flow.frequency()).map_err(of_method)?;
+            flow.set_pace(Box::new(Controlled { control, times: times.clone(), end, next: None }));
             if method.time_error {
                 flow.measure_time_error(scheme);
             }
@@ -303,6 +304,10 @@ impl Pace for Controlled {
             self.control.taken(&next);
         }
         self.control.observe(frequency)
+    }
+
+    fn regular(&self) -> f64 {
+        self.control.regular()
     }
 
     fn ended(&self, time: f64) -> bool {

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::{Estimate, WARNING, program};
+use crate::team::Solo;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
@@ -291,7 +292,7 @@ fn of_ensemble<T: Real>(
 ) -> Result<Estimate> {
     ensemble::check(input, problem, asked)?;
     let (members, here) = (asked.members as u64, asked.members.div_ceil(ranks) as u64);
-    let mut first = None;
+    let (mut first, mut kept) = (None, Vec::new());
     for m in 0..if asked.vary.is_empty() { 1 } else { asked.members } {
         let (own, problem) = ensemble::member(input, asked, m)?;
         let equation = match &problem.equation {
@@ -299,12 +300,13 @@ fn of_ensemble<T: Real>(
             EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
             EquationInput::Bounded(_) => unreachable!("refused before"),
         };
+        let posed = setup::pose::<T>(&own, &problem, equation).map_err(|e| ensemble::of_member(input, m, e));
         if m == 0 {
             first = Some(estimate::<T>(&own, &problem, equation, method, 1, threads, here)?);
-        } else {
-            setup::pose::<T>(&own, &problem, equation).map_err(|e| ensemble::of_member(input, m, e))?;
         }
+        kept.push(posed?.domain.modes()[2] as f64);
     }
+    ensemble::same_modes(input, &kept, &Solo)?;
     let mut estimate = first.expect("an ensemble has at least one member");
     estimate.problem.push(("members".into(), format!("{members}, at most {here} on a rank")));
     if ranks as u64 > members {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::evolution::{CFL, Evolution, STEP, Seen, TIME};
+use super::initial::InitialInput;
 use super::problem::{EnsembleInput, EquationInput, Periodic, ProblemInput, Quantity, WrittenKind};
 use super::results::stack::Stack;
 use super::setup;
@@ -13,6 +14,7 @@ use super::transform::Level;
 use crate::crew::map_in;
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
+use crate::math::expression::did_you_mean;
 use crate::math::real::Real;
 use crate::math::rng::{Stream, word};
 use crate::math::sum::tree_sum;
@@ -73,6 +75,20 @@ pub fn check(input: &Input, problem: &ProblemInput, asked: &EnsembleInput) -> Re
         if !["equation.", "initial."].iter().any(|p| key.starts_with(p) && key.len() > p.len()) {
             return refuse(format!("\"{key}\" cannot differ between members; keys of equation and initial can"));
         }
+        let known = match (&problem.equation, &problem.initial) {
+            (EquationInput::Written(WrittenKind::Written(written)), _) if key.starts_with("equation.parameters.") => {
+                Some(written.parameters.keys().collect::<Vec<_>>())
+            }
+            (_, Some(InitialInput::Expressions { parameters, .. })) if key.starts_with("initial.parameters.") => {
+                Some(parameters.keys().collect())
+            }
+            _ => None,
+        };
+        let name = key.rsplit('.').next().unwrap_or_default();
+        if let Some(known) = known.filter(|known| !known.iter().any(|k| *k == name)) {
+            let known = known.into_iter().map(String::as_str);
+            return refuse(format!("\"{key}\": there is no parameter {name}{}", did_you_mean(name, known)));
+        }
         if values.len() != asked.members {
             return refuse(format!("\"{key}\" has {} values for {} members", values.len(), asked.members));
         }
@@ -83,6 +99,23 @@ pub fn check(input: &Input, problem: &ProblemInput, asked: &EnsembleInput) -> Re
         }
     }
     Ok(())
+}
+
+/// Refuses members, of which these are on this rank, that keep other numbers of modes than each other; collective.
+///
+/// # Errors
+/// `problem.ensemble.vary`.
+pub fn same_modes(input: &Input, modes: &[f64], team: &dyn Team) -> Result<()> {
+    let least = team.min(modes.iter().copied().fold(f64::INFINITY, f64::min));
+    let most = team.max(modes.iter().copied().fold(0.0, f64::max));
+    if least == most {
+        return Ok(());
+    }
+    let message = format!(
+        "members would keep {least} to {most} modes, as the degrees of their products differ: problem.product_degree is one \
+         for all"
+    );
+    Err(input.invalid("problem.ensemble.vary", message))
 }
 
 /// The input of member `m` alone: its values, its seed.
@@ -152,10 +185,7 @@ impl<T: Real> Ensemble<T> {
         // First steps by the CFL limit differ with the members' first states.
         let first = team.min(members.iter().map(Evolution::first_step).fold(f64::INFINITY, f64::min));
         members.iter_mut().for_each(|m| m.begin(first));
-        let modes = members[0].modes() as f64;
-        if team.min(modes) != team.max(modes) {
-            return Err(input.invalid("problem.ensemble.vary", "members would keep other modes than each other"));
-        }
+        same_modes(input, &members.iter().map(|m| m.modes() as f64).collect::<Vec<_>>(), team)?;
         let recorded = members[0].record()[3..]
             .iter()
             .map(|(name, _)| {

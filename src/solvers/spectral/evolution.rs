@@ -144,6 +144,10 @@ impl<T: Real> Evolution<T> {
         let mut fastest = [0.0; 3];
         let first = evaluation.bind(transform.as_mut(), team, Some(&mut fastest)).evaluate(0.0, &state, &mut rate);
         first.map_err(|e| input.invalid("problem.initial", e.to_string()))?;
+        if team.any(!rate.finite()) {
+            let message = "the right-hand side is not finite at the first state and time";
+            return Err(input.invalid("problem.equation", message));
+        }
         let frequency = frequency(fastest, &domain);
         let method_error = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
         let scheme = method.check(false, !equation.rounds().is_empty()).map_err(method_error)?;
@@ -336,11 +340,7 @@ impl<T: Real> Evolution<T> {
         self.keep_real(from, team);
         let directions = self.growth.as_ref().is_none_or(|g| finite(&g.directions));
         if team.any(!(self.state.finite() && directions)) {
-            let message = format!(
-                "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
-                self.time, self.last_step
-            );
-            return Err(Error::Numerical { step, message });
+            return Err(self.diverged(from));
         }
         if let Some(growth) = &mut self.growth {
             growth.stepped(self.time, self.last_step, self.equation.as_ref(), &self.domain, &self.scales, team);
@@ -392,8 +392,12 @@ impl<T: Real> Evolution<T> {
             })?;
             Ok(factor * made.norm_of(&made.before.arrays[..fields], team))
         })?;
+        if !error.is_finite() {
+            return Err(self.diverged(from));
+        }
+        let regular = self.control.regular();
         if let Some(kept) = &mut self.time_error {
-            kept.add(self.time, &[error / size]);
+            kept.add_step(self.time, &[error], size, regular, scheme.order);
         }
         Ok(())
     }
@@ -443,11 +447,23 @@ impl<T: Real> Evolution<T> {
         };
         let norms: Vec<(f64, f64)> =
             squares(error).into_iter().zip(squares(&self.state)).map(|(e, u)| (libm::sqrt(e), libm::sqrt(u))).collect();
-        error_ratio(&norms, self.control.tolerance())
+        let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        error_ratio(&norms, self.control.tolerance(), epsilon)
+    }
+
+    /// In the step from `from`, which is not counted yet.
+    fn diverged(&self, from: f64) -> Error {
+        let step = self.steps + 1;
+        let message = format!(
+            "diverged at step {step}, between t = {from} and {}: reduce method.time_step (the step was {})",
+            self.time, self.last_step
+        );
+        Error::Numerical { step, message }
     }
 
     fn failed(&self, why: &str) -> Error {
-        let message = format!("at t = {}: {why}; reduce method.time_step", self.time);
+        let message =
+            format!("at t = {}: {why}; reduce method.time_step, or method.min_step if it is given", self.time);
         Error::Numerical { step: self.steps + 1, message }
     }
 }

@@ -42,7 +42,7 @@ impl<T: Real> Fields<T> {
         self.arrays.iter_mut().map(Vec::as_mut_slice).collect()
     }
 
-    /// Whether every coefficient is a number.
+    /// Whether the square of every coefficient is a number.
     pub fn finite(&self) -> bool {
         finite(&self.arrays)
     }
@@ -54,11 +54,25 @@ impl<T: Real> Fields<T> {
     }
 }
 
-/// Whether every coefficient is a number.
+/// Whether the square of every coefficient is a number: means of larger ones are none.
 pub fn finite<T: Real>(arrays: &[Vec<Complex<T>>]) -> bool {
-    let finite = |part: &[Complex<T>]| part.iter().all(|z| z.re.is_finite() && z.im.is_finite());
+    let finite = |part: &[Complex<T>]| part.iter().all(|z| z.norm_sqr().is_finite());
     if rayon::current_num_threads() == 1 {
         return arrays.iter().all(|a| finite(a));
     }
     arrays.iter().all(|a| a.par_chunks(CHUNK).all(finite))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coefficient_of_1e160_counts_as_diverged_its_square_being_infinite() {
+        let mut fields = Fields::<f64>::zeros(2, 3);
+        fields.arrays[1][2].im = 1e150;
+        assert!(fields.finite());
+        fields.arrays[1][2].im = 1e160;
+        assert!(!fields.finite());
+    }
 }

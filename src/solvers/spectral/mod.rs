@@ -43,7 +43,9 @@ pub const ENTRY: Entry = Entry {
     check: check::check,
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(time::MethodInput),
+    free: &["end_time", "process_grid", "share_memory"],
     methods: || steppers::schemes().iter().map(|s| (s.word, s.summary)).collect(),
+    initials: equations::initials,
     plot: plot::plot,
 };
 pub mod walls;

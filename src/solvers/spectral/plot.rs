@@ -217,7 +217,7 @@ fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Pa
         panels.push((1.7, space_time(reader, first, times, &all, &format!("{}({axis}, t)", first.name))?));
     }
     let last = times.len() - 1;
-    let shown = fields.iter().filter(|f| f.shape == first.shape).take(COLOURS.len());
+    let shown = fields.iter().filter(|f| f.shape == first.shape && f.axes == first.axes).take(COLOURS.len());
     let mut curves = Vec::new();
     for (field, colour) in shown.zip(COLOURS) {
         let y = reader.slab(&format!("fields/{}", field.name), &[last, 0], &[1, n])?.values;

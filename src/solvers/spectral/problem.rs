@@ -185,7 +185,7 @@ impl Periodic<'_> {
             }
             Periodic::Written(_) => {
                 let message = "a written equation has no named initial conditions: give problem.initial of kind \
-                               \"expressions\", \"random\" or \"file\"";
+                               \"expressions\", \"random\", \"grid\" or \"file\"";
                 Err(("kind".to_string(), message.to_string()))
             }
         }
@@ -350,8 +350,8 @@ impl ProblemInput {
     pub fn dealiased(&self, full: &Domain, degree: Degree, linear: bool) -> Result<(Domain, Option<String>), Finding> {
         let mut domain = full.clone();
         let (degree, warning) = match (degree, self.product_degree) {
-            _ if linear => return Ok((domain, None)),
             (_, Some(asked)) => (asked as usize, None),
+            _ if linear => return Ok((domain, None)),
             (Degree::Polynomial(d), None) => (d as usize, None),
             (Degree::Other, None) => {
                 let text = "the right-hand side is no polynomial of the fields: dealiasing allows for products of 3 \

@@ -1,6 +1,9 @@
 //! From `[problem]` and `[method]` to a solver that is ready for its first step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use num_complex::Complex;
 
 use super::bounded;
 use super::domain::Domain;
@@ -145,7 +148,7 @@ pub fn first_state<T: Real>(
     let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
     match &problem.initial {
         None | Some(InitialInput::Named { .. }) => {
-            let none = std::collections::BTreeMap::new();
+            let none = BTreeMap::new();
             let (name, parameters) = match &problem.initial {
                 Some(InitialInput::Named { name, parameters }) => (name.as_deref(), parameters),
                 _ => (None, &none),
@@ -177,7 +180,13 @@ pub fn first_state<T: Real>(
             for field in fields.keys() {
                 known(field, names).map_err(|message| at(&format!("fields.{field}"), message))?;
             }
-            let parameters: Vec<(String, f64)> = parameters.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            // Those of the equation are known too; of equal names the first state's own holds.
+            let mut all: BTreeMap<String, f64> = match asked {
+                Periodic::Written(written) => written.parameters().unwrap_or_default().into_iter().collect(),
+                Periodic::BuiltIn(_) => BTreeMap::new(),
+            };
+            all.extend(parameters.clone());
+            let parameters: Vec<(String, f64)> = all.into_iter().collect();
             let parse = |name: &FieldName| -> Result<Option<Function<T>>> {
                 let Some(text) = fields.get(&name.name) else { return Ok(None) };
                 let function = Function::parse(text, transform.domain(), &parameters);
@@ -210,9 +219,12 @@ pub fn first_state<T: Real>(
             initial::constrain(equation, transform, &mut state);
         }
     }
-    let finite = state.arrays.iter().flatten().all(|z| z.re.is_finite() && z.im.is_finite());
-    if team.any(!finite) {
-        return Err(input.invalid("problem.initial", "the first state is not finite everywhere"));
+    let infinite = |array: &Vec<Complex<T>>| array.iter().any(|z| !(z.re.is_finite() && z.im.is_finite()));
+    let first = state.arrays.iter().position(infinite).map_or(f64::INFINITY, |f| f as f64);
+    let first = team.min(first);
+    if first.is_finite() {
+        let message = format!("the first state is not finite everywhere, of {}", names[first as usize].name);
+        return Err(input.invalid("problem.initial", message));
     }
     Ok(state)
 }

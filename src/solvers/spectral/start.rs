@@ -92,13 +92,19 @@ fn same_axis(reader: &Reader, label: &str, axis: &Axis) -> Result<()> {
         (true, false) => return differs(bounded, periodic),
         (false, true) => return differs(periodic, bounded),
         (true, true) => {
-            // Of the walls a file tells where it holds values between them: Chebyshev points are symmetric about the middle.
+            // Of the walls a file tells where it holds values between them: the n Chebyshev points are symmetric about the
+            // middle, and the first and the last lie cos(π/2n) of the height apart.
             let points = format!("fields/{}", axis.name);
             if reader.has(&points) {
                 let z = reader.array(&points)?.values;
-                let (middle, here) = (0.5 * (z[0] + z[z.len() - 1]), axis.low + 0.5 * axis.length);
+                let (first, last) = (z[0], z[z.len() - 1]);
+                let (middle, here) = (0.5 * (first + last), axis.low + 0.5 * axis.length);
                 if (middle - here).abs() > 1e-6 * axis.length {
                     return differs(format!("the middle is at {middle:.6}"), format!("at {here:.6}"));
+                }
+                let height = (last - first).abs() / libm::cos(0.5 * std::f64::consts::PI / z.len() as f64);
+                if z.len() > 1 && (height / axis.length - 1.0).abs() > 1e-6 {
+                    return differs(format!("the length is {height:.6}"), format!("it is {:.6}", axis.length));
                 }
             }
             return Ok(());
@@ -116,6 +122,13 @@ fn same_axis(reader: &Reader, label: &str, axis: &Axis) -> Result<()> {
     let length = std::f64::consts::TAU / lowest;
     if (length / axis.length - 1.0).abs() > 1e-6 {
         return differs(format!("the length is {length:.6}"), format!("it is {:.6}", axis.length));
+    }
+    let points = format!("fields/{}", axis.name);
+    if reader.has(&points) {
+        let low = reader.array(&points)?.values[0];
+        if (low - axis.low).abs() > 1e-6 * axis.length {
+            return differs(format!("the origin is {low:.6}"), format!("it is {:.6}", axis.low));
+        }
     }
     Ok(())
 }

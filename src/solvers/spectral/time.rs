@@ -35,7 +35,7 @@ pub struct MethodInput {
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub min_step: Option<f64>,
     /// A step is at most this many times the one before.
-    #[schemars(extend("minimum" = 1))]
+    #[schemars(extend("exclusiveMinimum" = 1))]
     pub max_change: f64,
     /// A step is at least this fraction of the one before.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
@@ -236,9 +236,14 @@ pub fn frequency(fastest: [f64; 3], domain: &Domain) -> f64 {
     domain.axes.iter().zip(fastest).map(|(a, u)| u * std::f64::consts::TAU / a.length * a.highest as f64).sum()
 }
 
-/// max over fields of ‖error‖ / (tolerance ‖field‖): at most 1 when the step is good enough. Pairs of norms.
-pub fn error_ratio(norms: &[(f64, f64)], tolerance: f64) -> f64 {
-    let ratio = |(error, norm): &(f64, f64)| if *error == 0.0 { 0.0 } else { error / (tolerance * norm) };
+/// What rounding may leave in a field, in units of `epsilon` and of the largest field.
+const ROUNDING_OF_FIELDS: f64 = 1e3;
+
+/// max over fields of ‖error‖ / (tolerance ‖field‖ + what is rounding): at most 1 when the step is good enough. Pairs of
+/// norms. A field that is but rounding of another one does not have to be right.
+pub fn error_ratio(norms: &[(f64, f64)], tolerance: f64, epsilon: f64) -> f64 {
+    let rounding = ROUNDING_OF_FIELDS * epsilon * norms.iter().map(|n| n.1).fold(0.0, f64::max);
+    let ratio = |(error, norm): &(f64, f64)| if *error == 0.0 { 0.0 } else { error / (tolerance * norm + rounding) };
     // f64::max would lose a NaN.
     norms.iter().map(ratio).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a })
 }
@@ -312,8 +317,12 @@ impl Control {
             return refuse(
                 "time_step",
                 "",
-                "is needed: the initial state is at rest, so no speed says how large the first step may be",
+                "is needed: the initial state is at rest or the equation has no speeds, so none says how large the first step \
+                 may be",
             );
+        }
+        if let Some(low) = input.min_step.filter(|low| cfl && step < *low) {
+            return refuse("min_step", low, format!("the first step that the CFL limit allows is {step:.3e}"));
         }
         Ok(Control {
             kind: input.step_control,
@@ -576,7 +585,10 @@ mod tests {
         let (mut time, mut rejections, mut steps) = (0.0, 0, 0);
         while time < 3.0 {
             let next = control.next(time, 3.0);
-            match control.judge(&next, error_ratio(&[(5.0 * next.step.powi(4), 1.0)], control.tolerance())).unwrap() {
+            match control
+                .judge(&next, error_ratio(&[(5.0 * next.step.powi(4), 1.0)], control.tolerance(), 0.0))
+                .unwrap()
+            {
                 Verdict::Accept => {
                     control.taken(&next);
                     time = next.time;
@@ -592,8 +604,11 @@ mod tests {
 
     #[test]
     fn errors_that_are_not_numbers_are_rejected_until_the_smallest_step() {
-        assert!(error_ratio(&[(1.0, 1.0), (f64::NAN, 1.0), (0.0, 0.0)], 1.0).is_nan());
-        assert_eq!(error_ratio(&[(0.0, 0.0), (2.0, 4.0)], 0.5), 1.0);
+        assert!(error_ratio(&[(1.0, 1.0), (f64::NAN, 1.0), (0.0, 0.0)], 1.0, 0.0).is_nan());
+        assert_eq!(error_ratio(&[(0.0, 0.0), (2.0, 4.0)], 0.5, 0.0), 1.0);
+        // A field of the size of rounding, all of it wrong, beside one of norm 2; and one of 1e-7.
+        assert!(error_ratio(&[(1e-17, 1e-17), (1e-9, 2.0)], 1e-6, f64::EPSILON) < 1e-3);
+        assert!(error_ratio(&[(1e-7, 1e-7), (1e-9, 2.0)], 1e-6, f64::EPSILON) > 1e5);
         let input = MethodInput { step_control: StepControl::Error, time_step: Some(0.5), ..Default::default() };
         let mut control = Control::new(&input, input.check(false, true).unwrap(), 0.0).unwrap();
         let mut tries = 0;

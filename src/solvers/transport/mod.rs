@@ -45,6 +45,8 @@ pub const ENTRY: Entry = Entry {
     check: check::check,
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(problem::MethodInput),
+    free: &[],
     methods: || methods::registry().iter().map(|m| (m.word, m.summary)).collect(),
+    initials: Vec::new,
     plot: plot::plot,
 };

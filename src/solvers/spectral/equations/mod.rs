@@ -69,6 +69,20 @@ const fn parameter(word: &'static str, default: f64, meaning: &'static str) -> P
     Parameter { word, default, meaning }
 }
 
+/// Every named initial condition, with what it is and takes.
+pub fn initials() -> Vec<(String, String)> {
+    let of = |about: &About| {
+        let word = about.word;
+        let line = |named: &Named| {
+            let takes = |p: &Parameter| format!("; {} = {}: {}", p.word, p.default, p.meaning);
+            let all: String = named.parameters.iter().map(takes).collect();
+            (format!("{word}: {}", named.word), format!("{}{all}", named.summary))
+        };
+        about.initials.iter().map(line).collect::<Vec<_>>()
+    };
+    ALL.iter().flat_map(of).collect()
+}
+
 /// `profile(time, x, values)`: the fields at the point `x` (internal axes; see [`super::equation`]), in the order of
 /// the equation; for complex fields (re, im) pairs.
 pub type Profile = Arc<dyn Fn(f64, [f64; 3], &mut [f64]) + Send + Sync>;

@@ -108,7 +108,7 @@ fn yes() -> bool {
 }
 
 impl WrittenInput {
-    /// The value of each parameter, for initial conditions.
+    /// The value of each parameter.
     pub fn parameters(&self) -> Result<Vec<(String, f64)>, Refusal> {
         parameters(&self.parameters.iter().map(|(n, p)| (n.clone(), p.text())).collect())
     }
@@ -146,7 +146,8 @@ impl WrittenInput {
             let names = self.vectors.get(&input.field).cloned().unwrap_or_else(|| vec![input.field.clone()]);
             let places: Vec<usize> = names.iter().filter_map(|n| read.fields.iter().position(|f| f == n)).collect();
             if places.len() != names.len() {
-                let message = format!("there is no such field; fields are {}", read.fields.join(", "));
+                let all: Vec<&str> = read.fields.iter().chain(self.vectors.keys()).map(String::as_str).collect();
+                let message = format!("there is no such field or vector; they are {}", all.join(", "));
                 return Err(Refusal::new(key("field"), &input.field, message));
             }
             let [low, high] = input.band;
@@ -157,12 +158,14 @@ impl WrittenInput {
             if !(input.amplitude.is_finite() && input.amplitude >= 0.0) {
                 return Err(Refusal::new(key("amplitude"), input.amplitude.to_string(), "must be a number >= 0"));
             }
-            random.push(RandomForcing {
-                fields: places,
-                amplitude: input.amplitude,
-                band: input.band,
-                white: input.white,
-            });
+            let forcing =
+                RandomForcing { fields: places, amplitude: input.amplitude, band: input.band, white: input.white };
+            if forcing.modes(domain) == 0 {
+                let message = "no wavenumber that is kept lies between: they are multiples of 2π/length on each axis, the \
+                               mean is not forced";
+                return Err(Refusal::new(key("band"), format!("{:?}", input.band), message));
+            }
+            random.push(forcing);
         }
         let mut squares: Vec<(String, Vec<usize>)> = Vec::new();
         for name in self.fields.iter().chain(self.vectors.keys()) {

@@ -94,6 +94,26 @@ pub fn parameters(texts: &BTreeMap<String, String>) -> Result<Vec<(String, f64)>
     }
 }
 
+/// Names of values in checkpoints beside those of fields.
+const OF_STATE: &[&str] =
+    &["time", "step", "steps", "time_step", "cfl", "kx", "ky", "kz", "member", "seed", "norm", "part"];
+/// What other such names begin with.
+const OF_STATE_BEGIN: &[&str] =
+    &["control_", "statistics_", "time_error_", "scheme_", "tangent_", "direction_", "earlier_"];
+
+/// Refuses names of fields that checkpoints could not tell apart.
+fn check_state_names(tables: &Tables) -> Result<(), Refusal> {
+    let fields = tables.fields.iter().map(|n| ("fields".to_string(), n));
+    let parts = tables.vectors.iter().flat_map(|(v, parts)| parts.iter().map(move |p| (format!("vectors.{v}"), p)));
+    for (key, name) in fields.chain(parts) {
+        if OF_STATE.contains(&name.as_str()) || OF_STATE_BEGIN.iter().any(|begin| name.starts_with(begin)) {
+            let message = format!("a field cannot be called \"{name}\": files use that name themselves");
+            return Err(Refusal::new(key, name, message));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses names that expressions could not tell apart.
 fn check_names(tables: &Tables, domain: &Domain) -> Result<(), Refusal> {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
@@ -139,6 +159,7 @@ fn check_names(tables: &Tables, domain: &Domain) -> Result<(), Refusal> {
 /// Reads the tables for a domain.
 pub fn read(tables: &Tables, domain: &Domain) -> Result<Read, Refusal> {
     check_names(tables, domain)?;
+    check_state_names(tables)?;
     let fields: Vec<String> = tables.fields.iter().chain(tables.vectors.values().flatten()).cloned().collect();
     let place = |name: &str| fields.iter().position(|f| f == name);
     let field = |name: &String| Form::of(Atom::Field(place(name).unwrap_or_default()));

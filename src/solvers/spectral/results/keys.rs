@@ -86,6 +86,9 @@ pub struct Times {
     listed: Vec<f64>,
 }
 
+/// What part of the whole time is rounding.
+const ROUNDING: f64 = 1e-12;
+
 impl Times {
     pub fn new(keys: &OutputKeys, start: f64, end: f64) -> Times {
         let mut listed = keys.times.clone();
@@ -98,24 +101,31 @@ impl Times {
         self.start + k * every
     }
 
+    /// Whether `b` is after `a` by more than rounding: 3 · 0.3 is no other time than 0.9.
+    fn after(&self, a: f64, b: f64) -> bool {
+        b - a > ROUNDING * (self.end - self.start)
+    }
+
     /// The first time after `time` at which a snapshot is due; none after the end.
     pub fn next(&self, time: f64) -> Option<f64> {
         let regular = self.every.map(|every| {
             let mut k = ((time - self.start) / every).floor().max(0.0);
-            while self.regular(every, k) <= time {
+            while !self.after(time, self.regular(every, k)) {
                 k += 1.0;
             }
             self.regular(every, k)
         });
-        let listed = self.listed.iter().copied().find(|&t| t > time);
-        let all = regular.into_iter().chain(listed).chain([self.end]);
-        all.filter(|&t| t > time && t <= self.end).min_by(f64::total_cmp)
+        let listed = self.listed.iter().copied().find(|&t| self.after(time, t));
+        let first = regular.into_iter().chain(listed).fold(self.end, f64::min);
+        let next = if self.after(first, self.end) { first } else { self.end };
+        self.after(time, next).then_some(next)
     }
 
-    /// Whether a snapshot is due at this time: one of those `next` returns, to the last bit, or the start.
+    /// Whether a snapshot is due at this time: one of those `next` returns, or the start.
     pub fn due(&self, time: f64) -> bool {
-        let regular = |every: f64| self.regular(every, ((time - self.start) / every).round()) == time;
-        time == self.end || self.listed.contains(&time) || self.every.is_some_and(regular)
+        let same = |other: f64| !self.after(time, other) && !self.after(other, time);
+        let regular = |every: f64| same(self.regular(every, ((time - self.start) / every).round()));
+        same(self.end) || self.listed.iter().any(|&t| same(t)) || self.every.is_some_and(regular)
     }
 }
 
@@ -138,6 +148,11 @@ mod tests {
         assert_eq!(all.len(), expected.len(), "{all:?}");
         assert!(all.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{all:?}");
         assert!(times.due(0.0));
+        // 3 · 0.3 and 0.9, 7 · 0.1 and 0.7 differ in the last bit.
+        let keys = OutputKeys { every: Some(0.3), times: vec![0.7], ..OutputKeys::default() };
+        let times = Times::new(&keys, 0.0, 0.9);
+        assert_eq!((times.next(0.3), times.next(0.6), times.next(0.7)), (Some(0.6), Some(0.7), Some(0.9)));
+        assert_eq!((times.next(7.0 * 0.1), times.next(3.0 * 0.3), times.next(0.9)), (Some(0.9), None, None));
         assert_eq!(Times::new(&OutputKeys::default(), 0.0, 2.0).next(0.0), Some(2.0));
     }
 }

@@ -161,12 +161,29 @@ impl<T: Real> Output<T> {
         let parts = if domain.complex { 2 } else { 1 };
         let profile_axis = moments.as_ref().and_then(|m| m.axis);
         let kept: Vec<Kept> = chosen.iter().map(|(s, name)| names(*s, name, &domain, &slices, profile_axis)).collect();
+        let shells =
+            (keys.spectra && modes.own().iter().all(|a| a.basis != Basis::Chebyshev)).then(|| Shells::new(&modes));
+        let mut taken: Vec<&str> = ["time", "step", "wavenumber", "member", "seed"].into_iter().chain(axes).collect();
+        for kept in &kept {
+            let spectrum = shells.iter().map(|_| &kept.spectrum);
+            let profile = kept.profile.iter().filter(|_| profile_axis.is_some());
+            let moments = kept.moments.iter().flatten().filter(|_| moments.is_some() && profile_axis.is_none());
+            for name in
+                kept.whole.iter().chain(kept.slices.iter().flatten()).chain(spectrum).chain(profile).chain(moments)
+            {
+                if taken.contains(&name.name) {
+                    let message =
+                        format!("\"{}\" would be written twice: a field or definition needs another name", name.name);
+                    return Err(("fields", message));
+                }
+                taken.push(name.name);
+            }
+        }
         let mut output = Output {
             probes: keys.probes.iter().map(|p| Probe::new(&modes, &scales, p)).collect(),
             probe_names: probe_names(keys, &chosen, domain.complex),
             coordinates: coordinates(&domain),
-            shells: (keys.spectra && modes.own().iter().all(|a| a.basis != Basis::Chebyshev))
-                .then(|| Shells::new(&modes)),
+            shells,
             values: vec![T::zero(); points.len() * parts],
             coefficients: vec![Complex::new(T::zero(), T::zero()); transform.modes().len()],
             whole: keys.whole,
@@ -280,6 +297,7 @@ impl<T: Real> Output<T> {
             return;
         }
         let (axis, weight) = (moments.axis, time - moments.last);
+        let weights = axis.and_then(|axis| between_walls(&self.domain, axis));
         // The first sample only starts the clock, so that each counts as much as the time before it.
         if weight > 0.0 {
             for f in 0..self.kept.len() {
@@ -291,7 +309,7 @@ impl<T: Real> Output<T> {
                     let others = self.domain.points().iter().product::<usize>() as f64 / n as f64;
                     let sums = (0..parts).flat_map(|part| {
                         let values: Vec<T> = self.values.iter().skip(part).step_by(parts).copied().collect();
-                        profile(&values, block, self.domain.points(), axis)
+                        profile(&values, block, self.domain.points(), axis, weights.as_ref())
                     });
                     ranks::total(team, &sums.collect::<Vec<_>>()).into_iter().map(|s| s / others).collect()
                 });
@@ -335,8 +353,14 @@ impl<T: Real> Output<T> {
                     // Part after part, each the means of u, then those of u².
                     let (means, squares) = running.mean[2 * n * part..][..2 * n].split_at_mut(n);
                     let (mut means, mut squares) = (means.to_vec(), squares.to_vec());
+                    if finished && running.weight == 0.0 {
+                        means.iter_mut().chain(&mut squares).for_each(|x| *x = f64::NAN);
+                    }
                     if finished {
-                        squares.iter_mut().zip(&means).for_each(|(s, m)| *s = (*s - m * m).max(0.0));
+                        squares
+                            .iter_mut()
+                            .zip(&means)
+                            .for_each(|(s, m)| *s = if s.is_nan() { *s } else { (*s - m * m).max(0.0) });
                     }
                     walk.replicated(&part_of(&kept.profile[0], part, parts), &mut means)?;
                     walk.replicated(&part_of(&kept.profile[1], part, parts), &mut squares)?;
@@ -350,6 +374,9 @@ impl<T: Real> Output<T> {
                 let mut means: Vec<f64> = running.mean.iter().skip(part).step_by(parts).copied().collect();
                 let mut scatter: Vec<f64> =
                     running.scatter.iter().skip(part).step_by(parts).map(|s| s * share).collect();
+                if finished && running.weight == 0.0 {
+                    means.iter_mut().chain(&mut scatter).for_each(|x| *x = f64::NAN);
+                }
                 let (global, slab) = own_axes(block, points, dimension);
                 walk.block(&kept.moments[part][0], &global, &slab, (&mut means).into())?;
                 walk.block(&kept.moments[part][1], &global, &slab, (&mut scatter).into())?;
@@ -507,6 +534,19 @@ fn names(source: Source, field: &FieldName, domain: &Domain, slices: &[Slice], p
             })
             .collect(),
     }
+}
+
+/// Of a profile along a periodic axis between walls: the axis between them, and what each of its points, which lie closer
+/// near the walls, counts in a mean, in units of what it would count if all did alike. Fejér's first rule.
+fn between_walls(domain: &Domain, profile: usize) -> Option<(usize, Vec<f64>)> {
+    let walls = domain.axes.iter().position(|a| a.basis == Basis::Chebyshev).filter(|&walls| walls != profile)?;
+    let n = domain.axes[walls].points;
+    let weight = |j: usize| {
+        let angle = (2 * j + 1) as f64 * std::f64::consts::PI / (2 * n) as f64;
+        let term = |k: usize| 2.0 * libm::cos((2 * k) as f64 * angle) / (4 * k * k - 1) as f64;
+        1.0 - (1..=(n - 1) / 2).map(term).sum::<f64>()
+    };
+    Some((walls, (0..n).map(weight).collect()))
 }
 
 /// The name of a part of a profile of a complex field.

@@ -6,6 +6,8 @@
 //! time between them. What has added up estimates the error at the end as if every error stayed as large as it was made:
 //! errors that grow (chaos, phases of waves) make the truth larger, errors that decay (diffusion) smaller.
 
+use smallvec::SmallVec;
+
 use crate::error::Result;
 use crate::solvers::spectral::steppers::{Scheme, retake_evaluations};
 use crate::solvers::{ErrorBar, Number};
@@ -18,6 +20,9 @@ pub fn due(step: u64) -> bool {
 
 /// Rates fall by at most this factor between two measured steps: one that vanishes says nothing of those before it.
 const STEEPEST: f64 = 1e4;
+
+/// A regular step over one that is measured, at most.
+const SHORTEST: f64 = 4.0;
 
 /// Mean of a quantity that goes from `a` to `b` exponentially: (b − a)/ln(b/a).
 fn logarithmic_mean(a: f64, b: f64) -> f64 {
@@ -43,6 +48,18 @@ pub struct TimeError {
 impl TimeError {
     pub fn new(norms: usize) -> TimeError {
         TimeError { sum: vec![0.0; norms], rate: vec![0.0; norms], until: 0.0, measured: 0.0 }
+    }
+
+    /// The step of `size` that ended at `time` had these errors. Steps of the `regular` size before it had others where it
+    /// was shortened to land on an output: an error per unit of time grows as the step to the `order` of the scheme. One
+    /// that is much shorter, whose error may be rounding, says nothing.
+    pub fn add_step(&mut self, time: f64, errors: &[f64], size: f64, regular: f64, order: u32) {
+        // No step was longer than all of them.
+        let longer = regular.min(time) / size;
+        if longer <= SHORTEST || self.measured == 0.0 {
+            let factor = longer.min(SHORTEST).powi(order as i32) / size;
+            self.add(time, &errors.iter().map(|error| error * factor).collect::<SmallVec<[f64; 4]>>());
+        }
     }
 
     /// The step that ended at `time` had an error of `rate` per unit of time.
@@ -126,6 +143,23 @@ mod tests {
         }
         let later = error.at(3.0).unwrap();
         assert!((later[1] - truth[1] - (-4.0f64).exp()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_step_shortened_to_land_on_an_output_counts_as_a_regular_one_of_order_2() {
+        // Steps of 0.1 with errors 0.3 · size³ each: 0.003 a unit of time. The last is 0.04 long, or 0.01 and left out.
+        for last in [0.1, 0.04, 0.01] {
+            let mut error = TimeError::new(1);
+            let made = |size: f64| [0.3 * size.powi(3)];
+            error.add_step(0.1, &made(0.1), 0.1, 0.1, 2);
+            error.add_step(0.9 + last, &made(last), last, 0.1, 2);
+            let found = error.at(0.9 + last).unwrap()[0];
+            assert!((found / (0.003 * (0.9 + last)) - 1.0).abs() < 1e-12, "{last}: {found}");
+        }
+        // A run of one step alone has its error.
+        let mut error = TimeError::new(1);
+        error.add_step(0.01, &[7.0], 0.01, 0.1, 2);
+        assert_eq!(error.at(0.01), Some(vec![7.0]));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub trait Pace {
     /// # Errors
     /// When the step would have to be too small; in words.
     fn taken(&mut self, step: f64, frequency: f64) -> std::result::Result<(), String>;
+    /// The size of steps that no output shortens.
+    fn regular(&self) -> f64;
     /// Whether `time` is the end.
     fn ended(&self, time: f64) -> bool;
     /// What a restart needs.
@@ -65,6 +67,10 @@ impl Pace for Fixed {
 
     fn taken(&mut self, _step: f64, _frequency: f64) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    fn regular(&self) -> f64 {
+        self.step
     }
 
     fn ended(&self, time: f64) -> bool {
@@ -232,6 +238,11 @@ impl WallFlow {
         Ok(flow)
     }
 
+    /// Steps go by `pace` from now on. Before the first step.
+    pub fn set_pace(&mut self, pace: Box<dyn Pace>) {
+        self.pace = pace;
+    }
+
     /// Has a few steps taken a second time for an estimate of their error; `scheme` is that of the steps. Before the
     /// first step.
     pub fn measure_time_error(&mut self, scheme: &'static Scheme) {
@@ -252,7 +263,8 @@ impl WallFlow {
         subtract(&mut self.before, &self.state);
         let theta = self.physics.diffusivity.and(self.before.arrays.last()).map(Vec::as_slice);
         let found = means(&self.geometry, self.advection.velocities(&self.before), theta, team);
-        kept.add(after, &norms(&found).map(|norm| factor * norm / size));
+        let errors = norms(&found).map(|norm| factor * norm);
+        kept.add_step(after, &errors, size, self.pace.regular(), scheme.order);
         Ok(())
     }
 
