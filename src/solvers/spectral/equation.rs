@@ -30,6 +30,10 @@ impl FieldName {
     pub fn new(name: &str, meaning: &str) -> FieldName {
         FieldName { name: name.into(), units: "1".into(), meaning: meaning.into() }
     }
+
+    pub fn in_units(self, units: &str) -> FieldName {
+        FieldName { units: units.into(), ..self }
+    }
 }
 
 /// How the fields meet in the linear part.

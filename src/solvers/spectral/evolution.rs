@@ -447,8 +447,7 @@ impl<T: Real> Evolution<T> {
         };
         let norms: Vec<(f64, f64)> =
             squares(error).into_iter().zip(squares(&self.state)).map(|(e, u)| (libm::sqrt(e), libm::sqrt(u))).collect();
-        let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-        error_ratio(&norms, self.control.tolerance(), epsilon)
+        error_ratio(&norms, self.control.tolerance(), Real::to_f64(T::epsilon()))
     }
 
     /// In the step from `from`, which is not counted yet.

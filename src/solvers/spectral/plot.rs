@@ -101,6 +101,8 @@ fn fields(reader: &Reader) -> Result<Vec<Kept>> {
     }
     let most = all.iter().map(|f| f.axes.len()).max().unwrap_or(0);
     all.retain(|f| f.axes.len() == most);
+    // Unknowns come before what is made of them: pictures show the first few.
+    all.sort_by_key(|f| !reader.has(&format!("state/{}", f.name)));
     Ok(all)
 }
 
@@ -400,8 +402,18 @@ fn first_nonzero(values: &[f64]) -> usize {
 
 /// The most telling series, each in a panel of its own; exponents share one. What is zero throughout says nothing.
 fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
-    const FIRST: [&str; 9] =
-        ["lyapunov", "energy", "enstrophy", "dissipation", "nusselt", "mass", "momentum", "cfl", "time_step"];
+    const FIRST: [&str; 10] = [
+        "lyapunov",
+        "energy",
+        "kinetic",
+        "enstrophy",
+        "dissipation",
+        "nusselt",
+        "mass",
+        "momentum",
+        "cfl",
+        "time_step",
+    ];
     let rank = |name: &str| FIRST.iter().position(|f| name.contains(f)).unwrap_or(FIRST.len());
     let mut names = reader.datasets("series");
     names.retain(|n| n != "step" && n != "time");

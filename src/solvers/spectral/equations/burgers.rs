@@ -45,7 +45,10 @@ impl BuiltIn for Input {
 
     fn build<T: Real>(&self, _domain: &Domain) -> Result<Arc<dyn Equation<T>>, Refusal> {
         not_negative("viscosity", self.viscosity)?;
-        Ok(Arc::new(Single(Burgers { viscosity: self.viscosity, field: [FieldName::new("u", "velocity")] })))
+        Ok(Arc::new(Single(Burgers {
+            viscosity: self.viscosity,
+            field: [FieldName::new("u", "velocity").in_units("length/time")],
+        })))
     }
 
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {

@@ -64,9 +64,15 @@ impl BuiltIn for Input {
         positive("hyperviscosity", self.hyperviscosity)?;
         not_negative("drag", self.drag)?;
         Ok(if domain.dimension == 1 {
-            Arc::new(Single(Slope { input: self.clone(), field: [FieldName::new("u", "slope of the front")] }))
+            Arc::new(Single(Slope {
+                input: self.clone(),
+                field: [FieldName::new("u", "slope of the front").in_units("length/time")],
+            }))
         } else {
-            Arc::new(Height { input: self.clone(), fields: [FieldName::new("phi", "height of the front")] })
+            Arc::new(Height {
+                input: self.clone(),
+                fields: [FieldName::new("phi", "height of the front").in_units("length²/time")],
+            })
         })
     }
 
@@ -231,7 +237,10 @@ impl<T: Real> Equation<T> for Height {
     }
 
     fn derived(&self) -> Vec<FieldName> {
-        vec![FieldName::new("slope_x", "∂φ/∂x"), FieldName::new("slope_y", "∂φ/∂y")]
+        vec![
+            FieldName::new("slope_x", "∂φ/∂x").in_units("length/time"),
+            FieldName::new("slope_y", "∂φ/∂y").in_units("length/time"),
+        ]
     }
 
     fn derive_field(&self, index: usize, k: [f64; 3], state: &[Complex<f64>]) -> Complex<f64> {

@@ -119,7 +119,11 @@ impl BuiltIn for Input {
                 Some(Kolmogorov { strength: -amplitude * k, k, low: domain.own()[1].low })
             }
         };
-        Ok(Arc::new(Vorticity { losses, forcing, fields: [FieldName::new("vorticity", "∂v/∂x − ∂u/∂y")] }))
+        Ok(Arc::new(Vorticity {
+            losses,
+            forcing,
+            fields: [FieldName::new("vorticity", "∂v/∂x − ∂u/∂y").in_units("1/time")],
+        }))
     }
 
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
@@ -308,9 +312,9 @@ impl<T: Real> Equation<T> for Vorticity {
 
     fn derived(&self) -> Vec<FieldName> {
         vec![
-            FieldName::new("velocity_x", "u"),
-            FieldName::new("velocity_y", "v"),
-            FieldName::new("stream_function", "ψ, u = ∂ψ/∂y, v = −∂ψ/∂x"),
+            FieldName::new("velocity_x", "u").in_units("length/time"),
+            FieldName::new("velocity_y", "v").in_units("length/time"),
+            FieldName::new("stream_function", "ψ, u = ∂ψ/∂y, v = −∂ψ/∂x").in_units("length²/time"),
         ]
     }
 

@@ -353,14 +353,11 @@ impl<T: Real> Output<T> {
                     // Part after part, each the means of u, then those of u².
                     let (means, squares) = running.mean[2 * n * part..][..2 * n].split_at_mut(n);
                     let (mut means, mut squares) = (means.to_vec(), squares.to_vec());
+                    if finished {
+                        squares.iter_mut().zip(&means).for_each(|(s, m)| *s = (*s - m * m).max(0.0));
+                    }
                     if finished && running.weight == 0.0 {
                         means.iter_mut().chain(&mut squares).for_each(|x| *x = f64::NAN);
-                    }
-                    if finished {
-                        squares
-                            .iter_mut()
-                            .zip(&means)
-                            .for_each(|(s, m)| *s = if s.is_nan() { *s } else { (*s - m * m).max(0.0) });
                     }
                     walk.replicated(&part_of(&kept.profile[0], part, parts), &mut means)?;
                     walk.replicated(&part_of(&kept.profile[1], part, parts), &mut squares)?;

@@ -98,7 +98,7 @@ pub fn resolution<T: Real>(
     scales: &Scales,
     arrays: &[&[Complex<T>]],
 ) -> Vec<Option<Decay>> {
-    let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    let epsilon = Real::to_f64(T::epsilon());
     (3 - domain.dimension..3).map(|axis| decay(&along(team, domain, scales, axis, arrays), epsilon)).collect()
 }
 
