@@ -49,6 +49,8 @@ struct Moments {
     every: u64,
     start: f64,
     axis: Option<usize>,
+    /// Of profiles: see [`between_walls`].
+    weights: Option<(usize, Vec<f64>)>,
     fields: Vec<Running>,
     /// Time of the last sample; NaN before the first.
     last: f64,
@@ -148,7 +150,15 @@ impl<T: Real> Output<T> {
                     None => None,
                     Some(name) => Some(axis_of(name).ok_or_else(|| ("statistics.profile", unknown(name)))?),
                 };
-                Some(Moments { every: s.every.max(1), start: s.start, axis, fields: Vec::new(), last: f64::NAN })
+                let weights = axis.and_then(|axis| between_walls(&domain, axis));
+                Some(Moments {
+                    every: s.every.max(1),
+                    start: s.start,
+                    axis,
+                    weights,
+                    fields: Vec::new(),
+                    last: f64::NAN,
+                })
             }
         };
         let scales = Scales::wavenumbers(&modes, transform.modes());
@@ -297,7 +307,6 @@ impl<T: Real> Output<T> {
             return;
         }
         let (axis, weight) = (moments.axis, time - moments.last);
-        let weights = axis.and_then(|axis| between_walls(&self.domain, axis));
         // The first sample only starts the clock, so that each counts as much as the time before it.
         if weight > 0.0 {
             for f in 0..self.kept.len() {
@@ -306,10 +315,11 @@ impl<T: Real> Output<T> {
                 let parts = if self.domain.complex { 2 } else { 1 };
                 let sample: Option<Vec<f64>> = axis.map(|axis| {
                     let n = self.domain.points()[axis];
+                    let weights = self.moments.as_ref().and_then(|m| m.weights.as_ref());
                     let others = self.domain.points().iter().product::<usize>() as f64 / n as f64;
                     let sums = (0..parts).flat_map(|part| {
                         let values: Vec<T> = self.values.iter().skip(part).step_by(parts).copied().collect();
-                        profile(&values, block, self.domain.points(), axis, weights.as_ref())
+                        profile(&values, block, self.domain.points(), axis, weights)
                     });
                     ranks::total(team, &sums.collect::<Vec<_>>()).into_iter().map(|s| s / others).collect()
                 });
