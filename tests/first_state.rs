@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use hdf5::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor};
 use program::spanwise;
 use spanwise::input::Input;
 use spanwise::solvers;
@@ -206,5 +207,42 @@ fn values_on_the_grid_and_forces_from_files_are_those_of_their_expressions() {
         for other in threads::run(3, |team| after(&given, team)) {
             assert_eq!(other[0].to_bits(), one[0].to_bits(), "{dealiasing}: on 3 ranks");
         }
+    }
+}
+
+/// What an HDF5 file lacks is said in words, with what it has.
+#[test]
+fn files_without_what_is_asked_for_are_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    write_values(&dir.path().join("u.h5"), [4, 4, 4], [1.0; 3], |[x, ..]| x);
+    let other = hdf5::File::create(dir.path().join("other.h5")).unwrap();
+    // As h5py writes complex numbers.
+    let part =
+        |index: usize, name: &str| CompoundField::new(name, TypeDescriptor::Float(FloatSize::U8), 8 * index, index);
+    let pair = TypeDescriptor::Compound(CompoundType { fields: vec![part(0, "r"), part(1, "i")], size: 16 });
+    other.new_dataset_builder().empty_as(&pair).shape(16).create("pairs").unwrap();
+    other.close().unwrap();
+    let text = |initial: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [16]\nend_time = 0.02\ninitial = {initial}\n\
+             equation = {{ kind = \"burgers\", viscosity = 0.1 }}\n[method]\ntime_step = 0.01\n[run]\nmax_steps = 1\n"
+        )
+    };
+    fs::write(dir.path().join("a.toml"), text("{ kind = \"named\", name = \"sine\" }")).unwrap();
+    assert_eq!(spanwise(1, &["run", "a.toml", "--quiet"], dir.path()).code(), 3);
+    let grid = |file: &str, dataset: &str| {
+        format!("{{ kind = \"grid\", file = \"{file}\", fields = {{ u = \"{dataset}\" }} }}")
+    };
+    let state = |file: &str| format!("{{ kind = \"file\", file = \"{file}\" }}");
+    for (initial, message) in [
+        (grid("other.h5", "pairs"), "other.h5: dataset pairs holds complex numbers"),
+        (grid("u.h5", "given/value"), "u.h5: there is no dataset given/value; there are values"),
+        (grid("u.h5", "given"), "u.h5: given is a group of datasets"),
+        (state("u.h5"), "u.h5: there is no dataset state/u"),
+        (state("a.out/checkpoint.h5"), "state/u has no names of axes; the output.h5 of a finished run has"),
+    ] {
+        fs::write(dir.path().join("b.toml"), text(&initial)).unwrap();
+        let ended = spanwise(1, &["run", "b.toml", "--force"], dir.path());
+        assert!(ended.code() == 2 && ended.stderr.contains(message), "{message}: {ended:?}");
     }
 }

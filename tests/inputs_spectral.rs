@@ -65,6 +65,7 @@ const CASES: &[Case] = &[
     Case(8, "output = { probes = [[1.0]] }", &["problem.output.probes"]),
     Case(8, "output = { probes = [[inf, 0.0]] }", &["problem.output.probes", "finite"]),
     Case(8, "output = { times = [0.5, 7.0] }", &["problem.output.times[1] = 7.0", "never reached", "problem.end_time = 1"]),
+    Case(8, "output = { statistics = { start = 1.0 } }", &["problem.output.statistics.start = 1.0", "nothing is sampled", "problem.end_time = 1"]),
     Case(8, "output = { times = [-0.5] }", &["problem.output.times[0] = -0.5", "never reached"]),
     Case(8, "tangent = { vectors = 0, every = 0.1 }", &["problem.tangent.vectors = 0"]),
     Case(8, "tangent = { vectors = 2, every = 0.0 }", &["problem.tangent.every = 0.0", "> 0"]),

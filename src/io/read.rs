@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hdf5::types::TypeDescriptor;
 use hdf5::{Dataset, Group};
 
 use super::arrays::regular_file;
@@ -30,10 +31,38 @@ impl Reader {
         Ok(Reader { path: path.to_path_buf(), file })
     }
 
+    fn dataset(&self, path: &str) -> Result<Dataset> {
+        self.file.dataset(path).map_err(|_| {
+            if self.file.group(path).is_ok() {
+                return Error::file(&self.path, format!("{path} is a group of datasets; a dataset is needed"));
+            }
+            let there = self.datasets(path.rsplit_once('/').map_or("/", |(group, _)| group));
+            let others = match there.len() {
+                0 => String::new(),
+                n => format!("; there are {}{}", there[..n.min(8)].join(", "), if n > 8 { ", …" } else { "" }),
+            };
+            Error::file(&self.path, format!("there is no dataset {path}{others}"))
+        })
+    }
+
+    /// A dataset whose values can be converted to f64.
+    fn numbers(&self, path: &str) -> Result<Dataset> {
+        use TypeDescriptor::{Boolean, Compound, Enum, Float, Integer, Unsigned};
+        let dataset = self.dataset(path)?;
+        let wrong = match dataset.dtype().and_then(|t| t.to_descriptor()) {
+            Ok(Integer(_) | Unsigned(_) | Float(_) | Boolean | Enum(_)) => return Ok(dataset),
+            Ok(Compound(pair)) if pair.fields.len() == 2 => {
+                "holds complex numbers; needed are real numbers (a last axis of two for real and imaginary part)"
+            }
+            _ => "does not hold numbers",
+        };
+        Err(Error::file(&self.path, format!("dataset {path} {wrong}")))
+    }
+
     /// The dataset at a path such as `results/map`, converted to f64.
     pub fn array(&self, path: &str) -> Result<Array> {
         let fail = |e: String| Error::file(&self.path, format!("{path}: {e}"));
-        let dataset = self.file.dataset(path).map_err(|e| fail(text(e)))?;
+        let dataset = self.numbers(path)?;
         let shape = dataset.shape();
         let mut values = vec![0.0; shape.iter().product()];
         if !values.is_empty() {
@@ -46,7 +75,7 @@ impl Reader {
     /// The block of `count` values from `start` on, per axis, converted to f64.
     pub fn slab(&self, path: &str, start: &[usize], count: &[usize]) -> Result<Array> {
         let fail = |e: String| Error::file(&self.path, format!("{path}: {e}"));
-        let dataset = self.file.dataset(path).map_err(|e| fail(text(e)))?;
+        let dataset = self.numbers(path)?;
         let shape = dataset.shape();
         if start.len() != shape.len() || (0..shape.len()).any(|a| start[a] + count[a] > shape[a]) {
             return Err(fail(format!("no block {start:?} + {count:?} in shape {shape:?}")));
@@ -60,20 +89,18 @@ impl Reader {
 
     /// Shape of a dataset; empty for a scalar.
     pub fn shape(&self, path: &str) -> Result<Vec<usize>> {
-        let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;
-        Ok(dataset.shape())
+        Ok(self.dataset(path)?.shape())
     }
 
     /// Bytes of one value of a dataset.
     pub fn value_bytes(&self, path: &str) -> Result<usize> {
-        let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;
+        let dataset = self.dataset(path)?;
         dataset.dtype().map(|t| t.size()).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))
     }
 
     /// The name of each axis of a dataset: that of its dimension scale.
     pub fn axes(&self, path: &str) -> Result<Vec<String>> {
-        let dataset = self.file.dataset(path).map_err(|e| Error::file(&self.path, format!("{path}: {}", text(e))))?;
-        Ok(h5::axis_labels(&dataset))
+        Ok(h5::axis_labels(&self.dataset(path)?))
     }
 
     /// A single number, such as a scalar of `results`.

@@ -13,6 +13,8 @@ pub(super) struct Scale {
     pub high: f64,
     pub ticks: Vec<f64>,
     pub log: bool,
+    /// What the numbers beside the ticks leave out, as they would not differ otherwise; 0 for most.
+    offset: f64,
 }
 
 impl Scale {
@@ -38,7 +40,40 @@ impl Scale {
             (low, high) = (low - half, high + half);
         }
         let ticks = if axis.log { decades(low, high) } else { round_ticks(low, high, 6) };
-        Scale { low, high, ticks, log: axis.log }
+        let mut scale = Scale { low, high, ticks, log: axis.log, offset: 0.0 };
+        if !scale.log {
+            scale.offset = scale.common();
+        }
+        scale
+    }
+
+    /// A number with few digits near ticks whose own numbers are long or do not differ; otherwise 0.
+    fn common(&self) -> f64 {
+        let (Some(step), [first, .., last]) = (step(&self.ticks), &self.ticks[..]) else { return 0.0 };
+        let alike = self.ticks.windows(2).any(|w| self.label(w[0]) == self.label(w[1]));
+        if !alike && first.abs().max(last.abs()) < 1e5 * step {
+            return 0.0;
+        }
+        let digit = (last - first).log10().ceil() as i32;
+        // As a literal is read, so that it is written with as few digits.
+        format!("{:.0}e{digit}", 0.5 * (first + last) / 10f64.powi(digit)).parse().unwrap_or(0.0)
+    }
+
+    /// The name of what is drawn, with what its numbers leave out.
+    pub fn name(&self, label: &str) -> String {
+        match self.offset {
+            0.0 => label.into(),
+            offset => {
+                let (sign, size) = (if offset < 0.0 { '+' } else { '−' }, offset.abs());
+                let written = format!("{size:e}");
+                match written.split_once('e').map(|(digits, power)| (digits, power.parse())) {
+                    Some((digits, Ok(power))) if !(-3..15).contains(&power) => {
+                        format!("{label} {sign} {digits}·{}", power_of_ten(power))
+                    }
+                    _ => format!("{label} {sign} {size}"),
+                }
+            }
+        }
     }
 
     /// The drawing coordinate of a value; none when it cannot be shown.
@@ -57,7 +92,9 @@ impl Scale {
             let exponent = tick.round();
             if (tick - exponent).abs() < 1e-9 { power_of_ten(exponent as i32) } else { number(10f64.powf(tick), 4) }
         } else {
-            let step = self.ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
+            let step = step(&self.ticks).unwrap_or(1.0);
+            // Ticks and offset are multiples of the step.
+            let tick = if self.offset == 0.0 { tick } else { ((tick - self.offset) / step).round() * step };
             fixed(tick, step)
         }
     }
@@ -101,6 +138,10 @@ pub(super) fn round_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     (first..=last).map(|k| k as f64 * step).collect()
+}
+
+fn step(ticks: &[f64]) -> Option<f64> {
+    ticks.windows(2).map(|w| w[1] - w[0]).next()
 }
 
 /// Whole decades inside [low, high] (in log₁₀), at most about eight; 1, 2, 5 within short ranges.
@@ -155,7 +196,11 @@ pub fn number(v: f64, digits: usize) -> String {
         return bare(format!("{v:.*}", (last - exponent).max(0) as usize));
     }
     let mantissa = bare(format!("{:.*}", last.min(2) as usize, v / 10f64.powi(exponent)));
-    if mantissa == "1" { power_of_ten(exponent) } else { format!("{mantissa}·{}", power_of_ten(exponent)) }
+    match mantissa.as_str() {
+        "1" => power_of_ten(exponent),
+        "-1" => format!("-{}", power_of_ten(exponent)),
+        _ => format!("{mantissa}·{}", power_of_ten(exponent)),
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +211,25 @@ mod tests {
     fn linear_ticks_are_round_numbers_inside_the_range() {
         assert_eq!(round_ticks(0.0, 1.0, 5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         assert_eq!(round_ticks(-8.0, 8.0, 4), [-5.0, 0.0, 5.0]);
+    }
+
+    #[test]
+    fn ticks_of_a_nearly_conserved_energy_differ_from_each_other() {
+        for (low, high, name) in [
+            (0.5 - 1e-9, 0.5 + 2e-9, "energy − 0.5"),
+            (-0.125 - 3e-11, -0.125 - 1e-11, "energy + 0.125"),
+            (1234567.891, 1234567.8912, "energy − 1234567.891"),
+            (3.93e-5 - 2e-9, 3.93e-5 + 2e-9, "energy − 3.93·10⁻⁵"),
+            (0.0, 3e-12, "energy"),
+            (1.0, 1.01, "energy"),
+        ] {
+            let scale = Scale::new(&Axis::default(), [low, high].into_iter());
+            let mut labels: Vec<String> = scale.ticks.iter().map(|t| scale.label(*t)).collect();
+            assert_eq!(scale.name("energy"), name, "{labels:?}");
+            assert!(labels.iter().all(|l| l.chars().count() <= 10), "{labels:?}");
+            labels.dedup();
+            assert_eq!(labels.len(), scale.ticks.len(), "{labels:?}");
+        }
     }
 
     #[test]

@@ -64,8 +64,8 @@ fn chart<'a, DB: DrawingBackend>(
         .axis_desc_style(pen.text(13.5, INK))
         .x_labels(x.ticks.len())
         .y_labels(y.ticks.len())
-        .x_desc(labels[0])
-        .y_desc(labels[1])
+        .x_desc(x.name(labels[0]))
+        .y_desc(y.name(labels[1]))
         .draw()
         .map_err(words)?;
     Ok(chart)
@@ -312,7 +312,7 @@ fn bar_beside<DB: DrawingBackend>(
     let longest = scale.ticks.iter().map(|t| scale.label(*t).chars().count()).max().unwrap_or(0);
     let beyond = pen.px((34.0 + 7.0 * longest as f64).min(72.0));
     let at = ((left + beyond + pen.px(12.0)).min(w as i32 - 1), top + height as i32 / 2);
-    area.draw_text(label, &turned, at).map_err(words)
+    area.draw_text(&scale.name(label), &turned, at).map_err(words)
 }
 
 fn field<DB: DrawingBackend>(p: &Field, area: &Area<DB>, pen: &Pen) -> Drawn {

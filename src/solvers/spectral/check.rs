@@ -12,7 +12,7 @@ use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemI
 use super::reality;
 use super::results::output;
 use super::setup;
-use super::steppers::{Kind, retake_arrays, retake_evaluations, stepper};
+use super::steppers::{GROUP, Kind, retake_arrays, retake_evaluations, stepper};
 use super::time::{MethodInput, StepControl};
 use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, process_grid, traffic};
 use crate::error::{Error, Result};
@@ -128,7 +128,8 @@ fn estimate<T: Real>(
     let kept_products = if at_once { products - last } else { products };
     let copies = copies as u64;
     // N in parts is not kept, where no error estimate asks for it, nor a state that leaves for the grid at once.
-    let in_parts = at_once && scheme.kind == Kind::Exponential && copies == 1 && !judged && equation.drive().is_none();
+    let exponential = scheme.kind == Kind::Exponential && count <= GROUP as u64;
+    let in_parts = at_once && exponential && copies == 1 && !judged && equation.drive().is_none();
     let passing = in_parts && goes_on_at_once(equation);
     let arrays = (scheme.lasting_arrays() + estimated) as u64 - u64::from(in_parts) - u64::from(passing);
     let most = |of: fn(&Round) -> usize| rounds.iter().map(of).max().unwrap_or(0) as u64;

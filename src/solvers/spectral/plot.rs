@@ -15,10 +15,12 @@ const MOST: usize = 2048;
 const COLOURS: [colours::Rgb; 5] =
     [colours::BLUE, colours::VERMILION, colours::GREEN, colours::PURPLE, colours::ORANGE];
 
-/// A kept field: its name, what it is, and its axes after time with their lengths.
+/// A kept field: its name, its datasets, what it is, and its axes after time with their lengths.
 #[derive(Debug, Clone)]
 struct Kept {
     name: String,
+    /// One, or real and imaginary part of what is drawn as its modulus.
+    parts: Vec<String>,
     units: String,
     meaning: String,
     axes: Vec<String>,
@@ -97,13 +99,38 @@ fn fields(reader: &Reader) -> Result<Vec<Kept>> {
         }
         let attribute = |key| reader.attribute(&path, key).unwrap_or_default();
         let (units, meaning) = (attribute("units"), attribute("long_name"));
-        all.push(Kept { name, units, meaning, axes: axes[1..].to_vec(), shape: reader.shape(&path)?[1..].to_vec() });
+        let (axes, shape) = (axes[1..].to_vec(), reader.shape(&path)?[1..].to_vec());
+        all.push(Kept { parts: vec![name.clone()], name, units, meaning, axes, shape });
     }
     let most = all.iter().map(|f| f.axes.len()).max().unwrap_or(0);
     all.retain(|f| f.axes.len() == most);
     // Unknowns come before what is made of them: pictures show the first few.
     all.sort_by_key(|f| !reader.has(&format!("state/{}", f.name)));
-    Ok(all)
+    Ok(with_moduli(all))
+}
+
+/// Before all others the moduli of complex fields.
+fn with_moduli(fields: Vec<Kept>) -> Vec<Kept> {
+    let modulus = |real: &Kept| {
+        let name = real.name.strip_suffix("_real")?;
+        let imaginary = fields.iter().find(|f| f.name.strip_suffix("_imag") == Some(name) && f.shape == real.shape)?;
+        let (name, parts) = (format!("|{name}|"), vec![real.name.clone(), imaginary.name.clone()]);
+        Some(Kept { meaning: name.clone(), name, parts, ..real.clone() })
+    };
+    let moduli: Vec<Kept> = fields.iter().filter_map(modulus).collect();
+    moduli.into_iter().chain(fields).collect()
+}
+
+impl Kept {
+    /// Its values in a part of the file, as [`Reader::slab`] has them.
+    fn slab(&self, reader: &Reader, start: &[usize], count: &[usize]) -> Result<Vec<f64>> {
+        let read = |name: &String| Ok(reader.slab(&format!("fields/{name}"), start, count)?.values);
+        let mut values = read(&self.parts[0])?;
+        if let [_, imaginary] = &self.parts[..] {
+            values.iter_mut().zip(read(imaginary)?).for_each(|(re, im)| *re = re.hypot(im));
+        }
+        Ok(values)
+    }
 }
 
 fn with_units(name: &str, units: &str) -> String {
@@ -215,14 +242,14 @@ fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Pa
     let x = coordinate(reader, axis, n)?;
     let mut panels = Vec::new();
     if times.len() > 2 {
-        let all = reader.array(&format!("fields/{}", first.name))?.values;
+        let all = first.slab(reader, &[0, 0], &[times.len(), n])?;
         panels.push((1.7, space_time(reader, first, times, &all, &format!("{}({axis}, t)", first.name))?));
     }
     let last = times.len() - 1;
     let shown = fields.iter().filter(|f| f.shape == first.shape && f.axes == first.axes).take(COLOURS.len());
     let mut curves = Vec::new();
     for (field, colour) in shown.zip(COLOURS) {
-        let y = reader.slab(&format!("fields/{}", field.name), &[last, 0], &[1, n])?.values;
+        let y = field.slab(reader, &[last, 0], &[1, n])?;
         curves.push(Line { label: field.name.clone(), x: x.clone(), y, colour, style: Style::Solid });
     }
     let label = if curves.len() == 1 { with_units(&first.name, &first.units) } else { "fields".into() };
@@ -254,7 +281,7 @@ fn cut(reader: &Reader, field: &Kept, t: usize, axis: Option<usize>, at: usize) 
     if let Some(axis) = axis {
         (start[axis + 1], count[axis + 1]) = (at, 1);
     }
-    Ok(reader.slab(&format!("fields/{}", field.name), &start, &count)?.values)
+    field.slab(reader, &start, &count)
 }
 
 fn largest(values: &[f64]) -> f64 {

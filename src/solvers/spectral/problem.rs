@@ -280,7 +280,7 @@ impl ProblemInput {
     /// The time at which the run ends.
     ///
     /// # Errors
-    /// The key and what is wrong with it; times of output that the run never reaches are.
+    /// The key and what is wrong with it; times of output that the run never reaches are, and statistics from its end on.
     pub fn end(&self) -> Result<f64, Finding> {
         let at = |message: &str| ("problem.end_time".to_string(), message.to_string());
         let end = self.end_time.as_ref().ok_or_else(|| at("is missing: the time at which the run ends"))?;
@@ -290,6 +290,12 @@ impl ProblemInput {
         }
         // Where the end is an expression, a time that means the end may differ from it in the last digits.
         let reached = 0.0..=end * (1.0 + 1e-12);
+        if let Some(statistics) = &self.output.statistics
+            && statistics.start >= end
+        {
+            let message = format!("nothing is sampled: the run ends at problem.end_time = {end}");
+            return Err(("problem.output.statistics.start".into(), message));
+        }
         match self.output.times.iter().position(|t| !reached.contains(t)) {
             Some(i) => {
                 let message = format!("is never reached: times of output lie between 0 and problem.end_time = {end}");

@@ -46,7 +46,11 @@ pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block
         let message = format!("{path} has shape {shape:?}; {d} axes of coefficients and 2 parts are needed");
         return Err(Error::Usage(message));
     }
-    for (label, &a) in reader.axes(&path)?.iter().zip(&own) {
+    let labels = reader.axes(&path)?;
+    if labels.iter().take(d).any(String::is_empty) {
+        return Err(Error::Usage(format!("{path} has no names of axes; the output.h5 of a finished run has")));
+    }
+    for (label, &a) in labels.iter().zip(&own) {
         same_axis(reader, label, &domain.axes[a])?;
     }
     let along: Vec<Vec<Run>> = (0..3)
@@ -88,22 +92,21 @@ fn same_axis(reader: &Reader, label: &str, axis: &Axis) -> Result<()> {
         Err(Error::Usage(format!("is of another box: along {} {theirs}; here {ours}", axis.name)))
     };
     let (bounded, periodic) = ("it lies between walls".to_string(), "it is periodic".to_string());
+    let points = format!("fields/{}", axis.name);
+    let points = if reader.has(&points) { reader.array(&points)?.values } else { Vec::new() };
     match (label.starts_with("degree_"), axis.basis == Basis::Chebyshev) {
         (true, false) => return differs(bounded, periodic),
         (false, true) => return differs(periodic, bounded),
         (true, true) => {
             // Of the walls a file tells where it holds values between them: the n Chebyshev points are symmetric about the
             // middle, and the first and the last lie cos(π/2n) of the height apart.
-            let points = format!("fields/{}", axis.name);
-            if reader.has(&points) {
-                let z = reader.array(&points)?.values;
-                let (first, last) = (z[0], z[z.len() - 1]);
+            if let [first, .., last] = points[..] {
                 let (middle, here) = (0.5 * (first + last), axis.low + 0.5 * axis.length);
                 if (middle - here).abs() > 1e-6 * axis.length {
                     return differs(format!("the middle is at {middle:.6}"), format!("at {here:.6}"));
                 }
-                let height = (last - first).abs() / libm::cos(0.5 * std::f64::consts::PI / z.len() as f64);
-                if z.len() > 1 && (height / axis.length - 1.0).abs() > 1e-6 {
+                let height = (last - first).abs() / libm::cos(0.5 * std::f64::consts::PI / points.len() as f64);
+                if (height / axis.length - 1.0).abs() > 1e-6 {
                     return differs(format!("the length is {height:.6}"), format!("it is {:.6}", axis.length));
                 }
             }
@@ -123,14 +126,12 @@ fn same_axis(reader: &Reader, label: &str, axis: &Axis) -> Result<()> {
     if (length / axis.length - 1.0).abs() > 1e-6 {
         return differs(format!("the length is {length:.6}"), format!("it is {:.6}", axis.length));
     }
-    let points = format!("fields/{}", axis.name);
-    if reader.has(&points) {
-        let low = reader.array(&points)?.values[0];
-        if (low - axis.low).abs() > 1e-6 * axis.length {
-            return differs(format!("the origin is {low:.6}"), format!("it is {:.6}", axis.low));
+    match points.first() {
+        Some(low) if (low - axis.low).abs() > 1e-6 * axis.length => {
+            differs(format!("the origin is {low:.6}"), format!("it is {:.6}", axis.low))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Values at the points `block`, from a dataset of the shape of the whole grid (of complex fields with a last axis of two,

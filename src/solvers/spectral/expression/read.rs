@@ -87,8 +87,28 @@ pub fn parameters(texts: &BTreeMap<String, String>) -> Result<Vec<(String, f64)>
             return Ok(known);
         }
         if failed.len() == before {
-            let (name, _, mistake) = failed.remove(0);
-            return Err(Refusal::of(&format!("parameters.{name}"), mistake));
+            // Of parameters that wait for others, those that wait for none that waits are wrong themselves.
+            let named = |text: &String| {
+                let node = parse(text).ok()?;
+                failed.iter().find_map(|(other, ..)| Some((*other, find_name(&node, other)?.span.clone())))
+            };
+            if let Some((name, _, mistake)) = failed.iter().find(|(_, text, _)| named(text).is_none()) {
+                return Err(Refusal::of(&format!("parameters.{name}"), mistake.clone()));
+            }
+            let (first, text, _) = &failed[0];
+            let mut circle = vec![*first];
+            let text_of = |name: &String| failed.iter().find(|(other, ..)| *other == name).map(|(_, text, _)| *text);
+            while let Some((next, _)) = circle.last().and_then(|&name| text_of(name)).and_then(named) {
+                let seen = circle.contains(&next);
+                circle.push(next);
+                if seen {
+                    break;
+                }
+            }
+            let names: Vec<&str> = circle.iter().map(|name| name.as_str()).collect();
+            let message = format!("parameters go in a circle: {}", names.join(" -> "));
+            let span = named(text).map_or(0..text.len(), |(_, span)| span);
+            return Err(Refusal::of(&format!("parameters.{first}"), Mistake::new(text, span, message)));
         }
         waiting = failed.into_iter().map(|(n, t, _)| (n, t)).collect();
     }
@@ -421,4 +441,23 @@ fn find_name<'a>(node: &'a Node, word: &str) -> Option<&'a Node> {
         Kind::Power(a, b) => vec![a, b],
     };
     list.into_iter().find_map(|n| find_name(n, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_wait_for_each_other_are_told_from_misspelt_ones() {
+        let refused = |texts: &[(&str, &str)]| {
+            let texts = texts.iter().map(|(n, t)| (n.to_string(), t.to_string())).collect();
+            parameters(&texts).map(|_| ()).map_err(|refusal| format!("{refusal:?}"))
+        };
+        assert_eq!(refused(&[("a", "2*b"), ("b", "c + 1"), ("c", "3")]), Ok(()));
+        let circle = refused(&[("a", "2*b"), ("b", "c + 1"), ("c", "a")]).unwrap_err();
+        assert!(circle.contains("parameters go in a circle: a -> b -> c -> a"), "{circle}");
+        // What waits for a misspelt one is not to blame.
+        let misspelt = refused(&[("a", "2*b"), ("b", "d + 1"), ("c", "3")]).unwrap_err();
+        assert!(misspelt.contains("unknown name \\\"d\\\"") && misspelt.contains("parameters.b"), "{misspelt}");
+    }
 }

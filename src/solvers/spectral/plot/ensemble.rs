@@ -18,7 +18,7 @@ pub(super) fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     let mut above = Vec::new();
     if times.len() > 2 {
         let n = first.shape[0];
-        let all = reader.slab(&path(first), &[0, 0, 0], &[times.len(), 1, n])?.values;
+        let all = first.slab(reader, &[0, 0, 0], &[times.len(), 1, n])?;
         above.push((
             1.7,
             space_time(reader, first, &times, &all, &format!("{}({}, t) of member 0", first.name, first.axes[0]))?,
@@ -33,10 +33,6 @@ pub(super) fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     Ok(Figure { title, subtitle: format!("{members} members  ·  {subtitle}"), size: (1500, height), rows })
 }
 
-fn path(field: &Kept) -> String {
-    format!("fields/{}", field.name)
-}
-
 /// Fields on time, member and one axis of space.
 fn fields(reader: &Reader) -> Result<Vec<Kept>> {
     let mut all = Vec::new();
@@ -48,9 +44,10 @@ fn fields(reader: &Reader) -> Result<Vec<Kept>> {
         }
         let attribute = |key| reader.attribute(&path, key).unwrap_or_default();
         let (units, meaning) = (attribute("units"), attribute("long_name"));
-        all.push(Kept { name, units, meaning, axes: axes[2..].to_vec(), shape: reader.shape(&path)?[2..].to_vec() });
+        let (axes, shape) = (axes[2..].to_vec(), reader.shape(&path)?[2..].to_vec());
+        all.push(Kept { parts: vec![name.clone()], name, units, meaning, axes, shape });
     }
-    Ok(all)
+    Ok(with_moduli(all))
 }
 
 /// Mean and standard deviation over the rows of a matrix, per column.
@@ -79,7 +76,7 @@ fn band(x: &[f64], mean: &[f64], spread: &[f64], colour: colours::Rgb, labelled:
 fn last_state(reader: &Reader, field: &Kept, times: &[f64], members: usize) -> Result<Panel> {
     let (n, last) = (field.shape[0], times.len() - 1);
     let x = coordinate(reader, &field.axes[0], n)?;
-    let all = reader.slab(&path(field), &[last, 0, 0], &[1, members, n])?.values;
+    let all = field.slab(reader, &[last, 0, 0], &[1, members, n])?;
     let member = |m: usize| Line {
         label: if m == 0 { "members".into() } else { String::new() },
         x: x.clone(),

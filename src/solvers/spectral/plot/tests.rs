@@ -123,6 +123,23 @@ fn three_dimensions_are_middle_planes_of_three_fields() {
 }
 
 #[test]
+fn the_modulus_of_a_complex_field_is_drawn_first() {
+    let dir = tempfile::tempdir().unwrap();
+    // 3 e^{i(2x − t)}: a modulus of 3 everywhere.
+    let re = |t: f64, x: &[f64]| 3.0 * (2.0 * x[0] - t).cos();
+    let im = |t: f64, x: &[f64]| 3.0 * (2.0 * x[0] - t).sin();
+    output(dir.path(), &[32], &[0.0, 1.0, 2.0], &[("psi_real", &re), ("psi_imag", &im)]);
+    let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
+    let kept = fields(&reader).unwrap();
+    let mut names = kept.iter().map(|f| f.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names.remove(0), "|psi|");
+    names.sort_unstable();
+    assert_eq!(names, ["psi_imag", "psi_real"]);
+    let values = kept[0].slab(&reader, &[0, 0], &[3, 32]).unwrap();
+    assert!(values.len() == 96 && values.iter().all(|v| (v - 3.0).abs() < 1e-14), "{values:?}");
+}
+
+#[test]
 fn a_component_that_vanishes_in_the_middle_is_shown_elsewhere() {
     // w = sin z … is 1e-16 in the middle plane of 20, z = π; a quarter of the way it is 1.
     let dir = tempfile::tempdir().unwrap();

@@ -29,7 +29,7 @@ pub use doubling::{retake, retake_arrays, retake_evaluations, subtract};
 pub use factors::Factors;
 pub use phi::resolvent;
 pub use stage::Stage;
-pub use sweep::{Factor, Sweep, Vector, combine, run};
+pub use sweep::{Factor, GROUP, Sweep, Vector, combine, run};
 
 use super::fields::Fields;
 use super::linear::{Implicit, Linear};

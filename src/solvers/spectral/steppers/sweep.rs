@@ -18,8 +18,8 @@ use crate::math::real::Real;
 const CHUNK: usize = 1024;
 /// Below this many tasks a hand-over to other threads costs more than it brings.
 const PARALLEL: usize = 8;
-/// Arrays whose pointers are held at once.
-pub(super) const GROUP: usize = 16;
+/// Arrays whose pointers are held at once: fields of one sweep, at most.
+pub const GROUP: usize = 16;
 
 /// One coefficient, or those of all fields of a block.
 pub trait Vector<T>: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<T, Output = Self> {}
