@@ -387,10 +387,17 @@ impl Run<'_> {
         for warning in &checkpoint.warnings {
             warn(self.team, &mut self.log, &self.progress, warning);
         }
-        self.compare(&checkpoint)?;
+        let method = self.compare(&checkpoint)?;
         let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
         let mut fill = |file: &mut dyn Sections| walk_checkpoint(file, solver.as_mut(), series, step);
-        checkpoint.load(self.team, &mut fill)?;
+        checkpoint.load(self.team, &mut fill).map_err(|e| match (method, e) {
+            (Some(key), Error::File { .. }) => Error::Usage(format!(
+                "--resume: {} was written with another [method] ({key} differs), and holds no state for this one; go on \
+                 with that, or run without --resume",
+                checkpoint.path.display()
+            )),
+            (_, e) => e,
+        })?;
         let run = checkpoint.header("provenance/run").unwrap_or_default().to_string();
         self.snapshots.segments = Segments::resume(directory, &run, self.step, self.team)?;
         self.provenance.iter_mut().filter(|(key, _)| key == "run").for_each(|(_, value)| value.clone_from(&run));
@@ -402,8 +409,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A checkpoint belongs to one problem; a change of method or limits is the user's right.
-    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    /// A checkpoint belongs to one problem and, by name, one method; a change of limits, and of the method's other keys where
+    /// the state allows it, is the user's right. Returns a key of the method that differs.
+    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<Option<String>> {
         let differs = |what: &str| {
             let path = checkpoint.path.display();
             Err(Error::Usage(format!("--resume: {path} was written for another {what}; run without --resume")))
@@ -424,6 +432,13 @@ impl Run<'_> {
         if let Some(key) = was.keys().chain(is.keys()).find(|key| was.get(*key) != is.get(*key)) {
             return differs(&format!("[problem] ({key} differs)"));
         }
+        let method =
+            |t: &Option<toml::Table>| section(t, "method").and_then(|m| m.as_table().cloned()).unwrap_or_default();
+        let (was, is) = (method(&old), method(&new));
+        let method = was.keys().chain(is.keys()).find(|key| was.get(*key) != is.get(*key)).cloned();
+        if was.get("name") != is.get("name") {
+            return differs("[method] (name differs)");
+        }
         if checkpoint.header("seed").is_some_and(|s| s != self.input.run.seed.to_string()) {
             return differs("[run] seed");
         }
@@ -440,7 +455,7 @@ impl Run<'_> {
                 warn(self.team, &mut self.log, &self.progress, &text);
             }
         }
-        Ok(())
+        Ok(method)
     }
 
     /// Certificates and derived results; a second signal gives them up.

@@ -293,6 +293,40 @@ fn files_that_are_no_input_are_refused() {
 }
 
 #[test]
+fn check_refuses_by_keys_and_headers_what_run_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    write_data(dir.path());
+    let cases = [
+        (5, "epsilon = 0.1\nsource_penalty = 1.0\nquantity = \"divergence\"", ["problem.quantity", "neither"]),
+        (9, "source_penalty = 1.0\n[method]\nname = \"semidual_rkhs\"", ["method.name", "balanced problems only"]),
+        (
+            6,
+            "source = { kind = \"points\", file = \"x.npy\", weights = \"short.npy\" }",
+            ["problem.source.weights", "4 weights"],
+        ),
+        (
+            6,
+            "source = { kind = \"points\", file = \"x.npy\", weights = \"absent.npy\" }",
+            ["problem.source.weights", "no such file"],
+        ),
+        (10, "warm_start = \"absent.h5\"", ["method.warm_start", "no such file"]),
+        (10, "warm_start = \"two.h5\"", ["method.warm_start", "there is no dataset"]),
+    ];
+    for (line, text, fragments) in cases {
+        let mut lines = GOOD;
+        lines[line - 1] = text;
+        fs::write(dir.path().join("a.toml"), lines.join("\n")).unwrap();
+        for command in ["check", "run"] {
+            assert_eq!(
+                complaint(&spanwise(1, &[command, "a.toml"], dir.path()), 1, &fragments),
+                None,
+                "{command} {text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn options_that_do_not_fit_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     write_data(dir.path());

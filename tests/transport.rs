@@ -80,7 +80,7 @@ fn epsilon_relative_to_the_spread_of_far_clouds_does_not_cancel() {
 }
 
 #[test]
-fn magnitudes_beyond_double_precision_are_refused_before_any_work() {
+fn magnitudes_beyond_double_precision_and_two_spaces_of_colour_are_refused_before_any_work() {
     let dir = tempfile::tempdir().unwrap();
     let points: Vec<f64> = (0..10).map(|k| 0.1 * f64::from(k)).collect();
     let put = |name: &str, shape: &[usize], values: &[f64]| {
@@ -91,11 +91,17 @@ fn magnitudes_beyond_double_precision_are_refused_before_any_work() {
     put("far.npy", &[1, 2], &[0.36906724, 0.37449677]);
     put("tiny.npy", &[5, 2], &points.iter().map(|x| x * 1e-160).collect::<Vec<_>>());
     put("huge.npy", &[5, 2], &points.iter().map(|x| x * 1e160).collect::<Vec<_>>());
+    put("faint.npy", &[2, 2], &[1e-170, 0.0, 0.0, 2e-170]);
     put("heavy.npy", &[5], &[1e200; 5]);
     let measures = |source: &str, target: &str, weights: &str| {
         let side = |file: &str| format!("{{ kind = \"points\", file = \"{file}.npy\"{weights} }}");
         format!("source = {}\ntarget = {}\n", side(source), side(target))
     };
+    image::RgbImage::from_fn(4, 4, |i, j| image::Rgb([60 * i as u8, 60 * j as u8, 90]))
+        .save(dir.path().join("a.png"))
+        .unwrap();
+    let palette =
+        |space: &str| format!("{{ kind = \"image_colours\", file = \"a.png\", levels = 2, space = \"{space}\" }}");
     let heavy = measures("x", "x", ", weights = \"heavy.npy\"");
     let relative = |unit: &str| format!("epsilon = 0.05\nepsilon_relative_to = \"{unit}\"");
     let cases = [
@@ -108,6 +114,14 @@ fn magnitudes_beyond_double_precision_are_refused_before_any_work() {
         (measures("x", "x", "") + "epsilon = 1e-17", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("tiny", "tiny", "") + &relative("mean"), ["problem.epsilon", "double precision", "scale the points"]),
         (measures("huge", "huge", "") + "epsilon = 0.05", ["problem.cost", "costs reach", "rescale the points"]),
+        (
+            measures("faint", "x", "") + "epsilon = 0.1\ncost = { kind = \"cosine\" }",
+            ["problem.source", "point 0", "1e-140"],
+        ),
+        (
+            format!("source = {}\ntarget = {}\nepsilon = 0.1", palette("rgb"), palette("cielab")),
+            ["problem.target.space", "cielab", "in one space"],
+        ),
         (
             measures("one", "far", "") + &relative("standard_deviation"),
             ["problem.epsilon", "the cost is constant", "absolute epsilon"],
@@ -123,4 +137,108 @@ fn magnitudes_beyond_double_precision_are_refused_before_any_work() {
         }
         assert_eq!(before, listing(dir.path()), "something was written");
     }
+}
+
+/// Lower end, value and upper end of a number of the report.
+fn interval(report: &serde_json::Value, name: &str) -> [f64; 3] {
+    let numbers = report["numbers"].as_array().unwrap();
+    let number = numbers.iter().find(|n| n["name"] == name).unwrap_or_else(|| panic!("{name} in {report}"));
+    [&number["error"]["lower"], &number["value"], &number["error"]["upper"]].map(|v| v.as_f64().unwrap_or(f64::NAN))
+}
+
+#[test]
+fn wherever_a_run_is_cut_short_its_values_and_the_truth_lie_in_its_intervals() {
+    // Masses 1 and 3: on the way through ε the divergence was of the wrong ε, and said -inf with an interval above 10.
+    let grid = |at: f64, more: &str| {
+        format!(
+            "{{ kind = \"gaussian_grid\", mean = [{at}], standard_deviation = [1.0], points = 41, interval = [-4.0, 8.0]{more} }}"
+        )
+    };
+    let (source, target) = (grid(0.0, ""), grid(4.0, ", mass = 3.0"));
+    let text = |quantity: &str, penalties: &str| {
+        format!(
+            "solver = \"transport\"\n[problem]\nsource = {source}\ntarget = {target}\nepsilon = 0.01\n\
+             quantity = \"{quantity}\"\n{penalties}\n[method]\n"
+        )
+    };
+    let penalties = "source_penalty = 1.0\ntarget_penalty = 1.0";
+    let dir = tempfile::tempdir().unwrap();
+    let balanced = text("transport", "normalise = true");
+    for (text, name, at_end) in [
+        (text("divergence", penalties), "divergence", Some(3.29352)),
+        (text("transport", penalties), "regularised_cost", None),
+        (balanced, "regularised_cost", None),
+    ] {
+        fs::write(dir.path().join("a.toml"), &text).unwrap();
+        let run = |set: &[&str]| {
+            let mut arguments = vec!["run", "a.toml", "--force", "--quiet"];
+            set.iter().for_each(|set| arguments.extend(["--set", set]));
+            let ended = spanwise(1, &arguments, dir.path());
+            (ended.code(), interval(&report(dir.path(), "a"), name))
+        };
+        let (code, [low, truth, high]) = run(&["method.tolerance=1e-10"]);
+        assert!(code == 0 && low <= truth && truth <= high && high - low < 1e-6 * truth.abs(), "{low} {truth} {high}");
+        // Of a dense Sinkhorn in the logarithmic domain.
+        assert!(at_end.is_none_or(|known| (truth - known).abs() < 1e-5), "{truth}");
+        for scaling in ["on", "off"] {
+            for steps in [1, 2, 3, 5, 10, 20] {
+                let scaling = format!("method.epsilon_scaling.enabled=\"{scaling}\"");
+                let (_, [lower, value, upper]) = run(&[&format!("run.max_steps={steps}"), &scaling]);
+                let room = high - low;
+                assert!(
+                    lower - room <= truth && truth <= upper + room,
+                    "{name} {steps} {scaling}: {truth} {lower} {upper}"
+                );
+                assert!(lower <= value && value <= upper, "{name} {steps} {scaling}: {value} in {lower} {upper}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_smaller_than_any_number_is_that_of_a_problem_solved() {
+    // Costs of 10⁴ against ρ = ε = 1: nothing moves, and the cost is ρ Σa + ρ Σb + ε Σa Σb = 3.
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("x.csv"), "0\n1\n").unwrap();
+    fs::write(dir.path().join("y.csv"), "100\n101.5\n").unwrap();
+    let text = "solver = \"transport\"\n[problem]\nsource = { kind = \"points\", file = \"x.csv\" }\n\
+                target = { kind = \"points\", file = \"y.csv\" }\nepsilon = 1.0\nsource_penalty = 1.0\n\
+                target_penalty = 1.0\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let ended = spanwise(1, &["run", "a.toml", "--quiet"], dir.path());
+    let report = report(dir.path(), "a");
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    let [lower, value, upper] = interval(&report, "regularised_cost");
+    assert!((value - 3.0).abs() < 1e-9 && lower <= 3.0 && 3.0 <= upper, "{lower} {value} {upper}");
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_data_and_method_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    put("x.csv", "0,0\n1,0\n0,1\n1,1\n");
+    put("y.csv", "0,0.2\n1,0.1\n0.3,1\n1,1.5\n");
+    let text = "solver = \"transport\"\n[run]\nmax_steps = 3\n[problem]\nepsilon = 0.1\n\
+                source = { kind = \"points\", file = \"x.csv\" }\ntarget = { kind = \"points\", file = \"y.csv\" }\n";
+    put("a.toml", text);
+    let resume = |ranks: usize, set: &str| {
+        let steps = "run.max_steps=100";
+        let arguments = ["run", "a.toml", "--resume", "--progress", "none", "--set", steps, "--set", set];
+        spanwise(ranks, &arguments, dir.path())
+    };
+    let unchanged = "problem.epsilon=0.1";
+    assert_eq!(spanwise(1, &["run", "a.toml", "--quiet"], dir.path()).code(), 3);
+    for (changed, message) in
+        [("0,0.2\n1,0.1\n", "a file has changed"), ("5,0\n7,0.1\n8,9\n1,1\n", "a file has changed")]
+    {
+        put("y.csv", changed);
+        for &ranks in rank_counts() {
+            assert_eq!(complaint(&resume(ranks, unchanged), 1, &["--resume", message]), None, "{changed} on {ranks}");
+        }
+    }
+    put("y.csv", "0,0.2\n1,0.1\n0.3,1\n1,1.5\n");
+    let other = resume(1, "method.name=\"sinkhorn\"");
+    assert_eq!(complaint(&other, 1, &["--resume", "another [method] (name differs)"]), None);
+    let ended = resume(1, "method.tolerance=1e-8");
+    assert_eq!(ended.code(), 0, "{ended:?}");
 }

@@ -43,6 +43,11 @@ impl Interval {
         if gap.is_nan() { f64::INFINITY } else { gap }
     }
 
+    /// The number in it that is nearest to x; an end where x is not a number.
+    pub fn nearest(&self, x: f64) -> f64 {
+        x.max(self.lower).min(self.upper)
+    }
+
     pub fn contains(&self, x: f64) -> bool {
         self.lower <= x && x <= self.upper
     }
@@ -60,7 +65,8 @@ pub struct Certificate {
     pub regularised: Interval,
     /// OT_0(a, b), with the same penalties.
     pub unregularised: Interval,
-    /// The dual value of the potentials, and the primal value of the feasible plan (by its bound), not widened.
+    /// The dual value of the potentials, and the primal value of the feasible plan (by its bound): not widened, and in the
+    /// interval.
     pub dual: f64,
     pub primal: f64,
     /// ⟨P̂, C⟩ of the feasible plan P̂ (without the penalties).
@@ -144,14 +150,17 @@ fn certify_f64(passes: &mut dyn Passes, penalties: Penalties, phi: Vec<f64>, las
     let certificate = Certificate {
         regularised,
         unregularised,
-        dual: dual.epsilon * lower.value,
-        primal: dual.epsilon * upper.value,
+        dual: regularised.nearest(dual.epsilon * lower.value),
+        primal: regularised.nearest(dual.epsilon * upper.value),
         transport_cost: upper.transport_cost,
         mass: sum(a.len(), |i| pair.row_mass(a, i)),
         source_error: Residual::of(a.len(), |i| pair.row_mass(a, i), |i| a[i] * dual.source.slope(pair.psi(i))),
         target_error: Residual::of(b.len(), |j| pair.col_mass(b, j), |j| b[j] * dual.target.slope(pair.phi(j))),
     };
-    Ok(Certified { certificate, psi: pair.psi, phi: pair.phi, error: pair.error })
+    let Pair { mut psi, mut phi, s, error, .. } = pair;
+    update(&mut psi, |_, psi| psi + s);
+    update(&mut phi, |_, phi| phi - s);
+    Ok(Certified { certificate, psi, phi, error })
 }
 
 /// Vectors that live at once at most: (over the sources, over the targets), besides what the passes hold. Potentials,

@@ -10,6 +10,7 @@ use super::methods;
 use super::passes::Precision;
 use super::problem::{CostInput, DerivedResult, Layout, MethodInput, PrecisionInput, ProblemInput, Quantity};
 use super::setup;
+use super::solver::check_method;
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
@@ -26,6 +27,7 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let source = measures::outline(input, "problem.source", &problem.source)?;
     let target = measures::outline(input, "problem.target", &problem.target)?;
     setup::check_pair(input, &problem, &source, &target)?;
+    check_method(input, &problem, &method, target.n)?;
 
     let size = Size { n: source.n as u64, m: target.n as u64, d: source.dimension as u64, ranks: ranks as u64 };
     let target_d = target.dimension as u64;
@@ -189,7 +191,11 @@ impl Plan<'_> {
     fn stored_kernel(&self) -> u64 {
         let fits = |precision| {
             let bytes = sweep::stored_bytes(self.size.n as usize, self.size.m as usize, precision);
-            if self.sweeps(precision) && bytes <= self.method.stored_kernel_mib << 20 { bytes } else { 0 }
+            if self.sweeps(precision) && bytes <= self.method.stored_kernel_mib.saturating_mul(1 << 20) {
+                bytes
+            } else {
+                0
+            }
         };
         match self.method.precision {
             PrecisionInput::F32 => fits(Precision::F32),
@@ -282,8 +288,9 @@ impl Plan<'_> {
             held += self.vectors(d, 0);
         }
         if wants(DerivedResult::PlanEntries) {
-            work = work.max(self.vectors(1, 1) + (self.threads + 2) * 24 * self.problem.plan_entries as u64);
-            held += 24 * self.problem.plan_entries as u64;
+            let entries = (self.problem.plan_entries as u64).min(self.size.n.saturating_mul(self.size.m));
+            work = work.max(self.vectors(1, 1) + (self.threads + 2) * 24 * entries);
+            held += 24 * entries;
         }
         if wants(DerivedResult::Gradients) {
             // Points: what is made of one side's, beside the other's; weights: costs, marginals and transforms.

@@ -64,13 +64,19 @@ impl FinishedDivergence {
     }
 }
 
+/// Refuses penalties that a divergence cannot have.
+pub fn check(penalties: Penalties) -> Result<()> {
+    if penalties.source != penalties.target {
+        return Err(Error::Usage(
+            "quantity = \"divergence\" needs source_penalty and target_penalty equal, or neither".into(),
+        ));
+    }
+    Ok(())
+}
+
 impl Divergence {
     pub fn new(input: &MethodInput, penalties: Penalties, three: &mut Three, warm: Option<&[f64]>) -> Result<Self> {
-        if penalties.source != penalties.target {
-            return Err(Error::Usage(
-                "quantity = \"divergence\" needs source_penalty and target_penalty equal, or neither".into(),
-            ));
-        }
+        check(penalties)?;
         Ok(Divergence {
             penalties,
             ab: Solve::new(input, penalties, three.ab, warm)?,
@@ -161,7 +167,8 @@ impl Divergence {
         let ab = self.ab.finish(three.ab)?;
         let aa = self.aa.finish(three.aa)?;
         let bb = self.bb.finish(three.bb)?;
-        let dual = Dual::new(self.penalties, three.ab.epsilon(), three.ab);
+        // The passes of (a, b) may be back at the ε of a level; those of the others never leave the one asked for.
+        let dual = Dual::new(self.penalties, three.aa.epsilon(), three.ab);
         let (a, b, f) = (three.ab.a(), three.ab.b(), dual.source);
         // The masses cancel against ½ε(Σa − Σb)² but for those of the plans.
         let scaled = sum(a.len(), |i| 0.5 * a[i] * (f.rise(aa.psi[i], ab.psi[i]) + f.rise(aa.phi[i], ab.psi[i])))
@@ -184,7 +191,8 @@ impl Divergence {
         } else {
             bounds(ab.certificate.unregularised, aa.certificate.unregularised, bb.certificate.unregularised)
         };
-        Ok(FinishedDivergence { value: dual.epsilon * scaled, regularised, unregularised, ab, aa, bb })
+        let value = regularised.nearest(dual.epsilon * scaled);
+        Ok(FinishedDivergence { value, regularised, unregularised, ab, aa, bb })
     }
 
     pub fn state(&mut self, three: &mut Three, walk: &mut dyn Walk) -> Result<()> {

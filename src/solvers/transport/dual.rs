@@ -156,6 +156,10 @@ impl Residual {
     }
 
     fn new(l1: f64, linf: f64, mass: f64) -> Self {
+        if l1 == 0.0 && mass == 0.0 {
+            // The plan that is wanted is smaller than any number.
+            return Residual { l1, linf };
+        }
         let (l1, linf) = (l1 / mass, linf / mass);
         if l1.is_finite() && linf.is_finite() { Residual { l1, linf } } else { Residual::UNKNOWN }
     }

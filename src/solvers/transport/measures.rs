@@ -52,6 +52,30 @@ pub struct Outline {
     pub words: String,
 }
 
+/// A number that tells the data of a problem from others, the same on any number of ranks; collective. `more` is what else
+/// belongs to it.
+pub fn fingerprint(sides: [&Measure; 2], more: u64, team: &dyn Team) -> u64 {
+    // The finaliser of SplitMix64 [Steele2014].
+    let mixed = |word: u64| {
+        let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    };
+    // Of a number at a place: sums of these do not depend on the order.
+    let one = |list: u64, place: usize, x: f64| mixed(x.to_bits() ^ mixed((place as u64) ^ (list << 60)));
+    let (mut mine, mut all) = (0u64, mixed(more));
+    for (measure, list) in sides.into_iter().zip([1, 3]) {
+        let first = measure.rows.start * measure.dimension;
+        for (k, x) in measure.points.iter().enumerate() {
+            mine = mine.wrapping_add(one(list, first + k, *x));
+        }
+        for (i, w) in measure.weights.iter().enumerate() {
+            all = all.wrapping_add(one(list + 1, i, *w));
+        }
+    }
+    team.gather(&[mine]).into_iter().fold(all, u64::wrapping_add)
+}
+
 /// `which` is 0 for the source and 1 for the target, so that equal inputs draw different samples.
 pub fn load(input: &Input, key: &str, which: u32, measure: &MeasureInput, team: &dyn Team) -> Result<Measure> {
     let loaded = load_mine(input, key, which, measure, team);
@@ -252,7 +276,7 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             .ok_or_else(|| input.invalid(&format!("{key}.points"), format!("{points}^{dimension} points are too many")))
     };
     match measure {
-        MeasureInput::Points { file, dataset, .. } => {
+        MeasureInput::Points { file, dataset, weights, weights_dataset } => {
             let file_key = format!("{key}.file");
             let array = open(input, &file_key, file, dataset.as_deref())?;
             let (n, d) = match *array.shape() {
@@ -266,9 +290,13 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             if d == 0 {
                 return Err(input.invalid(&file_key, "the points have no coordinates"));
             }
+            open_weights(input, key, Some(file), weights.as_deref(), weights_dataset.as_deref(), n)?;
             outline(n, d, None, format!("{n} points in {d} dimensions from {}", file.display()))
         }
-        MeasureInput::Atoms { points, .. } => outline(*points, 0, None, format!("{points} abstract atoms")),
+        MeasureInput::Atoms { points, weights, weights_dataset } => {
+            open_weights(input, key, None, weights.as_deref(), weights_dataset.as_deref(), *points)?;
+            outline(*points, 0, None, format!("{points} abstract atoms"))
+        }
         MeasureInput::ImageGrid { file, size, .. } => {
             let file_key = format!("{key}.file");
             let (mut r, mut c) = images::size(&input.resolve(file)).map_err(|m| input.invalid(&file_key, m))?;
@@ -377,6 +405,19 @@ fn read_weights(
     dataset: Option<&str>,
     n: usize,
 ) -> Result<Option<Vec<f64>>> {
+    let Some((key, array)) = open_weights(input, key, points_file, file, dataset, n)? else { return Ok(None) };
+    array.read_rows(0..array.shape()[0]).map(Some).map_err(|message| input.invalid(&key, message))
+}
+
+/// The n weights that a measure names, with the key that does.
+fn open_weights(
+    input: &Input,
+    key: &str,
+    points_file: Option<&Path>,
+    file: Option<&Path>,
+    dataset: Option<&str>,
+    n: usize,
+) -> Result<Option<(String, ArrayFile)>> {
     let key = if file.is_some() { format!("{key}.weights") } else { format!("{key}.weights_dataset") };
     let file = match (file, dataset, points_file) {
         (Some(file), ..) => file,
@@ -389,7 +430,7 @@ fn read_weights(
     if count != n {
         return Err(input.invalid(&key, format!("{count} weights for {n} points")));
     }
-    array.read_rows(0..array.shape()[0]).map(Some).map_err(|message| input.invalid(&key, message))
+    Ok(Some((key, array)))
 }
 
 fn check_weights(input: &Input, key: &str, weights: &[f64]) -> Result<()> {

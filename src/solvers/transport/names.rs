@@ -18,6 +18,7 @@ names! {
     SOURCE_SHAPE = "source_shape", "1", "grid points per axis of the source (last axis fastest)", ["source_axis"];
     TARGET_SHAPE = "target_shape", "1", "grid points per axis of the target (last axis fastest)", ["target_axis"];
     STEPS = "iterations", "1", "steps of the method made so far", [];
+    DATA = "data_fingerprint", "1", "a number that tells points, weights and costs from others", [];
     EPSILON = "epsilon", "cost", "regularisation in units of the cost", [];
     BARYCENTRIC_MAP = "barycentric_map", "1", "sum_j P_ij y_j / sum_j P_ij", ["source", "coordinate"];
     PLAN_ROWS = "plan_row", "1", "source index of the largest plan entries", ["entry"];

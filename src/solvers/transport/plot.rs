@@ -73,6 +73,19 @@ struct Run {
     report: serde_json::Value,
 }
 
+impl Run {
+    /// Whether both sides are grids on a line.
+    fn on_lines(&self) -> bool {
+        [&self.source, &self.target].iter().all(|side| side.shape.len() == 1)
+    }
+
+    /// Whether both sides have points in one space.
+    fn are_clouds(&self) -> bool {
+        let [source, target] = [&self.source.points, &self.target.points];
+        !source.is_empty() && !target.is_empty() && source.width() == target.width()
+    }
+}
+
 /// Draws `figure` (.png or .svg) from the output.h5 at `output`.
 pub fn plot(output: &Path, figure: &Path) -> Result<()> {
     draw(&load(output)?).save(figure)
@@ -119,11 +132,11 @@ fn load(output: &Path) -> Result<Run> {
 fn draw(run: &Run) -> Figure {
     let (title, above) = if run.transferred.is_some() {
         ("Colour transfer by entropic optimal transport", photographs(run))
-    } else if run.source.shape.len() == 1 {
+    } else if run.on_lines() {
         ("Entropic optimal transport on a line", line_grids(run))
-    } else if run.source.shape.len() > 1 {
+    } else if run.source.shape.len() > 1 && run.target.shape.len() > 1 {
         ("Entropic optimal transport between grids", plane_grids(run))
-    } else if !run.source.points.is_empty() && run.source.points.width() > 1 {
+    } else if run.are_clouds() && run.source.points.width() > 1 {
         ("Entropic optimal transport between clouds of points", clouds(run))
     } else {
         ("Entropic optimal transport", atoms(run))
@@ -448,8 +461,8 @@ fn potentials(run: &Run) -> Option<(f64, Panel)> {
         return heat("Potential of the source", &run.source.shape, &f.values, "f, units of the cost", true);
     }
     // On a line against x; of a cloud the distribution, since the order of its points means nothing; else by index.
-    let on_line = run.source.shape.len() == 1;
-    let cloud = !on_line && !run.source.points.is_empty();
+    let on_line = run.on_lines();
+    let cloud = !on_line && run.are_clouds();
     let style = if on_line || cloud { Style::Solid } else { Style::Dots };
     let line = |label: &str, side: &Side, colour| {
         let mut y = side.potential.values.clone();
@@ -582,6 +595,21 @@ mod tests {
     fn a_narrow_interval_shows_the_digits_that_are_certain() {
         assert_eq!(interval(0.123456780, 0.123456790), "0.1234567850 ± 5.0e-9");
         assert_eq!(interval(0.1, 0.2), "[0.1, 0.2]");
+    }
+
+    #[test]
+    fn sides_of_different_kinds_are_not_drawn_as_one() {
+        let mut run = Run::default();
+        (run.source.weights, run.source.points) =
+            (array(&[4], vec![0.25; 4]), array(&[4, 1], vec![0.0, 1.0, 2.0, 3.0]));
+        (run.target.weights, run.target.points) =
+            (array(&[3], vec![1.0 / 3.0; 3]), array(&[3, 1], vec![2.0, 0.0, 1.0]));
+        run.source.shape = vec![4];
+        assert!(!run.on_lines() && run.are_clouds());
+        run.target.shape = vec![3];
+        assert!(run.on_lines());
+        run.source.points = array(&[4, 3], vec![0.0; 12]);
+        assert!(!run.are_clouds());
     }
 
     #[test]

@@ -258,9 +258,9 @@ pub enum EpsilonUnit {
     /// epsilon is in units of the cost.
     #[default]
     Absolute,
-    /// epsilon × mean of all entries of the cost (unweighted, as OTT does).
+    /// epsilon × mean of all entries of the cost (unweighted, as OTT does), of clouds those between atoms with mass.
     Mean,
-    /// epsilon × standard deviation of all entries of the cost (unweighted, as OTT does).
+    /// epsilon × standard deviation of all entries of the cost, likewise.
     StandardDeviation,
 }
 
@@ -295,7 +295,8 @@ pub struct MethodInput {
     /// Stop when ‖P1 − a‖₁ + ‖Pᵀ1 − b‖₁ (relative to the mass) is below this.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: f64,
-    /// Stop when (upper − lower)/|upper| of the certified interval of OT_ε is below this; absent: off.
+    /// Stop also when (upper − lower)/|upper| of the certified interval of OT_ε is below this; absent: off. Of a divergence
+    /// it is the interval of OT_ε(a, b), and the symmetric problems meet the tolerance besides.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gap_tolerance: Option<f64>,
     /// Steps between evaluations of the certified gap (with gap_tolerance).

@@ -10,7 +10,9 @@ use super::grid::{AxisCost, GridCost, GridPasses, LaplaceKernel, Threads};
 use super::kernels::{Level, PointCost};
 use super::measures::{self, Measure};
 use super::passes::Precision;
-use super::problem::{CostInput, DerivedResult, EpsilonUnit, Layout, MethodInput, ProblemInput, Quantity};
+use super::problem::{
+    CostInput, DerivedResult, EpsilonUnit, Layout, MeasureInput, MethodInput, ProblemInput, Quantity,
+};
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
@@ -248,7 +250,7 @@ impl Builder<'_> {
         let (geometry, cost_range) = self.geometry(source, target)?;
         let scale = Scale { epsilon, precision: Precision::F64 };
         let bandwidth = self.method.bandwidth.unwrap_or(0.1 * self.diameter(target));
-        let stored_limit = self.method.stored_kernel_mib << 20;
+        let stored_limit = self.method.stored_kernel_mib.saturating_mul(1 << 20);
         let (a, b) = (source.weights.clone(), target.weights.clone());
         let data = PassData::new(geometry, a, b, cost_range, scale, bandwidth, stored_limit, problem);
         Ok(Backend::Points(Box::new(data)))
@@ -415,6 +417,14 @@ impl Builder<'_> {
         value * if deviation <= CONSTANT * low.abs().max(high.abs()) { 0.0 } else { deviation }
     }
 
+    /// The mean square of the entries of a cost that is not on a grid.
+    pub fn mean_square_cost(&self, backend: &mut Backend) -> f64 {
+        match backend {
+            Backend::Points(data) => self.cost_average(data, 0.0, |[.., squares]| squares),
+            Backend::Grid(_) => unreachable!("only points have costs of their own"),
+        }
+    }
+
     /// The mean over all entries of the cost, unweighted as in other codes, of what `of` takes from the moments of a row
     /// (see [`super::kernels::Rows::cost_moments`]).
     fn cost_average(&self, data: &mut PassData, about: f64, of: impl Fn([f64; 4]) -> f64 + Sync) -> f64 {
@@ -488,6 +498,13 @@ pub fn check_pair(
         let message = format!("source points have dimension {}, target points {}", source.dimension, target.dimension);
         return Err(input.invalid("problem.target", message));
     }
+    if let (MeasureInput::ImageColours { space: from, .. }, MeasureInput::ImageColours { space: to, .. }) =
+        (&problem.source, &problem.target)
+        && from != to
+    {
+        let message = "both palettes must have coordinates in one space, problem.source.space";
+        return Err(input.invalid("problem.target.space", message));
+    }
     if target.dimension == 0 && problem.results.contains(&DerivedResult::BarycentricMap) {
         let message = "\"barycentric_map\" is the mean of target points, and the target's atoms have none: allowed are \
                        \"gradients\" and \"plan_entries\", or a target of points";
@@ -521,18 +538,25 @@ pub fn choose_layout(asked: Layout, point_bytes: u64, memory_per_rank: u64) -> L
     }
 }
 
-/// Refuses a cosine cost of a point at the origin.
+/// Lengths of points whose squares, and those of their coordinates that matter, are numbers in full precision.
+const LENGTHS: std::ops::RangeInclusive<f64> = 1e-140..=1e150;
+
+/// Refuses a cosine cost of a point at the origin, or too near or too far from it to compute with.
 pub fn check_norms(input: &Input, key: &str, measure: &Measure) -> Result<()> {
-    match measure.points.chunks(measure.dimension.max(1)).position(|p| p.iter().all(|x| *x == 0.0)) {
-        Some(i) => {
-            let message = format!(
-                "point {} is the origin: the cosine cost needs points with a direction",
-                measure.rows.start + i
-            );
-            Err(input.invalid(key, message))
-        }
-        None => Ok(()),
-    }
+    let largest = |p: &[f64]| p.iter().fold(0.0, |l: f64, x| l.max(x.abs()));
+    let mut points = measure.points.chunks(measure.dimension.max(1)).map(largest).enumerate();
+    let Some((i, size)) = points.find(|(_, size)| !LENGTHS.contains(size)) else { return Ok(()) };
+    let which = measure.rows.start + i;
+    let message = if size == 0.0 {
+        format!("point {which} is the origin: the cosine cost needs points with a direction")
+    } else {
+        let (low, high) = (LENGTHS.start(), LENGTHS.end());
+        format!(
+            "the largest coordinate of point {which} is {size:e} in size: the cosine cost needs {low:e} to {high:e}; \
+             directions stay if points are scaled"
+        )
+    };
+    Err(input.invalid(key, message))
 }
 
 /// The square of a larger cost may overflow in sums.

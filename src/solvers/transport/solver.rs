@@ -8,10 +8,11 @@ use self::derive::Derived;
 use super::backend::Backend;
 use super::certificate::{Certificate, Interval};
 use super::derived::answer_without_mass;
-use super::divergence::{Divergence, Three};
+use super::divergence::{self, Divergence, Three};
 use super::dual::{Penalties, Residual, Side};
 use super::kernels::Level;
 use super::measures::{self, Measure};
+use super::methods;
 use super::names::*;
 use super::passes::Precision;
 use super::problem::{CostInput, DerivedResult, MethodInput, ProblemInput, Quantity};
@@ -46,6 +47,8 @@ pub struct Transport {
     level: Level,
     layout: &'static str,
     rank: usize,
+    /// Fingerprint of points, weights and costs.
+    data: u64,
     steps: u64,
     done: Option<Done>,
 }
@@ -126,6 +129,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         team.agree(measures::outline(input, "problem.target", &problem.target))?,
     );
     team.agree(setup::check_pair(input, &problem, &outlines.0, &outlines.1))?;
+    team.agree(check_method(input, &problem, &method, outlines.1.n))?;
     let level = agree_on_level(input, team)?;
     let mut source = measures::load(input, "problem.source", 0, &problem.source, team)?;
     let mut target = measures::load(input, "problem.target", 1, &problem.target, team)?;
@@ -171,7 +175,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         None => None,
     };
     let refuse = |e| named(input, &problem, &method, e);
-    let work = match problem.quantity {
+    let mut work = match problem.quantity {
         Quantity::Transport => {
             let solve =
                 pair.run(team, |passes| Solve::new(&method, penalties, passes, warm.as_deref())).map_err(refuse)?;
@@ -192,6 +196,12 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
             Work::Divergence { pairs, solve }
         }
     };
+    let costs = match (&problem.cost, &mut work) {
+        // Whose entries belong to no points.
+        (CostInput::Matrix { .. }, Work::Transport { pair, .. }) => builder.mean_square_cost(pair).to_bits(),
+        _ => 0,
+    };
+    let data = measures::fingerprint([&source.measure, &target.measure], costs, team);
     let mut notes = weights.notes;
     notes.extend(setup::missing_gradients(&problem, grid));
     Ok(Box::new(Transport {
@@ -208,6 +218,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         level,
         layout: if grid { "grid" } else { layout.word() },
         rank: team.rank(),
+        data,
         steps: 0,
         done: None,
     }))
@@ -232,17 +243,36 @@ fn named(input: &Input, problem: &ProblemInput, method: &MethodInput, error: Err
 
 /// The target potential of an earlier output.h5, on the atoms kept here.
 fn read_warm_start(input: &Input, file: &Path, target: &Marginal) -> Result<Vec<f64>> {
+    let reader = open_warm_start(input, file, target.measure.n)?;
+    let g = reader.array(WARM_START).map_err(|e| input.invalid("method.warm_start", e.to_string()))?.values;
+    Ok(target.kept.iter().map(|j| g[j]).collect())
+}
+
+const WARM_START: &str = "/state/target_potential";
+
+/// The file of a warm start, which has a potential for each of the target points.
+fn open_warm_start(input: &Input, file: &Path, points: usize) -> Result<Reader> {
     let key = "method.warm_start";
     let path = input.resolve(file);
     regular_file(&path).map_err(|e| input.invalid(key, e))?;
-    let g = Reader::open(&path)
-        .and_then(|r| r.array("/state/target_potential"))
-        .map_err(|e| input.invalid(key, format!("no target potential to start from: {e}")))?
-        .values;
-    if g.len() != target.measure.n {
-        return Err(input.invalid(key, format!("{} potentials for {} target points", g.len(), target.measure.n)));
+    let none = |e: Error| input.invalid(key, format!("no target potential to start from: {e}"));
+    let reader = Reader::open(&path).map_err(none)?;
+    let found: usize = reader.shape(WARM_START).map_err(none)?.iter().product();
+    if found != points {
+        return Err(input.invalid(key, format!("{found} potentials for {points} target points")));
     }
-    Ok(target.kept.iter().map(|j| g[j]).collect())
+    Ok(reader)
+}
+
+/// Refuses methods that do not go with the problem, and warm starts that are none, before any data are read.
+pub fn check_method(input: &Input, problem: &ProblemInput, method: &MethodInput, target: usize) -> Result<()> {
+    let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
+    let refuse = |e| named(input, problem, method, e);
+    if problem.quantity == Quantity::Divergence {
+        divergence::check(penalties).map_err(refuse)?;
+    }
+    methods::check(method, penalties).map_err(refuse)?;
+    method.warm_start.as_ref().map_or(Ok(()), |file| open_warm_start(input, file, target).map(drop))
 }
 
 impl Transport {
@@ -347,6 +377,13 @@ impl Solver for Transport {
     }
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        let mut data = self.data;
+        walk.scalar(&DATA, (&mut data).into())?;
+        if data != self.data {
+            let message = "--resume: the checkpoint was written for other points, weights or costs: a file has changed; \
+                           run without --resume";
+            return Err(Error::Usage(message.into()));
+        }
         walk.scalar(&STEPS, (&mut self.steps).into())?;
         // Nothing of the state's walk needs the other ranks.
         match &mut self.work {

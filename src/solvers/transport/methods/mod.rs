@@ -165,8 +165,8 @@ fn entry(input: &MethodInput) -> &'static Entry {
     registry().iter().find(|e| e.name == input.name).expect("every MethodName has a row in the registry")
 }
 
-/// The method asked for, sized for the passes' problem; refuses a balanced-only method for an unbalanced problem.
-pub fn build(input: &MethodInput, penalties: Penalties, n: usize, m: usize) -> Result<Box<dyn Method>> {
+/// Refuses a balanced-only method for an unbalanced problem.
+pub fn check(input: &MethodInput, penalties: Penalties) -> Result<()> {
     let entry = entry(input);
     if !entry.unbalanced && !penalties.balanced() {
         let allowed: Vec<_> = registry().iter().filter(|e| e.unbalanced).map(|e| e.word).collect();
@@ -176,5 +176,11 @@ pub fn build(input: &MethodInput, penalties: Penalties, n: usize, m: usize) -> R
             allowed.join(", ")
         )));
     }
-    Ok((entry.build)(input, n, m))
+    Ok(())
+}
+
+/// The method asked for, sized for the passes' problem.
+pub fn build(input: &MethodInput, penalties: Penalties, n: usize, m: usize) -> Result<Box<dyn Method>> {
+    check(input, penalties)?;
+    Ok((entry(input).build)(input, n, m))
 }
