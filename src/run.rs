@@ -428,17 +428,19 @@ impl Run<'_> {
             self.entry.free.iter().for_each(|key| _ = problem.remove(*key));
             problem
         };
-        let (was, is) = (posed(&old), posed(&new));
-        if let Some(key) = was.keys().chain(is.keys()).find(|key| was.get(*key) != is.get(*key)) {
+        if let Some(key) = different(&posed(&old), &posed(&new)) {
             return differs(&format!("[problem] ({key} differs)"));
         }
         let method =
             |t: &Option<toml::Table>| section(t, "method").and_then(|m| m.as_table().cloned()).unwrap_or_default();
         let (was, is) = (method(&old), method(&new));
-        let method = was.keys().chain(is.keys()).find(|key| was.get(*key) != is.get(*key)).cloned();
-        if was.get("name") != is.get("name") {
-            return differs("[method] (name differs)");
+        let may = |key: &str| self.entry.free_in_method.map_or(key != "name", |free| free.contains(&key));
+        let kept =
+            |t: &toml::Table| t.iter().filter(|(key, _)| !may(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        if let Some(key) = different(&kept(&was), &kept(&is)) {
+            return differs(&format!("[method] ({key} differs)"));
         }
+        let method = different(&was, &is);
         if checkpoint.header("seed").is_some_and(|s| s != self.input.run.seed.to_string()) {
             return differs("[run] seed");
         }
@@ -610,6 +612,12 @@ pub fn default_output(input: &Path) -> PathBuf {
     let mut name = input.file_stem().unwrap_or(std::ffi::OsStr::new("spanwise")).to_os_string();
     name.push(".out");
     PathBuf::from(name)
+}
+
+/// A key whose values differ, or that one table lacks. As they are written: NaN is NaN.
+fn different(one: &toml::Table, other: &toml::Table) -> Option<String> {
+    let written = |table: &toml::Table, key: &str| table.get(key).map(toml::Value::to_string);
+    one.keys().chain(other.keys()).find(|key| written(one, key) != written(other, key)).cloned()
 }
 
 #[cfg(test)]

@@ -350,3 +350,26 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""), "{ended:?}");
     assert!(ended.stdout.starts_with("transport"));
 }
+
+#[test]
+fn a_run_with_missing_observations_goes_on_and_not_with_another_method() {
+    let dir = tempfile::tempdir().unwrap();
+    // NaN is not equal to itself, yet it is the same problem.
+    let filter = "solver = \"smc\"\n[problem]\nmodel = { kind = \"linear_gaussian\" }\n\
+                  observations = { values = [0.2, nan, 0.4, 0.1] }\n[method]\nname = \"bootstrap\"\nparticles = 200\n";
+    let flow = "solver = \"spectral\"\n[problem]\npoints = [16]\nend_time = 0.1\n\
+                equation = { kind = \"burgers\", viscosity = 0.1 }\ninitial = { kind = \"named\", name = \"sine\" }\n\
+                [method]\nscheme = \"if_rk4\"\ntime_step = 0.01\n";
+    for (text, set, message) in [
+        (filter, "method.name=\"auxiliary\"", "another [method] (name differs)"),
+        (filter, "method.particles=300", "another [method] (particles differs)"),
+        (flow, "method.scheme=\"sbdf3\"", "another [method] (scheme differs), and holds no state for this one"),
+    ] {
+        fs::write(dir.path().join("a.toml"), text).unwrap();
+        let run = |more: &[&str]| spanwise(1, &[&["run", "a.toml", "--quiet"], more].concat(), dir.path());
+        assert_eq!(run(&["--force", "--set", "run.max_steps=2"]).code(), 3, "{text}");
+        let other = run(&["--resume", "--set", set]);
+        assert!(other.code() == 2 && other.stderr.contains(message), "{message}: {other:?}");
+        assert_eq!(run(&["--resume"]).code(), 0, "{text}");
+    }
+}

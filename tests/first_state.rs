@@ -210,6 +210,31 @@ fn values_on_the_grid_and_forces_from_files_are_those_of_their_expressions() {
     }
 }
 
+#[test]
+fn series_of_what_the_fields_make_leave_out_a_force_from_a_file_and_frozen_modes_refuse_one() {
+    // Gray–Scott at rest, u = 0.6 and v = 0.3: the mean of u v² is 0.054, whatever force acts on v.
+    let dir = tempfile::tempdir().unwrap();
+    write_values(&dir.path().join("f.h5"), [8, 8, 8], [1.0; 3], |[x, ..]| {
+        0.2 + 0.5 * (std::f64::consts::TAU * x).cos()
+    });
+    let text = |equation: &str, initial: &str, field: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [8, 8, 8]\nend_time = 1.0\nequation = {equation}\n\
+             initial = {{ kind = \"expressions\", fields = {{ {initial} }} }}\n\
+             forcing = {{ file = \"f.h5\", fields = {{ {field} = \"given/values\" }} }}\n[method]\ntime_step = 0.01\n"
+        )
+    };
+    let path = dir.path().join("in_memory.toml");
+    let reaction = text("{ kind = \"gray_scott\", feed = 0.04, kill = 0.05 }", "u = \"0.6\", v = \"0.3\"", "v");
+    let series = threads::run(1, |team| first(&path, &reaction, team)).remove(0);
+    let found = series.iter().find(|(name, _)| name == "reaction").unwrap().1;
+    assert!((found - 0.6 * 0.09).abs() < 1e-12, "{found}");
+    let frozen = "{ kind = \"navier_stokes_3d\", viscosity = 0.1, forcing = { kind = \"frozen\", wavenumber = 1.5 } }";
+    fs::write(dir.path().join("a.toml"), text(frozen, "velocity_x = \"sin(y)\"", "velocity_x")).unwrap();
+    let ended = spanwise(1, &["run", "a.toml"], dir.path());
+    assert!(ended.code() == 2 && ended.stderr.contains("problem.forcing"), "{ended:?}");
+}
+
 /// What an HDF5 file lacks is said in words, with what it has.
 #[test]
 fn files_without_what_is_asked_for_are_refused_in_words() {

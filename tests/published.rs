@@ -114,6 +114,33 @@ fn the_first_exponents_of_kuramoto_sivashinsky_are_0_0455_and_three_zeros() {
 }
 
 #[test]
+fn exponents_at_a_fixed_point_are_its_rates_with_every_scheme() {
+    // Fisher's equation about u = 1: −1 − k², that is −1 and twice −2; schemes of several steps and those that keep their
+    // first stage for the next step carry earlier directions along.
+    let rates = [-1.0, -2.0, -2.0];
+    let single = "time_step = 0.01\ntime_error = false";
+    for (scheme, rest, within) in [
+        ("etdrk4", single, 1e-6),
+        ("ars443", single, 1e-5),
+        ("cnab2", single, 1e-3),
+        ("sbdf2", single, 1e-3),
+        ("sbdf3", single, 5e-5),
+        ("if_rk4", "step_control = \"error\"\ntolerance = 1e-9\ntime_step = 0.01", 1e-5),
+    ] {
+        let text = format!(
+            "solver = \"spectral\"\n[problem]\npoints = [16]\nequation = {{ kind = \"fisher_kpp\", diffusivity = 1.0, \
+             growth = 1.0 }}\ninitial = {{ kind = \"expressions\", fields = {{ u = \"1\" }} }}\nend_time = 30.0\n\
+             tangent = {{ vectors = 3, every = 1.0, transient = 10.0 }}\n[method]\nscheme = \"{scheme}\"\n{rest}\n"
+        );
+        let mut last = Vec::new();
+        follow(&text, u64::MAX, |series| last = (1..=3).map(|j| series[format!("lyapunov_{j}").as_str()]).collect());
+        for (found, rate) in last.iter().zip(rates) {
+            assert!((found - rate).abs() < within, "{scheme}: {last:?}");
+        }
+    }
+}
+
+#[test]
 #[ignore = "a minute: the spectrum of the documentation"]
 fn eleven_exponents_of_kuramoto_sivashinsky_give_a_dimension_of_5_24() {
     let found = exponents(11, 2e4);

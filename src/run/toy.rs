@@ -19,6 +19,7 @@ pub const ENTRY: Entry = Entry {
     problem_schema: || schemars::schema_for!(Problem),
     method_schema: || schemars::schema_for!(Method),
     free: &[],
+    free_in_method: None,
     methods: || vec![("halve", "x ← (x + i) / 2")],
     initials: Vec::new,
     plot: |output, _| Err(Error::file(output, "the toy has no figure")),

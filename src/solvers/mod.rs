@@ -184,6 +184,8 @@ pub struct Entry {
     pub method_schema: fn() -> schemars::Schema,
     /// Keys of `[problem]` that may change when a run goes on.
     pub free: &'static [&'static str],
+    /// Keys of `[method]` that may; none: all but `name`, as far as the state allows.
+    pub free_in_method: Option<&'static [&'static str]>,
     /// (name, one line) of every method, for `spanwise list`.
     pub methods: fn() -> Vec<(&'static str, &'static str)>,
     /// (name, one line) of every first state that goes by a name, for `spanwise list`.

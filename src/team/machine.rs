@@ -133,6 +133,21 @@ pub fn return_freed_vectors() {
     }
 }
 
+/// Makes the library behind LAPACK work on one thread: how it shares sums out depends on the cores that a process may use,
+/// and with that its last digits. Before other threads run.
+pub fn keep_lapack_on_one_thread() {
+    #[cfg(unix)]
+    for name in [c"openblas_set_num_threads", c"flexiblas_set_num_threads"] {
+        // SAFETY: the symbol, where the program is linked to a library that has it, is a function of one number.
+        unsafe {
+            let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+            if !found.is_null() {
+                std::mem::transmute::<*mut libc::c_void, extern "C" fn(libc::c_int)>(found)(1);
+            }
+        }
+    }
+}
+
 /// Largest resident memory of this process so far, in bytes; none where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
     // VmHWM is that of this program; ru_maxrss survives exec and may be that of what started it.

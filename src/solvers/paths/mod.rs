@@ -41,6 +41,7 @@ pub const ENTRY: Entry = Entry {
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(methods::MethodInput),
     free: &[],
+    free_in_method: Some(&[]),
     methods: methods::list,
     initials: Vec::new,
     plot: plot::plot,

@@ -41,6 +41,7 @@ pub const ENTRY: Entry = Entry {
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(problem::MethodInput),
     free: &[],
+    free_in_method: Some(&["iterations"]),
     methods: || problem::Name::ALL.to_vec(),
     initials: Vec::new,
     plot: plot::plot,

@@ -200,6 +200,9 @@ pub fn build(
             // The loop measures where a record is due.
             let unpaced = Box::new(Fixed { step: end, end });
             let mut flow = WallFlow::new(physics, transform, &stepper, unpaced, start, u64::MAX, team)?;
+            if team.any(!flow.is_finite()) {
+                return Err(input.invalid("problem.initial", "the first state is not finite everywhere"));
+            }
             // The first step of "cfl" needs the speeds of the first state.
             let control = Control::new(method, scheme, flow.frequency()).map_err(of_method)?;
             flow.set_pace(Box::new(Controlled { control, times: times.clone(), end, next: None }));

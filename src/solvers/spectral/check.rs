@@ -88,7 +88,8 @@ fn estimate<T: Real>(
     if let Some(step) = method.time_step {
         understood.push(("steps to the end".into(), format!("{:.0}", (end / step).ceil())));
     }
-    if method.time_error {
+    let estimates = method.time_error && !equation.is_stirred();
+    if estimates {
         let cost = format!("{} evaluations at steps 1, 4, 16, … and the last", retake_evaluations(scheme));
         understood.push(("time error".into(), cost));
     }
@@ -112,7 +113,7 @@ fn estimate<T: Real>(
     let judged = method.step_control == StepControl::Error;
     let estimated = if judged { scheme.estimate_arrays } else { 0 };
     // The state before a step that is taken again stays; a stepper for it, where the scheme's own has a history, does not.
-    let again = u64::from(method.time_error);
+    let again = u64::from(estimates);
     let retaking = if scheme.steps > 1 || judged { again * retake_arrays(scheme) as u64 } else { 0 };
     // Of L in double precision, and of a factor made of it, per field and mode; fields with equal L share factors.
     let (exact, factor) = match equation.coupling() {

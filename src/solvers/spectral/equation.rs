@@ -141,6 +141,11 @@ pub trait Equation<T: Real>: Send + Sync {
         self.speeds(values, fastest);
     }
 
+    /// Whether some modes keep their first values whatever the right-hand side says.
+    fn keeps_modes(&self) -> bool {
+        false
+    }
+
     /// Whether there is a random forcing: then [`Equation::stir`] follows every step.
     fn is_stirred(&self) -> bool {
         false
@@ -157,8 +162,13 @@ pub trait Equation<T: Real>: Send + Sync {
     fn quadratics(&self) -> Vec<Quadratic> {
         Vec::new()
     }
+    /// Whether the densities take a product of the fields off N, so that they are of N without what is added to it.
+    fn measures_n_alone(&self) -> bool {
+        false
+    }
     /// Their densities at one mode: `state[f]` is the coefficient of field f (normalised so that Σ|û|² is the mean of
-    /// |u|² over the box), `rate[f]` that of N + f (the whole right-hand side without L).
+    /// |u|² over the box), `rate[f]` that of N + f (the whole right-hand side without L), or of N alone:
+    /// see [`Equation::measures_n_alone`].
     fn densities(&self, _k: [f64; 3], _state: &[Complex<f64>], _rate: &[Complex<f64>], _out: &mut [f64]) {}
 
     /// The length η of the smallest eddies of a turbulent flow, from the values of [`Equation::quadratics`], for k_max η.

@@ -183,7 +183,9 @@ impl<T: Real> Evolution<T> {
         let mut control = control;
         let names = Names::new(equation.as_ref(), &domain, stepper.as_mut(), &mut control, copies);
         notes.push(describe(&domain, transform.as_ref(), scheme.word));
-        if method.time_error {
+        // Steps apart by a random force are not steps of one motion.
+        let estimated = method.time_error && !equation.is_stirred();
+        if estimated {
             notes.push(TimeError::note(scheme));
         }
         initial::constrain(equation.as_ref(), transform.as_ref(), &mut state);
@@ -211,7 +213,7 @@ impl<T: Real> Evolution<T> {
             last_step: 0.0,
             frequency,
             steps: 0,
-            time_error: method.time_error.then(|| TimeError::new(1)),
+            time_error: estimated.then(|| TimeError::new(1)),
             before: Fields::zeros(0, 0),
             norm: 0.0,
             quadratics: Vec::new(),
@@ -343,7 +345,11 @@ impl<T: Real> Evolution<T> {
             return Err(self.diverged(from));
         }
         if let Some(growth) = &mut self.growth {
-            growth.stepped(self.time, self.last_step, self.equation.as_ref(), &self.domain, &self.scales, team);
+            let fields = self.state.len();
+            let history = if growth.is_due(self.last_step) { self.stepper.history().0 } else { Vec::new() };
+            let mut along: Vec<_> = history.into_iter().map(|(_, kept)| &mut kept.arrays[fields..]).collect();
+            let equation = self.equation.as_ref();
+            growth.stepped(&mut along, self.time, self.last_step, equation, &self.domain, &self.scales, team);
         }
         self.steps += 1;
         self.output.sample(step, self.time, team, &self.state, self.transform.as_mut());
@@ -500,6 +506,10 @@ impl<T: Real> Solver for Evolution<T> {
         if !self.names.quadratics.is_empty() {
             let mut bound = self.evaluation.bind(self.transform.as_mut(), team, None);
             bound.evaluate(self.time, &self.state, &mut self.rate)?;
+            if let (true, Some(force)) = (self.equation.measures_n_alone(), &self.evaluation.forcing) {
+                let pairs = self.rate.arrays.iter_mut().flatten().zip(force.arrays.iter().flatten());
+                pairs.for_each(|(rate, force)| *rate -= *force);
+            }
             let parts = means::quadratics(self.equation.as_ref(), &self.domain, &self.scales, &self.state, &self.rate);
             let mut values = ranks::total(team, &parts);
             let eta = self.equation.smallest_eddies(&values).map(|eta| k_max_eta(&self.domain, eta));

@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::initial;
 use super::nonlinear::{Evaluation, over_tiles};
 use super::problem::TangentInput;
-use super::tangent::{Lyapunov, Tangent, inner_products, orthonormalise};
+use super::tangent::{Arrays, Lyapunov, Tangent, inner_products, orthonormalise};
 use super::transform::{Scales, Transform};
 use crate::error::Result;
 use crate::math::real::Real;
@@ -51,8 +51,8 @@ impl<T: Real> Growth<T> {
         let mut directions = initial::directions(seed, count, equation, transform);
         let mut inner = inner_products(transform.domain(), &evaluation.scales, team);
         // The first pass makes lengths 1, so that the second shows what is left of each.
-        orthonormalise(&mut directions, count, &mut inner);
-        let lengths = orthonormalise(&mut directions, count, &mut inner);
+        orthonormalise(&mut directions, &mut [], count, &mut inner);
+        let lengths = orthonormalise(&mut directions, &mut [], count, &mut inner);
         if !lengths.iter().all(|l| (l - 1.0).abs() < DEPENDENT) {
             return None;
         }
@@ -92,9 +92,16 @@ impl<T: Real> Growth<T> {
         self.directions.extend(state.arrays.drain(fields..));
     }
 
-    /// After a step of `step` to `time`: constraints, and orthonormal directions where they are due; collective.
+    /// Whether directions are made orthonormal after a step of `step`.
+    pub fn is_due(&self, step: f64) -> bool {
+        self.span + step >= self.every * (1.0 - 1e-9)
+    }
+
+    /// After a step of `step` to `time`: constraints, and orthonormal directions where they are due, with what the scheme
+    /// keeps `along` with them; collective.
     pub fn stepped(
         &mut self,
+        along: &mut [Arrays<T>],
         time: f64,
         step: f64,
         equation: &dyn Equation<T>,
@@ -105,16 +112,17 @@ impl<T: Real> Growth<T> {
         for own in self.directions.chunks_mut(equation.fields().len()) {
             over_tiles(scales, own, |tile, _, parts| equation.constrain(tile, parts));
         }
+        let due = self.is_due(step);
         self.span += step;
-        if self.span < self.every * (1.0 - 1e-9) {
+        if !due {
             return;
         }
         let mut inner = inner_products(domain, scales, team);
         // What grew before the transient was over does not count, nor does a span that began in it.
         if time - self.span < self.transient * (1.0 - 1e-9) {
-            orthonormalise(&mut self.directions, self.count, &mut inner);
+            orthonormalise(&mut self.directions, along, self.count, &mut inner);
         } else {
-            self.lyapunov.orthonormalise(&mut self.directions, self.span, &mut inner);
+            self.lyapunov.orthonormalise(&mut self.directions, along, self.span, &mut inner);
         }
         self.span = 0.0;
     }

@@ -44,6 +44,7 @@ pub const ENTRY: Entry = Entry {
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(time::MethodInput),
     free: &["end_time", "process_grid", "share_memory"],
+    free_in_method: None,
     methods: || steppers::schemes().iter().map(|s| (s.word, s.summary)).collect(),
     initials: equations::initials,
     plot: plot::plot,

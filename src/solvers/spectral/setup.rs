@@ -125,6 +125,10 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     let complex = equation.complex();
     let full = problem.periodic_box(complex).map_err(at)?;
     let equation: Arc<dyn Equation<T>> = equation.build(&full).map_err(at)?;
+    if problem.forcing.is_some() && equation.keeps_modes() {
+        let message = "does not go with an equation that keeps some modes as they are at first";
+        return Err(input.invalid("problem.forcing", message));
+    }
     let linear = equation.rounds().is_empty();
     let (domain, warning) = problem.dealiased(&full, equation.degree(), linear).map_err(at)?;
     let notes = warning.map(|text| format!("{WARNING}{text}")).into_iter().collect();

@@ -270,9 +270,15 @@ impl Lyapunov {
         Lyapunov { directions, size: 1.0, taken: 0.0, full: 0.0, spans: vec![0.0; BATCHES], sums }
     }
 
-    /// Makes the directions orthonormal and counts their growth over the `span` of time since the last call.
-    pub fn orthonormalise<T: Real>(&mut self, directions: &mut [Vec<Complex<T>>], span: f64, inner: &mut Inner<T>) {
-        let growth = orthonormalise(directions, self.directions, inner);
+    /// Makes the directions orthonormal, and counts their growth over the `span` of time since the last call.
+    pub fn orthonormalise<T: Real>(
+        &mut self,
+        directions: &mut [Vec<Complex<T>>],
+        along: &mut [Arrays<T>],
+        span: f64,
+        inner: &mut Inner<T>,
+    ) {
+        let growth = orthonormalise(directions, along, self.directions, inner);
         self.count(&growth.into_iter().map(ln).collect::<Vec<_>>(), span);
     }
 
@@ -382,30 +388,49 @@ pub fn kaplan_yorke(exponents: &[f64]) -> Option<f64> {
     None
 }
 
+/// Coefficients, direction after direction.
+pub type Arrays<'a, T> = &'a mut [Vec<Complex<T>>];
+
 /// Makes the directions orthonormal and returns their lengths after what is not new was taken off (R_jj): modified
-/// Gram–Schmidt, with the products of a direction with all later ones made at once.
-pub fn orthonormalise<T: Real>(arrays: &mut [Vec<Complex<T>>], directions: usize, inner: &mut Inner<T>) -> Vec<f64> {
+/// Gram–Schmidt, with the products of a direction with all later ones made at once. What a scheme keeps `along` with them
+/// of earlier steps, states and rates alike, is linear in them: it goes through the same.
+pub fn orthonormalise<T: Real>(
+    arrays: Arrays<T>,
+    along: &mut [Arrays<T>],
+    directions: usize,
+    inner: &mut Inner<T>,
+) -> Vec<f64> {
     let fields = arrays.len() / directions.max(1);
     let mut lengths = Vec::with_capacity(directions);
     for j in 0..directions {
         let (own, later) = arrays[j * fields..].split_at_mut(fields);
         let length = libm::sqrt(inner(own, &[&*own])[0]);
-        let scale = T::of(1.0 / length);
-        own.iter_mut().flatten().for_each(|o| *o *= scale);
+        let scale = |own: Arrays<T>| own.iter_mut().flatten().for_each(|o| *o *= T::of(1.0 / length));
+        scale(own);
+        along.iter_mut().for_each(|kept| scale(&mut kept[j * fields..(j + 1) * fields]));
         lengths.push(length);
         let others: Vec<&[Vec<Complex<T>>]> = later.chunks(fields).collect();
         if others.is_empty() {
             continue;
         }
         let parts = inner(own, &others);
-        for (other, part) in later.chunks_mut(fields).zip(parts) {
-            let part = T::of(part);
-            for (o, q) in other.iter_mut().zip(&*own) {
-                o.iter_mut().zip(q).for_each(|(o, q)| *o -= *q * part);
-            }
+        take_off(own, later, &parts);
+        for kept in along.iter_mut() {
+            let (own, later) = kept[j * fields..].split_at_mut(fields);
+            take_off(own, later, &parts);
         }
     }
     lengths
+}
+
+/// Takes so much of a direction off each of the others.
+fn take_off<T: Real>(own: &[Vec<Complex<T>>], others: Arrays<T>, parts: &[f64]) {
+    for (other, part) in others.chunks_mut(own.len()).zip(parts) {
+        let part = T::of(*part);
+        for (o, q) in other.iter_mut().zip(own) {
+            o.iter_mut().zip(q).for_each(|(o, q)| *o -= *q * part);
+        }
+    }
 }
 
 #[cfg(test)]

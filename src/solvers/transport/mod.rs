@@ -46,6 +46,7 @@ pub const ENTRY: Entry = Entry {
     problem_schema: || schema_for!(problem::ProblemInput),
     method_schema: || schema_for!(problem::MethodInput),
     free: &[],
+    free_in_method: None,
     methods: || methods::registry().iter().map(|m| (m.word, m.summary)).collect(),
     initials: Vec::new,
     plot: plot::plot,

@@ -169,6 +169,10 @@ impl<T: Real> Equation<T> for GrayScott {
         ]
     }
 
+    fn measures_n_alone(&self) -> bool {
+        true
+    }
+
     fn densities(&self, k: [f64; 3], state: &[Complex<f64>], rate: &[Complex<f64>], out: &mut [f64]) {
         let (u, v) = (mean(k, state[0]), mean(k, state[1]));
         let fed = if k == [0.0; 3] { self.input.feed } else { 0.0 };

@@ -294,6 +294,10 @@ impl<T: Real> Equation<T> for Flow {
         Degree::Polynomial(2)
     }
 
+    fn keeps_modes(&self) -> bool {
+        self.frozen > 0.0
+    }
+
     fn rounds(&self) -> &[Round] {
         &[Round { backward: 3, forward: 5 }]
     }

@@ -288,6 +288,10 @@ impl<T: Real> Equation<T> for Schroedinger {
         list
     }
 
+    fn measures_n_alone(&self) -> bool {
+        true
+    }
+
     fn densities(&self, k: [f64; 3], state: &[Complex<f64>], rate: &[Complex<f64>], out: &mut [f64]) {
         // N = i (g|ψ|² − V) ψ, and its product with ψ* has the mean i ⟨g|ψ|⁴ − V|ψ|²⟩: exact where N is not aliased.
         let (square_psi, kinetic) = (state[0].norm_sqr(), 0.5 * square(k) * state[0].norm_sqr());

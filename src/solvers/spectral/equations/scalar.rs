@@ -117,6 +117,10 @@ impl<T: Real, S: Scalar> Equation<T> for Single<S> {
         self.0.quadratics()
     }
 
+    fn measures_n_alone(&self) -> bool {
+        true
+    }
+
     fn densities(&self, k: [f64; 3], state: &[Complex<f64>], rate: &[Complex<f64>], out: &mut [f64]) {
         self.0.densities(k, state[0], rate[0], out);
     }

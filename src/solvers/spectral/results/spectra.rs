@@ -136,7 +136,10 @@ pub fn decay(energies: &[f64], epsilon: f64) -> Option<Decay> {
         let beyond = libm::exp(at_top) * ratio / (1.0 - ratio);
         (beyond / total).sqrt().min(1.0).max(epsilon)
     };
-    Some(Decay { tail, rate, error })
+    // Beyond the last mode there is no more than if all modes were as large as those that the fit begins with: rounding a
+    // little above the plateau is no spectrum without decay.
+    let most = (envelope[end / 2] * top as f64 / total).sqrt().max(epsilon);
+    Some(Decay { tail, rate, error: error.min(most) })
 }
 
 fn middle(points: &[(f64, f64)]) -> (f64, f64) {
@@ -176,6 +179,16 @@ pub fn enstrophy_length(viscosity: f64, dissipation: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounding_above_its_plateau_is_no_space_error_and_a_flat_spectrum_is_all_of_one() {
+        // One mode, and rounding of 10⁻¹⁵ of its amplitude in all others.
+        let mut energies = vec![1e-30; 33];
+        energies[3] = 1.0;
+        let decayed = decay(&energies, f64::EPSILON).unwrap();
+        assert!(decayed.error < 1e-14, "{decayed:?}");
+        assert!(decay(&[1.0; 33], f64::EPSILON).unwrap().error > 0.98);
+    }
 
     /// û_κ = e^{−0.3 κ}, K = 40: beyond are Σ_{κ>40} e^{−0.6κ}/Σ_{κ≥0} e^{−0.6κ} = e^{−0.6·41}, an RMS of 4.55e-6.
     #[test]

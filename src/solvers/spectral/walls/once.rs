@@ -76,25 +76,29 @@ impl Steady {
             transform.through(team, &[], &make, &mut [&mut out]);
             out
         };
+        let infinite = |key: &str, values: &[C]| match team.any(!values.iter().all(|z| z.norm_sqr().is_finite())) {
+            true => Err((key.to_string(), "is not finite everywhere".to_string())),
+            false => Ok(()),
+        };
         let u = project(right_hand_side, None);
+        infinite("right_hand_side", &u)?;
         let columns = modes.count[1] * modes.count[2];
-        let conditions = conditions
-            .iter()
-            .map(|(derivative, upper, profile)| {
-                // Data are extended along z, so that they are the coefficients of degree 0.
-                let wall = if *upper { walls.low + walls.length } else { walls.low };
-                let mut data = project(profile, Some(wall));
-                data.truncate(columns);
-                Condition { derivative: *derivative, upper: *upper, data }
-            })
-            .collect();
+        let mut data_at_walls = Vec::with_capacity(conditions.len());
+        for (derivative, upper, profile) in conditions {
+            // Data are extended along z, so that they are the coefficients of degree 0.
+            let wall = if *upper { walls.low + walls.length } else { walls.low };
+            let mut data = project(profile, Some(wall));
+            infinite(if *upper { "upper" } else { "lower" }, &data)?;
+            data.truncate(columns);
+            data_at_walls.push(Condition { derivative: *derivative, upper: *upper, data });
+        }
         let domain = transform.domain();
         let names: Vec<&str> = domain.own().iter().map(|a| a.name).collect();
         let waves: Vec<String> = names.iter().map(|n| format!("k{n}")).collect();
         let axes: Vec<&str> = waves.iter().map(String::as_str).chain(["part"]).collect();
         let steady = Steady {
             operator,
-            conditions,
+            conditions: data_at_walls,
             u,
             size: 0.0,
             tail: 0.0,

@@ -279,6 +279,11 @@ impl WallFlow {
     }
 
     /// Σ |u_i| k_i at the last evaluation, in radians per time.
+    /// Whether all coefficients of this rank are.
+    pub fn is_finite(&self) -> bool {
+        self.state.finite()
+    }
+
     pub fn frequency(&self) -> f64 {
         self.frequency
     }
