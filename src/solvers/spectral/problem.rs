@@ -352,7 +352,7 @@ impl ProblemInput {
     /// The same box with the modes and points that dealiasing asks for, and a warning where it cannot be exact.
     ///
     /// # Errors
-    /// An axis on which no mode but the mean is kept, and how many points it takes.
+    /// An axis on which no mode but the mean is kept, and how many points it takes; a force that the kept modes do not hold.
     pub fn dealiased(&self, full: &Domain, degree: Degree, linear: bool) -> Result<(Domain, Option<String>), Finding> {
         let mut domain = full.clone();
         let (degree, warning) = match (degree, self.product_degree) {
@@ -375,6 +375,9 @@ impl ProblemInput {
                 Dealiasing::Padding => axis.points = next_smooth((degree + 1) * axis.highest + 1).max(axis.points),
                 Dealiasing::None => {}
             }
+        }
+        if let EquationInput::BuiltIn(built_in) = &self.equation {
+            built_in.fits(&domain).map_err(|(key, message)| (format!("problem.equation.{key}"), message))?;
         }
         Ok((domain, warning))
     }
@@ -417,5 +420,43 @@ mod tests {
         assert_eq!(kept("[4]", "truncation", 3, true), Ok(vec![1]));
         assert_eq!(kept("[3]", "padding", 3, false), Ok(vec![1]));
         assert_eq!(kept("[16, 1]", "truncation", 2, false), Ok(vec![5, 0]));
+    }
+
+    #[test]
+    fn a_force_is_refused_where_its_waves_or_its_band_are_not_among_the_kept_modes() {
+        let refused = |rest: &str, equation: &str| {
+            let problem: ProblemInput = toml::from_str(&format!("{rest}\nequation = {{ {equation} }}")).unwrap();
+            let full = problem.periodic_box(equation.contains("schroedinger")).unwrap();
+            problem.dealiased(&full, Degree::Polynomial(2), false).err()
+        };
+        // Of 24 points 7 waves are kept by truncation and 11 otherwise, of 12 points 3.
+        let flow = |forcing: &str| format!("kind = 'navier_stokes_3d', viscosity = 0.1, forcing = {{ {forcing} }}");
+        let cube = "points = [24, 24, 24]";
+        for forcing in ["kind = 'kolmogorov'", "kind = 'abc'"] {
+            assert_eq!(refused(cube, &flow(&format!("{forcing}, waves = 7"))), None);
+            let (key, message) = refused(cube, &flow(&format!("{forcing}, waves = 8"))).unwrap();
+            assert!(key == "problem.equation.forcing.waves" && message.contains("7 are kept"), "{message}");
+        }
+        for dealiasing in ["padding", "none"] {
+            let problem = format!("{cube}\ndealiasing = '{dealiasing}'");
+            assert_eq!(refused(&problem, &flow("kind = 'kolmogorov', waves = 11")), None);
+            assert!(refused(&problem, &flow("kind = 'kolmogorov', waves = 12")).is_some());
+        }
+        let lattice = |waves: usize| {
+            format!("kind = 'nonlinear_schroedinger', potential = {{ kind = 'lattice', depth = 1.0, waves = {waves} }}")
+        };
+        assert_eq!(refused("points = [24, 12]", &lattice(3)), None);
+        let (key, message) = refused("points = [24, 12]", &lattice(4)).unwrap();
+        assert!(key == "problem.equation.potential.waves" && message.contains("along y"), "{message}");
+
+        for band in ["kind = 'frozen'", "kind = 'linear', rate = 0.1", "kind = 'power', power = 0.1"] {
+            let of = |k: f64| flow(&format!("{band}, wavenumber = {k}"));
+            assert_eq!(refused(cube, &of(1.0)), None);
+            let (key, message) = refused(cube, &of(0.9)).unwrap();
+            assert!(key == "problem.equation.forcing.wavenumber" && message.contains("0.9 is below"), "{message}");
+            // An axis of one point has no waves, however long.
+            let flat = "points = [24, 24, 1]\nlengths = ['2*pi', '2*pi', '20*pi']";
+            assert!(refused(flat, &of(0.5)).is_some());
+        }
     }
 }

@@ -111,7 +111,7 @@ impl BuiltIn for Input {
             let n = self.stratification;
             return Err(("stratification", format!("stratification = {n} must be positive for internal waves")));
         }
-        let waves = [values.get("waves_x").round(), values.get("waves_up").round()];
+        let waves = [values.waves("waves_x", domain, 0..1)?, values.waves("waves_up", domain, last..dimension)?];
         let (kx, ku) = (waves[0] * unit(domain, 0), waves[1] * unit(domain, last));
         if kx == 0.0 {
             return Err(("parameters", "waves_x = 0: such a wave does not move".into()));

@@ -467,7 +467,7 @@ fn every_named_initial_condition_is_finite_and_real_where_it_must_be() {
         let (equation, domain) = (input(text), small(*dimension, text));
         for named in equation.about().initials {
             let Ok(initial) = equation.initial(Some(named.word), &BTreeMap::new(), &domain) else {
-                // Those that want one axis, a forcing or a stratification say so.
+                // Those that want one axis, more modes, a forcing or a stratification say so.
                 continue;
             };
             let mut run = Run::<f64>::new(&equation, &domain);
