@@ -331,4 +331,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_flows_that_the_manual_names_know_their_smallest_eddies() {
+        let flows = [
+            ("kind = 'navier_stokes_3d', viscosity = 0.1", 3, true),
+            ("kind = 'navier_stokes_3d', viscosity = 0.0", 3, false),
+            ("kind = 'vorticity_2d', viscosity = 0.1", 2, true),
+            ("kind = 'vorticity_2d', viscosity = 0.1, hyperviscosity = { coefficient = 1e-9, order = 4 }", 2, false),
+            ("kind = 'boussinesq', viscosity = 0.1, diffusivity = 0.1", 3, true),
+            ("kind = 'boussinesq', viscosity = 0.1, diffusivity = 0.1", 2, false),
+            ("kind = 'shallow_water', viscosity = 0.1", 2, false),
+        ];
+        for (text, dimension, known) in flows {
+            let points = vec![8; dimension];
+            let problem: ProblemInput =
+                toml::from_str(&format!("points = {points:?}\nequation = {{ {text} }}")).unwrap();
+            let Any::BuiltIn(equation) = &problem.equation else { unreachable!("built in") };
+            let built = equation.build::<f64>(&problem.periodic_box(false).unwrap()).unwrap();
+            let ones = vec![1.0; built.quadratics().len()];
+            assert_eq!(built.smallest_eddies(&ones).is_some(), known, "{text}, {dimension} axes");
+        }
+    }
 }
