@@ -33,6 +33,7 @@ const CASES: &[Case] = &[
     Case(5, "points = [16, 12]\nlengths = [1.0, -2.0]", &["problem.lengths", "must be > 0"]),
     Case(5, "points = [16, 12]\nlengths = [\"2*pie\"]", &["problem.lengths", "unknown name \"pie\"", "did you mean \"pi\"?"]),
     Case(5, "points = [16, 12]\nlengths = [1.0, 1.0, 1.0]", &["problem.lengths", "3 values", "2 axes"]),
+    Case(5, "points = [16, 12]\norigin = [0.0, 1e17]", &["problem.origin[1] = 1e17", "times the length"]),
     Case(5, "points = [16, 12]\ndealiasing = \"two_thirds\"", &["problem.dealiasing", "one of \"truncation\", \"padding\", \"none\""]),
     Case(5, "points = [16, 12]\nprecision = \"f16\"", &["problem.precision", "f64", "f32"]),
     Case(5, "points = [16, 12]\nprocess_grid = [5, 7]", &["problem.process_grid"]),
@@ -135,6 +136,7 @@ const LAYER_CASES: &[Case] = &[
     Case(7, "equation = { kind = \"helmholtz\", right_hand_side = \"1\" }", &["problem.equation.lambda", "is needed"]),
     Case(7, "equation = { kind = \"orr_sommerfeld\", profile = \"poiseuille\", reynolds = 1e4, wavenumber = 1.0 }", &["problem.points", "has 2 axes"]),
     Case(8, "lengths = [2.0, \"2*pi\"]", &["problem.lengths", "height of the layer", "not 2"]),
+    Case(8, "lengths = [1.0, 2.0]\norigin = [1e17, 0.0]", &["problem.origin[0] = 1e17", "times the length"]),
     Case(8, "precision = \"f32\"", &["problem.precision", "f64"]),
 ];
 

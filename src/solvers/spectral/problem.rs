@@ -269,6 +269,9 @@ const NAMES: [&str; 3] = ["x", "y", "z"];
 /// The most points of an axis: counts stay far from 2⁶³ and a typing error is caught.
 pub const MOST_POINTS: usize = 1 << 24;
 
+/// The farthest origin, in lengths of the axis: coordinates keep ten digits of the length.
+const FARTHEST: f64 = 1e6;
+
 impl ProblemInput {
     /// Points per internal axis.
     pub fn grid(&self) -> [usize; 3] {
@@ -322,7 +325,18 @@ impl ProblemInput {
     /// # Errors
     /// The key and what is wrong with it.
     pub fn box_origin(&self) -> Result<Vec<f64>, Finding> {
-        per_axis(&self.origin, self.points.len(), "origin")
+        let (origin, lengths) = (per_axis(&self.origin, self.points.len(), "origin")?, self.box_lengths()?);
+        match (0..origin.len()).find(|a| origin[*a].abs() > FARTHEST * lengths[*a]) {
+            Some(a) => {
+                let key = format!("problem.origin.{}", a.min(self.origin.len() - 1));
+                let message = format!(
+                    "must be at most {FARTHEST:e} times the length, {}: farther away the points of the grid lose their digits",
+                    lengths[a]
+                );
+                Err((key, message))
+            }
+            None => Ok(origin),
+        }
     }
 
     /// The periodic box with all modes that the points resolve, without padding: what equations are built for.
@@ -457,6 +471,21 @@ mod tests {
             // An axis of one point has no waves, however long.
             let flat = "points = [24, 24, 1]\nlengths = ['2*pi', '2*pi', '20*pi']";
             assert!(refused(flat, &of(0.5)).is_some());
+        }
+    }
+
+    #[test]
+    fn an_origin_so_far_away_that_the_points_run_together_is_refused() {
+        let origin = |text: &str| -> Result<Vec<f64>, Finding> {
+            let problem =
+                format!("points = [8, 8]\nlengths = [1.0, 2.0]\norigin = {text}\nequation = {{ kind = \"kdv\" }}");
+            toml::from_str::<ProblemInput>(&problem).unwrap().box_origin()
+        };
+        assert_eq!(origin("[-1e6]"), Ok(vec![-1e6, -1e6]));
+        assert_eq!(origin("[1e6, 2e6]"), Ok(vec![1e6, 2e6]));
+        for (text, key) in [("[1e17]", "problem.origin.0"), ("[0.0, -3e6]", "problem.origin.1")] {
+            let (found, message) = origin(text).unwrap_err();
+            assert!(found == key && message.contains("1e6 times the length"), "{found}: {message}");
         }
     }
 }
