@@ -145,12 +145,12 @@ impl Values {
     }
 
     /// A number of waves along each of the user's `axes`; refuses one that is not whole or that is not kept there.
-    fn waves(&self, word: &str, domain: &Domain, axes: Range<usize>) -> Result<f64, Refusal> {
+    fn waves(&self, word: &str, domain: &Domain, mut axes: Range<usize>) -> Result<f64, Refusal> {
         let waves = self.get(word);
         if waves.fract() != 0.0 {
             return Err(("parameters", format!("{word} = {waves} is not a whole number")));
         }
-        axes.into_iter().try_for_each(|a| held("parameters", waves, domain, a))?;
+        axes.try_for_each(|a| held("parameters", waves, domain, a))?;
         Ok(waves)
     }
 
