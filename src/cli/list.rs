@@ -46,6 +46,19 @@ struct Row {
     words: Vec<(String, String)>,
 }
 
+/// A key of a table with its schema, and in a union the word that tells the table from the others.
+type Key<'a> = (&'a str, &'a str, &'a Json);
+
+fn properties(schema: &Json) -> impl Iterator<Item = (&str, &Json)> {
+    let map = schema.get("properties").and_then(Json::as_object);
+    map.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+}
+
+/// What a schema refers to.
+fn reference(schema: &Json) -> Option<&str> {
+    schema.get("$ref").and_then(Json::as_str)
+}
+
 struct Page<'a> {
     root: &'a Json,
     style: Style,
@@ -54,7 +67,7 @@ struct Page<'a> {
     shown: Vec<String>,
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
     fn listed(&mut self, heading: &str, rows: &[(String, String)]) {
         if rows.is_empty() {
             return;
@@ -79,49 +92,93 @@ impl Page<'_> {
         }
     }
 
-    /// A table of keys; tables inside it follow, each kind once.
-    fn table(&mut self, paths: &[String], schema: &Json, meaning: &str) {
+    fn heading(&mut self, paths: &[String], meaning: &str) {
         let heading = paths.iter().map(|p| format!("[{p}]")).collect::<Vec<_>>().join(" and ");
+        let meaning = wrap(meaning, WIDTH, heading.chars().count() + 2);
         let space = if meaning.is_empty() { "" } else { "  " };
         self.out += &format!("\n{}{space}{meaning}\n", self.style.heading(&heading));
+    }
+
+    /// A table of keys, or a union of tables told apart by a tag; the tables inside follow.
+    fn table(&mut self, paths: &[String], schema: &'a Json, meaning: &str) {
+        self.heading(paths, meaning);
         let schema = resolve(self.root, schema);
-        let Some(properties) = schema.get("properties").and_then(Json::as_object) else {
-            return;
-        };
-        let rows: Vec<Row> = properties.iter().map(|(key, value)| self.row(schema, key, value)).collect();
-        self.rows(&rows, 2);
-        for (key, value) in properties {
-            let target = value.get("$ref").and_then(Json::as_str).unwrap_or("").to_string();
-            let inner = resolve(self.root, value);
-            let is_union = tagged(self.root, inner).is_some();
-            if !(is_union || inner.get("properties").is_some()) || self.shown.contains(&target) {
+        let (mut tag, mut keys) = ("", Vec::new());
+        if let Some((word_of, list)) = tagged(self.root, schema) {
+            tag = word_of;
+            for (word, branch) in list {
+                let meaning = branch.get("description").and_then(Json::as_str).unwrap_or("");
+                let head = format!("{tag} = {word:?}");
+                let indent = head.chars().count() + 4;
+                self.out += &format!("  {}  {}\n", self.style.bold(&head), wrap(meaning, WIDTH, indent));
+                let own = properties(branch).filter(|(key, _)| *key != tag);
+                let own: Vec<Key> = own.map(|(key, value)| (word, key, value)).collect();
+                self.keys(branch, &own, 6);
+                keys.extend(own);
+            }
+        } else {
+            keys.extend(properties(schema).map(|(key, value)| ("", key, value)));
+            self.keys(schema, &keys, 2);
+        }
+        self.inner(paths[0].trim_matches(['[', ']']), tag, &keys);
+    }
+
+    fn keys(&mut self, table: &Json, keys: &[Key], indent: usize) {
+        let rows: Vec<Row> = keys.iter().map(|(_, key, value)| self.row(table, key, value)).collect();
+        self.rows(&rows, indent);
+    }
+
+    /// The tables that `keys` of the table at `path` hold, each kind once.
+    fn inner(&mut self, path: &str, tag: &str, keys: &[Key<'a>]) {
+        for (_, key, value) in keys {
+            let Some((schema, _)) = self.held(key, value) else { continue };
+            let target = reference(schema);
+            if self.shown.iter().any(|shown| Some(shown.as_str()) == target) {
                 continue;
             }
             // source and target, say, are the same kind of table: one heading for both.
-            let same = |v: &Json| !target.is_empty() && v.get("$ref").and_then(Json::as_str) == Some(&target);
-            let keys = properties.iter().filter(|(k, v)| *k == key || same(v)).map(|(k, _)| k);
-            let paths: Vec<String> = keys.map(|k| format!("{}.{k}", paths[0])).collect();
-            self.shown.push(target.clone());
-            let meaning = inner.get("description").and_then(Json::as_str).unwrap_or("");
-            if is_union { self.union(&paths, inner, meaning) } else { self.table(&paths, value, meaning) }
+            let (mut paths, mut words) = (Vec::new(), Vec::new());
+            for (word, other, at) in keys {
+                let Some((found, name)) = self.held(other, at) else { continue };
+                if !(std::ptr::eq(*at, *value) || target.is_some() && reference(found) == target) {
+                    continue;
+                }
+                let full = match name.strip_prefix('[') {
+                    Some(of_list) => format!("[{path}.{of_list}"),
+                    None => format!("{path}.{name}"),
+                };
+                if !paths.contains(&full) {
+                    paths.push(full);
+                }
+                let word = format!("{word:?}");
+                if !tag.is_empty() && !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+            self.shown.extend(target.map(str::to_string));
+            let meaning = resolve(self.root, schema).get("description").and_then(Json::as_str).unwrap_or("");
+            let meaning = match words.as_slice() {
+                [] => meaning.to_string(),
+                _ => format!("Where {tag} = {}: {meaning}", words.join(" or ")),
+            };
+            self.table(&paths, schema, &meaning);
         }
     }
 
-    /// A union of tables told apart by `kind`.
-    fn union(&mut self, paths: &[String], schema: &Json, meaning: &str) {
-        let Some((tag, list)) = tagged(self.root, schema) else { return };
-        let heading = paths.iter().map(|p| format!("[{p}]")).collect::<Vec<_>>().join(" and ");
-        self.out += &format!("\n{}  {meaning}\n", self.style.heading(&heading));
-        for (word, branch) in list {
-            let meaning = branch.get("description").and_then(Json::as_str).unwrap_or("");
-            let head = format!("{tag} = {word:?}");
-            let indent = head.chars().count() + 4;
-            self.out += &format!("  {}  {}\n", self.style.bold(&head), wrap(meaning, WIDTH, indent));
-            let Some(properties) = branch.get("properties").and_then(Json::as_object) else { continue };
-            let rows: Vec<Row> =
-                properties.iter().filter(|(k, _)| *k != tag).map(|(k, v)| self.row(branch, k, v)).collect();
-            self.rows(&rows, 6);
-        }
+    /// The table that a key holds, or of which it holds a list or several by name, and what to call it: `key`, `[key]`,
+    /// `key.NAME`.
+    fn held(&self, key: &str, value: &'a Json) -> Option<(&'a Json, String)> {
+        let schema = resolve(self.root, value);
+        let ways = [
+            (Some(value), key.to_string()),
+            (schema.get("items"), format!("[{key}]")),
+            (schema.get("additionalProperties"), format!("{key}.NAME")),
+        ];
+        ways.into_iter().find_map(|(schema, name)| {
+            let inner = resolve(self.root, schema?);
+            let is_table = tagged(self.root, inner).is_some() || inner.get("properties").is_some();
+            is_table.then_some((schema?, name))
+        })
     }
 
     fn row(&self, table: &Json, key: &str, value: &Json) -> Row {

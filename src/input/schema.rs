@@ -158,6 +158,7 @@ fn plural(root: &Json, items: &Json) -> String {
         Some("number") => format!("numbers{bounds}"),
         Some("integer") => format!("integers{bounds}"),
         Some("array") => one.replacen("a list", "lists", 1),
+        Some("object") => one.replacen("a table", "tables", 1),
         _ => one,
     }
 }

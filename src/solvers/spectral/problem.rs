@@ -269,6 +269,9 @@ const NAMES: [&str; 3] = ["x", "y", "z"];
 /// The most points of an axis: counts stay far from 2⁶³ and a typing error is caught.
 pub const MOST_POINTS: usize = 1 << 24;
 
+/// The farthest origin, in lengths of the axis: coordinates keep ten digits of the length.
+const FARTHEST: f64 = 1e6;
+
 impl ProblemInput {
     /// Points per internal axis.
     pub fn grid(&self) -> [usize; 3] {
@@ -322,7 +325,18 @@ impl ProblemInput {
     /// # Errors
     /// The key and what is wrong with it.
     pub fn box_origin(&self) -> Result<Vec<f64>, Finding> {
-        per_axis(&self.origin, self.points.len(), "origin")
+        let (origin, lengths) = (per_axis(&self.origin, self.points.len(), "origin")?, self.box_lengths()?);
+        match (0..origin.len()).find(|a| origin[*a].abs() > FARTHEST * lengths[*a]) {
+            Some(a) => {
+                let key = format!("problem.origin.{}", a.min(self.origin.len() - 1));
+                let message = format!(
+                    "must be at most {FARTHEST:e} times the length, {}: farther away the points of the grid lose their digits",
+                    lengths[a]
+                );
+                Err((key, message))
+            }
+            None => Ok(origin),
+        }
     }
 
     /// The periodic box with all modes that the points resolve, without padding: what equations are built for.
@@ -352,7 +366,7 @@ impl ProblemInput {
     /// The same box with the modes and points that dealiasing asks for, and a warning where it cannot be exact.
     ///
     /// # Errors
-    /// An axis on which no mode but the mean is kept, and how many points it takes.
+    /// An axis on which no mode but the mean is kept, and how many points it takes; a force that the kept modes do not hold.
     pub fn dealiased(&self, full: &Domain, degree: Degree, linear: bool) -> Result<(Domain, Option<String>), Finding> {
         let mut domain = full.clone();
         let (degree, warning) = match (degree, self.product_degree) {
@@ -375,6 +389,9 @@ impl ProblemInput {
                 Dealiasing::Padding => axis.points = next_smooth((degree + 1) * axis.highest + 1).max(axis.points),
                 Dealiasing::None => {}
             }
+        }
+        if let EquationInput::BuiltIn(built_in) = &self.equation {
+            built_in.fits(&domain).map_err(|(key, message)| (format!("problem.equation.{key}"), message))?;
         }
         Ok((domain, warning))
     }
@@ -417,5 +434,58 @@ mod tests {
         assert_eq!(kept("[4]", "truncation", 3, true), Ok(vec![1]));
         assert_eq!(kept("[3]", "padding", 3, false), Ok(vec![1]));
         assert_eq!(kept("[16, 1]", "truncation", 2, false), Ok(vec![5, 0]));
+    }
+
+    #[test]
+    fn a_force_is_refused_where_its_waves_or_its_band_are_not_among_the_kept_modes() {
+        let refused = |rest: &str, equation: &str| {
+            let problem: ProblemInput = toml::from_str(&format!("{rest}\nequation = {{ {equation} }}")).unwrap();
+            let full = problem.periodic_box(equation.contains("schroedinger")).unwrap();
+            problem.dealiased(&full, Degree::Polynomial(2), false).err()
+        };
+        // Of 24 points 7 waves are kept by truncation and 11 otherwise, of 12 points 3.
+        let flow = |forcing: &str| format!("kind = 'navier_stokes_3d', viscosity = 0.1, forcing = {{ {forcing} }}");
+        let cube = "points = [24, 24, 24]";
+        for forcing in ["kind = 'kolmogorov'", "kind = 'abc'"] {
+            assert_eq!(refused(cube, &flow(&format!("{forcing}, waves = 7"))), None);
+            let (key, message) = refused(cube, &flow(&format!("{forcing}, waves = 8"))).unwrap();
+            assert!(key == "problem.equation.forcing.waves" && message.contains("7 are kept"), "{message}");
+        }
+        for dealiasing in ["padding", "none"] {
+            let problem = format!("{cube}\ndealiasing = '{dealiasing}'");
+            assert_eq!(refused(&problem, &flow("kind = 'kolmogorov', waves = 11")), None);
+            assert!(refused(&problem, &flow("kind = 'kolmogorov', waves = 12")).is_some());
+        }
+        let lattice = |waves: usize| {
+            format!("kind = 'nonlinear_schroedinger', potential = {{ kind = 'lattice', depth = 1.0, waves = {waves} }}")
+        };
+        assert_eq!(refused("points = [24, 12]", &lattice(3)), None);
+        let (key, message) = refused("points = [24, 12]", &lattice(4)).unwrap();
+        assert!(key == "problem.equation.potential.waves" && message.contains("along y"), "{message}");
+
+        for band in ["kind = 'frozen'", "kind = 'linear', rate = 0.1", "kind = 'power', power = 0.1"] {
+            let of = |k: f64| flow(&format!("{band}, wavenumber = {k}"));
+            assert_eq!(refused(cube, &of(1.0)), None);
+            let (key, message) = refused(cube, &of(0.9)).unwrap();
+            assert!(key == "problem.equation.forcing.wavenumber" && message.contains("0.9 is below"), "{message}");
+            // An axis of one point has no waves, however long.
+            let flat = "points = [24, 24, 1]\nlengths = ['2*pi', '2*pi', '20*pi']";
+            assert!(refused(flat, &of(0.5)).is_some());
+        }
+    }
+
+    #[test]
+    fn an_origin_so_far_away_that_the_points_run_together_is_refused() {
+        let origin = |text: &str| -> Result<Vec<f64>, Finding> {
+            let problem =
+                format!("points = [8, 8]\nlengths = [1.0, 2.0]\norigin = {text}\nequation = {{ kind = \"kdv\" }}");
+            toml::from_str::<ProblemInput>(&problem).unwrap().box_origin()
+        };
+        assert_eq!(origin("[-1e6]"), Ok(vec![-1e6, -1e6]));
+        assert_eq!(origin("[1e6, 2e6]"), Ok(vec![1e6, 2e6]));
+        for (text, key) in [("[1e17]", "problem.origin.0"), ("[0.0, -3e6]", "problem.origin.1")] {
+            let (found, message) = origin(text).unwrap_err();
+            assert!(found == key && message.contains("1e6 times the length"), "{found}: {message}");
+        }
     }
 }

@@ -62,7 +62,7 @@ impl BuiltIn for Input {
         if word == "wave" {
             let mut k = [0.0; 3];
             for (a, word) in ["waves_x", "waves_y", "waves_z"].iter().enumerate().take(dimension) {
-                k[first + a] = unit(domain, a) * values.get(word).round();
+                k[first + a] = unit(domain, a) * values.waves(word, domain, a..a + 1)?;
             }
             let lows: [f64; 3] = std::array::from_fn(|a| domain.axes[a].low);
             return Ok(Initial::new(true, move |t, x, u| {

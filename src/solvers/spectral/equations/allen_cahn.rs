@@ -64,7 +64,7 @@ impl BuiltIn for Input {
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let (x_of, length) = (along(domain, 0), domain.own()[0].length);
         if word == "cosine" {
-            let (amplitude, waves) = (values.get("amplitude"), values.get("waves").round());
+            let (amplitude, waves) = (values.get("amplitude"), values.waves("waves", domain, 0..domain.dimension)?);
             let axes: Vec<_> = (0..domain.dimension).map(|a| (waves * unit(domain, a), along(domain, a))).collect();
             return Ok(Initial::new(false, move |_, x, u| {
                 u[0] = amplitude * axes.iter().map(|(k, along)| libm::cos(k * along(x))).sum::<f64>();

@@ -111,7 +111,7 @@ impl BuiltIn for Input {
             let n = self.stratification;
             return Err(("stratification", format!("stratification = {n} must be positive for internal waves")));
         }
-        let waves = [values.get("waves_x").round(), values.get("waves_up").round()];
+        let waves = [values.waves("waves_x", domain, 0..1)?, values.waves("waves_up", domain, last..dimension)?];
         let (kx, ku) = (waves[0] * unit(domain, 0), waves[1] * unit(domain, last));
         if kx == 0.0 {
             return Err(("parameters", "waves_x = 0: such a wave does not move".into()));
@@ -145,11 +145,16 @@ impl Input {
             Quadratic {
                 name: "buoyancy_flux",
                 units: "length²/time³",
-                meaning: "mean of w b: what buoyancy gives to the flow",
+                meaning: "mean of w b less the product of the means: what buoyancy gives to the flow",
             },
             Quadratic { name: "dissipation", units: "length²/time³", meaning: "ν times the mean of |∇u|²" },
             Quadratic {
                 name: "buoyancy_dissipation", units: "length²/time⁵", meaning: "κ times the mean of |∇b|²"
+            },
+            Quadratic {
+                name: "buoyancy_production",
+                units: "length²/time⁵",
+                meaning: "−N² times the mean of w b: what the stratification gives to the mean of b²/2",
             },
         ]
     }
@@ -157,10 +162,12 @@ impl Input {
     fn densities(&self, kk: f64, kinetic: f64, up: Complex<f64>, buoyancy: Complex<f64>, out: &mut [f64]) {
         out[0] = kinetic;
         out[1] = 0.5 * buoyancy.norm_sqr();
-        // The mean of b is held by the pressure.
-        out[2] = if kk > 0.0 { (up.conj() * buoyancy).re } else { 0.0 };
+        // The mean of b is held by the pressure, and does no work on a mean flow; which lifts it all the same.
+        let flux = (up.conj() * buoyancy).re;
+        out[2] = if kk > 0.0 { flux } else { 0.0 };
         out[3] = 2.0 * self.viscosity * kk * kinetic;
         out[4] = self.diffusivity * kk * buoyancy.norm_sqr();
+        out[5] = -self.stratification * flux;
     }
 }
 

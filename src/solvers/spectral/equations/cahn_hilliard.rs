@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{along, inverse, mean, plateau, square, unit};
 use super::scalar::{Operator, Scalar, Single};
-use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
+use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter, positive};
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::Domain;
 use crate::solvers::spectral::equation::{Equation, FieldName, Quadratic};
@@ -65,7 +65,9 @@ impl BuiltIn for Input {
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let (x_of, length) = (along(domain, 0), domain.own()[0].length);
         if word == "cosines" {
-            let (mean, amplitude, waves) = (values.get("mean"), values.get("amplitude"), values.get("waves").round());
+            let (mean, amplitude) = (values.get("mean"), values.get("amplitude"));
+            let waves = values.waves("waves", domain, 0..domain.dimension)?;
+            (0..domain.dimension).try_for_each(|a| held("parameters", waves + 1.0, domain, a))?;
             let axes: Vec<_> = (0..domain.dimension).map(|a| (unit(domain, a), along(domain, a))).collect();
             return Ok(Initial::new(false, move |_, x, u| {
                 let wave = |angle: f64| libm::cos(waves * angle) + 0.5 * libm::cos((waves + 1.0) * angle);

@@ -80,7 +80,7 @@ impl BuiltIn for Input {
         let amplitude = values.get("amplitude");
         let (x_of, qx) = (along(domain, 0), unit(domain, 0));
         if word == "mode" {
-            let k = qx * values.get("mode").round();
+            let k = qx * values.waves("mode", domain, 0..1)?;
             return Ok(Initial::new(false, move |_, x, u| u[0] = amplitude * libm::cos(k * x_of(x))));
         }
         let wave = |angle: f64| {

@@ -4,6 +4,7 @@
 //! are closed forms in time where there are any.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -106,6 +107,10 @@ pub trait BuiltIn {
     const ABOUT: About;
     /// The equation in a domain of an allowed number of axes; refuses values that make no sense.
     fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Refusal>;
+    /// Refuses a force or potential that the kept modes of `domain` cannot hold.
+    fn fits(&self, _domain: &Domain) -> Result<(), Refusal> {
+        Ok(())
+    }
     /// The named initial condition `word`, one of those of [`About`], with the value of each of its parameters.
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal>;
 }
@@ -138,6 +143,45 @@ impl Values {
     fn get(&self, word: &str) -> f64 {
         self.0[word]
     }
+
+    /// A number of waves along each of the user's `axes`; refuses one that is not whole or that is not kept there.
+    fn waves(&self, word: &str, domain: &Domain, mut axes: Range<usize>) -> Result<f64, Refusal> {
+        let waves = self.get(word);
+        if waves.fract() != 0.0 {
+            return Err(("parameters", format!("{word} = {waves} is not a whole number")));
+        }
+        axes.try_for_each(|a| held("parameters", waves, domain, a))?;
+        Ok(waves)
+    }
+
+    /// The same, of at least one wave.
+    fn some_waves(&self, word: &str, domain: &Domain, axes: Range<usize>) -> Result<f64, Refusal> {
+        match self.waves(word, domain, axes)? {
+            waves if waves < 1.0 => Err(("parameters", format!("{word} = {waves} must be 1 or more"))),
+            waves => Ok(waves),
+        }
+    }
+}
+
+/// Refuses `waves` of `key` that the modes kept on the user's axis `a` do not hold: on the grid they would be lost or taken
+/// for fewer waves.
+fn held(key: &'static str, waves: f64, domain: &Domain, a: usize) -> Result<(), Refusal> {
+    let axis = domain.own()[a];
+    if waves.abs() <= axis.highest as f64 {
+        return Ok(());
+    }
+    let message = format!("{waves} waves along {} are too many for its points: {} are kept", axis.name, axis.highest);
+    Err((key, message))
+}
+
+/// Refuses a band of wavenumbers up to `k` in which no mode is kept but the mean.
+fn band(key: &'static str, k: f64, domain: &Domain) -> Result<(), Refusal> {
+    let varying = domain.own().into_iter().filter(|a| a.highest > 0);
+    let lowest = varying.map(|a| std::f64::consts::TAU / a.length).fold(f64::INFINITY, f64::min);
+    if lowest <= k {
+        return Ok(());
+    }
+    Err((key, format!("{k} is below the smallest wavenumber of the box, {lowest}: no mode is driven or held")))
 }
 
 /// Refuses a `value` of `key` that is not positive.
@@ -181,6 +225,11 @@ macro_rules! equations {
                     )));
                 }
                 match self { $(EquationInput::$variant(input) => input.build(domain),)* }
+            }
+
+            /// Refuses a force or potential that the kept modes of `domain` cannot hold.
+            pub fn fits(&self, domain: &Domain) -> Result<(), Refusal> {
+                match self { $(EquationInput::$variant(input) => input.fits(domain),)* }
             }
 
             /// The named initial condition, the default one when `name` is absent.
@@ -234,4 +283,74 @@ equations! {
     "shallow_water" ShallowWater(shallow_water),
     /// Buoyant incompressible flow in two or three dimensions.
     "boussinesq" Boussinesq(boussinesq),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::spectral::problem::{EquationInput as Any, ProblemInput};
+
+    #[test]
+    fn named_states_with_waves_that_are_not_kept_or_not_whole_are_refused() {
+        // 24 points: 7 waves are kept of products of two factors, 5 of three, 11 where there are none.
+        let cases: [(&str, &str, usize, &str, f64); 11] = [
+            ("kind = 'advection_diffusion', velocity = [1.0]", "wave", 1, "waves_x", 11.0),
+            ("kind = 'allen_cahn', interface_width = 0.1", "cosine", 2, "waves", 5.0),
+            // It has waves + 1 as well.
+            ("kind = 'cahn_hilliard', interface_width = 0.1", "cosines", 2, "waves", 4.0),
+            ("kind = 'kuramoto_sivashinsky'", "mode", 1, "mode", 7.0),
+            ("kind = 'swift_hohenberg', growth = 0.1", "mode", 3, "waves", 5.0),
+            ("kind = 'nonlinear_schroedinger'", "plane_wave", 2, "waves", 5.0),
+            ("kind = 'vorticity_2d', viscosity = 0.1", "taylor_green", 2, "waves", 7.0),
+            ("kind = 'navier_stokes_3d', viscosity = 0.1", "abc", 3, "waves", 7.0),
+            ("kind = 'shallow_water', gravity = 1.0, depth = 1.0", "poincare_wave", 2, "waves_y", 7.0),
+            ("kind = 'shallow_water', gravity = 1.0, depth = 1.0", "geostrophic_jet", 2, "waves", 7.0),
+            (
+                "kind = 'boussinesq', viscosity = 0.1, diffusivity = 0.1, stratification = 1.0",
+                "internal_wave",
+                3,
+                "waves_up",
+                7.0,
+            ),
+        ];
+        for (text, name, dimension, word, most) in cases {
+            let points = vec![24; dimension];
+            let problem: ProblemInput =
+                toml::from_str(&format!("points = {points:?}\nequation = {{ {text} }}")).unwrap();
+            let Any::BuiltIn(equation) = &problem.equation else { unreachable!("built in") };
+            let full = problem.periodic_box(equation.about().complex).unwrap();
+            let built = equation.build::<f64>(&full).unwrap();
+            let (kept, _) = problem.dealiased(&full, built.degree(), built.rounds().is_empty()).unwrap();
+            let asked =
+                |waves: f64| equation.initial(Some(name), &BTreeMap::from([(word.to_string(), waves)]), &kept).err();
+            assert_eq!(asked(most), None, "{text}: {name}");
+            for waves in [most + 1.0, 20.0, 1.5] {
+                let (key, message) = asked(waves).unwrap_or_else(|| panic!("{text}: {name} takes {waves} waves"));
+                let what = if waves == 1.5 { "not a whole number" } else { "are too many" };
+                assert!(key == "parameters" && message.contains(what), "{key}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_flows_that_the_manual_names_know_their_smallest_eddies() {
+        let flows = [
+            ("kind = 'navier_stokes_3d', viscosity = 0.1", 3, true),
+            ("kind = 'navier_stokes_3d', viscosity = 0.0", 3, false),
+            ("kind = 'vorticity_2d', viscosity = 0.1", 2, true),
+            ("kind = 'vorticity_2d', viscosity = 0.1, hyperviscosity = { coefficient = 1e-9, order = 4 }", 2, false),
+            ("kind = 'boussinesq', viscosity = 0.1, diffusivity = 0.1", 3, true),
+            ("kind = 'boussinesq', viscosity = 0.1, diffusivity = 0.1", 2, false),
+            ("kind = 'shallow_water', viscosity = 0.1", 2, false),
+        ];
+        for (text, dimension, known) in flows {
+            let points = vec![8; dimension];
+            let problem: ProblemInput =
+                toml::from_str(&format!("points = {points:?}\nequation = {{ {text} }}")).unwrap();
+            let Any::BuiltIn(equation) = &problem.equation else { unreachable!("built in") };
+            let built = equation.build::<f64>(&problem.periodic_box(false).unwrap()).unwrap();
+            let ones = vec![1.0; built.quadratics().len()];
+            assert_eq!(built.smallest_eddies(&ones).is_some(), known, "{text}, {dimension} axes");
+        }
+    }
 }

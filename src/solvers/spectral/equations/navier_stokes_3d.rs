@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dissipation::{Hyperviscosity, Losses};
 use super::kernel::{along, inverse, raise, rows, square, times_i, unit, wide};
-use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
+use super::{About, BuiltIn, Initial, Named, Refusal, Values, band, held, parameter, positive};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
@@ -152,18 +152,14 @@ impl BuiltIn for Input {
             Forcing::Kolmogorov { amplitude, waves } => {
                 body = Some(Body::Kolmogorov(amplitude, f64::from(waves) * unit(domain, 1), domain.own()[1].low));
             }
-            Forcing::Frozen { wavenumber } => frozen = positive("wavenumber", wavenumber)?,
+            Forcing::Frozen { wavenumber } => frozen = positive("forcing.wavenumber", wavenumber)?,
             Forcing::Linear { rate, wavenumber } => {
-                let limit = wavenumber.map(|k| positive("wavenumber", k)).transpose()?;
+                let limit = wavenumber.map(|k| positive("forcing.wavenumber", k)).transpose()?;
                 driven = Some((rate, limit.map_or(f64::INFINITY, |k| k * k)));
             }
             Forcing::Power { power, wavenumber } => {
-                let k = positive("wavenumber", wavenumber)?;
-                if (0..3).all(|a| unit(domain, a) > k) {
-                    let message = format!("wavenumber = {k} is below the smallest of the box: nothing is driven");
-                    return Err(("forcing", message));
-                }
-                drive = Some(Drive { power: positive("power", power)?, limit: k * k });
+                let k = positive("forcing.wavenumber", wavenumber)?;
+                drive = Some(Drive { power: positive("forcing.power", power)?, limit: k * k });
             }
         }
         let field = |axis: &str| FieldName {
@@ -173,6 +169,17 @@ impl BuiltIn for Input {
         };
         let fields = ["x", "y", "z"].map(field);
         Ok(Arc::new(Flow { losses, frozen: frozen * frozen, driven, drive, body, fields }))
+    }
+
+    fn fits(&self, domain: &Domain) -> Result<(), Refusal> {
+        match self.forcing {
+            Forcing::None | Forcing::Linear { wavenumber: None, .. } => Ok(()),
+            Forcing::Abc { waves, .. } => (0..3).try_for_each(|a| held("forcing.waves", f64::from(waves), domain, a)),
+            Forcing::Kolmogorov { waves, .. } => held("forcing.waves", f64::from(waves), domain, 1),
+            Forcing::Frozen { wavenumber: k }
+            | Forcing::Linear { wavenumber: Some(k), .. }
+            | Forcing::Power { wavenumber: k, .. } => band("forcing.wavenumber", k, domain),
+        }
     }
 
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
@@ -190,12 +197,13 @@ impl BuiltIn for Input {
                 Initial::new(false, move |_, x, u| u.copy_from_slice(&taylor_green(amplitude, x)))
             }
             "abc" => {
-                let (k, perturbation) = (same_wavenumber(domain, values.get("waves"))?, values.get("perturbation"));
+                let waves = values.some_waves("waves", domain, 0..3)?;
+                let (k, perturbation) = (same_wavenumber(domain, waves)?, values.get("perturbation"));
                 let (coefficients, lows) = (["a", "b", "c"].map(|c| values.get(c)), lows(domain));
                 let (exact, decay) = match self.forcing {
                     Forcing::None => (true, losses.rate(k * k)),
-                    Forcing::Abc { coefficients: forced, waves } => {
-                        (forced == coefficients && f64::from(waves) == values.get("waves"), 0.0)
+                    Forcing::Abc { coefficients: forced, waves: own } => {
+                        (forced == coefficients && f64::from(own) == waves, 0.0)
                     }
                     _ => (false, 0.0),
                 };
@@ -225,7 +233,7 @@ impl BuiltIn for Input {
 
 /// 2π waves/length of a cube; refuses other boxes.
 fn same_wavenumber(domain: &Domain, waves: f64) -> Result<f64, Refusal> {
-    let k: [f64; 3] = std::array::from_fn(|a| waves.round().max(1.0) * unit(domain, a));
+    let k: [f64; 3] = std::array::from_fn(|a| waves * unit(domain, a));
     if (k[0] - k[1]).abs() + (k[0] - k[2]).abs() > 1e-12 * k[0] {
         return Err(("lengths", "the ABC flow wants a cube".into()));
     }

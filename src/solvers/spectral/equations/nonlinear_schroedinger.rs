@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{along, nearest_image, square, times_i, unit};
-use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
+use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter, positive};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
@@ -118,6 +118,15 @@ impl BuiltIn for Input {
         Ok(Arc::new(Schroedinger { focusing: self.focusing, well, first, fields }))
     }
 
+    fn fits(&self, domain: &Domain) -> Result<(), Refusal> {
+        match self.potential {
+            Potential::None | Potential::Harmonic { .. } => Ok(()),
+            Potential::Lattice { waves, .. } => {
+                (0..domain.dimension).try_for_each(|a| held("potential.waves", f64::from(waves), domain, a))
+            }
+        }
+    }
+
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let (x_of, length, g) = (along(domain, 0), domain.own()[0].length, self.focusing);
         let free = self.potential == Potential::None;
@@ -141,7 +150,11 @@ impl BuiltIn for Input {
             }
             "plane_wave" => {
                 let (amplitude, q) = (values.get("amplitude"), unit(domain, 0));
-                let (k, perturbation) = (q * values.get("waves").round(), values.get("perturbation"));
+                let (waves, perturbation) = (values.waves("waves", domain, 0..1)?, values.get("perturbation"));
+                if perturbation != 0.0 {
+                    held("parameters", waves.abs() + 1.0, domain, 0)?;
+                }
+                let k = q * waves;
                 Initial::new(free && perturbation == 0.0, move |t, x, psi| {
                     let x = x_of(x);
                     let (sin, cos) = libm::sincos(k * x - (0.5 * k * k - g * amplitude * amplitude) * t);

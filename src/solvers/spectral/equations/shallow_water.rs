@@ -122,7 +122,7 @@ impl BuiltIn for Input {
             }
             "poincare_wave" => {
                 let height = values.get("height") * depth;
-                let waves = [values.get("waves_x").round(), values.get("waves_y").round()];
+                let waves = [values.waves("waves_x", domain, 0..1)?, values.waves("waves_y", domain, 1..2)?];
                 let (kx, ky) = (waves[0] * unit(domain, 0), waves[1] * unit(domain, 1));
                 let k = (kx * kx + ky * ky).sqrt();
                 if k == 0.0 {
@@ -139,7 +139,7 @@ impl BuiltIn for Input {
                 })
             }
             _ => {
-                let (speed, k) = (values.get("speed"), values.get("waves").round().max(1.0) * unit(domain, 1));
+                let (speed, k) = (values.get("speed"), values.some_waves("waves", domain, 1..2)? * unit(domain, 1));
                 Initial::new(lossless, move |_, x, out| {
                     let (sin, cos) = libm::sincos(k * y_of(x));
                     out.copy_from_slice(&[speed * sin, 0.0, f * speed / (g * k) * cos]);

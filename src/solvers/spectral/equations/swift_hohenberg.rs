@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{along, mean, square, unit};
 use super::scalar::{Operator, Scalar, Single};
-use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
+use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter, positive};
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::Domain;
 use crate::solvers::spectral::equation::{Equation, FieldName, Quadratic};
@@ -60,10 +60,11 @@ impl BuiltIn for Input {
 
     fn initial(&self, _word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let (amplitude, q, x_of) = (values.get("amplitude"), unit(domain, 0), along(domain, 0));
-        let waves = match values.get("waves").round() {
+        let waves = match values.waves("waves", domain, 0..1)? {
             0.0 => (self.wavenumber / q).round().max(1.0),
             waves => waves,
         };
+        held("parameters", waves, domain, 0)?;
         Ok(Initial::new(false, move |_, x, u| u[0] = amplitude * libm::cos(waves * q * x_of(x))))
     }
 }

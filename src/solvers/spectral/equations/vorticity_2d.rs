@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dissipation::{Hyperviscosity, Losses};
 use super::kernel::{along, inverse, raise, rows, square, times_i, unit, wide};
-use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter};
+use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
@@ -126,6 +126,13 @@ impl BuiltIn for Input {
         }))
     }
 
+    fn fits(&self, domain: &Domain) -> Result<(), Refusal> {
+        match self.forcing {
+            Forcing::None => Ok(()),
+            Forcing::Kolmogorov { waves, .. } => held("forcing.waves", f64::from(waves), domain, 1),
+        }
+    }
+
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let losses = Losses::new(self.viscosity, self.hyperviscosity, self.drag)?;
         let (x_of, y_of) = (along(domain, 0), along(domain, 1));
@@ -135,7 +142,7 @@ impl BuiltIn for Input {
         Ok(match word {
             "taylor_green" => {
                 // ψ = −(amplitude/k_y) cos k_x x cos k_y y, u = ψ_y, ω = −Δψ.
-                let (amplitude, waves) = (values.get("amplitude"), values.get("waves").round().max(1.0));
+                let (amplitude, waves) = (values.get("amplitude"), values.some_waves("waves", domain, 0..2)?);
                 let (kx, ky) = (waves * qx, waves * qy);
                 let kk = kx * kx + ky * ky;
                 let (peak, decay) = (-amplitude * kk / ky, losses.rate(kk));

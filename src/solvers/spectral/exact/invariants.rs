@@ -148,6 +148,8 @@ fn energy_and_other_budgets_close_to_rounding() {
         (buoyant, 2, "kinetic", &[(1.0, "buoyancy_flux"), (-1.0, "dissipation")]),
         (buoyant, 2, "buoyancy_square", &[(-3.0, "buoyancy_flux"), (-1.0, "buoyancy_dissipation")]),
         (buoyant, 3, "kinetic", &[(1.0, "buoyancy_flux"), (-1.0, "dissipation")]),
+        // With a mean flow and a mean buoyancy, which one budget counts and the other does not.
+        (buoyant, 3, "buoyancy_square", &[(1.0, "buoyancy_production"), (-1.0, "buoyancy_dissipation")]),
         ("kind = 'gray_scott'\nfeed = 0.037\nkill = 0.06", 2, "mean_u+mean_v", &[(1.0, "supply")]),
     ];
     let mut failures = Vec::new();
@@ -467,7 +469,7 @@ fn every_named_initial_condition_is_finite_and_real_where_it_must_be() {
         let (equation, domain) = (input(text), small(*dimension, text));
         for named in equation.about().initials {
             let Ok(initial) = equation.initial(Some(named.word), &BTreeMap::new(), &domain) else {
-                // Those that want one axis, a forcing or a stratification say so.
+                // Those that want one axis, more modes, a forcing or a stratification say so.
                 continue;
             };
             let mut run = Run::<f64>::new(&equation, &domain);
