@@ -138,7 +138,7 @@ pub fn decay(energies: &[f64], epsilon: f64) -> Option<Decay> {
     };
     // Beyond the last mode there is no more than if all modes were as large as those that the fit begins with: rounding a
     // little above the plateau is no spectrum without decay.
-    let most = (envelope[end / 2] * top as f64 / total).sqrt().max(epsilon);
+    let most = (envelope[end / 2] * energies.len() as f64 / total).sqrt().max(epsilon);
     Some(Decay { tail, rate, error: error.min(most) })
 }
 
