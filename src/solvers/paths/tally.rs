@@ -130,17 +130,19 @@ impl Tally {
         (mean, (square / (n - 1.0) / n).sqrt())
     }
 
-    /// Marginal means and deviations, ratio estimates over the replicates; errors from the spread of the replicates.
+    /// Marginal means and deviations, ratio estimates over the replicates; errors from the spread of the replicates, NaN
+    /// where it is too large for one: a replicate that holds all the evidence agrees with itself.
     pub fn marginals(&self) -> Marginals {
         let (sum, squares) = self.weights();
         let n = self.replicates() as f64;
+        let claimed = self.spread() <= LARGEST_SPREAD;
         let values = self.sums[0].len();
         let mut marginals = Marginals::default();
         for v in 0..values {
             let ratio = |k: usize| -> (f64, f64) {
                 let m = self.sums[3 * k][v] / sum;
                 let square = self.sums[3 * k + 2][v] - 2.0 * m * self.sums[3 * k + 1][v] + m * m * squares;
-                let error = if n > 1.0 { (square.max(0.0) * n / (n - 1.0)).sqrt() / sum } else { f64::NAN };
+                let error = if claimed { (square.max(0.0) * n / (n - 1.0)).sqrt() / sum } else { f64::NAN };
                 (m, error)
             };
             let ((m, e), (q, eq)) = (ratio(0), ratio(1));
@@ -149,7 +151,10 @@ impl Tally {
             marginals.mean_error.push(e);
             marginals.deviation.push(deviation);
             // d√(q − m²), the two errors added as if they were opposed: not too small.
-            let error = if deviation > 0.0 { 0.5 * (eq + 2.0 * m.abs() * e) / deviation } else { 0.0 };
+            let error = match deviation > 0.0 {
+                true => 0.5 * (eq + 2.0 * m.abs() * e) / deviation,
+                false => 0.0 * e,
+            };
             marginals.deviation_error.push(error);
         }
         marginals
@@ -207,20 +212,24 @@ const SUMS: [Name; 6] = [
 mod tests {
     use super::*;
 
+    fn replicate(z: f64, mean: f64) -> Replicate {
+        Replicate {
+            log_evidence: z.ln(),
+            ess: 1.0,
+            means: vec![mean],
+            squares: vec![mean * mean + 1.0],
+            evaluations: 10.0,
+            acceptance: f64::NAN,
+            resamplings: 0.0,
+            duration: z,
+        }
+    }
+
     #[test]
     fn evidences_1_and_3_have_the_mean_2_the_spread_root_2_over_2_and_weigh_means_1_to_3() {
         let mut tally = Tally::new(1);
-        for (z, m) in [(1.0f64, 0.0), (3.0, 4.0)] {
-            tally.add(&Replicate {
-                log_evidence: z.ln(),
-                ess: 1.0,
-                means: vec![m],
-                squares: vec![m * m + 1.0],
-                evaluations: 10.0,
-                acceptance: f64::NAN,
-                resamplings: 0.0,
-                duration: z,
-            });
+        for (z, m) in [(1.0, 0.0), (3.0, 4.0)] {
+            tally.add(&replicate(z, m));
         }
         assert!((tally.log_mean() - 2f64.ln()).abs() < 1e-14);
         assert!((tally.spread() - 0.5f64.sqrt()).abs() < 1e-14);
@@ -229,10 +238,30 @@ mod tests {
         assert!(tally.duration().0 == 2.0 && (tally.duration().1 - 1.0).abs() < 1e-14);
         let m = tally.marginals();
         assert!((m.mean[0] - 3.0).abs() < 1e-14);
-        // Σ z²(m − 3)² = 9 + 9; doubled for two replicates; over (Σz)² = 16.
-        assert!((m.mean_error[0] - (36.0f64 / 16.0).sqrt()).abs() < 1e-13);
         assert!((m.deviation[0] - (13.0f64 - 9.0).sqrt()).abs() < 1e-12);
         // Of 5 paths one is effective: √(1² + 3²) √(1 − 1/5) / 4.
         assert!((tally.error_of_weights(5) - 8f64.sqrt() / 4.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn evidences_4_and_5_weigh_the_means_0_and_9_to_5_with_the_error_40_ninths() {
+        let mut tally = Tally::new(1);
+        tally.add(&replicate(4.0, 0.0));
+        tally.add(&replicate(5.0, 9.0));
+        let m = tally.marginals();
+        assert!((m.mean[0] - 5.0).abs() < 1e-13);
+        // Σ z²(m − 5)² = 400 + 400; doubled for two replicates; over (Σz)² = 81.
+        assert!((m.mean_error[0] - 40.0 / 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn where_one_of_16_replicates_holds_the_evidence_marginals_have_no_errors() {
+        let mut tally = Tally::new(1);
+        for r in 0..16 {
+            tally.add(&replicate(if r == 5 { 1.0 } else { 1e-20 }, r as f64));
+        }
+        let m = tally.marginals();
+        assert!((m.mean[0] - 5.0).abs() < 1e-12);
+        assert!(m.mean_error[0].is_nan() && m.deviation_error[0].is_nan(), "{m:?}");
     }
 }
