@@ -92,6 +92,21 @@ fn a_chain_that_leaves_the_numbers_ends_with_exit_code_1_and_says_what_to_do() {
     assert_eq!(ended.messages().len(), 1, "{ended:?}");
 }
 
+#[test]
+fn a_committor_whose_rates_are_not_numbers_ends_with_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    // The mass lies between the sets, 162 000 kT below them.
+    let text = "solver = \"paths\"\n[problem]\nnoise = 0.1\nstart = [0.0, 0.0]\n\
+                prior = { kind = \"written\", components = [\"x\", \"y\"], potential = \"1000*x^2 + y^2\" }\n\
+                [method]\nname = \"committor\"\nlow = [-2, -2]\nhigh = [2, 2]\ncells = [40, 40]\n\
+                a = { kind = \"box\", low = [-2, -2], high = [-0.9, 2] }\n\
+                b = { kind = \"box\", low = [0.9, -2], high = [2, 2] }\n";
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    let ended = spanwise(1, &["run", "case.toml", "--progress", "none"], dir.path());
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("no flux passes"), "{ended:?}");
+}
+
 /// The numbers of a finished run's report: name → (value, standard error).
 fn numbers(out: &Path) -> BTreeMap<String, (f64, Option<f64>)> {
     let report: serde_json::Value =

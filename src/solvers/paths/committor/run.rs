@@ -127,9 +127,10 @@ impl Solver for Committor {
             let message = "the equations of the committor did not converge: is the potential finite on the grid?";
             return Err(Error::Numerical { step, message: message.into() });
         };
-        if !(solved.rate.is_finite() && solved.flux > 0.0) {
-            let message = "the potential is not finite somewhere between the sets, or no flux passes: change method.low, \
-                           method.high or the sets";
+        if !(solved.rate.is_finite() && solved.back.is_finite() && solved.flux > 0.0) {
+            let message = "the potential is not finite somewhere between the sets, no flux passes, or nearly all of the mass \
+                           is before one of the sets, so that a rate is not a number: change method.low, method.high or \
+                           the sets, or raise the noise";
             return Err(Error::Numerical { step, message: message.into() });
         }
         let at_start = if fine == 1 { self.input.interpolate(&solved.q, &self.start) } else { f64::NAN };
