@@ -93,6 +93,19 @@ fn a_chain_that_leaves_the_numbers_ends_with_exit_code_1_and_says_what_to_do() {
 }
 
 #[test]
+fn paths_that_all_miss_a_ball_end_with_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = GOOD;
+    // 20 deviations of the walk away.
+    lines[8] = "balls = [{ step = 20, centre = [30.0], radius = 1.0 }]";
+    fs::write(dir.path().join("case.toml"), lines.join("\n") + "\n").unwrap();
+    let sets = ["--set", "method.paths=64", "--set", "method.replicates=2", "--set", "run.max_steps=9"];
+    let ended = spanwise(1, &[&["run", "case.toml", "--progress", "none"], &sets[..]].concat(), dir.path());
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("no path meets the cost"), "{ended:?}");
+}
+
+#[test]
 fn a_committor_whose_rates_are_not_numbers_ends_with_exit_code_1() {
     let dir = tempfile::tempdir().unwrap();
     // The mass lies between the sets, 162 000 kT below them.
