@@ -51,7 +51,7 @@ impl Paths {
         let rows = team.split(size.replicates * kept).mine();
         let values = (chain.steps + 1) * chain.dimension;
         Paths {
-            tally: Tally::new(values),
+            tally: Tally::new(values, &chain.start.mean),
             paths: vec![f64::NAN; rows.len() * values],
             rows,
             kept,
