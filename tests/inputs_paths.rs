@@ -106,6 +106,20 @@ fn paths_that_all_miss_a_ball_end_with_exit_code_1() {
 }
 
 #[test]
+fn a_committor_from_a_start_outside_the_box_of_the_grid_is_refused_with_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"paths\"\n[problem]\nprior = { kind = \"double_well\" }\nstart = [3.0]\n\
+                [method]\nname = \"committor\"\nlow = [-2]\nhigh = [2]\n\
+                a = { kind = \"box\", low = [-2], high = [-1] }\nb = { kind = \"box\", low = [1], high = [2] }\n";
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    let run = |sets: &[&str]| spanwise(1, &[&["check", "case.toml"], sets].concat(), dir.path());
+    let ended = run(&[]);
+    assert_eq!(ended.code(), 2, "{ended:?}");
+    assert!(ended.stderr.contains("problem.start") && ended.stderr.contains("not between -2 and 2"), "{ended:?}");
+    assert_eq!(run(&["--set", "problem.start=[2.0]"]).code(), 0);
+}
+
+#[test]
 fn a_committor_whose_rates_are_not_numbers_ends_with_exit_code_1() {
     let dir = tempfile::tempdir().unwrap();
     // The mass lies between the sets, 162 000 kT below them.

@@ -48,6 +48,12 @@ pub fn read(whole: &Whole, input: &Input, level: Level) -> Result<Committor> {
     }
     let d = problem.start.len();
     input.check(d).map_err(|(key, message)| invalid((format!("method.{key}"), message)))?;
+    let outside = |i: &usize| !(input.low[*i] <= problem.start[*i] && problem.start[*i] <= input.high[*i]);
+    if let Some(i) = (0..d).find(outside) {
+        let (x, low, high) = (problem.start[i], input.low[i], input.high[i]);
+        let message = format!("must lie in the box of the grid: {x} is not between {low} and {high}");
+        return Err(invalid(("problem.start".into(), message)));
+    }
     let end = problem.steps.unwrap_or(1) as f64 * problem.time_step.unwrap_or(1.0);
     let prior = problem
         .prior
