@@ -30,6 +30,9 @@ const SWEEPS: usize = 500;
 const STILL: f64 = 1e-10;
 /// A cut edge keeps this share of its length.
 const SHORTEST: f64 = 1e-3;
+/// q and 1 − q below this count as 0 in the masses before A and B: the solver's errors times a deep well's mass would be
+/// more than the mass of a shallow one.
+const KNOWN: f64 = 1e-10;
 /// The flux counts edges where q lies between this and one less it.
 const FLAT: f64 = 0.1;
 /// What flows through potentials that count as [`HIGHEST`] is no flux.
@@ -126,8 +129,11 @@ impl Grid<'_> {
         q.iter_mut().zip(&e.held).for_each(|(q, h)| *q = h.unwrap_or(*q));
         let mass: f64 = e.mass.iter().sum();
         let flux = if flux < LEAST * mass { 0.0 } else { flux };
-        let before: f64 = e.mass.iter().zip(&q).map(|(m, q)| m * (1.0 - q)).sum();
-        Some(Solved { q, flux: flux / mass, rate: flux / before, back: flux / (mass - before), iterations })
+        let share = |of: fn(f64) -> f64| -> f64 {
+            e.mass.iter().zip(&q).map(|(m, q)| m * if of(*q) < KNOWN { 0.0 } else { of(*q) }).sum()
+        };
+        let (rate, back) = (flux / share(|q| 1.0 - q), flux / share(|q| q));
+        Some(Solved { q, flux: flux / mass, rate, back, iterations })
     }
 }
 
