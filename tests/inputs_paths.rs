@@ -92,6 +92,48 @@ fn a_chain_that_leaves_the_numbers_ends_with_exit_code_1_and_says_what_to_do() {
     assert_eq!(ended.messages().len(), 1, "{ended:?}");
 }
 
+#[test]
+fn paths_that_all_miss_a_ball_end_with_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = GOOD;
+    // 20 deviations of the walk away.
+    lines[8] = "balls = [{ step = 20, centre = [30.0], radius = 1.0 }]";
+    fs::write(dir.path().join("case.toml"), lines.join("\n") + "\n").unwrap();
+    let sets = ["--set", "method.paths=64", "--set", "method.replicates=2", "--set", "run.max_steps=9"];
+    let ended = spanwise(1, &[&["run", "case.toml", "--progress", "none"], &sets[..]].concat(), dir.path());
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("no path meets the cost"), "{ended:?}");
+}
+
+#[test]
+fn a_committor_from_a_start_outside_the_box_of_the_grid_is_refused_with_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"paths\"\n[problem]\nprior = { kind = \"double_well\" }\nstart = [3.0]\n\
+                [method]\nname = \"committor\"\nlow = [-2]\nhigh = [2]\n\
+                a = { kind = \"box\", low = [-2], high = [-1] }\nb = { kind = \"box\", low = [1], high = [2] }\n";
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    let run = |sets: &[&str]| spanwise(1, &[&["check", "case.toml"], sets].concat(), dir.path());
+    let ended = run(&[]);
+    assert_eq!(ended.code(), 2, "{ended:?}");
+    assert!(ended.stderr.contains("problem.start") && ended.stderr.contains("not between -2 and 2"), "{ended:?}");
+    assert_eq!(run(&["--set", "problem.start=[2.0]"]).code(), 0);
+}
+
+#[test]
+fn a_committor_whose_rates_are_not_numbers_ends_with_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    // The mass lies between the sets, 162 000 kT below them.
+    let text = "solver = \"paths\"\n[problem]\nnoise = 0.1\nstart = [0.0, 0.0]\n\
+                prior = { kind = \"written\", components = [\"x\", \"y\"], potential = \"1000*x^2 + y^2\" }\n\
+                [method]\nname = \"committor\"\nlow = [-2, -2]\nhigh = [2, 2]\ncells = [40, 40]\n\
+                a = { kind = \"box\", low = [-2, -2], high = [-0.9, 2] }\n\
+                b = { kind = \"box\", low = [0.9, -2], high = [2, 2] }\n";
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    let ended = spanwise(1, &["run", "case.toml", "--progress", "none"], dir.path());
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("no flux passes"), "{ended:?}");
+}
+
 /// The numbers of a finished run's report: name → (value, standard error).
 fn numbers(out: &Path) -> BTreeMap<String, (f64, Option<f64>)> {
     let report: serde_json::Value =

@@ -46,7 +46,7 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         _ => (8 * 2 * values as u64 * roots * (ranks as u64 - 1) + held * values as u64, 12 * (ranks as u64 - 1)),
     };
     let evaluations = (mine * LANES * chain.steps) as f64 * asked.method.sweeps();
-    let state = 8 * (kept * values + 6 * values + 8 * size.replicates) as u64 + (1 << 16);
+    let state = 8 * (kept * values + 7 * values + 8 * size.replicates) as u64 + (1 << 16);
     Ok(Estimate {
         problem,
         memory,

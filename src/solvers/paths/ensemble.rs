@@ -158,7 +158,8 @@ pub struct Sampled {
 pub struct Replicate {
     pub log_evidence: f64,
     pub ess: f64,
-    /// Means of x and x² per time and coordinate under the replicate's weights; empty where no path has weight.
+    /// Means of x − m and (x − m)², m the start's mean, per time and coordinate under the replicate's weights; empty where
+    /// no path has weight.
     pub means: Vec<f64>,
     pub squares: Vec<f64>,
     pub evaluations: f64,
@@ -175,6 +176,7 @@ pub fn conclude(context: &Context, sampled: &Sampled) -> Result<Replicate> {
     let weighed = context.weigh(&sampled.log_weights, "at the end of a replicate")?;
     let values = sampled.paths.values;
     let first = context.mine().start;
+    let starts = &context.chain.start.mean;
     let mut moments = if weighed.sum > 0.0 {
         context.ranks.sum(context.blocks, 2 * values, &|b, out| {
             let b = b - first;
@@ -184,7 +186,9 @@ pub fn conclude(context: &Context, sampled: &Sampled) -> Result<Replicate> {
                 *w = exp(log - weighed.largest);
             }
             for (v, x) in sampled.paths.block(b).chunks_exact(LANES).enumerate() {
+                let start = starts[v % starts.len()];
                 for (w, x) in w.iter().zip(x) {
+                    let x = x - start;
                     means[v] += w * x;
                     squares[v] += w * x * x;
                 }

@@ -124,7 +124,21 @@ impl Default for OutputInput {
 /// What is wrong: (key, message).
 pub type Finding = (String, String);
 
+/// Digits that quadratic costs may lose without a word.
+const LOST: f64 = 1e-6;
+
 impl ProblemInput {
+    /// What a reader of the results should know. Costs are forms −½ax² + cx + d about 0: far from it their terms cancel.
+    pub fn notes(&self, chain: &Chain) -> Vec<String> {
+        let largest = chain.quadratics.iter().flatten().map(|q| q.d.abs()).fold(0.0, f64::max);
+        let lost = largest * f64::EPSILON;
+        let note = format!(
+            "observations lie so many deviations from 0 that their costs are off by up to {lost:.0e}: move the origin to \
+             where paths are"
+        );
+        if lost > LOST { vec![note] } else { Vec::new() }
+    }
+
     /// # Errors
     /// The key at fault and what is wrong with it.
     pub fn chain(&self, level: Level) -> Result<Chain, Finding> {
@@ -223,5 +237,27 @@ impl ProblemInput {
             others,
             level,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn observations_a_million_away_with_deviations_of_a_thousandth_leave_a_note_and_those_at_3_none() {
+        let notes = |value: f64, deviation: f64| {
+            let text = format!(
+                r#"{{"prior": {{"kind": "brownian"}}, "start": [0.0], "time_step": 0.1, "steps": 10,
+                    "observations": [{{"step": 10, "value": [{value}], "deviation": [{deviation}]}}]}}"#
+            );
+            let problem: ProblemInput = serde_json::from_str(&text).unwrap();
+            let chain = problem.chain(Level::detect()).unwrap();
+            problem.notes(&chain)
+        };
+        assert!(notes(3.0, 0.05).is_empty());
+        // ½ · 10¹⁸ · 2⁻⁵² = 111.
+        let found = notes(1e6, 1e-3);
+        assert!(found.len() == 1 && found[0].contains("off by up to 1e2"), "{found:?}");
     }
 }

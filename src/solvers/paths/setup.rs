@@ -28,7 +28,8 @@ pub fn read(input: &Input, level: Level) -> Result<Asked> {
     let chain = problem.chain(level).map_err(|(key, message)| input.invalid(&key, message))?;
     let mut size = method.size();
     let built = method.build(&chain).map_err(|(key, message)| input.invalid(&format!("method.{key}"), message))?;
-    let mut notes = built.notes();
+    let mut notes = problem.notes(&chain);
+    notes.extend(built.notes());
     let whole = size.paths.div_ceil(LANES) * LANES;
     if whole != size.paths {
         notes.push(format!("{} paths a replicate: {} rounded up to whole blocks of {LANES}", whole, size.paths));

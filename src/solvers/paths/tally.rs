@@ -23,7 +23,12 @@ pub struct Tally {
     pub durations: Vec<f64>,
     evaluations: f64,
     scale: f64,
-    /// Σ z m, Σ z² m, Σ z² m² of the marginal means m of x and of x².
+    /// The start's mean per coordinate, about which replicates tell their moments.
+    start: Vec<f64>,
+    /// The mean of the first replicate with weight, about the start: moments about it neither cancel nor put errors of the
+    /// mean into the deviation, wherever the origin is.
+    reference: Vec<f64>,
+    /// Σ z m, Σ z² m, Σ z² m² of the marginal means m of x and of x² about the reference.
     sums: [Vec<f64>; 6],
 }
 
@@ -37,8 +42,15 @@ pub struct Marginals {
 }
 
 impl Tally {
-    pub fn new(values: usize) -> Tally {
-        Tally { scale: f64::NEG_INFINITY, sums: std::array::from_fn(|_| vec![0.0; values]), ..Tally::default() }
+    /// Of paths with `values` numbers, times × coordinates, that start about `start`.
+    pub fn new(values: usize, start: &[f64]) -> Tally {
+        Tally {
+            scale: f64::NEG_INFINITY,
+            start: start.to_vec(),
+            reference: vec![0.0; values],
+            sums: std::array::from_fn(|_| vec![0.0; values]),
+            ..Tally::default()
+        }
     }
 
     pub fn replicates(&self) -> usize {
@@ -55,6 +67,9 @@ impl Tally {
         if r.log_evidence == f64::NEG_INFINITY || r.means.is_empty() {
             return;
         }
+        if self.scale == f64::NEG_INFINITY {
+            self.reference.clone_from(&r.means);
+        }
         if r.log_evidence > self.scale {
             let by = if self.scale == f64::NEG_INFINITY { 0.0 } else { exp(self.scale - r.log_evidence) };
             for (k, sum) in self.sums.iter_mut().enumerate() {
@@ -64,8 +79,11 @@ impl Tally {
             self.scale = r.log_evidence;
         }
         let z = exp(r.log_evidence - self.scale);
-        for (k, m) in [&r.means, &r.squares].into_iter().enumerate() {
-            for (v, m) in m.iter().enumerate() {
+        for (v, (&mean, &square)) in r.means.iter().zip(&r.squares).enumerate() {
+            let m = mean - self.reference[v];
+            // E(x − c)² = Var x + (Ex − c)².
+            let q = (square - mean * mean).max(0.0) + m * m;
+            for (k, m) in [m, q].into_iter().enumerate() {
                 self.sums[3 * k][v] += z * m;
                 self.sums[3 * k + 1][v] += z * z * m;
                 self.sums[3 * k + 2][v] += z * z * m * m;
@@ -130,26 +148,31 @@ impl Tally {
         (mean, (square / (n - 1.0) / n).sqrt())
     }
 
-    /// Marginal means and deviations, ratio estimates over the replicates; errors from the spread of the replicates.
+    /// Marginal means and deviations, ratio estimates over the replicates; errors from the spread of the replicates, NaN
+    /// where it is too large for one: a replicate that holds all the evidence agrees with itself.
     pub fn marginals(&self) -> Marginals {
         let (sum, squares) = self.weights();
         let n = self.replicates() as f64;
+        let claimed = self.spread() <= LARGEST_SPREAD;
         let values = self.sums[0].len();
         let mut marginals = Marginals::default();
         for v in 0..values {
             let ratio = |k: usize| -> (f64, f64) {
                 let m = self.sums[3 * k][v] / sum;
                 let square = self.sums[3 * k + 2][v] - 2.0 * m * self.sums[3 * k + 1][v] + m * m * squares;
-                let error = if n > 1.0 { (square.max(0.0) * n / (n - 1.0)).sqrt() / sum } else { f64::NAN };
+                let error = if claimed { (square.max(0.0) * n / (n - 1.0)).sqrt() / sum } else { f64::NAN };
                 (m, error)
             };
             let ((m, e), (q, eq)) = (ratio(0), ratio(1));
             let deviation = (q - m * m).max(0.0).sqrt();
-            marginals.mean.push(m);
+            marginals.mean.push(self.start[v % self.start.len()] + self.reference[v] + m);
             marginals.mean_error.push(e);
             marginals.deviation.push(deviation);
             // d√(q − m²), the two errors added as if they were opposed: not too small.
-            let error = if deviation > 0.0 { 0.5 * (eq + 2.0 * m.abs() * e) / deviation } else { 0.0 };
+            let error = match deviation > 0.0 {
+                true => 0.5 * (eq + 2.0 * m.abs() * e) / deviation,
+                false => 0.0 * e,
+            };
             marginals.deviation_error.push(error);
         }
         marginals
@@ -167,6 +190,7 @@ impl Tally {
         let mut numbers = vec![self.evaluations, self.scale];
         walk.scalar(&NUMBERS, (&mut numbers).into())?;
         [self.evaluations, self.scale] = [numbers[0], numbers[1]];
+        walk.replicated(&REFERENCE, &mut self.reference)?;
         for (name, sums) in SUMS.iter().zip(&mut self.sums) {
             walk.replicated(name, sums)?;
         }
@@ -194,33 +218,41 @@ const fn sums(name: &'static str, meaning: &'static str) -> Name {
     Name { name, units: "1", meaning, axes: &["time_and_coordinate"] }
 }
 
+const REFERENCE: Name = sums("reference", "mean of the first replicate with weight, about the start's mean");
 const SUMS: [Name; 6] = [
-    sums("sum_mean", "sum over replicates of Z times the mean of x"),
-    sums("sum_weighted_mean", "sum over replicates of Z² times the mean of x"),
-    sums("sum_weighted_mean_square", "sum over replicates of Z² times the square of the mean of x"),
-    sums("sum_square", "sum over replicates of Z times the mean of x²"),
-    sums("sum_weighted_square", "sum over replicates of Z² times the mean of x²"),
-    sums("sum_weighted_square_square", "sum over replicates of Z² times the square of the mean of x²"),
+    sums("sum_mean", "sum over replicates of Z times the mean of x about the reference"),
+    sums("sum_weighted_mean", "sum over replicates of Z² times the mean of x about the reference"),
+    sums("sum_weighted_mean_square", "sum over replicates of Z² times the square of the mean of x about the reference"),
+    sums("sum_square", "sum over replicates of Z times the mean of x² about the reference"),
+    sums("sum_weighted_square", "sum over replicates of Z² times the mean of x² about the reference"),
+    sums(
+        "sum_weighted_square_square",
+        "sum over replicates of Z² times the square of the mean of x² about the reference",
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn replicate(z: f64, mean: f64) -> Replicate {
+        Replicate {
+            log_evidence: z.ln(),
+            ess: 1.0,
+            means: vec![mean],
+            squares: vec![mean * mean + 1.0],
+            evaluations: 10.0,
+            acceptance: f64::NAN,
+            resamplings: 0.0,
+            duration: z,
+        }
+    }
+
     #[test]
     fn evidences_1_and_3_have_the_mean_2_the_spread_root_2_over_2_and_weigh_means_1_to_3() {
-        let mut tally = Tally::new(1);
-        for (z, m) in [(1.0f64, 0.0), (3.0, 4.0)] {
-            tally.add(&Replicate {
-                log_evidence: z.ln(),
-                ess: 1.0,
-                means: vec![m],
-                squares: vec![m * m + 1.0],
-                evaluations: 10.0,
-                acceptance: f64::NAN,
-                resamplings: 0.0,
-                duration: z,
-            });
+        let mut tally = Tally::new(1, &[0.0]);
+        for (z, m) in [(1.0, 0.0), (3.0, 4.0)] {
+            tally.add(&replicate(z, m));
         }
         assert!((tally.log_mean() - 2f64.ln()).abs() < 1e-14);
         assert!((tally.spread() - 0.5f64.sqrt()).abs() < 1e-14);
@@ -229,10 +261,43 @@ mod tests {
         assert!(tally.duration().0 == 2.0 && (tally.duration().1 - 1.0).abs() < 1e-14);
         let m = tally.marginals();
         assert!((m.mean[0] - 3.0).abs() < 1e-14);
-        // Σ z²(m − 3)² = 9 + 9; doubled for two replicates; over (Σz)² = 16.
-        assert!((m.mean_error[0] - (36.0f64 / 16.0).sqrt()).abs() < 1e-13);
         assert!((m.deviation[0] - (13.0f64 - 9.0).sqrt()).abs() < 1e-12);
         // Of 5 paths one is effective: √(1² + 3²) √(1 − 1/5) / 4.
         assert!((tally.error_of_weights(5) - 8f64.sqrt() / 4.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn evidences_4_and_5_weigh_the_means_0_and_9_to_5_with_the_error_40_ninths() {
+        let mut tally = Tally::new(1, &[0.0]);
+        tally.add(&replicate(4.0, 0.0));
+        tally.add(&replicate(5.0, 9.0));
+        let m = tally.marginals();
+        assert!((m.mean[0] - 5.0).abs() < 1e-13);
+        // Σ z²(m − 5)² = 400 + 400; doubled for two replicates; over (Σz)² = 81.
+        assert!((m.mean_error[0] - 40.0 / 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn moments_are_about_the_first_mean_with_weight_wherever_the_start_is() {
+        let mut tally = Tally::new(1, &[1e8]);
+        let none = Replicate { log_evidence: f64::NEG_INFINITY, means: vec![], squares: vec![], ..replicate(1.0, 0.0) };
+        tally.add(&none);
+        [(1.0, 2.0), (1.5, 7.0), (1.25, 4.0)].iter().for_each(|(z, m)| tally.add(&replicate(*z, *m)));
+        assert_eq!(tally.reference, [2.0]);
+        let m = tally.marginals();
+        // (1·2 + 1.5·7 + 1.25·4)/3.75 = 14/3; (1·5 + 1.5·50 + 1.25·17)/3.75 − (14/3)² = 5.2222.
+        assert!((m.mean[0] - 1e8 - 14.0 / 3.0).abs() < 1e-7);
+        assert!((m.deviation[0] - (27.0f64 - 196.0 / 9.0).sqrt()).abs() < 1e-12, "{m:?}");
+    }
+
+    #[test]
+    fn where_one_of_16_replicates_holds_the_evidence_marginals_have_no_errors() {
+        let mut tally = Tally::new(1, &[0.0]);
+        for r in 0..16 {
+            tally.add(&replicate(if r == 5 { 1.0 } else { 1e-20 }, r as f64));
+        }
+        let m = tally.marginals();
+        assert!((m.mean[0] - 5.0).abs() < 1e-12);
+        assert!(m.mean_error[0].is_nan() && m.deviation_error[0].is_nan(), "{m:?}");
     }
 }

@@ -27,14 +27,19 @@ pub fn solve(v: &dyn Fn(f64) -> f64, d: f64, (a, b): (f64, f64), (low, high): (f
     let highest = (0..=cells).map(|i| v(inside(at(i)))).fold(f64::NEG_INFINITY, f64::max);
     let up = |x: f64| exp((v(x) - highest) / d);
     let down = |x: f64| exp((deepest - v(x)) / d);
-    // ∫ e^{V/D} from the left edge to the ends of the cells.
-    let mut sums = vec![0.0; cells + 1];
+    // ∫ e^{V/D} from the left edge to the ends of the cells, and from there to the right edge: 1 − q would lose its digits
+    // in a well near B, which may hold nearly all of the mass.
+    let (mut sums, mut rest) = (vec![0.0; cells + 1], vec![0.0; cells + 1]);
+    let each: Vec<f64> = (0..cells).map(|i| integral(inside(at(i)), inside(at(i + 1)), up)).collect();
     for i in 0..cells {
-        sums[i + 1] = sums[i] + integral(inside(at(i)), inside(at(i + 1)), up);
+        sums[i + 1] = sums[i] + each[i];
+    }
+    for i in (0..cells).rev() {
+        rest[i] = rest[i + 1] + each[i];
     }
     let barrier = sums[cells];
     let share = |s: f64| if a < b { s / barrier } else { 1.0 - s / barrier };
-    let (mut mass, mut before) = (0.0, 0.0);
+    let (mut mass, mut left_mass, mut right_mass) = (0.0, 0.0, 0.0);
     for i in 0..cells {
         // The density has no kink, q has one at the edges: cells are cut there.
         let mut ends = vec![at(i), at(i + 1)];
@@ -42,18 +47,19 @@ pub fn solve(v: &dyn Fn(f64) -> f64, d: f64, (a, b): (f64, f64), (low, high): (f
         ends.sort_by(f64::total_cmp);
         for pair in ends.windows(2) {
             mass += integral(pair[0], pair[1], down);
-            before += integral(pair[0], pair[1], |x| {
-                let q = share(sums[i] + integral(inside(at(i)), inside(x), up));
-                down(x) * (1.0 - q)
-            });
+            let from_left = |x: f64| (sums[i] + integral(inside(at(i)), inside(x), up)) / barrier;
+            let from_right = |x: f64| (rest[i + 1] + integral(inside(x), inside(at(i + 1)), up)) / barrier;
+            left_mass += integral(pair[0], pair[1], |x| down(x) * from_right(x));
+            right_mass += integral(pair[0], pair[1], |x| down(x) * from_left(x));
         }
     }
+    let (before, after) = if a < b { (left_mass, right_mass) } else { (right_mass, left_mass) };
     let flux = d * exp((deepest - highest) / d) / (mass * barrier);
     Solved {
         q: sums.into_iter().map(share).collect(),
         flux,
         rate: flux * mass / before,
-        back: flux * mass / (mass - before),
+        back: flux * mass / after,
         iterations: 1,
     }
 }

@@ -30,6 +30,13 @@ const SWEEPS: usize = 500;
 const STILL: f64 = 1e-10;
 /// A cut edge keeps this share of its length.
 const SHORTEST: f64 = 1e-3;
+/// q and 1 − q below this count as 0 in the masses before A and B: the solver's errors times a deep well's mass would be
+/// more than the mass of a shallow one.
+const KNOWN: f64 = 1e-10;
+/// The flux counts edges where q lies between this and one less it.
+const FLAT: f64 = 0.1;
+/// What flows through potentials that count as [`HIGHEST`] is no flux.
+const LEAST: f64 = 1e-250;
 
 /// The symmetric equations of the free points.
 struct Equations {
@@ -118,17 +125,15 @@ impl Grid<'_> {
         let e = self.equations(v, d);
         let (mut q, iterations) = e.solve(stop)?;
         e.settle(&mut q);
-        let mut flux = 0.0;
-        for (axis, stride) in [(0, 1), (1, e.points[0])] {
-            for (k, c) in e.next[axis].iter().enumerate().filter(|(_, c)| **c > 0.0) {
-                flux += c * (q[k + stride] - q[k]) * (q[k + stride] - q[k]);
-            }
-        }
-        flux += e.cut.iter().map(|(k, c, s)| c * (q[*k] - s) * (q[*k] - s)).sum::<f64>();
+        let flux = e.flux(&q);
         q.iter_mut().zip(&e.held).for_each(|(q, h)| *q = h.unwrap_or(*q));
         let mass: f64 = e.mass.iter().sum();
-        let before: f64 = e.mass.iter().zip(&q).map(|(m, q)| m * (1.0 - q)).sum();
-        Some(Solved { q, flux: flux / mass, rate: flux / before, back: flux / (mass - before), iterations })
+        let flux = if flux < LEAST * mass { 0.0 } else { flux };
+        let share = |of: fn(f64) -> f64| -> f64 {
+            e.mass.iter().zip(&q).map(|(m, q)| m * if of(*q) < KNOWN { 0.0 } else { of(*q) }).sum()
+        };
+        let (rate, back) = (flux / share(|q| 1.0 - q), flux / share(|q| q));
+        Some(Solved { q, flux: flux / mass, rate, back, iterations })
     }
 }
 
@@ -154,6 +159,19 @@ impl Equations {
                 out[k + stride] -= next[k] * x[k];
             }
         }
+    }
+
+    /// Reactive trajectories per time: Σ c dq df is the same for all f with 0 on A and 1 on B. An f that is flat in the wells
+    /// counts the edges of the barrier alone: f = q would add c times the squares of the solver's errors, where c is large.
+    fn flux(&self, q: &[f64]) -> f64 {
+        let f = |q: f64| ((q - FLAT) / (1.0 - 2.0 * FLAT)).clamp(0.0, 1.0);
+        let mut flux = 0.0;
+        for (next, stride) in self.next.iter().zip([1, self.points[0]]) {
+            for (k, c) in next.iter().enumerate().filter(|(_, c)| **c > 0.0) {
+                flux += c * (q[k + stride] - q[k]) * (f(q[k + stride]) - f(q[k]));
+            }
+        }
+        flux + self.cut.iter().map(|(k, c, s)| c * (q[*k] - s) * (f(q[*k]) - s)).sum::<f64>()
     }
 
     /// Where the potential is so high that the flow there does not count in the residual, the conjugate gradients may leave

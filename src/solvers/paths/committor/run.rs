@@ -48,6 +48,12 @@ pub fn read(whole: &Whole, input: &Input, level: Level) -> Result<Committor> {
     }
     let d = problem.start.len();
     input.check(d).map_err(|(key, message)| invalid((format!("method.{key}"), message)))?;
+    let outside = |i: &usize| !(input.low[*i] <= problem.start[*i] && problem.start[*i] <= input.high[*i]);
+    if let Some(i) = (0..d).find(outside) {
+        let (x, low, high) = (problem.start[i], input.low[i], input.high[i]);
+        let message = format!("must lie in the box of the grid: {x} is not between {low} and {high}");
+        return Err(invalid(("problem.start".into(), message)));
+    }
     let end = problem.steps.unwrap_or(1) as f64 * problem.time_step.unwrap_or(1.0);
     let prior = problem
         .prior
@@ -127,9 +133,10 @@ impl Solver for Committor {
             let message = "the equations of the committor did not converge: is the potential finite on the grid?";
             return Err(Error::Numerical { step, message: message.into() });
         };
-        if !(solved.rate.is_finite() && solved.flux > 0.0) {
-            let message = "the potential is not finite somewhere between the sets, or no flux passes: change method.low, \
-                           method.high or the sets";
+        if !(solved.rate.is_finite() && solved.back.is_finite() && solved.flux > 0.0) {
+            let message = "the potential is not finite somewhere between the sets, no flux passes, or nearly all of the mass \
+                           is before one of the sets, so that a rate is not a number: change method.low, method.high or \
+                           the sets, or raise the noise";
             return Err(Error::Numerical { step, message: message.into() });
         }
         let at_start = if fine == 1 { self.input.interpolate(&solved.q, &self.start) } else { f64::NAN };

@@ -85,6 +85,82 @@ fn a_double_well_times_a_harmonic_direction_has_the_rate_of_one_coordinate_with_
 }
 
 #[test]
+fn below_a_barrier_of_62_kt_the_plane_has_the_rate_of_one_coordinate_with_the_second_order() {
+    // Noise 0.4: rate 3.216e-27 by quadrature; squares of the solver's errors in the wells would leave 1e-25.
+    let d = 0.08;
+    let line = Input {
+        a: strip(&[-2.0], &[-0.9]),
+        b: strip(&[0.9], &[2.0]),
+        low: vec![-2.0],
+        high: vec![2.0],
+        cells: Some(vec![400]),
+        known_rate: None,
+    };
+    let truth = line.solve(&|x| well(x[0]), d, 1, &never).unwrap().rate;
+    assert!((truth / 3.216e-27 - 1.0).abs() < 1e-3, "{truth:e}");
+    let error = |cells: usize| {
+        let input = Input {
+            a: strip(&[-2.0, -2.0], &[-0.9, 2.0]),
+            b: strip(&[0.9, -2.0], &[2.0, 2.0]),
+            low: vec![-2.0, -2.0],
+            high: vec![2.0, 2.0],
+            cells: Some(vec![cells, cells / 2]),
+            known_rate: None,
+        };
+        let solved = input.solve(&|x| well(x[0]) + 3.0 * x[1] * x[1], d, 1, &never).unwrap();
+        assert!((solved.rate / solved.back - 1.0).abs() < 1e-6, "{} {}", solved.rate, solved.back);
+        solved.rate / truth - 1.0
+    };
+    // The fitted fluxes of one coordinate, summed by hand, are off by 0.03332 and 0.00823.
+    let errors = [100, 200].map(error);
+    println!("errors {errors:?}");
+    assert!((errors[0] - 0.0333).abs() < 1e-3 && (errors[1] - 0.0082).abs() < 1e-3, "{errors:?}");
+}
+
+#[test]
+fn from_a_well_that_holds_1e_14_of_the_mass_the_rate_back_is_known_in_one_and_two_coordinates() {
+    // V = 5(x² − 1)² + 4x, kT = 0.245: rates by quadrature on 160 000 points.
+    let (d, rate, back) = (0.245, 4.58484e-17, 4.09420e-3);
+    let v = |x: f64| well(x) + 4.0 * x;
+    let line = Input {
+        a: strip(&[-2.0], &[-0.9]),
+        b: strip(&[0.7], &[2.0]),
+        low: vec![-2.0],
+        high: vec![2.0],
+        cells: Some(vec![400]),
+        known_rate: None,
+    };
+    let plane = Input {
+        a: strip(&[-2.0, -2.0], &[-0.9, 2.0]),
+        b: strip(&[0.7, -2.0], &[2.0, 2.0]),
+        low: vec![-2.0, -2.0],
+        high: vec![2.0, 2.0],
+        cells: Some(vec![200, 60]),
+        known_rate: None,
+    };
+    let one = line.solve(&|x| v(x[0]), d, 1, &never).unwrap();
+    let two = plane.solve(&|x| v(x[0]) + 3.0 * x[1] * x[1], d, 1, &never).unwrap();
+    for (solved, most) in [(one, 1e-5), (two, 4e-3)] {
+        let off = [solved.rate / rate - 1.0, solved.back / back - 1.0];
+        assert!(off.iter().all(|o| o.abs() < most), "{off:?}");
+    }
+}
+
+#[test]
+fn over_potentials_of_more_than_600_kt_no_flux_passes() {
+    let input = Input {
+        a: strip(&[-2.0, -2.0], &[-0.9, 2.0]),
+        b: strip(&[0.9, -2.0], &[2.0, 2.0]),
+        low: vec![-2.0, -2.0],
+        high: vec![2.0, 2.0],
+        cells: Some(vec![40, 40]),
+        known_rate: None,
+    };
+    let solved = input.solve(&|x| 1000.0 * x[0] * x[0] + x[1] * x[1], 0.005, 1, &never).unwrap();
+    assert_eq!(solved.flux, 0.0);
+}
+
+#[test]
 fn between_round_sets_the_error_falls_with_the_square_of_the_spacing() {
     // No potential, concentric circles do not fit a box: two discs in a box, against a finer grid.
     let input = |cells: usize| Input {

@@ -35,6 +35,33 @@ fn twisted_smc_gives_the_evidence_and_marginals_of_the_double_well_with_every_tw
 }
 
 #[test]
+fn from_100_brownian_motion_has_the_deviations_and_errors_that_it_has_from_0() {
+    let marginals = |start: f64| {
+        let chain = chain(&format!(
+            r#"{{"prior": {{"kind": "brownian"}}, "noise": 1.0, "start": [{start}], "time_step": 0.1, "steps": 10,
+                "observations": [{{"step": 10, "value": [{}], "deviation": [0.5]}}]}}"#,
+            start + 1.0
+        ));
+        run(&chain, r#"{"name": "importance", "paths": 1024, "replicates": 8, "twist": "linear"}"#, 6).tally.marginals()
+    };
+    let (near, far) = (marginals(0.0), marginals(100.0));
+    for k in 1..=10 {
+        assert!((far.mean[k] - near.mean[k] - 100.0).abs() < 1e-9, "time {k}");
+        let pairs = [(&far.mean_error, &near.mean_error), (&far.deviation, &near.deviation)];
+        for (a, b) in pairs.into_iter().chain([(&far.deviation_error, &near.deviation_error)]) {
+            assert!((a[k] / b[k] - 1.0).abs() < 1e-6, "time {k}: {} {}", a[k], b[k]);
+        }
+        // A deviation of N independent normal numbers has the error s/√(2N), here of 8 · 1024, from 8 replicates.
+        let normal = near.deviation[k] / (2.0 * 8.0 * 1024.0f64).sqrt();
+        assert!(
+            (0.3..2.2).contains(&(near.deviation_error[k] / normal)),
+            "time {k}: {} {normal}",
+            near.deviation_error[k]
+        );
+    }
+}
+
+#[test]
 fn a_learned_twist_has_a_fifth_of_the_spread_of_none() {
     let chain = double_well(99, 0.01);
     let spread = |twist: &str| {

@@ -61,7 +61,7 @@ pub fn run_on(team: &dyn Team, chain: &Chain, method: &str, seed: u64) -> Run {
     while !method.train(&context, rounds).unwrap() {
         rounds += 1;
     }
-    let mut tally = Tally::new((chain.steps + 1) * chain.dimension);
+    let mut tally = Tally::new((chain.steps + 1) * chain.dimension, &chain.start.mean);
     for r in 0..size.replicates {
         let sampled = method.sample(&context, r as u32).unwrap();
         let concluded = conclude(&context, &sampled).unwrap();
