@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace};
+use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace, distinct};
 use crate::math::expression::graph::{Graph, Id, Op};
 use crate::math::expression::real::{is_name, is_reserved};
 use crate::math::expression::slices::Output;
@@ -343,6 +343,7 @@ impl Input {
         if self.observation.is_empty() {
             return Err(("observation", "at least one component is needed".into()));
         }
+        distinct("observation", &self.observation.keys().cloned().collect::<Vec<_>>())?;
         let mut seen: Vec<(&str, &'static str)> = vec![("t", "the time"), ("dt", "the interval")];
         let lists: [(&'static str, &'static str, Vec<&String>); 4] = [
             ("states", "a state", self.states.iter().collect()),
