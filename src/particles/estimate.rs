@@ -226,12 +226,17 @@ pub fn island_weights(log_evidence: &[f64]) -> Vec<f64> {
     w.iter().map(|w| w / sum).collect()
 }
 
-/// A mean over islands of a ratio estimate, each weighted by its evidence, and its standard error.
+/// A mean over islands of a ratio estimate, each weighted by its evidence, and its standard error, of the ratio to first
+/// order: none (NaN) where the weights spread by more than [`LARGEST_SPREAD`] of their mean, as it goes to 0 when one island
+/// carries all the weight.
 pub fn over_islands(values: &[f64], weights: &[f64]) -> Estimated {
     let r = values.len() as f64;
     let value: f64 = values.iter().zip(weights).map(|(v, w)| v * w).sum();
     let squares: f64 = values.iter().zip(weights).map(|(v, w)| (w * (v - value)) * (w * (v - value))).sum();
-    let standard_error = if values.len() > 1 { (r / (r - 1.0) * squares).sqrt() } else { f64::NAN };
+    // Weights of sum 1 have R Σ w² = 1 + (1 − 1/R) spread².
+    let uneven = r * weights.iter().map(|w| w * w).sum::<f64>() - 1.0;
+    let claimed = values.len() > 1 && uneven <= LARGEST_SPREAD * LARGEST_SPREAD * (r - 1.0) / r;
+    let standard_error = if claimed { (r / (r - 1.0) * squares).sqrt() } else { f64::NAN };
     Estimated { value, standard_error }
 }
 
@@ -242,12 +247,26 @@ pub struct Evidence {
     pub log: f64,
     /// Standard deviation of Ẑ over its mean, between islands; NaN with one.
     pub spread: f64,
-    /// 95 %, from Student's law of R − 1 degrees; none where the spread is above [`LARGEST_SPREAD`].
+    /// 95 %, from Student's law of R − 1 degrees; none where the spread is above [`LARGEST_SPREAD`] or the interval would not
+    /// stay above Ẑ = 0.
     pub interval: Option<(f64, f64)>,
 }
 
 /// Above this the mean of R Ẑ is not near normal, and the interval would not cover what it says.
 pub const LARGEST_SPREAD: f64 = 0.35;
+
+impl Evidence {
+    /// Why there is no interval although there are several islands.
+    pub fn refusal(&self) -> String {
+        if self.spread <= LARGEST_SPREAD {
+            let spread = self.spread;
+            return format!(
+                "the islands, which spread by {spread:.2} of their mean, are too few: it would reach down to 0"
+            );
+        }
+        format!("the islands' estimates spread by {:.2} of their mean, above {LARGEST_SPREAD}", self.spread)
+    }
+}
 
 pub fn evidence(log_evidence: &[f64]) -> Evidence {
     use crate::math::elementary::{exp, ln, ln_1p};
@@ -295,4 +314,35 @@ pub fn sums_to_words(s: &Sums) -> [u64; 6] {
 
 pub fn sums_from_words(w: &[u64]) -> Sums {
     Sums { total: from_words(&w[..2]), top: from_words(&w[2..4]), squares: from_words(&w[4..6]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_is_claimed_where_one_island_carries_the_evidence() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let equal = over_islands(&values, &[0.25; 4]);
+        // Sample variance 5/3 over 4 values.
+        assert!((equal.standard_error - (5.0f64 / 12.0).sqrt()).abs() < 1e-15, "{equal:?}");
+        let one = over_islands(&values, &island_weights(&[0.0, -30.0, -40.0, -50.0]));
+        assert!((one.value - 1.0).abs() < 1e-12 && one.standard_error.is_nan(), "{one:?}");
+        // The gate is that of the evidence.
+        for scale in [0.2, 0.3, 0.4, 0.5] {
+            let logs = [0.0, scale, -scale, 0.3 * scale];
+            let known = !over_islands(&values, &island_weights(&logs)).standard_error.is_nan();
+            assert_eq!(known, evidence(&logs).spread <= LARGEST_SPREAD, "{scale}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_an_interval_says_its_reason() {
+        // Student's quantile of one degree is 12.7: 12.7 · 0.19 / √2 > 1.
+        let few = evidence(&[0.0, 0.27]);
+        assert!(few.interval.is_none() && few.spread < LARGEST_SPREAD, "{few:?}");
+        assert!(few.refusal().contains("0.19 of their mean, are too few"), "{}", few.refusal());
+        let wide = evidence(&[0.0, 1.0, 2.0, 3.0]);
+        assert!(wide.interval.is_none() && wide.refusal().contains("above 0.35"), "{}", wide.refusal());
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::filter::Filter;
+use super::filter::{Filter, largest};
 use super::model::{FeynmanKac, TILE, View};
 use super::scheme::Drawn;
 use crate::error::{Error, Result};
@@ -216,7 +216,7 @@ impl History {
     /// Collective.
     ///
     /// # Errors
-    /// A model without transition density, or no particle that leads to the state.
+    /// A model without transition density or one that gives NaN, or no particle that leads to the state.
     pub fn select(
         &self,
         model: &dyn FeynmanKac,
@@ -278,11 +278,19 @@ impl History {
                 let values = &mut logs[k * n + start..k * n + start + len];
                 values.copy_from_slice(&base);
                 model.log_transition(t + 1, view, &next[k * d..(k + 1) * d], values);
+                // A particle without weight says nothing, whatever its state.
+                for (value, _) in values.iter_mut().zip(&base).filter(|(_, base)| **base == f64::NEG_INFINITY) {
+                    *value = f64::NEG_INFINITY;
+                }
             }
         }
-        let largest: Vec<f64> =
-            (0..count).map(|k| logs[k * n..(k + 1) * n].iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect();
+        let largest: Vec<f64> = (0..count).map(|k| largest(level, &logs[k * n..(k + 1) * n])).collect();
         let all = team.gather(&largest);
+        if all.iter().any(|m| m.is_nan() || *m == f64::INFINITY) {
+            let message = "the transition density is no number (a noise of deviation 0): use genealogy or fixed_lag, or \
+                           ancestor_sampling = false";
+            return Err(Error::Numerical { step: t as u64 + 1, message: message.into() });
+        }
         let max: Vec<f64> =
             (0..count).map(|k| all.iter().skip(k).step_by(count).copied().fold(f64::NEG_INFINITY, f64::max)).collect();
         let b = bits(each);

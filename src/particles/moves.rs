@@ -266,6 +266,15 @@ fn one_tile(
             kinetic(z, -1.0, &mut correction);
         }
     }
+    // Leapfrog steps that diverge lead nowhere: such a proposal is refused, and evaluated at the present state instead.
+    let mut nowhere = [false; TILE];
+    for c in 0..d {
+        (0..n).for_each(|k| nowhere[k] |= !y[c * TILE + k].is_finite());
+    }
+    for k in (0..n).filter(|k| nowhere[*k]) {
+        (0..d).for_each(|c| y[c * TILE + k] = x.coordinate(c)[k]);
+        correction[k] = f64::NEG_INFINITY;
+    }
     let mut proposed = Tile::new(level, y, TILE, n);
     evaluate(target, &mut proposed, d);
     let mut log_ratio = [0.0; TILE];

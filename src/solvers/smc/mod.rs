@@ -14,6 +14,7 @@ mod gibbs;
 #[cfg(test)]
 mod gibbs_tests;
 pub mod models;
+mod names;
 mod plot;
 mod pmmh;
 mod prediction;
@@ -22,6 +23,8 @@ mod prediction_tests;
 pub mod problem;
 mod sampling;
 mod setup;
+#[cfg(test)]
+mod setup_tests;
 mod smc_squared;
 mod smoothing;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
 use crate::particles::Options;
-use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
+use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
 use crate::particles::moves::Tuning;
 use crate::particles::tempering::{Plan, Rung, Sampler};
 use crate::solvers::{ErrorBar, Left, Number, Outcome, Outlook, Solver, Status};
@@ -234,10 +234,8 @@ impl Solver for Sampling {
         let found = evidence(&self.evidences());
         if self.reached() && self.posed.method.freeze && found.interval.is_none() && found.spread.is_finite() {
             self.notes.push(format!(
-                "no interval for the evidence: the islands' estimates spread by {:.2} of their mean, above {}; use more \
-                 particles or keep more of the effective sample size",
-                found.spread,
-                estimate::LARGEST_SPREAD
+                "no interval for the evidence: {}; use more particles or islands, or keep more of the effective sample size",
+                found.refusal()
             ));
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::data::Observations;
 use super::gibbs::Gibbs;
 use super::models::{Built, Proposal, ReadFile, Refusal, Sampler, StateSpace, Table};
+use super::names::{Given, refuse_repeats};
 use super::pmmh::Chain;
 use super::prediction::Free;
 use super::prediction::outcomes::{self, Cohort};
@@ -187,6 +188,9 @@ pub fn pose(input: &Input) -> Result<Posed> {
         if !(*level > 0.0 && *level < 1.0) {
             return Err(input.invalid(&format!("problem.quantiles.{i}"), "a quantile's level lies in (0, 1)"));
         }
+        if problem.quantiles[..i].contains(level) {
+            return Err(input.invalid(&format!("problem.quantiles.{i}"), "stands there already"));
+        }
     }
     let mut data = Arc::new(observations(input, &problem, model.as_ref(), &read)?);
     let free = match &problem.predict {
@@ -198,8 +202,13 @@ pub fn pose(input: &Input) -> Result<Posed> {
         data = Arc::new(free.after(&data));
     }
     let flow = model.flow(&data, proposal).map_err(|e| below("problem", e))?;
+    let varying = chain || method.name == Name::ParticleGibbs;
+    let family = if varying { model.family(&data, &method.parameters) } else { None };
+    let parameters = family.iter().flat_map(|f| f.parameters()).map(|p| p.name).collect();
+    let given = Given { coordinates: model.coordinates(), components: model.components(), parameters };
+    refuse_repeats(input, &problem, &method, &given)?;
     if chain {
-        let Some(family) = model.family(&data, &method.parameters) else {
+        let Some(family) = family else {
             let message = "the model has no parameters with priors, or not these (a written model declares them)";
             return Err(input.invalid("method.parameters", message));
         };
@@ -208,7 +217,6 @@ pub fn pose(input: &Input) -> Result<Posed> {
         return Ok(if squared { Posed::Squared(posed) } else { Posed::Chain(posed) });
     }
     if method.name == Name::ParticleGibbs {
-        let family = model.family(&data, &method.parameters);
         if family.is_none() && !method.parameters.is_empty() {
             let message = "the model has no parameters with priors, or not these (a written model declares them)";
             return Err(input.invalid("method.parameters", message));
@@ -336,9 +344,6 @@ fn observations(
     if ways != 1 {
         return Err(input.invalid(key, "needs one of values, file and simulate"));
     }
-    if let Some(bad) = values.iter().flatten().position(|v| v.is_infinite()) {
-        return Err(input.invalid(&format!("{key}.values.{bad}"), "must be a number, or nan where missing"));
-    }
     let times = |n: usize| -> Result<Vec<f64>> {
         let Some(times) = &problem.times else { return Ok((0..n).map(|k| k as f64).collect()) };
         if times.len() != n {
@@ -377,15 +382,24 @@ fn observations(
         let n = simulate.expect("one of three");
         let blank = Observations { components, times: times(n)?, values: vec![f64::NAN; n * components] };
         let made = simulated(model, blank, seed.unwrap_or(input.run.seed));
-        made.map_err(|message| input.invalid(&format!("{key}.simulate"), message))?
+        made.map_err(|(key, message)| input.invalid(&format!("problem.{key}"), message))?
     };
+    if let Some(bad) = made.values.iter().position(|v| v.is_infinite()) {
+        let (row, column, value) = (bad / components, bad % components, made.values[bad]);
+        let place = format!("{value} in row {row}, component {column}");
+        return Err(match (values, file) {
+            (Some(_), _) => input.invalid(&format!("{key}.values.{bad}"), "must be a number, or nan where missing"),
+            (_, Some(_)) => input.invalid(&format!("{key}.file"), format!("{place}: a number, or nan where missing")),
+            _ => input.invalid(&format!("{key}.simulate"), format!("the model gives {place}")),
+        });
+    }
     Ok(made)
 }
 
 /// One path of the model and what is observed of it.
-fn simulated(model: &dyn StateSpace, blank: Observations, seed: u64) -> std::result::Result<Observations, String> {
+fn simulated(model: &dyn StateSpace, blank: Observations, seed: u64) -> std::result::Result<Observations, Refusal> {
     let mut made = blank.clone();
-    let flow = model.flow(&Arc::new(blank), Proposal::Bootstrap).map_err(|(_, message)| message)?;
+    let flow = model.flow(&Arc::new(blank), Proposal::Bootstrap)?;
     // The same data whatever the machine.
     let level = Level::Portable;
     let (d, m) = (flow.dimension(), made.components);
@@ -401,7 +415,7 @@ fn simulated(model: &dyn StateSpace, blank: Observations, seed: u64) -> std::res
         }
         let mut seen = Tile::new(level, &mut y, TILE, 1);
         if !flow.observe(k, &at.stream(Stream::ParticlesPredictive), tile.view(), &mut seen) {
-            return Err("the model cannot simulate observations".into());
+            return Err(("observations.simulate", "the model cannot simulate observations".into()));
         }
         for c in 0..m {
             made.values[k * m + c] = seen.coordinate(c)[0];

@@ -26,7 +26,7 @@ use crate::math::elementary::{exp, ln};
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
-use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
+use crate::particles::estimate::{Estimated, LARGEST_SPREAD, evidence, island_weights, over_islands};
 use crate::particles::{Draws, Options};
 use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
 use crate::state::{Hyperslab, Name, Walk};
@@ -346,6 +346,13 @@ impl Solver for Squared {
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.found = self.moments();
+        let found = evidence(&self.evidences);
+        if self.time > 0 && found.spread > LARGEST_SPREAD {
+            self.notes.push(format!(
+                "no error of the evidence: {}; use more parameters (method.parameter_particles) or particles",
+                found.refusal()
+            ));
+        }
         self.look_beyond(team)
     }
 
@@ -386,7 +393,9 @@ impl Solver for Squared {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
         let bar = ErrorBar::of;
         let found = evidence(&self.evidences);
-        let error = found.spread / (self.evidences.len() as f64).sqrt();
+        // As for filters: above this spread the mean over islands is not near normal.
+        let known = found.spread <= LARGEST_SPREAD;
+        let error = if known { found.spread / (self.evidences.len() as f64).sqrt() } else { f64::NAN };
         let mut report = vec![
             number("log_evidence", "log-evidence of the data, parameters integrated out", found.log, bar(error)),
             number("evidence_spread", "spread of the islands' evidence over its mean", found.spread, ErrorBar::None),
@@ -415,5 +424,48 @@ impl Solver for Squared {
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::setup::{Posed, pose};
+    use super::*;
+
+    #[test]
+    fn no_error_of_the_evidence_is_claimed_where_islands_spread_by_more_than_0_35() {
+        let text = r#"
+solver = "smc"
+[problem]
+observations = { values = [0.3, -0.5] }
+[problem.model]
+kind = "written"
+states = ["x"]
+parameters = { a = 0.9 }
+priors = { a = { distribution = "uniform", low = 0.0, high = 1.0 } }
+noises = { n = { distribution = "normal" } }
+initial = { x = "n" }
+transition = { x = "a*x + n" }
+observation = { y = { distribution = "normal", mean = "x", sd = 0.7 } }
+[method]
+name = "smc_squared"
+particles = 4
+parameter_particles = 4
+islands = 2
+"#;
+        let input = Input::parse(Path::new("squared.toml"), text, &[]).unwrap();
+        let Posed::Squared(posed) = pose(&input).unwrap() else { panic!("SMC²") };
+        let mut solver = Squared::new(&input, posed, Level::Portable, &crate::team::Solo);
+        solver.time = 2;
+        let mut errors = |evidences: [f64; 2]| {
+            solver.evidences = evidences.to_vec();
+            solver.notes.clear();
+            solver.finish(&crate::team::Solo).unwrap();
+            (solver.report()[0].error, solver.notes().len())
+        };
+        // 1 and e^−0.1: their spread is 0.1/√2 to first order, its error 0.05.
+        let (ErrorBar::StdErr(error), notes) = errors([0.0, -0.1]) else { panic!("an error") };
+        assert!((error - 0.05).abs() < 1e-3 && notes == 1, "{error}");
+        assert_eq!(errors([0.0, -9.0]), (ErrorBar::None, 2));
     }
 }

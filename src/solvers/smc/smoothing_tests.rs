@@ -121,3 +121,53 @@ fn the_auxiliary_filter_without_its_twist_has_the_means_and_evidence_of_kalman_w
         assert!((found.log - truth).abs() < found.spread + 1e-12, "time {t}: {found:?} against {truth}");
     }
 }
+
+/// The square-root process of Cox, Ingersoll and Ross with full truncation: at x ≤ 0 its noise has the deviation 0.
+fn truncated(method: &str) -> crate::input::Input {
+    let text = format!(
+        r#"
+solver = "smc"
+[problem]
+observations = {{ values = [0.02, 0.01, 0.0, 0.01, 0.05] }}
+[problem.model]
+kind = "written"
+states = ["x"]
+noises = {{ n = {{ distribution = "normal" }} }}
+initial = {{ x = "0.03 + 0.001*n" }}
+transition = {{ x = "x + 0.5*(0.04 - x) + 0.2*sqrt(max(x, 0))*n" }}
+observation = {{ y = {{ distribution = "normal", mean = "x", sd = 0.02 }} }}
+[method]
+{method}
+"#
+    );
+    crate::input::Input::parse(std::path::Path::new("truncated.toml"), &text, &[]).unwrap()
+}
+
+#[test]
+fn a_transition_density_that_is_no_number_is_an_error_on_every_rank_and_no_path() {
+    for method in [
+        "particles = 500\nislands = 2\nsmoothing = { kind = \"backward\", trajectories = 50 }",
+        "name = \"particle_gibbs\"\nparticles = 500\nislands = 2\niterations = 20\ness_threshold = 1",
+    ] {
+        let input = truncated(method);
+        for ranks in [1, 3] {
+            let said = threads::run(ranks, |team| {
+                let mut solver = super::setup::build(&input, team).unwrap();
+                while !solver.reached() {
+                    if let Err(error) = solver.step(0, team) {
+                        return error.to_string();
+                    }
+                }
+                solver.finish(team).err().map(|error| error.to_string()).unwrap_or_default()
+            });
+            let whole = |s: &String| s.contains("the transition density is no number");
+            assert!(said.iter().all(whole), "{method} on {ranks} ranks: {said:?}");
+        }
+    }
+    let input = truncated("particles = 500\nislands = 2\nsmoothing = { kind = \"genealogy\" }");
+    let mut solver = super::setup::build(&input, &Solo).unwrap();
+    while !solver.reached() {
+        solver.step(0, &Solo).unwrap();
+    }
+    solver.finish(&Solo).unwrap();
+}

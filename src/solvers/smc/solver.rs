@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
 use crate::particles::alone;
-use crate::particles::estimate::{self, Estimated, evidence, island_weights, over_islands};
+use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
 use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
 use crate::particles::{Filter, Options};
@@ -332,12 +332,7 @@ impl Solver for Filtering {
         if found.interval.is_none() && alone.is_none() && self.filter.step > 0 {
             self.notes.push(match self.filter.islands.len() {
                 1 => "no interval for the evidence: one island says nothing of its error (method.islands = 16)".into(),
-                _ => format!(
-                    "no interval for the evidence: the islands' estimates spread by {:.2} of their mean, above {}; use \
-                     more particles",
-                    found.spread,
-                    estimate::LARGEST_SPREAD
-                ),
+                _ => format!("no interval for the evidence: {}; use more particles or islands", found.refusal()),
             });
         }
         Ok(())

@@ -125,6 +125,12 @@ impl Gibbs {
         let (k, method) = (self.iteration, &self.posed.method);
         let seed = self.seed(c, k);
         let mut present = self.log_posterior(family, &link.walk, &link.theta, path);
+        if present.is_nan() {
+            // Nothing would ever be accepted.
+            let message = "the density of the path is no number (a noise of deviation 0), and parameters cannot move given it: use \
+                           \"pmmh\"";
+            return Err(Error::Numerical { step: k, message: message.into() });
+        }
         for m in 0..method.parameter_moves {
             let at = Draws::new(self.options.level, seed, Stream::ParticlesParameter, m as u32);
             let theta = link.walk.propose(&link.theta, &at).ok_or_else(|| Error::Numerical {

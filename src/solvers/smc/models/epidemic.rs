@@ -10,7 +10,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::lotka_volterra::{reactions, steps_over};
+use super::lotka_volterra::{few_steps, reactions, steps_over};
 use super::written::observation::poisson;
 use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace, positive};
 use crate::math::elementary;
@@ -111,6 +111,7 @@ impl StateSpace for Input {
     }
 
     fn flow(&self, data: &Arc<Observations>, _proposal: Proposal) -> Result<Box<dyn FeynmanKac>, Refusal> {
+        few_steps(data, self.time_step, 2)?;
         for (k, y) in data.values.iter().enumerate() {
             if !y.is_nan() && !(*y >= 0.0 && y.fract() == 0.0) {
                 let message = format!("reported_cases = {y} (row {k}) is impossible: it must be a whole number ≥ 0");

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::linear::{Dynamics, Linear};
-use super::{About, Built, BuiltIn, ReadFile, Refusal};
+use super::{About, Built, BuiltIn, ReadFile, Refusal, distinct};
 use crate::math::dense;
 use crate::solvers::smc::exact::kalman::Transition;
 
@@ -101,7 +101,10 @@ impl BuiltIn for Input {
         }
         let states = match &self.states {
             None => (0..n).map(|i| format!("x{i}")).collect(),
-            Some(names) if names.len() == n => names.clone(),
+            Some(names) if names.len() == n => {
+                distinct("states", names)?;
+                names.clone()
+            }
             Some(names) => return Err(("states", format!("must be {n} names; here are {}", names.len()))),
         };
         let a = matrix("transition", &self.transition, n, n)?;

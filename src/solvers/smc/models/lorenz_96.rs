@@ -8,6 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::lotka_volterra::{few_steps, steps_over};
 use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace, positive};
 use crate::math::dense::LOG_2_PI;
 use crate::math::elementary;
@@ -117,6 +118,7 @@ impl StateSpace for Input {
     }
 
     fn flow(&self, data: &Arc<Observations>, proposal: Proposal) -> Result<Box<dyn FeynmanKac>, Refusal> {
+        few_steps(data, self.time_step, 0)?;
         Ok(Box::new(Flow { input: *self, data: data.clone(), guided: proposal != Proposal::Bootstrap }))
     }
 }
@@ -135,8 +137,7 @@ impl Flow {
     fn advance(&self, step: usize, previous: View<'_>, out: &mut Tile<'_>) {
         let d = self.input.dimension;
         let interval = self.data.interval(step);
-        let substeps = (interval / self.input.time_step - 1e-9).ceil().max(1.0) as usize;
-        let h = interval / substeps as f64;
+        let (substeps, h) = steps_over(interval, self.input.time_step);
         let n = out.len();
         let level = out.level();
         // x, the stage's argument, its slope, and the sum of slopes.

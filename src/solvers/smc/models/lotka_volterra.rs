@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace, positive};
 use crate::math::dense::LOG_2_PI;
+use crate::math::draws::LARGEST_DRAW;
 use crate::math::elementary;
 use crate::math::simd::scalar::Scalar;
 use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
@@ -104,6 +105,7 @@ impl StateSpace for Input {
     }
 
     fn flow(&self, data: &Arc<Observations>, _proposal: Proposal) -> Result<Box<dyn FeynmanKac>, Refusal> {
+        few_steps(data, self.time_step, 3)?;
         Ok(Box::new(Flow { input: *self, data: data.clone() }))
     }
 }
@@ -117,6 +119,26 @@ struct Flow {
 pub(super) fn steps_over(interval: f64, longest: f64) -> (usize, f64) {
     let steps = (interval / longest - 1e-9).ceil().max(1.0) as usize;
     (steps, interval / steps as f64)
+}
+
+/// Most steps over an interval: more would never end.
+const MOST_STEPS: usize = 10_000_000;
+
+/// Refuses intervals of the data that steps of at most `longest`, with so many noises each, take too many of.
+pub(super) fn few_steps(data: &Observations, longest: f64, noises: usize) -> Result<(), Refusal> {
+    // Noises of a particle have addresses of their own.
+    let most = if noises == 0 { MOST_STEPS } else { MOST_STEPS.min(LARGEST_DRAW as usize / noises) };
+    for k in 1..data.len() {
+        let interval = data.interval(k);
+        if steps_over(interval, longest).0 > most {
+            let message = format!(
+                "steps of {longest:e} cut the interval {interval} before time {} into more than {most} steps",
+                data.times[k]
+            );
+            return Err(("model.time_step", message));
+        }
+    }
+    Ok(())
 }
 
 /// λh + √(λh) ξ.

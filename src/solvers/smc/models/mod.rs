@@ -137,6 +137,19 @@ pub(super) fn positive(key: &'static str, value: f64) -> Result<f64, Refusal> {
     if value > 0.0 && value.is_finite() { Ok(value) } else { Err((key, format!("{key} = {value} must be positive"))) }
 }
 
+/// Refuses names that repeat, and those that cannot be part of a name in a file.
+pub(super) fn distinct(key: &'static str, names: &[String]) -> Result<(), Refusal> {
+    for (i, name) in names.iter().enumerate() {
+        if name.trim().is_empty() || name.contains(|c: char| c == '/' || c.is_control()) {
+            return Err((key, format!("{name:?} is no name: it must have characters, and no \"/\" among them")));
+        }
+        if names[..i].contains(name) {
+            return Err((key, format!("\"{name}\" stands twice")));
+        }
+    }
+    Ok(())
+}
+
 macro_rules! models {
     ($($(#[$doc:meta])* $word:literal $variant:ident($module:ident),)*) => {
         /// The model.

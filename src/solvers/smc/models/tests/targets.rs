@@ -144,3 +144,17 @@ fn the_evidence_of_the_cancer_data_is_that_of_an_independent_importance_sampler(
 const CANCER_EVIDENCE: f64 = -98.81628;
 const CANCER_ERROR: f64 = 0.00093;
 const CANCER_LAPLACE: f64 = -99.024_153_28;
+
+#[test]
+fn leapfrog_steps_that_diverge_in_the_tails_of_a_banana_are_refused_and_the_run_goes_on() {
+    let text = "solver = \"smc\"\n[problem]\nmodel = { kind = \"shape\", shape = { kind = \"banana\", sd = 2.0, bend = 0.5 } }\n\
+                [method]\nname = \"tempering\"\nkernel = \"hmc\"\nparticles = 1000\nislands = 2\n";
+    let input = crate::input::Input::parse(std::path::Path::new("banana.toml"), text, &[]).unwrap();
+    let mut solver = crate::solvers::smc::setup::build(&input, &crate::team::Solo).unwrap();
+    while !solver.reached() {
+        solver.step(0, &crate::team::Solo).unwrap();
+    }
+    solver.finish(&crate::team::Solo).unwrap();
+    let found = &solver.report()[0];
+    assert!(found.name == "log_evidence" && found.value.is_finite(), "{found:?}");
+}

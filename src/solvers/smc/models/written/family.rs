@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::flow::Flow;
+use super::observation::Domain;
 use super::{Compiled, Input, Leaves, VARYING};
 use crate::error::{Error, Result};
 use crate::math::dense::LOG_2_PI;
@@ -93,8 +94,7 @@ impl Prior {
 pub(super) struct Condition {
     pub id: Id,
     pub name: String,
-    /// Positive, or else finite.
-    pub positive: bool,
+    pub domain: Domain,
 }
 
 /// What the parameters that vary must fulfil.
@@ -117,11 +117,8 @@ impl Conditions {
         let mut values = vec![0.0; self.all.len()];
         let mut outputs: Vec<&mut [f64]> = values.chunks_mut(1).collect();
         self.program.run(Level::Portable, &numbers, &[], &mut outputs);
-        values.into_iter().zip(&self.all).find_map(|(value, Condition { name, positive, .. })| match positive {
-            true if !(value > 0.0) => Some(format!("{name} = {value} must be positive")),
-            false if !value.is_finite() => Some(format!("{name} = {value} must be finite")),
-            _ => None,
-        })
+        let found = values.into_iter().zip(&self.all).find(|(value, condition)| !condition.domain.holds(*value));
+        found.map(|(value, Condition { name, domain, .. })| format!("{name} = {value} must be {}", domain.words()))
     }
 }
 

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace};
+use super::{About, Built, BuiltIn, Proposal, ReadFile, Refusal, StateSpace, distinct};
 use crate::math::expression::graph::{Graph, Id, Op};
 use crate::math::expression::real::{is_name, is_reserved};
 use crate::math::expression::slices::Output;
@@ -36,7 +36,7 @@ mod tests;
 use family::{Condition, Conditions, Parametric, Prior};
 use flow::Flow;
 use noise::Noise;
-use observation::Observed;
+use observation::{Domain, Observed};
 
 /// A state-space model written in the input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -130,6 +130,8 @@ struct Part {
 struct Component {
     name: String,
     distribution: Observed,
+    /// The largest value it can have, where the parameters are numbers: that of the trials.
+    most: f64,
     /// Adds ln p(y | x); y is the number besides.
     density: Program,
     /// Sets the parameters of the distribution.
@@ -184,6 +186,13 @@ impl StateSpace for Shared {
                         "{} = {y} at time {time} (row {k}) is impossible: it must be {}",
                         c.name,
                         support.words()
+                    );
+                    return Err(("observations", message));
+                }
+                if *y > c.most {
+                    let message = format!(
+                        "{} = {y} at time {time} (row {k}) is impossible: it is above the number of trials, {}",
+                        c.name, c.most
                     );
                     return Err(("observations", message));
                 }
@@ -271,14 +280,20 @@ impl Input {
         for (i, name) in order.iter().enumerate() {
             let distribution = &self.observation[name];
             let mut ids = Vec::new();
-            for (key, expression, positive) in distribution.parameters() {
+            let mut most = f64::INFINITY;
+            for (key, expression, domain) in distribution.parameters() {
                 let id = expression_in(&format!("{name}.{key}"), expression, &mut graph, &scope)
                     .map_err(|m| ("observation", m))?;
-                if let Some(value) = graph.number(id).filter(|v| v.is_nan() || positive && *v <= 0.0) {
-                    return Err(("observation", format!("{name}.{key} = {value} must be positive")));
+                if let Some(value) = graph.number(id) {
+                    if !domain.holds(value) {
+                        return Err(("observation", format!("{name}.{key} = {value} must be {}", domain.words())));
+                    }
+                    if domain == Domain::Trials {
+                        most = value;
+                    }
                 }
                 if leaves.only_varying(&graph, id) {
-                    conditions.push(Condition { id, name: format!("{name}.{key}"), positive });
+                    conditions.push(Condition { id, name: format!("{name}.{key}"), domain });
                 }
                 ids.push(id);
             }
@@ -290,6 +305,7 @@ impl Input {
             components.push(Component {
                 name: name.clone(),
                 distribution: distribution.clone(),
+                most,
                 density: Program::new(&graph, &[Output::Add(density)], |l| leaves.source(l)),
                 parameters: Program::new(&graph, &set, |l| leaves.source(l)),
             });
@@ -327,6 +343,7 @@ impl Input {
         if self.observation.is_empty() {
             return Err(("observation", "at least one component is needed".into()));
         }
+        distinct("observation", &self.observation.keys().cloned().collect::<Vec<_>>())?;
         let mut seen: Vec<(&str, &'static str)> = vec![("t", "the time"), ("dt", "the interval")];
         let lists: [(&'static str, &'static str, Vec<&String>); 4] = [
             ("states", "a state", self.states.iter().collect()),
@@ -371,7 +388,9 @@ impl Input {
         for (name, id) in resolve("parameters", &others, graph, scope)? {
             match graph.number(id) {
                 Some(value) if value.is_finite() => {}
-                None if leaves.only_varying(graph, id) => conditions.push(Condition { id, name, positive: false }),
+                None if leaves.only_varying(graph, id) => {
+                    conditions.push(Condition { id, name, domain: Domain::Finite })
+                }
                 _ => {
                     let text = self.parameters[&name].text();
                     return Err(("parameters", format!("{name} = {text} is not a finite number")));

@@ -72,25 +72,58 @@ impl Support {
     }
 }
 
-impl Observed {
-    /// Its parameters: key, expression, and whether it must be positive where it is a number.
-    pub fn parameters(&self) -> Vec<(&'static str, &Expression, bool)> {
+/// What a parameter of a distribution must be. A number, or a formula of parameters that vary, is refused outside; a formula of
+/// the state makes the density NaN there, which the filter reports with the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    Finite,
+    Positive,
+    Probability,
+    Trials,
+}
+
+impl Domain {
+    pub fn holds(self, x: f64) -> bool {
         match self {
-            Observed::Normal { mean, sd } => vec![("mean", mean, false), ("sd", sd, true)],
+            Domain::Finite => x.is_finite(),
+            Domain::Positive => x > 0.0 && x.is_finite(),
+            Domain::Probability => (0.0..=1.0).contains(&x),
+            Domain::Trials => x >= 1.0 && x.fract() == 0.0 && x.is_finite(),
+        }
+    }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Domain::Finite => "finite",
+            Domain::Positive => "positive",
+            Domain::Probability => "between 0 and 1",
+            Domain::Trials => "a whole number ≥ 1",
+        }
+    }
+}
+
+impl Observed {
+    /// Its parameters: key, expression, and what they must be.
+    pub fn parameters(&self) -> Vec<(&'static str, &Expression, Domain)> {
+        use Domain::{Finite, Positive, Probability, Trials};
+        match self {
+            Observed::Normal { mean, sd } => vec![("mean", mean, Finite), ("sd", sd, Positive)],
             Observed::StudentT { location, scale, degrees } => {
-                vec![("location", location, false), ("scale", scale, true), ("degrees", degrees, true)]
+                vec![("location", location, Finite), ("scale", scale, Positive), ("degrees", degrees, Positive)]
             }
-            Observed::Laplace { location, scale } => vec![("location", location, false), ("scale", scale, true)],
-            Observed::Lognormal { log_mean, log_sd } => vec![("log_mean", log_mean, false), ("log_sd", log_sd, true)],
-            Observed::Exponential { rate } | Observed::Poisson { rate } => vec![("rate", rate, true)],
-            Observed::Gamma { shape, rate } => vec![("shape", shape, true), ("rate", rate, true)],
+            Observed::Laplace { location, scale } => vec![("location", location, Finite), ("scale", scale, Positive)],
+            Observed::Lognormal { log_mean, log_sd } => {
+                vec![("log_mean", log_mean, Finite), ("log_sd", log_sd, Positive)]
+            }
+            Observed::Exponential { rate } | Observed::Poisson { rate } => vec![("rate", rate, Positive)],
+            Observed::Gamma { shape, rate } => vec![("shape", shape, Positive), ("rate", rate, Positive)],
             Observed::NegativeBinomial { mean, dispersion } => {
-                vec![("mean", mean, true), ("dispersion", dispersion, true)]
+                vec![("mean", mean, Positive), ("dispersion", dispersion, Positive)]
             }
             Observed::Binomial { trials, probability } => {
-                vec![("trials", trials, true), ("probability", probability, true)]
+                vec![("trials", trials, Trials), ("probability", probability, Probability)]
             }
-            Observed::Bernoulli { probability } => vec![("probability", probability, true)],
+            Observed::Bernoulli { probability } => vec![("probability", probability, Probability)],
         }
     }
 
@@ -153,20 +186,25 @@ impl Observed {
                 let (b, c) = (g.mul(less, log_y), g.mul(p[1], y));
                 let sum = g.sub(a, gamma);
                 let sum = g.add(sum, b);
-                g.sub(sum, c)
+                let sum = g.sub(sum, c);
+                // ln Γ is a number for negative shapes too.
+                let allowed = not_negative(g, p[0]);
+                nan_unless(g, allowed, sum)
             }
             Observed::Poisson { .. } => {
-                let log_rate = safe_logarithm(g, p[0]);
+                let log_rate = safe_logarithm(g, p[0], y);
                 let (factorial, product) = (log_factorial(g, y), g.mul(y, log_rate));
                 let sum = g.sub(product, p[0]);
-                g.sub(sum, factorial)
+                let sum = g.sub(sum, factorial);
+                let allowed = not_negative(g, p[0]);
+                nan_unless(g, allowed, sum)
             }
             Observed::NegativeBinomial { .. } => {
                 // ln Γ(y+r)/(Γ(r) y!) + r ln(r/(r+m)) + y ln(m/(r+m)).
                 let (m, r) = (p[0], p[1]);
                 let (total, count) = (g.add(r, m), g.add(y, r));
                 let log_total = logarithm(g, total);
-                let (log_r, log_m) = (logarithm(g, r), safe_logarithm(g, m));
+                let (log_r, log_m) = (logarithm(g, r), safe_logarithm(g, m, y));
                 let (up, down) = (g.call(Function::LogGamma, count), g.call(Function::LogGamma, r));
                 let factorial = log_factorial(g, y);
                 let (a, b, c) = (g.mul(r, log_r), g.mul(y, log_m), g.mul(count, log_total));
@@ -174,25 +212,40 @@ impl Observed {
                 let sum = g.sub(sum, factorial);
                 let sum = g.add(sum, a);
                 let sum = g.add(sum, b);
-                g.sub(sum, c)
+                let sum = g.sub(sum, c);
+                let allowed = not_negative(g, m);
+                nan_unless(g, allowed, sum)
             }
             Observed::Binomial { .. } => {
-                let failures = g.sub(p[0], y);
+                let none = g.constant(0.0);
+                let left = g.sub(p[0], y);
+                let failures = g.max(left, none);
                 let total = log_factorial(g, p[0]);
                 let (first, second) = (log_factorial(g, y), log_factorial(g, failures));
-                let (yes, no) = odds(g, p[1]);
+                let (yes, no, probable) = odds(g, p[1], y, failures);
                 let (a, b) = (g.mul(y, yes), g.mul(failures, no));
                 let sum = g.sub(total, first);
                 let sum = g.sub(sum, second);
                 let sum = g.add(sum, a);
-                g.add(sum, b)
+                let sum = g.add(sum, b);
+                // Numbers of trials that are not constant may lie below y, which is impossible then, or be no whole number.
+                let enough = not_negative(g, left);
+                let enough = g.call(Function::Log, enough);
+                let sum = g.add(sum, enough);
+                let floor = g.call(Function::Floor, p[0]);
+                let part = g.sub(p[0], floor);
+                let (whole, some) = (g.call(Function::IsZero, part), not_negative(g, p[0]));
+                let allowed = g.mul(whole, some);
+                let allowed = g.mul(allowed, probable);
+                nan_unless(g, allowed, sum)
             }
             Observed::Bernoulli { .. } => {
                 let one = g.constant(1.0);
                 let failures = g.sub(one, y);
-                let (yes, no) = odds(g, p[0]);
+                let (yes, no, allowed) = odds(g, p[0], y, failures);
                 let (a, b) = (g.mul(y, yes), g.mul(failures, no));
-                g.add(a, b)
+                let sum = g.add(a, b);
+                nan_unless(g, allowed, sum)
             }
         }
     }
@@ -267,12 +320,27 @@ pub fn normal(g: &mut Graph, y: Id, mean: Id, sd: Id) -> Id {
     g.sub(constant, fall)
 }
 
-/// ln x for x that may be 0 where it is multiplied by 0.
-fn safe_logarithm(g: &mut Graph, x: Id) -> Id {
+/// 1 where x ≥ 0, else (and where x is NaN) 0.
+fn not_negative(g: &mut Graph, x: Id) -> Id {
+    let (above, at) = (g.call(Function::Step, x), g.call(Function::IsZero, x));
+    g.add(above, at)
+}
+
+/// The density where `allowed` is 1, NaN where it is 0.
+fn nan_unless(g: &mut Graph, allowed: Id, density: Id) -> Id {
+    let one = g.constant(1.0);
+    let less = g.sub(allowed, one);
+    let nothing = g.call(Function::Sqrt, less);
+    g.add(density, nothing)
+}
+
+/// ln x, to be multiplied by `count`, for x that may be 0: a number where the count is 0, so that the product is 0.
+fn safe_logarithm(g: &mut Graph, x: Id, count: Id) -> Id {
     if let Op::Call(Function::Exp, inner) = g.op(x) {
         return inner;
     }
-    let least = g.constant(f64::MIN_POSITIVE);
+    let (least, none) = (g.constant(f64::MIN_POSITIVE), g.call(Function::IsZero, count));
+    let least = g.mul(least, none);
     let x = g.max(x, least);
     g.call(Function::Log, x)
 }
@@ -283,8 +351,9 @@ fn log_factorial(g: &mut Graph, y: Id) -> Id {
     g.call(Function::LogGamma, more)
 }
 
-/// ln p and ln(1 − p); of a logistic function both without cancellation.
-fn odds(g: &mut Graph, p: Id) -> (Id, Id) {
+/// ln p and ln(1 − p), to be multiplied by the numbers of successes and failures, and 1 where p is a probability, else 0; of a
+/// logistic function without cancellation.
+fn odds(g: &mut Graph, p: Id, successes: Id, failures: Id) -> (Id, Id, Id) {
     let one = g.constant(1.0);
     let rest = match g.op(p) {
         Op::Call(Function::Logistic, x) => {
@@ -293,7 +362,9 @@ fn odds(g: &mut Graph, p: Id) -> (Id, Id) {
         }
         _ => g.sub(one, p),
     };
-    (safe_logarithm(g, p), safe_logarithm(g, rest))
+    let (low, high) = (not_negative(g, p), not_negative(g, rest));
+    let allowed = g.mul(low, high);
+    (safe_logarithm(g, p, successes), safe_logarithm(g, rest, failures), allowed)
 }
 
 /// A Student number of ν degrees from two uniform ones, for any ν > 0 [Bailey1994].

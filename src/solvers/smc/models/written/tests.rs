@@ -226,8 +226,57 @@ fn what_cannot_be_meant_is_refused_with_the_key_and_the_character() {
 }
 
 #[test]
+fn parameters_of_distributions_out_of_range_are_refused_where_they_are_numbers() {
+    let cases = [
+        ("\"poisson\", rate = -1.0", "y.rate = -1 must be positive"),
+        ("\"gamma\", shape = -0.5, rate = 1.0", "y.shape = -0.5 must be positive"),
+        ("\"negative_binomial\", mean = 1.0, dispersion = \"1/0\"", "y.dispersion = inf must be positive"),
+        ("\"bernoulli\", probability = 1.5", "y.probability = 1.5 must be between 0 and 1"),
+        ("\"binomial\", trials = 5, probability = -0.1", "y.probability = -0.1 must be between 0 and 1"),
+        ("\"binomial\", trials = 4.5, probability = 0.1", "y.trials = 4.5 must be a whole number ≥ 1"),
+        ("\"normal\", mean = \"1/0\", sd = 1.0", "y.mean = inf must be finite"),
+    ];
+    for (law, message) in cases {
+        let Err((key, said)) = build(&observing(&format!("{{ distribution = {law} }}"))) else { panic!("{law}") };
+        assert!(key == "observation" && said.contains(message), "{law}: {said}");
+    }
+}
+
+#[test]
+fn densities_at_parameters_of_the_state_out_of_range_are_nan_and_at_the_ends_of_the_range_their_limits() {
+    let nan = f64::NAN;
+    let never = f64::NEG_INFINITY;
+    // At x = 0.3; each with the y and ln p(y).
+    let cases: [(&str, [(f64, f64); 2]); 15] = [
+        ("\"poisson\", rate = \"x - 1\"", [(0.0, nan), (2.0, nan)]),
+        ("\"poisson\", rate = \"max(x - 1, 0)\"", [(0.0, 0.0), (2.0, never)]),
+        ("\"negative_binomial\", mean = \"x - 1\", dispersion = 2", [(0.0, nan), (2.0, nan)]),
+        ("\"negative_binomial\", mean = \"max(x - 1, 0)\", dispersion = 2", [(0.0, 0.0), (2.0, never)]),
+        ("\"negative_binomial\", mean = 1, dispersion = \"-x\"", [(0.0, nan), (2.0, nan)]),
+        ("\"bernoulli\", probability = \"x + 1.2\"", [(0.0, nan), (1.0, nan)]),
+        ("\"bernoulli\", probability = \"x - 1\"", [(0.0, nan), (1.0, nan)]),
+        ("\"bernoulli\", probability = \"step(x)\"", [(0.0, never), (1.0, 0.0)]),
+        ("\"bernoulli\", probability = \"logistic(log(-x))\"", [(0.0, nan), (1.0, nan)]),
+        ("\"binomial\", trials = 3, probability = \"x + 1.2\"", [(0.0, nan), (3.0, nan)]),
+        ("\"binomial\", trials = 3, probability = \"step(-x)\"", [(0.0, 0.0), (3.0, never)]),
+        ("\"binomial\", trials = \"floor(x) + 2\", probability = 1", [(2.0, 0.0), (3.0, never)]),
+        ("\"binomial\", trials = \"x + 2\", probability = 0.5", [(2.0, nan), (3.0, nan)]),
+        ("\"gamma\", shape = \"x - 1\", rate = 1", [(1.0, nan), (2.0, nan)]),
+        ("\"exponential\", rate = \"x - 1\"", [(0.0, nan), (2.0, nan)]),
+    ];
+    for (law, values) in cases {
+        let found = densities(&format!("{{ distribution = {law} }}"), &values.map(|v| v.0));
+        for (found, (y, exact)) in found.into_iter().zip(values) {
+            let same = found == exact || (found - exact).abs() < 1e-12 || found.is_nan() && exact.is_nan();
+            assert!(same, "{law} at {y}: {found}, not {exact}");
+        }
+    }
+}
+
+#[test]
 fn impossible_data_are_refused() {
     let cases = [
+        ("{ distribution = \"binomial\", trials = 3, probability = \"x\" }", 4.0, "above the number of trials, 3"),
         ("{ distribution = \"poisson\", rate = 2.0 }", 1.5, "a whole number ≥ 0"),
         ("{ distribution = \"gamma\", shape = 2.0, rate = 1.0 }", 0.0, "> 0"),
         ("{ distribution = \"bernoulli\", probability = 0.5 }", 2.0, "0 or 1"),
@@ -280,5 +329,11 @@ fn a_model_over_its_parameters_is_the_model_with_these_numbers_and_says_what_the
     }
     let said = |theta: &[f64]| family.at(theta).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(said(&[0.3, 0.1]).contains("y.sd = -0.1 must be positive"), "{}", said(&[0.3, 0.1]));
+    let chance = VARYING.replace("\"normal\", mean = \"x\", sd = \"sd\"", "\"bernoulli\", probability = \"r\"");
+    let data = Arc::new(Observations { components: 1, times: vec![0.0, 1.0], values: vec![0.0, 1.0] });
+    let other = build(&chance).map_err(|e| e.1).unwrap().family(&data, &[]).expect("two priors");
+    let mistake = other.at(&[0.3, 1.5]).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(mistake.contains("y.probability = 1.5 must be between 0 and 1"), "{mistake}");
+    assert!(other.at(&[0.3, 0.5]).is_ok());
     assert!(said(&[0.3, f64::INFINITY]).contains("sd = inf must be finite"), "{}", said(&[0.3, f64::INFINITY]));
 }

@@ -1,0 +1,41 @@
+//! Problems that are refused when they are read, before any work.
+
+use super::setup::pose;
+use crate::error::Error;
+use crate::input::Input;
+
+/// What is said of a problem in a directory with the file `y.csv`; the exit code is that of an input.
+fn refusal(problem: &str, file: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("y.csv"), file).unwrap();
+    let text = format!("solver = \"smc\"\n[problem]\n{problem}\n[method]\nparticles = 9\n");
+    let input = Input::parse(&dir.path().join("case.toml"), &text, &[]).unwrap();
+    match pose(&input) {
+        Ok(_) => String::new(),
+        Err(error) => {
+            assert!(matches!(error, Error::Input { .. }) && error.exit_code() == 2, "{error}");
+            error.to_string()
+        }
+    }
+}
+
+#[test]
+fn infinite_observations_are_refused_wherever_they_come_from() {
+    let linear = "model = { kind = \"linear_gaussian\" }\n";
+    let of = |observations: &str, file: &str| refusal(&format!("{linear}observations = {{ {observations} }}"), file);
+    assert!(of("values = [0.3, -inf]", "").contains("problem.observations.values[1]"));
+    let said = of("file = \"y.csv\"", "0.3\n0.1\ninf\n");
+    assert!(said.contains("problem.observations.file") && said.contains("inf in row 2, component 0"), "{said}");
+    assert_eq!(of("file = \"y.csv\"", "0.3\n0.1\nnan\n"), "");
+}
+
+#[test]
+fn steps_that_would_never_end_are_refused_where_data_are_simulated_too() {
+    let of = |model: &str| refusal(&format!("model = {{ {model} }}\nobservations = {{ simulate = 5 }}"), "");
+    // Addresses of 2^20 draws, three a step.
+    let said = of("kind = \"lotka_volterra\", time_step = 1e-18");
+    assert!(said.contains("problem.model.time_step") && said.contains("349525 steps"), "{said}");
+    let said = of("kind = \"lorenz_96\", time_step = 1e-18");
+    assert!(said.contains("problem.model.time_step") && said.contains("10000000 steps"), "{said}");
+    assert_eq!(of("kind = \"lotka_volterra\", time_step = 0.01"), "");
+}
