@@ -64,7 +64,7 @@ const CASES: &[Case] = &[
     Case(3, "model = { kind = \"linear_system\", states = [\"x\", \"x\"], transition = [[0.5, 0.0], [0.0, 0.5]], noise_covariance = [[1.0, 0.0], [0.0, 1.0]], observation = [[1.0, 0.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0, 0.0], [0.0, 1.0]] }", &["problem.model.states", "stands twice"]),
     Case(3, "model = { kind = \"linear_system\", states = [\"x/y\"], transition = [[0.5]], noise_covariance = [[1.0]], observation = [[1.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0]] }", &["problem.model.states", "x/y", "no name"]),
     Case(3, "model = { kind = \"linear_gaussian\" }\nquantiles = [0.5, 0.5]", &["problem.quantiles", "already"]),
-    Case(4, "observations = { values = [0.3, inf] }", &["problem.observations.values", "nan where missing"]),
+    Case(4, "observations = { values = [0.3, inf] }", &["problem.observations.values", "finite"]),
     Case(7, "islands = 2\nwaste_free = 10", &["method.waste_free", "= 10", "tempering", "bootstrap"]),
     Case(7, "islands = 2\nlee_whiteley = true", &["method.lee_whiteley", "multinomial", "ess_threshold = 1"]),
     Case(7, "islands = 2\nresampling = \"multinomial\"\nlee_whiteley = true", &["method.lee_whiteley", "ess_threshold = 1"]),

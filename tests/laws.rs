@@ -137,6 +137,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "pmmh",
         "smc_squared",
         "walk",
+        "names",
         "check",
         "plot",
     ];

@@ -228,14 +228,15 @@ pub fn island_weights(log_evidence: &[f64]) -> Vec<f64> {
 
 /// A mean over islands of a ratio estimate, each weighted by its evidence, and its standard error, of the ratio to first
 /// order: none (NaN) where the weights spread by more than [`LARGEST_SPREAD`] of their mean, as it goes to 0 when one island
-/// carries all the weight.
+/// carries all the weight, unless those that do are [`MANY`].
 pub fn over_islands(values: &[f64], weights: &[f64]) -> Estimated {
     let r = values.len() as f64;
     let value: f64 = values.iter().zip(weights).map(|(v, w)| v * w).sum();
     let squares: f64 = values.iter().zip(weights).map(|(v, w)| (w * (v - value)) * (w * (v - value))).sum();
     // Weights of sum 1 have R Σ w² = 1 + (1 − 1/R) spread².
-    let uneven = r * weights.iter().map(|w| w * w).sum::<f64>() - 1.0;
-    let claimed = values.len() > 1 && uneven <= LARGEST_SPREAD * LARGEST_SPREAD * (r - 1.0) / r;
+    let sum = weights.iter().map(|w| w * w).sum::<f64>();
+    let even = r * sum - 1.0 <= LARGEST_SPREAD * LARGEST_SPREAD * (r - 1.0) / r;
+    let claimed = values.len() > 1 && (even || 1.0 / sum >= MANY);
     let standard_error = if claimed { (r / (r - 1.0) * squares).sqrt() } else { f64::NAN };
     Estimated { value, standard_error }
 }
@@ -251,6 +252,9 @@ pub struct Evidence {
     /// stay above Ẑ = 0.
     pub interval: Option<(f64, f64)>,
 }
+
+/// An effective number of islands, 1/Σw², for which a ratio is linear enough however they spread.
+const MANY: f64 = 30.0;
 
 /// Above this the mean of R Ẑ is not near normal, and the interval would not cover what it says.
 pub const LARGEST_SPREAD: f64 = 0.35;

@@ -387,10 +387,9 @@ fn observations(
     if let Some(bad) = made.values.iter().position(|v| v.is_infinite()) {
         let (row, column, value) = (bad / components, bad % components, made.values[bad]);
         let place = format!("{value} in row {row}, component {column}");
-        return Err(match (values, file) {
-            (Some(_), _) => input.invalid(&format!("{key}.values.{bad}"), "must be a number, or nan where missing"),
-            (_, Some(_)) => input.invalid(&format!("{key}.file"), format!("{place}: a number, or nan where missing")),
-            _ => input.invalid(&format!("{key}.simulate"), format!("the model gives {place}")),
+        return Err(match file {
+            Some(_) => input.invalid(&format!("{key}.file"), format!("{place}: a number, or nan where missing")),
+            None => input.invalid(&format!("{key}.simulate"), format!("the model gives {place}")),
         });
     }
     Ok(made)
