@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test: without MPI, with MPI (real mpirun included), and the Python readers on the output of real runs.
+# Every test: without MPI, with MPI (real mpirun included), the Python readers on the output of real runs; that benches compile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh --python
@@ -11,3 +11,5 @@ export SPANWISE_PYTHON="$PWD/.venv/bin/python" SPANWISE_BINARY="$PWD/target/quic
 cargo test --profile quick --locked --no-default-features
 cargo test --profile quick --locked
 .venv/bin/python -m pytest tests/readers -q
+# Benchmarks are not run, but must not rot.
+cargo check --profile quick --locked --benches
