@@ -195,7 +195,10 @@ pub fn number(v: f64, digits: usize) -> String {
     if (-3..=last.max(4)).contains(&exponent) {
         return bare(format!("{v:.*}", (last - exponent).max(0) as usize));
     }
-    let mantissa = bare(format!("{:.*}", last.min(2) as usize, v / 10f64.powi(exponent)));
+    // Rounded before it is split: 9.999·10⁻¹⁴ is 10⁻¹³.
+    let written = format!("{:.*e}", last.min(2) as usize, v);
+    let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
+    let (mantissa, exponent) = (bare(mantissa.into()), exponent.parse().unwrap_or(0));
     match mantissa.as_str() {
         "1" => power_of_ten(exponent),
         "-1" => format!("-{}", power_of_ten(exponent)),
@@ -247,9 +250,15 @@ mod tests {
 
     #[test]
     fn numbers_keep_four_digits() {
-        for (v, text) in
-            [(0.25, "0.25"), (1234.5, "1234"), (1e-6, "10⁻⁶"), (2.5e7, "2.5·10⁷"), (0.0, "0"), (-3.0, "-3")]
-        {
+        for (v, text) in [
+            (0.25, "0.25"),
+            (1234.5, "1234"),
+            (1e-6, "10⁻⁶"),
+            (2.5e7, "2.5·10⁷"),
+            (-9.9999999e-14, "-10⁻¹³"),
+            (0.0, "0"),
+            (-3.0, "-3"),
+        ] {
             assert_eq!(number(v, 4), text);
         }
     }
