@@ -421,26 +421,20 @@ impl Run<'_> {
         }
         let table = |text: &str| text.parse::<toml::Table>().ok();
         let (old, new) = (checkpoint.header("input").and_then(table), table(&self.input.text));
-        let section = |t: &Option<toml::Table>, key: &str| t.as_ref().and_then(|t| t.get(key).cloned());
-        // What changes neither the state nor what is kept of it.
-        let posed = |t: &Option<toml::Table>| {
-            let mut problem = section(t, "problem").and_then(|p| p.as_table().cloned()).unwrap_or_default();
-            self.entry.free.iter().for_each(|key| _ = problem.remove(*key));
-            problem
+        let changed = |name: &str| {
+            let section = |t: &Option<toml::Table>| t.as_ref().and_then(|t| t.get(name)?.as_table().cloned());
+            different(&section(&old).unwrap_or_default(), &section(&new).unwrap_or_default())
         };
-        if let Some(key) = different(&posed(&old), &posed(&new)) {
+        // What changes neither the state nor what is kept of it is free.
+        let in_problem = changed("problem");
+        if let Some(key) = in_problem.iter().find(|key| !self.entry.free.contains(&key.as_str())) {
             return differs(&format!("[problem] ({key} differs)"));
         }
-        let method =
-            |t: &Option<toml::Table>| section(t, "method").and_then(|m| m.as_table().cloned()).unwrap_or_default();
-        let (was, is) = (method(&old), method(&new));
+        let in_method = changed("method");
         let may = |key: &str| self.entry.free_in_method.map_or(key != "name", |free| free.contains(&key));
-        let kept =
-            |t: &toml::Table| t.iter().filter(|(key, _)| !may(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        if let Some(key) = different(&kept(&was), &kept(&is)) {
+        if let Some(key) = in_method.iter().find(|key| !may(key)) {
             return differs(&format!("[method] ({key} differs)"));
         }
-        let method = different(&was, &is);
         if checkpoint.header("seed").is_some_and(|s| s != self.input.run.seed.to_string()) {
             return differs("[run] seed");
         }
@@ -457,7 +451,7 @@ impl Run<'_> {
                 warn(self.team, &mut self.log, &self.progress, &text);
             }
         }
-        Ok(method)
+        Ok(in_method.into_iter().next())
     }
 
     /// Certificates and derived results; a second signal gives them up.
@@ -614,10 +608,11 @@ pub fn default_output(input: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A key whose values differ, or that one table lacks. As they are written: NaN is NaN.
-fn different(one: &toml::Table, other: &toml::Table) -> Option<String> {
+/// The keys whose values differ, or that one table lacks. As they are written: NaN is NaN.
+fn different(one: &toml::Table, other: &toml::Table) -> Vec<String> {
     let written = |table: &toml::Table, key: &str| table.get(key).map(toml::Value::to_string);
-    one.keys().chain(other.keys()).find(|key| written(one, key) != written(other, key)).cloned()
+    let differ = |key: &&String| written(one, key) != written(other, key);
+    one.keys().chain(other.keys()).filter(differ).cloned().collect()
 }
 
 #[cfg(test)]

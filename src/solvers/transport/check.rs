@@ -5,12 +5,12 @@ use super::geometry::Ring;
 use super::kernels::{
     COLUMN_TILE, LARGEST_DIFFERENCE_DIMENSION, Level, PointCloud, PointCost, ROW_BLOCK, Scratch, column_sums,
 };
-use super::measures::{self, Outline};
+use super::measures::Outline;
 use super::methods;
 use super::passes::Precision;
 use super::problem::{CostInput, DerivedResult, Layout, MethodInput, PrecisionInput, ProblemInput, Quantity};
 use super::setup;
-use super::solver::check_method;
+use super::solver::outline;
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
@@ -24,10 +24,7 @@ const SHARED: &str =
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
-    let source = measures::outline(input, "problem.source", &problem.source)?;
-    let target = measures::outline(input, "problem.target", &problem.target)?;
-    setup::check_pair(input, &problem, &source, &target)?;
-    check_method(input, &problem, &method, target.n)?;
+    let [source, target] = outline(input, &problem, &method)?;
 
     let size = Size { n: source.n as u64, m: target.n as u64, d: source.dimension as u64, ranks: ranks as u64 };
     let target_d = target.dimension as u64;

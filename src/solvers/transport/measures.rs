@@ -120,7 +120,7 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
         photo: None,
     };
     let measure = match measure {
-        MeasureInput::Points { file, dataset, weights, weights_dataset } => {
+        MeasureInput::Points { file, dataset, .. } => {
             let array = open(input, &format!("{key}.file"), file, dataset.as_deref())?;
             let points =
                 array.read_rows(rows.clone()).map_err(|message| input.invalid(&format!("{key}.file"), message))?;
@@ -129,17 +129,15 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
                 let message = format!("point {row}, coordinate {column} is {}: points must be finite", points[k]);
                 return Err(input.invalid(&format!("{key}.file"), message));
             }
-            match read_weights(input, key, Some(file), weights.as_deref(), weights_dataset.as_deref(), outline.n)? {
+            match read_weights(input, key, measure, outline.n)? {
                 Some(w) => cloud(points, w, true),
                 None => cloud(points, uniform(outline.n), false),
             }
         }
-        MeasureInput::Atoms { weights, weights_dataset, .. } => {
-            match read_weights(input, key, None, weights.as_deref(), weights_dataset.as_deref(), outline.n)? {
-                Some(w) => cloud(Vec::new(), w, true),
-                None => cloud(Vec::new(), uniform(outline.n), false),
-            }
-        }
+        MeasureInput::Atoms { .. } => match read_weights(input, key, measure, outline.n)? {
+            Some(w) => cloud(Vec::new(), w, true),
+            None => cloud(Vec::new(), uniform(outline.n), false),
+        },
         MeasureInput::ImageGrid { file, invert, floor, size } => {
             let mut image = read_image(input, &format!("{key}.file"), file)?;
             if let Some([r, c]) = size {
@@ -276,7 +274,7 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             .ok_or_else(|| input.invalid(&format!("{key}.points"), format!("{points}^{dimension} points are too many")))
     };
     match measure {
-        MeasureInput::Points { file, dataset, weights, weights_dataset } => {
+        MeasureInput::Points { file, dataset, .. } => {
             let file_key = format!("{key}.file");
             let array = open(input, &file_key, file, dataset.as_deref())?;
             let (n, d) = match *array.shape() {
@@ -290,11 +288,11 @@ pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outli
             if d == 0 {
                 return Err(input.invalid(&file_key, "the points have no coordinates"));
             }
-            open_weights(input, key, Some(file), weights.as_deref(), weights_dataset.as_deref(), n)?;
+            open_weights(input, key, measure, n)?;
             outline(n, d, None, format!("{n} points in {d} dimensions from {}", file.display()))
         }
-        MeasureInput::Atoms { points, weights, weights_dataset } => {
-            open_weights(input, key, None, weights.as_deref(), weights_dataset.as_deref(), *points)?;
+        MeasureInput::Atoms { points, .. } => {
+            open_weights(input, key, measure, *points)?;
             outline(*points, 0, None, format!("{points} abstract atoms"))
         }
         MeasureInput::ImageGrid { file, size, .. } => {
@@ -397,27 +395,19 @@ fn read_image(input: &Input, key: &str, file: &Path) -> Result<Image> {
 }
 
 /// The weights named by the input; none named: none.
-fn read_weights(
-    input: &Input,
-    key: &str,
-    points_file: Option<&Path>,
-    file: Option<&Path>,
-    dataset: Option<&str>,
-    n: usize,
-) -> Result<Option<Vec<f64>>> {
-    let Some((key, array)) = open_weights(input, key, points_file, file, dataset, n)? else { return Ok(None) };
+fn read_weights(input: &Input, key: &str, measure: &MeasureInput, n: usize) -> Result<Option<Vec<f64>>> {
+    let Some((key, array)) = open_weights(input, key, measure, n)? else { return Ok(None) };
     array.read_rows(0..array.shape()[0]).map(Some).map_err(|message| input.invalid(&key, message))
 }
 
 /// The n weights that a measure names, with the key that does.
-fn open_weights(
-    input: &Input,
-    key: &str,
-    points_file: Option<&Path>,
-    file: Option<&Path>,
-    dataset: Option<&str>,
-    n: usize,
-) -> Result<Option<(String, ArrayFile)>> {
+fn open_weights(input: &Input, key: &str, measure: &MeasureInput, n: usize) -> Result<Option<(String, ArrayFile)>> {
+    let (points_file, file, dataset) = match measure {
+        MeasureInput::Points { file, weights, weights_dataset, .. } => (Some(file), weights, weights_dataset),
+        MeasureInput::Atoms { weights, weights_dataset, .. } => (None, weights, weights_dataset),
+        _ => return Ok(None),
+    };
+    let (file, dataset) = (file.as_ref(), dataset.as_deref());
     let key = if file.is_some() { format!("{key}.weights") } else { format!("{key}.weights_dataset") };
     let file = match (file, dataset, points_file) {
         (Some(file), ..) => file,

@@ -124,12 +124,7 @@ pub fn agree_on_level(input: &Input, team: &dyn Team) -> Result<Level> {
 pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
-    let outlines = (
-        team.agree(measures::outline(input, "problem.source", &problem.source))?,
-        team.agree(measures::outline(input, "problem.target", &problem.target))?,
-    );
-    team.agree(setup::check_pair(input, &problem, &outlines.0, &outlines.1))?;
-    team.agree(check_method(input, &problem, &method, outlines.1.n))?;
+    team.agree(outline(input, &problem, &method))?;
     let level = agree_on_level(input, team)?;
     let mut source = measures::load(input, "problem.source", 0, &problem.source, team)?;
     let mut target = measures::load(input, "problem.target", 1, &problem.target, team)?;
@@ -264,15 +259,21 @@ fn open_warm_start(input: &Input, file: &Path, points: usize) -> Result<Reader> 
     Ok(reader)
 }
 
-/// Refuses methods that do not go with the problem, and warm starts that are none, before any data are read.
-pub fn check_method(input: &Input, problem: &ProblemInput, method: &MethodInput, target: usize) -> Result<()> {
+/// Both sides as keys and headers tell; refuses what these tell to be wrong, before any data are read.
+pub fn outline(input: &Input, problem: &ProblemInput, method: &MethodInput) -> Result<[measures::Outline; 2]> {
+    let source = measures::outline(input, "problem.source", &problem.source)?;
+    let target = measures::outline(input, "problem.target", &problem.target)?;
+    setup::check_pair(input, problem, &source, &target)?;
     let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
     let refuse = |e| named(input, problem, method, e);
     if problem.quantity == Quantity::Divergence {
         divergence::check(penalties).map_err(refuse)?;
     }
     methods::check(method, penalties).map_err(refuse)?;
-    method.warm_start.as_ref().map_or(Ok(()), |file| open_warm_start(input, file, target).map(drop))
+    if let Some(file) = &method.warm_start {
+        open_warm_start(input, file, target.n)?;
+    }
+    Ok([source, target])
 }
 
 impl Transport {
