@@ -158,6 +158,28 @@ fn convection_keeps_statistics_and_probes_at_and_between_the_grid_points() {
 }
 
 #[test]
+fn a_mean_flow_decays_by_viscosity_along_y_as_along_x() {
+    // u or v = sin πz: ⟨u²⟩/2 = e^{−2π²t}/4 where ν = 1, on which theta = 0 has no say.
+    let energy = |field: &str, scheme: &str| {
+        let problem = format!(
+            "points = [12, 8, 8]\nlengths = [1.0, \"2*pi\", \"2*pi\"]\nend_time = 0.02\n\
+             equation = {{ kind = \"rayleigh_benard\", rayleigh = 100.0, prandtl = 1.0 }}\n\
+             initial = {{ kind = \"expressions\", fields = {{ {field} = \"sin(pi*z)\" }} }}"
+        );
+        *run_alike(&problem, &format!("scheme = \"{scheme}\"\ntime_step = 0.001"))
+            .series("kinetic_energy")
+            .last()
+            .unwrap()
+    };
+    let truth = 0.25 * (-2.0 * PI * PI * 0.02f64).exp();
+    for (scheme, within) in [("ars443", 1e-6), ("sbdf3", 1e-4)] {
+        let [along_x, along_y] = ["u", "v"].map(|field| energy(field, scheme));
+        assert!((along_x / truth - 1.0).abs() < within, "{scheme}: {along_x} instead of {truth}");
+        assert!((along_y / along_x - 1.0).abs() < 1e-12, "{scheme}: {along_y} instead of {along_x}");
+    }
+}
+
+#[test]
 fn the_first_step_by_the_cfl_limit_is_that_of_the_first_state() {
     // SMR-RK3 is stable up to Σ|u|k Δt = 1.732, of which 0.7 are taken; u = 1 − z² moves at once.
     let problem = channel("[17, 24]", "[2.0, 4.0]", "[-1.0, 0.0]", "{}");
