@@ -215,17 +215,22 @@ impl Run<'_> {
         }
         self.work_before = self.solver.work().0;
         let ending = self.steps()?;
+        // The checkpoint comes first: after a signal to mpirun there may be a second left. It is without the last record, which
+        // a run that went on would not have where none is due.
+        if self.saved_at != Some(self.step) {
+            self.checkpoint()?;
+        }
         if self.step > 0 {
             self.work(|solver, _, team| solver.measure(team))?;
             self.series.record(self.step, &self.solver.record());
         }
-        // The checkpoint comes first: after a signal to mpirun there may be a second left.
-        if self.saved_at != Some(self.step) {
-            self.checkpoint()?;
-        }
         interrupt::acknowledge();
         let finished = self.finish()?;
-        let ending = if finished { confirmed(ending, self.solver.verdict()) } else { ending };
+        let ending = match ending {
+            ending if finished => confirmed(ending, self.solver.verdict()),
+            Ending::Limit(why) => Ending::Limit(why),
+            _ => Ending::Limit("a signal while its results were made".into()),
+        };
         self.log_notes();
         self.write_output(&ending, finished)?;
         let report = self.report(&ending, finished)?;
@@ -461,7 +466,8 @@ impl Run<'_> {
         match team_of(self.team).agree(finished) {
             Ok(()) => Ok(true),
             Err(Error::Interrupted) => {
-                warn(self.team, &mut self.log, &self.progress, "interrupted again: output.h5 has no /results");
+                let text = "interrupted while results were made: output.h5 has no /results; --resume makes them";
+                warn(self.team, &mut self.log, &self.progress, text);
                 Ok(false)
             }
             Err(e) => Err(e),
@@ -608,11 +614,28 @@ pub fn default_output(input: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The keys whose values differ, or that one table lacks. As they are written: NaN is NaN.
+/// The keys whose values differ, or that one table lacks.
 fn different(one: &toml::Table, other: &toml::Table) -> Vec<String> {
-    let written = |table: &toml::Table, key: &str| table.get(key).map(toml::Value::to_string);
-    let differ = |key: &&String| written(one, key) != written(other, key);
-    one.keys().chain(other.keys()).filter(differ).cloned().collect()
+    let differ = |key: &&String| match (one.get(*key), other.get(*key)) {
+        (Some(one), Some(other)) => !equal(one, other),
+        _ => true,
+    };
+    let all = one.keys().chain(other.keys().filter(|key| !one.contains_key(*key)));
+    all.filter(differ).cloned().collect()
+}
+
+/// Whether two values say the same, in whatever order keys stand: NaN is NaN, 1 is 1.0.
+fn equal(one: &toml::Value, other: &toml::Value) -> bool {
+    use toml::Value::{Array, Float, Integer, Table};
+    match (one, other) {
+        (Table(one), Table(other)) => different(one, other).is_empty(),
+        (Array(one), Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        (Float(one), Float(other)) => one == other || (one.is_nan() && other.is_nan()),
+        (Integer(whole), Float(x)) | (Float(x), Integer(whole)) => *whole as f64 == *x,
+        _ => one == other,
+    }
 }
 
 #[cfg(test)]

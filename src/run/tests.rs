@@ -87,11 +87,41 @@ fn a_converged_run_resumed_makes_no_step_but_goes_on_to_a_smaller_tolerance() {
 }
 
 #[test]
-fn series_are_recorded_every_k_steps_and_at_the_last() {
+fn no_input_of_the_suite_is_another_problem_when_a_key_is_set_from_outside() {
+    let inputs = Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs");
+    let rooms = std::fs::read_dir(&inputs).unwrap().map(|room| room.unwrap().path()).filter(|room| room.is_dir());
+    let files = rooms.flat_map(|room| std::fs::read_dir(room).unwrap().map(|file| file.unwrap().path()));
+    let mut seen = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|e| e == "toml")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let parsed = |set: &[String]| -> toml::Table {
+            Input::parse(&path, &text, set).unwrap_or_else(|e| panic!("{path:?}: {e}")).text.parse().unwrap()
+        };
+        let (plain, set) = (parsed(&[]), parsed(&["run.max_steps=7".to_string()]));
+        for section in ["problem", "method"] {
+            let of =
+                |table: &toml::Table| table.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+            assert_eq!(different(&of(&plain), &of(&set)), Vec::<String>::new(), "{path:?}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
+    let table = |text: &str| text.parse::<toml::Table>().unwrap();
+    let one = table("a = { x = [1, nan], y = 2.0 }\nb = 1");
+    assert_eq!(different(&one, &table("b = 1.0\na = { y = 2, x = [1.0, nan] }")), Vec::<String>::new());
+    assert_eq!(different(&one, &table("a = { x = [1, nan], y = 2.5 }\nb = 1\nc = 0")), ["a", "c"]);
+}
+
+#[test]
+fn series_are_recorded_every_k_steps_and_at_the_last_of_all() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("a.out");
     assert_eq!(run_on(1, &input("", "[run]\nmax_steps = 11\n[output]\nevery = 4"), &options(&out)), limit());
     assert_eq!(values(&out, "series/step"), [4.0, 8.0, 11.0]);
+    // One that goes on has the series of a run that never stopped.
+    let go_on = Options { resume: true, ..options(&out) };
+    assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 17\n[output]\nevery = 4"), &go_on), limit());
+    assert_eq!(values(&out, "series/step"), [4.0, 8.0, 12.0, 16.0, 17.0]);
 }
 
 #[test]
@@ -125,6 +155,21 @@ fn an_interrupted_step_is_made_again() {
     assert_eq!(run_on(2, &input("interrupt_at = 5", "[run]\nmax_steps = 9"), &options(&a)), limit());
     assert_eq!(run_on(2, &input("", "[run]\nmax_steps = 9"), &options(&b)), limit());
     assert_eq!(values(&a, "state/x"), values(&b, "state/x"));
+}
+
+#[test]
+fn a_run_whose_results_are_interrupted_has_not_converged_and_makes_them_when_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("a.out");
+    let ending = run_on(2, &input("interrupt_results = true", ""), &options(&out)).unwrap();
+    assert!(matches!(&ending, Ending::Limit(why) if why.contains("while its results were made")), "{ending:?}");
+    assert_eq!(ending.exit_code(), 3);
+    let reader = Reader::open(&out.join("output.h5")).unwrap();
+    assert_eq!((reader.attribute("/", "status").as_deref(), reader.has("results/total")), (Some("limit"), false));
+    let go_on = Options { resume: true, ..options(&out) };
+    assert_eq!(run_on(1, &input("", ""), &go_on), Ok(Ending::Converged));
+    assert_eq!(values(&out, "state/steps"), [26.0]);
+    assert_eq!(values(&out, "results/total").len(), 1);
 }
 
 #[test]

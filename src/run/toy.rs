@@ -47,13 +47,23 @@ struct Method {
     interrupt_at: u64,
     /// Milliseconds that a step takes.
     pause: u64,
+    /// Whether making the results is interrupted.
+    interrupt_results: bool,
     /// Steps between snapshots, with a time of half a unit per step; 0: none, and no time.
     snapshots: u64,
 }
 
 impl Default for Method {
     fn default() -> Self {
-        Method { tolerance: 1e-6, fail_at: 0, floor: 0.0, interrupt_at: 0, pause: 0, snapshots: 0 }
+        Method {
+            tolerance: 1e-6,
+            fail_at: 0,
+            floor: 0.0,
+            interrupt_at: 0,
+            pause: 0,
+            interrupt_results: false,
+            snapshots: 0,
+        }
     }
 }
 
@@ -175,6 +185,9 @@ impl Solver for Toy {
     }
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        if self.method.interrupt_results {
+            return Err(Error::Interrupted);
+        }
         let first = self.rows.mine().start;
         self.total = team.sum(self.rows, |i| self.x[i - first]);
         Ok(())
