@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{Built, ModelInput, Proposal, Refusal, StateSpace};
+use super::observation::{binomial, poisson};
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::{Draws, FeynmanKac, TILE, Tile, View};
@@ -112,6 +113,44 @@ fn counts_sum_to_1_with_their_means_and_variances() {
         assert!((total - 1.0).abs() < 1e-12, "{text}: {total}");
         assert!((first - mean).abs() < 1e-10 && (second - variance).abs() < 1e-9, "{text}: {first} {second}");
     }
+}
+
+#[test]
+fn large_counts_lie_at_their_quantiles_to_one_count_and_as_many_trials_as_successes_are_possible() {
+    // Just above and below where the search ends: the quantile by the distribution function, summed from 10 deviations on.
+    let poisson_mass = |rate: f64| move |k: f64| (k * rate.ln() - rate - libm::lgamma(k + 1.0)).exp();
+    let binomial_mass = |n: f64, p: f64| {
+        let ways = move |k: f64| libm::lgamma(n + 1.0) - libm::lgamma(k + 1.0) - libm::lgamma(n - k + 1.0);
+        move |k: f64| (ways(k) + k * p.ln() + (n - k) * (1.0 - p).ln()).exp()
+    };
+    let at_quantiles = |mean: f64, sd: f64, mass: &dyn Fn(f64) -> f64, draw: &dyn Fn(f64) -> f64| {
+        let levels = [1e-4, 0.02, 0.3, 0.5, 0.7, 0.99, 0.9999];
+        let (mut k, mut sum, mut level) = ((mean - 10.0 * sd).floor(), 0.0, 0);
+        while level < levels.len() {
+            sum += mass(k);
+            while level < levels.len() && sum >= levels[level] {
+                let found = draw(levels[level]);
+                assert!((found - k).abs() <= 1.0, "mean {mean}, level {}: {found}, not {k}", levels[level]);
+                level += 1;
+            }
+            k += 1.0;
+        }
+    };
+    at_quantiles(1.1e6, 1.1e6f64.sqrt(), &poisson_mass(1.1e6), &|u| poisson(1.1e6, u));
+    at_quantiles(1.2e6, 1.08e6f64.sqrt(), &binomial_mass(1.2e7, 0.1), &|u| binomial(1.2e7, 0.1, u));
+    // By the search: all levels together have the mean and the variance.
+    for (mean, variance, draw) in [
+        (9e5, 9e5_f64, &(|u| poisson(9e5, u)) as &dyn Fn(f64) -> f64),
+        (9e5, 8.1e5, &|u| binomial(9e6, 0.1, u)),
+        (1e15, 1e15, &|u| poisson(1e15, u)),
+    ] {
+        let n = 4000;
+        let off: Vec<f64> = (0..n).map(|i| draw((i as f64 + 0.5) / n as f64) - mean).collect();
+        let (first, second) = (off.iter().sum::<f64>() / n as f64, off.iter().map(|d| d * d).sum::<f64>() / n as f64);
+        assert!(first.abs() < 0.05 * variance.sqrt(), "{mean}: {first}");
+        assert!((second / variance - 1.0).abs() < 0.05, "{mean}: {second}");
+    }
+    assert_eq!((binomial(1e9, 1.0 - 1e-12, 0.999), binomial(1e9, 1e-12, 0.5)), (1e9, 0.0));
 }
 
 #[test]
