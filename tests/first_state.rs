@@ -83,6 +83,92 @@ fn a_periodic_flow_begins_where_another_ended() {
 }
 
 /// What is said where `text` is run beside the output of `earlier`.
+
+#[test]
+fn a_first_velocity_that_is_not_free_of_divergence_is_noted_with_what_that_changes() {
+    let text = |problem: &str, velocity: &str, scheme: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\n{problem}\nend_time = 0.01\n\
+             initial = {{ kind = \"expressions\", fields = {{ {velocity} }} }}\n\
+             [method]\nscheme = \"{scheme}\"\ntime_step = 0.01\n"
+        )
+    };
+    let periodic = "points = [8, 8, 8]\nequation = { kind = \"navier_stokes_3d\", viscosity = 0.1 }";
+    let walls = "points = [12, 8]\nlengths = [1.0, \"2*pi\"]\n\
+                 equation = { kind = \"channel\", viscosity = 0.1, drive = { kind = \"gradient\", force = 0.1 } }";
+    for (problem, scheme, velocity, told) in [
+        // Of u = sin x + sin y, sin x is a gradient: half of the mean square.
+        (
+            periodic,
+            "etdrk4",
+            "velocity_x = \"sin(x) + sin(y)\"",
+            Some("changed 5.00e-1 of the mean square of velocity_x"),
+        ),
+        (periodic, "etdrk4", "velocity_x = \"sin(y)\", velocity_z = \"cos(x)\"", None),
+        // Without w, u cannot change along x: the mean square of 1 is half of all.
+        (
+            walls,
+            "ars443",
+            "u = \"z*(1 - z)*(1 + sqrt(2)*cos(x))\"",
+            Some("changed 5.00e-1 of the mean square of the velocity"),
+        ),
+        (walls, "ars443", "u = \"z*(1 - z)\"", None),
+    ] {
+        let text = text(problem, velocity, scheme);
+        for ranks in [1, 3] {
+            let notes = threads::run(ranks, |team| {
+                let input = Input::parse(Path::new("a.toml"), &text, &[]).unwrap();
+                (solvers::find("spectral").unwrap().build)(&input, team).unwrap().notes().join("\n")
+            });
+            for notes in notes {
+                assert_eq!(notes.contains("mean square"), told.is_some(), "{velocity}: {notes}");
+                assert!(notes.contains(told.unwrap_or_default()), "{velocity}: {notes}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_member_of_an_ensemble_is_taken_up_as_the_run_that_it_was_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |viscosity: &str, more: &str| {
+        format!(
+            "solver = \"spectral\"\n[problem]\npoints = [48]\nend_time = 0.1\n\
+             equation = {{ kind = \"burgers\", viscosity = {viscosity} }}\n{more}\n[method]\ntime_step = 0.02\n"
+        )
+    };
+    let vary = "ensemble = { members = 3, vary = { \"equation.viscosity\" = [0.05, 0.1, 0.3] } }";
+    for (name, text) in [("together", text("9.0", vary)), ("alone", text("0.3", ""))] {
+        fs::write(dir.path().join(format!("{name}.toml")), text).unwrap();
+        let ran = spanwise(1, &["run", &format!("{name}.toml"), "--quiet"], dir.path());
+        assert_eq!(ran.code(), 0, "{ran:?}");
+    }
+    let later = dir.path().join("later.toml");
+    let from = |file: &str, more: &str| {
+        text("0.3", &format!("initial = {{ kind = \"file\", file = \"{file}.out/output.h5\"{more} }}"))
+    };
+    let of = |text: &str, ranks| threads::run(ranks, |team| first(&later, text, team)).remove(0);
+    assert_eq!(of(&from("together", ", member = 2"), 1), of(&from("alone", ""), 1));
+    // Each member of a new ensemble takes up its own.
+    let all = from("together", "") + "\n[problem.ensemble]\nmembers = 3\nvary = { \"initial.member\" = [0, 1, 2] }\n";
+    let energy = |records: &[(String, f64)]| records.iter().find(|r| r.0 == "energy").expect("Burgers records it").1;
+    let each = (0..3).map(|m| energy(&of(&from("together", &format!(", member = {m}")), 1)));
+    let mean = each.sum::<f64>() / 3.0;
+    assert!((energy(&of(&all, 2)) - mean).abs() < 1e-15, "{mean}");
+    let refusals = [
+        ("together", "", "problem.initial.member: is missing; the file holds members 0 to 2"),
+        ("together", ", member = 3", "problem.initial.member = 3: is 3; the file holds members 0 to 2"),
+        ("alone", ", member = 0", "problem.initial.member = 0: is given, but the file does not hold an ensemble"),
+    ];
+    for (file, more, words) in refusals {
+        fs::write(&later, from(file, more)).unwrap();
+        for &ranks in program::rank_counts() {
+            let ended = spanwise(ranks, &["run", "later.toml", "--force"], dir.path());
+            assert!(ended.code() == 2 && ended.stderr.contains(words), "{ranks} ranks: {words}: {ended:?}");
+        }
+    }
+}
+
 fn refused(dir: &Path, earlier: &str, text: &str) -> String {
     fs::write(dir.join("earlier.toml"), earlier).unwrap();
     let ran = spanwise(1, &["run", "earlier.toml", "--quiet", "--force"], dir);

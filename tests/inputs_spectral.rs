@@ -107,21 +107,44 @@ const WALLS: [&str; 10] = [
     "time_step = 0.01",      // 10
 ];
 
-/// Between walls, and steady problems without a solution: those are refused before their only step.
 #[rustfmt::skip]
 const WALL_CASES: &[Case] = &[
     Case(8, "output = { probes = [[0.5, 0.3], [7.5, 0.3]] }", &["problem.output.probes", "probe 2", "z = 7.5", "the walls, 0 to 6.28"]),
     Case(8, "output = { probes = [[-0.01, 0.3]] }", &["problem.output.probes", "z = -0.01", "outside"]),
     Case(8, "output = { slices = [{ axis = \"z\", at = 7.5 }] }", &["problem.output.slices", "z = 7.5", "outside"]),
     Case(8, "output = { times = [7.0] }", &["problem.output.times[0] = 7.0", "never reached", "problem.end_time = 1"]),
-    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side = \"1 + cos(y)\"", "no solution", "mean"]),
-    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"cos(y)\" }\noutput = { every = 0.1 }", &["problem.output", "runs in time"]),
-    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"1/y\" }", &["problem.equation.right_hand_side", "not finite everywhere"]),
-    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"0\", lower = [{ value = \"log(x-1)\" }], upper = [{ value = \"0\" }] }", &["problem.equation.lower", "not finite everywhere"]),
+    Case(8, "dealiasing = \"padding\"", &["problem.dealiasing", "always padded"]),
+    Case(8, "product_degree = 3", &["problem.product_degree", "always padded"]),
     Case(8, "initial = { kind = \"expressions\", fields = { u = \"log(x-1)\" } }", &["problem.initial", "the first state is not finite everywhere"]),
-    Case(7, "equation = { kind = \"biharmonic\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side", "no solution", "mean"]),
-    Case(7, "equation = { kind = \"helmholtz\", lambda = -4, right_hand_side = \"cos(2*y)\" }", &["problem.equation.right_hand_side = \"cos(2*y)\"", "no solution", "k² = 4"]),
-    Case(7, "equation = { kind = \"poisson\", right_hand_side = \"2\", lower = [{ derivative = 1 }], upper = [{ derivative = 1, value = \"1\" }] }", &["problem.equation.right_hand_side = \"2\"", "no solution", "balance"]),
+];
+
+const STEADY: [&str; 9] = [
+    "solver = \"spectral\"",                                           // 1
+    "[run]",                                                           // 2
+    "max_steps = 1",                                                   // 3
+    "[problem]",                                                       // 4
+    "points = [12, 10]",                                               // 5
+    "equation = { kind = \"poisson\", right_hand_side = \"cos(y)\" }", // 6
+    "lengths = [1.0, \"2*pi\"]",                                       // 7
+    "[method]",                                                        // 8
+    "time_error = true",                                               // 9
+];
+
+/// Steady problems without a solution are refused before their only step.
+#[rustfmt::skip]
+const STEADY_CASES: &[Case] = &[
+    Case(6, "equation = { kind = \"poisson\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side = \"1 + cos(y)\"", "no solution", "mean"]),
+    Case(6, "equation = { kind = \"poisson\", right_hand_side = \"cos(y)\" }\noutput = { every = 0.1 }", &["problem.output", "runs in time"]),
+    Case(6, "equation = { kind = \"poisson\", right_hand_side = \"1/y\" }", &["problem.equation.right_hand_side", "not finite everywhere"]),
+    Case(6, "equation = { kind = \"poisson\", right_hand_side = \"0\", lower = [{ value = \"log(x-1)\" }], upper = [{ value = \"0\" }] }", &["problem.equation.lower", "not finite everywhere"]),
+    Case(6, "equation = { kind = \"biharmonic\", right_hand_side = \"1 + cos(y)\" }", &["problem.equation.right_hand_side", "no solution", "mean"]),
+    Case(6, "equation = { kind = \"helmholtz\", lambda = -4, right_hand_side = \"cos(2*y)\" }", &["problem.equation.right_hand_side = \"cos(2*y)\"", "no solution", "k² = 4"]),
+    Case(6, "equation = { kind = \"poisson\", right_hand_side = \"2\", lower = [{ derivative = 1 }], upper = [{ derivative = 1, value = \"1\" }] }", &["problem.equation.right_hand_side = \"2\"", "no solution", "balance"]),
+    Case(6, "equation = { kind = \"poisson\", right_hand_side = \"cos(y - t)\" }", &["problem.equation.right_hand_side", "a steady problem has no time"]),
+    Case(7, "lengths = [1.0, \"2*pi\"]\nend_time = 1.0", &["problem.end_time", "runs in time"]),
+    Case(7, "lengths = [1.0, \"2*pi\"]\ninitial = { kind = \"expressions\", fields = { u = \"x\" } }", &["problem.initial", "runs in time"]),
+    Case(7, "lengths = [1.0, \"2*pi\"]\ndealiasing = \"none\"", &["problem.dealiasing", "equations with products"]),
+    Case(9, "time_step = 0.1", &["method", "runs in time"]),
 ];
 
 #[test]
@@ -129,6 +152,9 @@ fn what_has_no_place_or_no_solution_between_walls_is_refused_alike_on_1_and_3_ra
     let dir = tempfile::tempdir().unwrap();
     let good = refused_alike(dir.path(), &WALLS, WALL_CASES, 3, |file, _| file.to_string());
     assert_eq!(good, 3, "the input that the cases spoil is good");
+    let dir = tempfile::tempdir().unwrap();
+    let good = refused_alike(dir.path(), &STEADY, STEADY_CASES, 3, |file, _| file.to_string());
+    assert_eq!(good, 0, "the input that the cases spoil is good");
 }
 
 /// Numbers that no rank can make sense of, in a layer heated from below.

@@ -141,6 +141,20 @@ fn exponents_at_a_fixed_point_are_its_rates_with_every_scheme() {
 }
 
 #[test]
+fn exponents_of_an_equation_without_products_are_its_rates() {
+    // u' = 0.1 u_xx + cos t: 0 of the mean, −0.1 of each wave of wavenumber 1, whatever drives u.
+    let text = "solver = \"spectral\"\n[problem]\npoints = [16]\nend_time = 200.0\n\
+                equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"0.1*lap(u) + cos(t)\" } }\n\
+                initial = { kind = \"expressions\", fields = { u = \"sin(x)\" } }\n\
+                tangent = { vectors = 3, every = 1.0, transient = 100.0 }\n[method]\ntime_step = 0.05\n";
+    let mut last = Vec::new();
+    follow(text, u64::MAX, |series| last = (1..=3).map(|j| series[format!("lyapunov_{j}").as_str()]).collect());
+    for (found, rate) in last.iter().zip([0.0, -0.1, -0.1]) {
+        assert!((found - rate).abs() < 1e-6, "{last:?}");
+    }
+}
+
+#[test]
 #[ignore = "a minute: the spectrum of the documentation"]
 fn eleven_exponents_of_kuramoto_sivashinsky_give_a_dimension_of_5_24() {
     let found = exponents(11, 2e4);

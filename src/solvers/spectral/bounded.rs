@@ -14,7 +14,7 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::InitialInput;
 use super::memory::{self, Place, Trip};
-use super::problem::{Finding, Precision, ProblemInput};
+use super::problem::{Dealiasing, Finding, Precision, ProblemInput};
 use super::reality;
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::{self, Output};
@@ -64,18 +64,28 @@ pub enum BoundedInput {
 
 /// Refuses keys that these problems have no use for.
 fn refuse_unused(input: &Input, problem: &ProblemInput, kind: &BoundedInput) -> Result<()> {
-    let periodic = "is for equations on periodic axes";
-    for (key, given) in [("problem.tangent", problem.tangent.is_some()), ("problem.forcing", problem.forcing.is_some())]
-    {
-        if given {
-            return Err(input.invalid(key, periodic));
-        }
-    }
     let in_time = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
-    if !in_time && problem.output != OutputKeys::default() {
-        return Err(input.invalid("problem.output", "is for runs in time: a solution found at once is kept whole"));
+    let periodic = "is for equations on periodic axes";
+    let products = if in_time { "between walls products are always padded" } else { "is for equations with products" };
+    let mut unused = vec![
+        ("problem.tangent", problem.tangent.is_some(), periodic),
+        ("problem.forcing", problem.forcing.is_some(), periodic),
+        ("problem.dealiasing", problem.dealiasing != Dealiasing::default(), products),
+        ("problem.product_degree", problem.product_degree.is_some(), products),
+    ];
+    if !in_time {
+        let at_once = "is for runs in time: a solution found at once is kept whole";
+        unused.extend([
+            ("problem.output", problem.output != OutputKeys::default(), at_once),
+            ("problem.initial", problem.initial.is_some(), "is for runs in time"),
+            ("problem.end_time", problem.end_time.is_some(), "is for runs in time"),
+            ("method", input.method::<MethodInput>()? != MethodInput::default(), "is for runs in time"),
+        ]);
     }
-    Ok(())
+    match unused.iter().find(|(_, given, _)| *given) {
+        Some((key, _, why)) => Err(input.invalid(key, *why)),
+        None => Ok(()),
+    }
 }
 
 /// A problem whose numbers make sense.
@@ -88,7 +98,6 @@ enum Posed<'a> {
 }
 
 fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengths: &[f64]) -> Result<Posed<'a>> {
-    refuse_unused(input, problem, kind)?;
     let of_equation = |refusal| of_equation(input, refusal);
     let of_points = |message: String| input.invalid("problem.points", message);
     if problem.precision == Precision::F32 {
@@ -99,7 +108,7 @@ fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengt
         true => Ok(()),
         false => Err(of_points(format!("has {n} axes; {what}"))),
     };
-    Ok(match kind {
+    let posed = match kind {
         BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_) => {
             wants(2..=3, "a flow between walls has two or three: z, and the periodic ones")?;
             if problem.points.iter().any(|&p| p < 6) {
@@ -148,7 +157,9 @@ fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengt
                 _ => unreachable!("questions of stability only"),
             })
         }
-    })
+    };
+    refuse_unused(input, problem, kind)?;
+    Ok(posed)
 }
 
 /// The key of the input that an equation's refusal is about.
@@ -243,6 +254,9 @@ fn boxed(input: &Input, problem: &ProblemInput, domain: &Domain, team: &dyn Team
 fn profile(input: &Input, key: &str, text: &str, domain: &Domain) -> Result<Profile> {
     let function = Function::<f64>::parse(text, domain, &[])
         .map_err(|e| input.invalid(&format!("problem.equation.{key}"), e.to_string()))?;
+    if function.depends_on_time() {
+        return Err(input.invalid(&format!("problem.equation.{key}"), "depends on t; a steady problem has no time"));
+    }
     Ok(Box::new(move |tile: &Tile, out: &mut [f64]| function.evaluate(tile, 0.0, out)))
 }
 
@@ -252,11 +266,12 @@ fn first_state(input: &Input, problem: &ProblemInput, domain: &Domain, heat: boo
     let (fields, parameters) = match &problem.initial {
         None => return Ok(start),
         Some(InitialInput::Expressions { fields, parameters }) => (fields, parameters),
-        Some(InitialInput::File { file }) => {
-            let (input, path) = (input.clone(), input.resolve(file));
+        Some(InitialInput::File { file, member }) => {
+            let (input, path, member) = (input.clone(), input.resolve(file), *member);
             start.load = Some(Box::new(move |name: &str, domain: &Domain, block: Block| {
-                let read = Reader::open(&path).and_then(|r| start::coefficients::<f64>(&r, name, domain, block));
-                read.map_err(|e| input.invalid("problem.initial.file", e.to_string()))
+                let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
+                let reader = Reader::open(&path).map_err(|e| at("file", e.to_string()))?;
+                start::coefficients::<f64>(&reader, name, member, domain, block).map_err(|(key, e)| at(key, e))
             }));
             return Ok(start);
         }

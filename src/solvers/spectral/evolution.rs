@@ -13,7 +13,6 @@ use super::domain::Domain;
 use super::equation::Equation;
 use super::fields::{Fields, finite};
 use super::growth::Growth;
-use super::initial;
 use super::linear::{Fourier, Linear};
 use super::nonlinear::{Evaluation, Views, over_tiles};
 use super::problem::{Periodic, ProblemInput};
@@ -124,8 +123,11 @@ impl<T: Real> Evolution<T> {
             }
             Ok(here)
         };
-        let mut state =
-            from_points(&mut |points| setup::first_state(input, problem, asked, equation.as_ref(), points, team))?;
+        let state = from_points(&mut |points| {
+            let (state, note) = setup::first_state(input, problem, asked, equation.as_ref(), points, team)?;
+            notes.extend(note);
+            Ok(state)
+        })?;
         let force = match &problem.forcing {
             None => None,
             Some(file) => {
@@ -188,7 +190,6 @@ impl<T: Real> Evolution<T> {
         if estimated {
             notes.push(TimeError::note(scheme));
         }
-        initial::constrain(equation.as_ref(), transform.as_ref(), &mut state);
         let mut made = Evolution {
             times: Times::new(&keys, 0.0, end),
             equation,

@@ -58,6 +58,9 @@ pub enum InitialInput {
     File {
         /// Its output.h5, relative to the input file.
         file: PathBuf,
+        /// Which member, where that run was an ensemble.
+        #[serde(default)]
+        member: Option<usize>,
     },
     /// Values at the grid points, from a file; fields without a dataset are zero.
     Grid(GridFile),
@@ -226,6 +229,15 @@ pub fn from_profile<T: Real>(
     };
     transform.through(team, &[], &sample, &mut state.views_mut());
     constrain(equation, &*transform, state);
+}
+
+/// Share of a mean square from which a change of it is told.
+pub const TOLD: f64 = 1e-6;
+
+/// What the user is told where constraints changed such a share of the mean square of fields of a first state.
+pub fn told(changed: f64, fields: &str) -> Option<String> {
+    let words = "the first state does not keep the constraints: putting that right changed";
+    (changed > TOLD).then(|| format!("{words} {changed:.2e} of the mean square of {fields}"))
 }
 
 /// Projects `state` onto the equation's constraints.

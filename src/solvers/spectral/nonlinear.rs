@@ -362,7 +362,8 @@ unsafe impl<T: Send> Sync for Parts<'_, T> {}
 
 impl<'a, T: Real> Parts<'a, T> {
     fn new(arrays: &'a mut [Vec<Complex<T>>]) -> Self {
-        let length = arrays.first().map_or(0, Vec::len);
+        // Of no arrays every tile has its no parts.
+        let length = arrays.first().map_or(usize::MAX, Vec::len);
         assert!(arrays.iter().all(|a| a.len() == length));
         Parts { starts: arrays.iter_mut().map(|a| a.as_mut_ptr()).collect(), length, borrowed: PhantomData }
     }

@@ -363,6 +363,13 @@ impl ProblemInput {
         Ok(Domain::new(axes, complex))
     }
 
+    /// A written equation with the degree of products that dealiasing allows for: on it depends whether products may be taken
+    /// in another form than the written one.
+    pub fn aliased(&self, written: &WrittenInput) -> WrittenInput {
+        let as_written = written.as_written || self.dealiasing == Dealiasing::None;
+        WrittenInput { degree: self.product_degree.or(written.degree), as_written, ..written.clone() }
+    }
+
     /// The same box with the modes and points that dealiasing asks for, and a warning where it cannot be exact.
     ///
     /// # Errors

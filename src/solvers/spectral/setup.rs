@@ -14,9 +14,11 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::{self, GridFile, InitialInput, Random};
 use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
+use super::results::means::mean_squares;
+use super::results::ranks;
 use super::start;
 use super::time::MethodInput;
-use super::transform::{Distributed, Level, ProcessGrid, Settings, Transform, pencil_limit};
+use super::transform::{Distributed, Level, ProcessGrid, Scales, Settings, Transform, pencil_limit};
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::io::read::Reader;
@@ -124,6 +126,14 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     let at = |(key, message): Finding| input.invalid(&key, message);
     let complex = equation.complex();
     let full = problem.periodic_box(complex).map_err(at)?;
+    let written;
+    let equation = match equation {
+        Periodic::Written(input) => {
+            written = problem.aliased(input);
+            Periodic::Written(&written)
+        }
+        built_in => built_in,
+    };
     let equation: Arc<dyn Equation<T>> = equation.build(&full).map_err(at)?;
     if problem.forcing.is_some() && equation.keeps_modes() {
         let message = "does not go with an equation that keeps some modes as they are at first";
@@ -135,7 +145,8 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     Ok(Posed { equation, domain, notes })
 }
 
-/// The state at time 0; collective. `transform` has the kept modes on the user's points.
+/// The state at time 0, and what the user is to be told of it; collective. `transform` has the kept modes on the user's
+/// points.
 ///
 /// # Errors
 /// The key at fault, or the file.
@@ -146,7 +157,7 @@ pub fn first_state<T: Real>(
     equation: &dyn Equation<T>,
     transform: &mut dyn Transform<T>,
     team: &dyn Team,
-) -> Result<Fields<T>> {
+) -> Result<(Fields<T>, Option<String>)> {
     let names = equation.fields();
     let mut state = Fields::zeros(names.len(), transform.modes().len());
     let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
@@ -206,21 +217,18 @@ pub fn first_state<T: Real>(
                 }
             };
             transform.through(team, &[], &sample, &mut state.views_mut());
-            initial::constrain(equation, transform, &mut state);
         }
-        Some(InitialInput::File { file }) => {
+        Some(InitialInput::File { file, member }) => {
             let path = input.resolve(file);
-            let read = Reader::open(&path).and_then(|reader| {
-                let load = |n: &FieldName| start::coefficients(&reader, &n.name, transform.domain(), transform.modes());
-                names.iter().map(load).collect::<Result<Vec<_>>>()
+            let read = Reader::open(&path).map_err(|e| at("file", e.to_string())).and_then(|reader| {
+                let (domain, modes) = (transform.domain(), transform.modes());
+                let load = |n: &FieldName| start::coefficients(&reader, &n.name, *member, domain, modes);
+                names.iter().map(load).collect::<std::result::Result<Vec<_>, _>>().map_err(|(key, e)| at(key, e))
             });
-            let read = read.map_err(|e| at("file", e.to_string()));
             state.arrays = team.agree(read)?;
-            initial::constrain(equation, transform, &mut state);
         }
         Some(InitialInput::Grid(file)) => {
             state = on_grid(input, "problem.initial", file, names, transform, team)?;
-            initial::constrain(equation, transform, &mut state);
         }
     }
     let infinite = |array: &Vec<Complex<T>>| array.iter().any(|z| !(z.re.is_finite() && z.im.is_finite()));
@@ -230,7 +238,33 @@ pub fn first_state<T: Real>(
         let message = format!("the first state is not finite everywhere, of {}", names[first as usize].name);
         return Err(input.invalid("problem.initial", message));
     }
-    Ok(state)
+    let note = constrain(equation, transform, team, &mut state);
+    Ok((state, note))
+}
+
+/// Projects a first state onto the equation's constraints, and tells what that changed; collective.
+fn constrain<T: Real>(
+    equation: &dyn Equation<T>,
+    transform: &dyn Transform<T>,
+    team: &dyn Team,
+    state: &mut Fields<T>,
+) -> Option<String> {
+    let (domain, modes) = (transform.domain(), transform.modes());
+    let squares = |state: &Fields<T>| {
+        let parts = mean_squares(domain, &Scales::wavenumbers(domain, modes), &state.views());
+        ranks::total(team, &parts)
+    };
+    let before = squares(state);
+    initial::constrain(equation, transform, state);
+    let (mut all, mut left, mut names) = (0.0, 0.0, Vec::new());
+    for ((before, after), field) in before.iter().zip(squares(state)).zip(equation.fields()) {
+        if (before - after).abs() > initial::TOLD * before {
+            (all, left) = (all + before, left + after);
+            names.push(field.name.as_str());
+        }
+    }
+    // A projection takes away what it changes.
+    initial::told(1.0 - left / all, &names.join(", "))
 }
 
 /// Coefficients of the fields whose values at the grid points of `transform` are in a file; collective.

@@ -37,16 +37,47 @@ fn runs(axis: &Axis, start: usize, count: usize, modes: usize) -> Vec<Run> {
 /// zero, modes that are not kept here are dropped (spectral interpolation). Each rank reads its own.
 ///
 /// # Errors
-/// The file, where the dataset is missing or belongs to another box: other axes, lengths, or complex fields for real.
-pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block: Block) -> Result<Vec<Complex<T>>> {
+/// The key below `problem.initial` and what is wrong: `file` where the dataset is missing or belongs to another box (other
+/// axes, lengths, or complex fields for real), `member` where the earlier run has none or others.
+pub fn coefficients<T: Real>(
+    reader: &Reader,
+    name: &str,
+    member: Option<usize>,
+    domain: &Domain,
+    block: Block,
+) -> std::result::Result<Vec<Complex<T>>, (&'static str, String)> {
     let path = format!("state/{name}");
-    let shape = reader.shape(&path)?;
+    let of_file = |e: Error| ("file", e.to_string());
+    let mut shape = reader.shape(&path).map_err(of_file)?;
+    let mut labels = reader.axes(&path).map_err(of_file)?;
+    if labels.first().is_some_and(|label| label == "member") {
+        let members = shape.remove(0);
+        labels.remove(0);
+        if member.is_none_or(|m| m >= members) {
+            let given = member.map_or("is missing".to_string(), |m| format!("is {m}"));
+            return Err(("member", format!("{given}; the file holds members 0 to {} of an ensemble", members - 1)));
+        }
+    } else if member.is_some() {
+        return Err(("member", "is given, but the file does not hold an ensemble".into()));
+    }
+    read(reader, &path, member, &shape, &labels, domain, block).map_err(of_file)
+}
+
+/// [`coefficients`] of a member or of the only run: `shape` and `labels` are without the axis of members.
+fn read<T: Real>(
+    reader: &Reader,
+    path: &str,
+    member: Option<usize>,
+    shape: &[usize],
+    labels: &[String],
+    domain: &Domain,
+    block: Block,
+) -> Result<Vec<Complex<T>>> {
     let (d, own) = (domain.dimension, own_axes(domain));
     if shape.len() != d + 1 || shape[d] != 2 || shape.contains(&0) {
         let message = format!("{path} has shape {shape:?}; {d} axes of coefficients and 2 parts are needed");
         return Err(Error::Usage(message));
     }
-    let labels = reader.axes(&path)?;
     if labels.iter().take(d).any(String::is_empty) {
         return Err(Error::Usage(format!("{path} has no names of axes; the output.h5 of a finished run has")));
     }
@@ -65,11 +96,11 @@ pub fn coefficients<T: Real>(reader: &Reader, name: &str, domain: &Domain, block
         for y in &along[1] {
             for z in &along[2] {
                 let part = [x, y, z];
-                let mut start: Vec<usize> = own.iter().map(|&a| part[a].there).collect();
-                let mut count: Vec<usize> = own.iter().map(|&a| part[a].here.len()).collect();
-                start.push(0);
-                count.push(2);
-                let values = reader.slab(&path, &start, &count)?.values;
+                let start: Vec<usize> =
+                    member.into_iter().chain(own.iter().map(|&a| part[a].there)).chain([0]).collect();
+                let of_axes = own.iter().map(|&a| part[a].here.len());
+                let count: Vec<usize> = member.map(|_| 1).into_iter().chain(of_axes).chain([2]).collect();
+                let values = reader.slab(path, &start, &count)?.values;
                 let mut values = values.chunks_exact(2);
                 for i in x.here.clone() {
                     for j in y.here.clone() {

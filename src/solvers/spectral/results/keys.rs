@@ -16,7 +16,7 @@ pub struct OutputKeys {
     pub times: Vec<f64>,
     /// Whether whole fields are kept; false keeps slices and spectra only.
     pub whole: bool,
-    /// Points per axis of the kept fields; the grid on which products are taken when empty. Fewer points keep fewer
+    /// Points per axis of the kept fields; those of `problem.points` when empty. Fewer points keep fewer
     /// modes (a spectral truncation, not every other point), more interpolate.
     pub points: Vec<usize>,
     /// Planes (in two dimensions lines) of the kept fields.

@@ -34,7 +34,7 @@ struct Kept {
     /// Per slice.
     slices: Vec<Vec<Name>>,
     spectrum: Name,
-    profile: [Name; 2],
+    profile: Vec<[Name; 2]>,
     moments: Vec<[Name; 2]>,
 }
 
@@ -176,7 +176,7 @@ impl<T: Real> Output<T> {
         let mut taken: Vec<&str> = ["time", "step", "wavenumber", "member", "seed"].into_iter().chain(axes).collect();
         for kept in &kept {
             let spectrum = shells.iter().map(|_| &kept.spectrum);
-            let profile = kept.profile.iter().filter(|_| profile_axis.is_some());
+            let profile = kept.profile.iter().flatten().filter(|_| profile_axis.is_some());
             let moments = kept.moments.iter().flatten().filter(|_| moments.is_some() && profile_axis.is_none());
             for name in
                 kept.whole.iter().chain(kept.slices.iter().flatten()).chain(spectrum).chain(profile).chain(moments)
@@ -369,8 +369,8 @@ impl<T: Real> Output<T> {
                     if finished && running.weight == 0.0 {
                         means.iter_mut().chain(&mut squares).for_each(|x| *x = f64::NAN);
                     }
-                    walk.replicated(&part_of(&kept.profile[0], part, parts), &mut means)?;
-                    walk.replicated(&part_of(&kept.profile[1], part, parts), &mut squares)?;
+                    walk.replicated(&kept.profile[part][0], &mut means)?;
+                    walk.replicated(&kept.profile[part][1], &mut squares)?;
                     if !finished {
                         running.mean[2 * n * part..][..2 * n].copy_from_slice(&[means, squares].concat());
                     }
@@ -527,10 +527,16 @@ fn names(source: Source, field: &FieldName, domain: &Domain, slices: &[Slice], p
             })
             .collect(),
         spectrum: squared("_spectrum".into(), format!("{m}: mean square per shell of wavenumbers"), &["wavenumber"]),
-        profile: [
-            name("_mean".into(), format!("{m}: mean in time and over the other axes"), &[along]),
-            squared("_variance".into(), format!("{m}: variance in time and over the other axes"), &[along]),
-        ],
+        profile: parts
+            .clone()
+            .map(|p| {
+                let whole = "in time and over the other axes";
+                [
+                    name(format!("{}_mean", part(p)), format!("{m}: mean {whole}"), &[along]),
+                    squared(format!("{}_variance", part(p)), format!("{m}: variance {whole}"), &[along]),
+                ]
+            })
+            .collect(),
         moments: parts
             .clone()
             .map(|p| {
@@ -554,14 +560,6 @@ fn between_walls(domain: &Domain, profile: usize) -> Option<(usize, Vec<f64>)> {
         1.0 - (1..=(n - 1) / 2).map(term).sum::<f64>()
     };
     Some((walls, (0..n).map(weight).collect()))
-}
-
-/// The name of a part of a profile of a complex field.
-fn part_of(name: &Name, part: usize, parts: usize) -> Name {
-    if parts == 1 {
-        return *name;
-    }
-    Name::kept(&format!("{}{}", name.name, suffix(true, part)), name.units, name.meaning, name.axes)
 }
 
 fn probe_names(keys: &OutputKeys, chosen: &[(Source, FieldName)], complex: bool) -> Vec<Name> {

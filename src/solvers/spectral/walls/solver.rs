@@ -16,6 +16,7 @@ use super::walked::{Names, coordinate_names, kept, walk_coefficients, walk_coord
 use crate::error::{Error, Result};
 use crate::solvers::spectral::domain::{Block, Domain, Tile};
 use crate::solvers::spectral::fields::Fields;
+use crate::solvers::spectral::initial::told;
 use crate::solvers::spectral::linear::Implicit;
 use crate::solvers::spectral::reality::Reality;
 use crate::solvers::spectral::results::spectra::{k_max_eta, kolmogorov_length};
@@ -167,13 +168,18 @@ impl WallFlow {
         let unknowns = unknowns(&geometry, &physics);
         let labels: Vec<&str> = unknowns.iter().map(|u| u.name).collect();
         let mut diffusion = Diffusion::new(geometry.clone(), unknowns.clone(), physics.flux);
+        let mut note = None;
         let state = match &start.load {
             Some(load) => {
                 let read = labels.iter().map(|name| load(name, &geometry.domain, geometry.block));
                 let arrays = team.agree(read.collect::<Result<_>>())?;
                 conditioned(&mut diffusion, Fields { arrays })
             }
-            None => first_state(&geometry, &physics, &mut diffusion, transform.as_mut(), start, team),
+            None => {
+                let (state, told) = first_state(&geometry, &physics, &mut diffusion, transform.as_mut(), start, team);
+                note = told;
+                state
+            }
         };
         let modes = state.modes();
         let mut stepper = make_stepper(unknowns.len(), modes);
@@ -193,12 +199,13 @@ impl WallFlow {
             value_names.push(kept("theta", "temperature, deviation from the conducting state", &axes));
         }
         let coordinates = coordinate_names(&geometry.domain);
-        let notes = vec![format!(
+        let mut notes = vec![format!(
             "walls: degree {} between them, {} columns of wavenumbers on rank 0; the mean flow is kept in the mean column \
              of laplacian_w as U + iV",
             geometry.degree,
             geometry.columns()
         )];
+        notes.extend(note);
         let grows = geometry.three_dimensional() && physics.diffusivity.is_some();
         let reality = if grows { Reality::new(&geometry.domain, geometry.block, team) } else { None };
         let mut flow = WallFlow {
@@ -390,7 +397,7 @@ fn series(physics: &Physics) -> Vec<Name> {
     list.into_iter().map(|(name, meaning)| Name { name, units: "1", meaning, axes: &[] }).collect()
 }
 
-/// Coefficients of the initial fields, conditions put right; collective.
+/// Coefficients of the initial fields, conditions put right, and what the user is to be told of it; collective.
 fn first_state(
     geometry: &Geometry,
     physics: &Physics,
@@ -398,7 +405,7 @@ fn first_state(
     transform: &mut dyn Transform<f64>,
     start: Start,
     team: &dyn Team,
-) -> Fields<f64> {
+) -> (Fields<f64>, Option<String>) {
     let given = [&start.u, &start.v, &start.w, &start.theta].iter().any(|p| p.is_some());
     let axis = &geometry.domain.axes[0];
     let (low, height) = (axis.low, axis.length);
@@ -463,7 +470,16 @@ fn first_state(
     if physics.diffusivity.is_some() {
         *state.arrays.last_mut().expect("theta is the last") = project(&start.theta);
     }
-    conditioned(diffusion, state)
+    let state = conditioned(diffusion, state);
+    if !given {
+        return (state, None);
+    }
+    let asked = Fields { arrays: if wide { vec![w, u, v] } else { vec![w, u] } };
+    let mut changed = zeros(geometry, asked.len());
+    geometry.velocities(&state.arrays[0], wide.then(|| state.arrays[1].as_slice()), &mut changed.arrays);
+    subtract(&mut changed, &asked);
+    let [changed, whole] = [changed, asked].map(|velocity| means(geometry, &velocity, None, team).energy);
+    (state, told(changed / whole, "the velocity"))
 }
 
 /// The nearest fields that keep the conditions at the walls.
