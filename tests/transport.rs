@@ -110,6 +110,11 @@ fn magnitudes_beyond_double_precision_and_two_spaces_of_colour_are_refused_befor
             format!("{heavy}epsilon = 0.05\nsource_penalty = 1.0\ntarget_penalty = 1.0"),
             ["problem.source", "the weights sum to", "double precision"],
         ),
+        (measures("x", "x", "") + "epsilon = 1e308", ["problem.epsilon", "ε is 1e308", "give a smaller one"]),
+        (
+            measures("x", "x", "") + "epsilon = 1e6\ntarget_penalty = 1e308",
+            ["problem.target_penalty", "the penalty is 1e308", "give a smaller one"],
+        ),
         (measures("x", "x", "") + "epsilon = 1e-310", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("x", "x", "") + "epsilon = 1e-17", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("tiny", "tiny", "") + &relative("mean"), ["problem.epsilon", "double precision", "scale the points"]),

@@ -154,6 +154,18 @@ pub fn check_magnitudes(
         );
         return Err(input.invalid("problem.epsilon", message));
     }
+    if !(ROOM * worth).is_finite() {
+        // Whatever the weights; costs are smaller by far.
+        let (key, what, remedy) = if worth == epsilon {
+            ("problem.epsilon", "ε", "")
+        } else if problem.source_penalty == Some(worth) {
+            ("problem.source_penalty", "the penalty", ", or none, which constrains the marginal")
+        } else {
+            ("problem.target_penalty", "the penalty", ", or none, which constrains the marginal")
+        };
+        let message = format!("{what} is {worth:e}: a value of a few times that {beyond}; give a smaller one{remedy}");
+        return Err(input.invalid(key, message));
+    }
     let (a, b) = masses;
     let value = ROOM * a.max(b) * (worth / epsilon).max(1.0);
     if !(value * epsilon.max(1.0)).is_finite() || !(ROOM * a * b * epsilon.max(1.0)).is_finite() {
