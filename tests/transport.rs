@@ -247,3 +247,28 @@ fn a_run_goes_on_with_its_own_data_and_method_only() {
     let ended = resume(1, "method.tolerance=1e-8");
     assert_eq!(ended.code(), 0, "{ended:?}");
 }
+
+#[test]
+fn a_single_weight_may_be_an_array_without_axes() {
+    // Points at distance 0.5: the only plan costs 0.25.
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, shape: &[usize], value: f64| {
+        fs::write(dir.path().join(name), npy(shape, &[value])).unwrap();
+    };
+    put("x.npy", &[1], 0.0);
+    put("y.npy", &[1], 0.5);
+    put("w.npy", &[], 1.0);
+    let side = |file: &str| format!("{{ kind = \"points\", file = \"{file}\", weights = \"w.npy\" }}");
+    let text = format!(
+        "solver = \"transport\"\n[problem]\nsource = {}\ntarget = {}\nepsilon = 0.1\n",
+        side("x.npy"),
+        side("y.npy")
+    );
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    for &ranks in rank_counts() {
+        let ended = spanwise(ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        let [lower, value, upper] = interval(&report(dir.path(), "a"), "regularised_cost");
+        assert!(lower <= 0.25 && 0.25 <= upper && (value - 0.25).abs() < 1e-12, "{lower} {value} {upper}");
+    }
+}

@@ -397,7 +397,7 @@ fn read_image(input: &Input, key: &str, file: &Path) -> Result<Image> {
 /// The weights named by the input; none named: none.
 fn read_weights(input: &Input, key: &str, measure: &MeasureInput, n: usize) -> Result<Option<Vec<f64>>> {
     let Some((key, array)) = open_weights(input, key, measure, n)? else { return Ok(None) };
-    array.read_rows(0..array.shape()[0]).map(Some).map_err(|message| input.invalid(&key, message))
+    array.read().map(Some).map_err(|message| input.invalid(&key, message))
 }
 
 /// The n weights that a measure names, with the key that does.
