@@ -272,3 +272,22 @@ fn a_single_weight_may_be_an_array_without_axes() {
         assert!(lower <= 0.25 && 0.25 <= upper && (value - 0.25).abs() < 1e-12, "{lower} {value} {upper}");
     }
 }
+
+#[test]
+fn an_overflow_of_f32_leaves_nothing_in_the_certificate() {
+    // Of points in the unit square a period of 10^50, which f32 does not hold, changes no cost.
+    let dir = tempfile::tempdir().unwrap();
+    let text = clouds(20, 20, 2, "epsilon = 0.1\ncost = { kind = \"squared_euclidean\", period = 1e50 }");
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let [mixed, double] = ["mixed", "f64"].map(|precision| {
+        let precision = format!("method.precision=\"{precision}\"");
+        let ended = spanwise(1, &["run", "a.toml", "--force", "--quiet", "--set", &precision], dir.path());
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        interval(&report(dir.path(), "a"), "regularised_cost")
+    });
+    for [lower, _, upper] in [mixed, double] {
+        // 0.1856484 to the tolerance of 1e-6 on the marginals, in f64.
+        assert!(upper - lower < 1e-6 && lower < 0.1856485 && upper > 0.1856484, "{mixed:?} {double:?}");
+    }
+    assert!(mixed[0] <= double[2] && double[0] <= mixed[2], "{mixed:?} {double:?}");
+}
