@@ -249,6 +249,41 @@ fn a_run_goes_on_with_its_own_data_and_method_only() {
 }
 
 #[test]
+fn a_run_goes_on_with_its_own_cost_matrix_only() {
+    // All changes but the last, one of 10⁻¹⁵, leave the mean square as it is.
+    let dir = tempfile::tempdir().unwrap();
+    let cost = |i: usize, j: usize| ((3 * i + i * i * j + 2 * j * j) % 13) as f64 / 13.0;
+    let put = |entry: &dyn Fn(usize, usize) -> f64| {
+        let entries: Vec<f64> = (0..25).map(|k| entry(k / 5, k % 5)).collect();
+        fs::write(dir.path().join("c.npy"), npy(&[5, 5], &entries)).unwrap();
+    };
+    put(&cost);
+    let text = "solver = \"transport\"\n[run]\nmax_steps = 1\n[problem]\nepsilon = 0.1\n\
+                source = { kind = \"atoms\", points = 5 }\ntarget = { kind = \"atoms\", points = 5 }\n\
+                cost = { kind = \"matrix\", file = \"c.npy\" }\n[method]\nname = \"sinkhorn\"\ntolerance = 1e-15\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    assert_eq!(spanwise(1, &["run", "a.toml", "--quiet"], dir.path()).code(), 3);
+    let arguments = ["run", "a.toml", "--resume", "--progress", "none", "--set", "run.max_steps=2"];
+    let transposed = |i: usize, j: usize| cost(j, i);
+    let negated = |i: usize, j: usize| -cost(i, j);
+    let reversed = |i: usize, j: usize| cost(4 - i, j);
+    let nudged = |i: usize, j: usize| cost(i, j) + if (i, j) == (4, 4) { 1e-15 } else { 0.0 };
+    let changed: [&dyn Fn(usize, usize) -> f64; 4] = [&transposed, &negated, &reversed, &nudged];
+    for (k, entry) in changed.into_iter().enumerate() {
+        put(entry);
+        for &ranks in rank_counts() {
+            let ended = spanwise(ranks, &arguments, dir.path());
+            assert_eq!(complaint(&ended, 1, &["--resume", "a file has changed"]), None, "change {k} on {ranks}");
+        }
+    }
+    put(&cost);
+    for &ranks in rank_counts().iter().rev() {
+        let ended = spanwise(ranks, &arguments, dir.path());
+        assert!([0, 3].contains(&ended.code()), "its own on {ranks}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_single_weight_may_be_an_array_without_axes() {
     // Points at distance 0.5: the only plan costs 0.25.
     let dir = tempfile::tempdir().unwrap();

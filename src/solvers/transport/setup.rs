@@ -429,12 +429,22 @@ impl Builder<'_> {
         value * if deviation <= CONSTANT * low.abs().max(high.abs()) { 0.0 } else { deviation }
     }
 
-    /// The mean square of the entries of a cost that is not on a grid.
-    pub fn mean_square_cost(&self, backend: &mut Backend) -> f64 {
-        match backend {
-            Backend::Points(data) => self.cost_average(data, 0.0, |[.., squares]| squares),
-            Backend::Grid(_) => unreachable!("only points have costs of their own"),
-        }
+    /// See [`measures::sum_of_places`]: of the entries of a cost matrix in the rows of this rank.
+    pub fn own_costs(&self, backend: &mut Backend) -> u64 {
+        use rayon::prelude::*;
+        let Backend::Points(data) = backend else { unreachable!("a matrix is not on a grid") };
+        let (m, owned) = (data.geometry.m(), data.geometry.owned(Side::Source, self.team));
+        let scale = Scale { epsilon: 1.0, precision: Precision::F64 };
+        let mut sum = 0u64;
+        data.geometry.blocks(Side::Source, scale, self.team, &mut |block| {
+            let row = |i: usize| {
+                let costs = (0..block.columns.len()).map(|j| block.rows.cost(i - block.base, j));
+                measures::sum_of_places(measures::COSTS, i * m + block.columns.start, costs)
+            };
+            let part = owned.clone().into_par_iter().map(row).reduce(|| 0, u64::wrapping_add);
+            sum = sum.wrapping_add(part);
+        });
+        sum
     }
 
     /// The mean over all entries of the cost, unweighted as in other codes, of what `of` takes from the moments of a row
