@@ -74,6 +74,37 @@ fn number((.., report, _): &End, name: &str) -> f64 {
 }
 
 #[test]
+fn a_run_goes_on_to_a_tighter_tolerance() {
+    for quantity in ["transport", "divergence"] {
+        // The error of f32 is judged in f64 once, after which it may be a little larger.
+        for (precision, first, then, error) in
+            [("f64", 1e-3, 1e-9, 1e-9), ("mixed", 1e-3, 1e-9, 1e-9), ("f32", 1e-2, 1e-4, 2e-4)]
+        {
+            let text = |tolerance: f64| {
+                clouds(0.05, quantity, &format!("precision = \"{precision}\"\ntolerance = {tolerance:e}"))
+            };
+            let found = number(&resumed(&text(first), 1000, &text(then), 3000), "marginal_error");
+            assert!(found <= error, "{quantity} in {precision}: {found:e}");
+        }
+    }
+}
+
+#[test]
+fn a_run_stalled_at_the_floor_of_f32_goes_on_in_f64() {
+    for quantity in ["transport", "divergence"] {
+        for precision in ["f64", "mixed"] {
+            // Costs of up to 2 over ε: f32 moves exponents by 10³·2⁻²⁴ = 6e-5.
+            let text =
+                |precision: &str| clouds(0.002, quantity, &format!("precision = \"{precision}\"\ntolerance = 1e-10"));
+            let single = whole(&text("f32"), 2000);
+            assert!(single.3 < 2000 && number(&single, "marginal_error") > 1e-10, "{quantity}: f32 has no such floor");
+            let found = number(&resumed(&text("f32"), 2000, &text(precision), 9000), "marginal_error");
+            assert!(found <= 1e-10, "{quantity} in {precision}: {found:e}");
+        }
+    }
+}
+
+#[test]
 fn a_run_goes_on_with_another_window_of_steps_to_the_same_value() {
     let text =
         |memory: usize| clouds(0.05, "transport", &format!("name = \"anderson\"\nmemory = {memory}\ntolerance = 1e-9"));
