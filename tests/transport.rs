@@ -326,3 +326,34 @@ fn an_overflow_of_f32_leaves_nothing_in_the_certificate() {
     }
     assert!(mixed[0] <= double[2] && double[0] <= mixed[2], "{mixed:?} {double:?}");
 }
+
+#[test]
+fn points_many_periods_apart_have_the_cost_of_those_within_one() {
+    // (3000.3 − 0.1 − 3000)² of the numbers as f64 holds them, in rational arithmetic.
+    let truth = 0.040000000000072755_f64;
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, shape: &[usize], values: &[f64]| {
+        fs::write(dir.path().join(name), npy(shape, values)).unwrap();
+    };
+    put("near.npy", &[1, 1], &[0.1]);
+    put("far.npy", &[1, 1], &[3000.3]);
+    let point = |file: &str| format!("{{ kind = \"points\", file = \"{file}.npy\" }}");
+    let grid = |shift: f64| format!("{{ kind = \"torus\", points = 1, dimension = 1, shift = {shift:?} }}");
+    let pairs = [(point("near"), point("far")), (point("far"), point("near")), (grid(0.1), grid(3000.3))];
+    for ((source, target), layout) in pairs.iter().flat_map(|pair| [(pair, "replicated"), (pair, "ring")]) {
+        let text = format!(
+            "solver = \"transport\"\n[problem]\nsource = {source}\ntarget = {target}\nepsilon = 0.05\n\
+             cost = {{ kind = \"squared_euclidean\", period = 1.0 }}\n[method]\nlayout = \"{layout}\"\n"
+        );
+        fs::write(dir.path().join("a.toml"), text).unwrap();
+        for &ranks in rank_counts() {
+            let ended = spanwise(ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
+            assert_eq!(ended.code(), 0, "{ended:?}");
+            for name in ["regularised_cost", "unregularised_cost"] {
+                let [lower, _, upper] = interval(&report(dir.path(), "a"), name);
+                let inside = lower <= truth && truth <= upper && upper - lower < 1e-12;
+                assert!(inside, "{source} {target} {layout}, {ranks} ranks: {name} in {lower:?} {upper:?}");
+            }
+        }
+    }
+}

@@ -135,6 +135,11 @@ impl Plan<'_> {
         } else if !self.grid && self.layout != Layout::Ring {
             item("points: all, replicated", 8 * d * (n + m));
         }
+        let periodic = matches!(self.problem.cost, CostInput::SquaredEuclidean { period: Some(_) });
+        if periodic && !self.grid && self.layout != Layout::Ring && ranks == 1 {
+            // Copies, where they lie more than a period apart.
+            item("points: within one period", 8 * d * (n + m) * self.copies());
+        }
         item("weights", self.vectors(1, 1));
         if self.grid {
             let (x, y) = (source.shape.iter().flatten(), target.shape.iter().flatten());
