@@ -221,3 +221,37 @@ fn a_run_cut_short_on_its_way_through_epsilon_has_results_for_the_epsilon_asked_
         assert!((p - exact).abs() < 1e-12 * exact, "{k}: {p} {exact}");
     }
 }
+
+#[test]
+fn points_moved_by_whole_periods_have_the_same_gradients_and_maps_where_they_are() {
+    // Multiples of 2⁻¹⁰ and whole periods of 1: the moves are exact.
+    let dir = tempfile::tempdir().unwrap();
+    let dyadic = |seed: usize, n: usize| -> Vec<f64> {
+        numbers(seed, n).iter().map(|x| (x * 1024.0).floor() / 1024.0).collect()
+    };
+    let moved = |x: &[f64], by: f64| x.iter().map(|x| x + by).collect::<Vec<f64>>();
+    let (x, y) = (dyadic(1, 14), dyadic(2, 12));
+    let run = |x: &[f64], y: &[f64], layout: &str| {
+        let (x, y) = (put(dir.path(), "x.npy", &[7, 2], x), put(dir.path(), "y.npy", &[6, 2], y));
+        let text = format!(
+            "solver = \"transport\"\n[problem]\nepsilon = 0.2\n\
+             source = {{ kind = \"points\", file = \"{x}\" }}\ntarget = {{ kind = \"points\", file = \"{y}\" }}\n\
+             cost = {{ kind = \"squared_euclidean\", period = 1.0 }}\nresults = [\"gradients\", \"barycentric_map\"]\n\
+             [method]\ntolerance = 1e-12\nprecision = \"f64\"\nlayout = \"{layout}\"\n"
+        );
+        Left::of(&text, 2, 2000)
+    };
+    let near = run(&x, &y, "replicated");
+    for layout in ["replicated", "ring"] {
+        let far = run(&moved(&x, -700.0), &moved(&y, 3000.0), layout);
+        for (name, by) in [("source_point_gradient", 0.0), ("target_point_gradient", 0.0), ("barycentric_map", 3000.0)]
+        {
+            let (near, far) = (moved(&near.result(name), by), far.result(name));
+            // A mean of coordinates near 3000 rounds by 3000·2⁻⁵³ = 3e-13 times a few.
+            let most = near.iter().zip(&far).fold(0.0, |most: f64, (near, far)| most.max((near - far).abs()));
+            assert!(most < 1e-10, "{layout}: {name} by {most:e}");
+        }
+        let (near, far) = (near.number("regularised_cost"), far.number("regularised_cost"));
+        assert!((near - far).abs() < 1e-13, "{layout}: {near} {far}");
+    }
+}

@@ -110,6 +110,11 @@ fn magnitudes_beyond_double_precision_and_two_spaces_of_colour_are_refused_befor
             format!("{heavy}epsilon = 0.05\nsource_penalty = 1.0\ntarget_penalty = 1.0"),
             ["problem.source", "the weights sum to", "double precision"],
         ),
+        (measures("x", "x", "") + "epsilon = 1e308", ["problem.epsilon", "ε is 1e308", "give a smaller one"]),
+        (
+            measures("x", "x", "") + "epsilon = 1e6\ntarget_penalty = 1e308",
+            ["problem.target_penalty", "the penalty is 1e308", "give a smaller one"],
+        ),
         (measures("x", "x", "") + "epsilon = 1e-310", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("x", "x", "") + "epsilon = 1e-17", ["problem.epsilon", "double precision", "larger epsilon"]),
         (measures("tiny", "tiny", "") + &relative("mean"), ["problem.epsilon", "double precision", "scale the points"]),
@@ -241,4 +246,114 @@ fn a_run_goes_on_with_its_own_data_and_method_only() {
     assert_eq!(complaint(&other, 1, &["--resume", "another [method] (name differs)"]), None);
     let ended = resume(1, "method.tolerance=1e-8");
     assert_eq!(ended.code(), 0, "{ended:?}");
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_cost_matrix_only() {
+    // All changes but the last, one of 10⁻¹⁵, leave the mean square as it is.
+    let dir = tempfile::tempdir().unwrap();
+    let cost = |i: usize, j: usize| ((3 * i + i * i * j + 2 * j * j) % 13) as f64 / 13.0;
+    let put = |entry: &dyn Fn(usize, usize) -> f64| {
+        let entries: Vec<f64> = (0..25).map(|k| entry(k / 5, k % 5)).collect();
+        fs::write(dir.path().join("c.npy"), npy(&[5, 5], &entries)).unwrap();
+    };
+    put(&cost);
+    let text = "solver = \"transport\"\n[run]\nmax_steps = 1\n[problem]\nepsilon = 0.1\n\
+                source = { kind = \"atoms\", points = 5 }\ntarget = { kind = \"atoms\", points = 5 }\n\
+                cost = { kind = \"matrix\", file = \"c.npy\" }\n[method]\nname = \"sinkhorn\"\ntolerance = 1e-15\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    assert_eq!(spanwise(1, &["run", "a.toml", "--quiet"], dir.path()).code(), 3);
+    let arguments = ["run", "a.toml", "--resume", "--progress", "none", "--set", "run.max_steps=2"];
+    let transposed = |i: usize, j: usize| cost(j, i);
+    let negated = |i: usize, j: usize| -cost(i, j);
+    let reversed = |i: usize, j: usize| cost(4 - i, j);
+    let nudged = |i: usize, j: usize| cost(i, j) + if (i, j) == (4, 4) { 1e-15 } else { 0.0 };
+    let changed: [&dyn Fn(usize, usize) -> f64; 4] = [&transposed, &negated, &reversed, &nudged];
+    for (k, entry) in changed.into_iter().enumerate() {
+        put(entry);
+        for &ranks in rank_counts() {
+            let ended = spanwise(ranks, &arguments, dir.path());
+            assert_eq!(complaint(&ended, 1, &["--resume", "a file has changed"]), None, "change {k} on {ranks}");
+        }
+    }
+    put(&cost);
+    for &ranks in rank_counts().iter().rev() {
+        let ended = spanwise(ranks, &arguments, dir.path());
+        assert!([0, 3].contains(&ended.code()), "its own on {ranks}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_single_weight_may_be_an_array_without_axes() {
+    // Points at distance 0.5: the only plan costs 0.25.
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, shape: &[usize], value: f64| {
+        fs::write(dir.path().join(name), npy(shape, &[value])).unwrap();
+    };
+    put("x.npy", &[1], 0.0);
+    put("y.npy", &[1], 0.5);
+    put("w.npy", &[], 1.0);
+    let side = |file: &str| format!("{{ kind = \"points\", file = \"{file}\", weights = \"w.npy\" }}");
+    let text = format!(
+        "solver = \"transport\"\n[problem]\nsource = {}\ntarget = {}\nepsilon = 0.1\n",
+        side("x.npy"),
+        side("y.npy")
+    );
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    for &ranks in rank_counts() {
+        let ended = spanwise(ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        let [lower, value, upper] = interval(&report(dir.path(), "a"), "regularised_cost");
+        assert!(lower <= 0.25 && 0.25 <= upper && (value - 0.25).abs() < 1e-12, "{lower} {value} {upper}");
+    }
+}
+
+#[test]
+fn an_overflow_of_f32_leaves_nothing_in_the_certificate() {
+    // Of points in the unit square a period of 10^50, which f32 does not hold, changes no cost.
+    let dir = tempfile::tempdir().unwrap();
+    let text = clouds(20, 20, 2, "epsilon = 0.1\ncost = { kind = \"squared_euclidean\", period = 1e50 }");
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let [mixed, double] = ["mixed", "f64"].map(|precision| {
+        let precision = format!("method.precision=\"{precision}\"");
+        let ended = spanwise(1, &["run", "a.toml", "--force", "--quiet", "--set", &precision], dir.path());
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        interval(&report(dir.path(), "a"), "regularised_cost")
+    });
+    for [lower, _, upper] in [mixed, double] {
+        // 0.1856484 to the tolerance of 1e-6 on the marginals, in f64.
+        assert!(upper - lower < 1e-6 && lower < 0.1856485 && upper > 0.1856484, "{mixed:?} {double:?}");
+    }
+    assert!(mixed[0] <= double[2] && double[0] <= mixed[2], "{mixed:?} {double:?}");
+}
+
+#[test]
+fn points_many_periods_apart_have_the_cost_of_those_within_one() {
+    // (3000.3 − 0.1 − 3000)² of the numbers as f64 holds them, in rational arithmetic.
+    let truth = 0.040000000000072755_f64;
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, shape: &[usize], values: &[f64]| {
+        fs::write(dir.path().join(name), npy(shape, values)).unwrap();
+    };
+    put("near.npy", &[1, 1], &[0.1]);
+    put("far.npy", &[1, 1], &[3000.3]);
+    let point = |file: &str| format!("{{ kind = \"points\", file = \"{file}.npy\" }}");
+    let grid = |shift: f64| format!("{{ kind = \"torus\", points = 1, dimension = 1, shift = {shift:?} }}");
+    let pairs = [(point("near"), point("far")), (point("far"), point("near")), (grid(0.1), grid(3000.3))];
+    for ((source, target), layout) in pairs.iter().flat_map(|pair| [(pair, "replicated"), (pair, "ring")]) {
+        let text = format!(
+            "solver = \"transport\"\n[problem]\nsource = {source}\ntarget = {target}\nepsilon = 0.05\n\
+             cost = {{ kind = \"squared_euclidean\", period = 1.0 }}\n[method]\nlayout = \"{layout}\"\n"
+        );
+        fs::write(dir.path().join("a.toml"), text).unwrap();
+        for &ranks in rank_counts() {
+            let ended = spanwise(ranks, &["run", "a.toml", "--force", "--quiet"], dir.path());
+            assert_eq!(ended.code(), 0, "{ended:?}");
+            for name in ["regularised_cost", "unregularised_cost"] {
+                let [lower, _, upper] = interval(&report(dir.path(), "a"), name);
+                let inside = lower <= truth && truth <= upper && upper - lower < 1e-12;
+                assert!(inside, "{source} {target} {layout}, {ranks} ranks: {name} in {lower:?} {upper:?}");
+            }
+        }
+    }
 }

@@ -53,6 +53,11 @@ pub fn pow(x: f64, y: f64) -> f64 {
     libm::pow(x, y)
 }
 
+/// x less the multiple of y nearest to it: exact, in [−|y|/2, |y|/2].
+pub fn remainder(x: f64, y: f64) -> f64 {
+    libm::remainder(x, y)
+}
+
 /// The angle of the point (x, y), in (−π, π].
 pub fn atan2(y: f64, x: f64) -> f64 {
     libm::atan2(y, x)

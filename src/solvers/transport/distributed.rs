@@ -22,6 +22,9 @@ use crate::team::Team;
 /// A sum of exponentials is trusted while it is within 2^±60 of what the shift predicts (methods page §2.0).
 pub const SAFE: Range<f64> = 8.673617379884035e-19..1.152921504606847e18;
 
+/// How far results are from their shifts, 60 ln 2, where sums are safe; rounded up.
+const SAFE_DISTANCE: f64 = 42.0;
+
 /// Rows handed to a thread at a time; a multiple of every kernel's register block.
 const ROWS_PER_TASK: usize = 64;
 /// Rows without a safe shift that are redone at a time, where the columns are at hand.
@@ -50,7 +53,7 @@ pub struct PassData {
     /// Sweeps since ε or the precision changed.
     sweeps: f64,
     entries: f64,
-    /// Largest |potential|/ε that a pass has met at this ε.
+    /// Largest |potential|/ε that a pass has met at this ε and precision.
     largest_potential: f64,
     /// Which of [`STATE_NAMES`] this is.
     problem: usize,
@@ -194,7 +197,7 @@ macro_rules! state_names {
             counters: Name {
                 name: concat!($prefix, "pass_counters"),
                 units: "1",
-                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, sweeps and largest potential at this epsilon",
+                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, sweeps and largest potential at this epsilon and precision",
                 axes: &["pass_counter"],
             },
             absorbed_psi: Name {
@@ -264,6 +267,13 @@ impl TeamPasses<'_> {
         self.data.largest_potential = potential.iter().fold(self.data.largest_potential, |m, x| m.max(x.abs()));
     }
 
+    /// The same of the shifts of a pass with results `out`; where they were not safe they were not used.
+    fn meet_shifts(&mut self, side: Side, out: &[f64]) {
+        let shifts = if side == Side::Source { &self.data.last_psi } else { &self.data.last_x };
+        let used = shifts.iter().zip(out).filter(|(shift, out)| (*shift - *out).abs() <= SAFE_DISTANCE);
+        self.data.largest_potential = used.fold(self.data.largest_potential, |m, (shift, _)| m.max(shift.abs()));
+    }
+
     fn count(&mut self, side: Side) {
         let (rows, cols) = self.side_lengths(side);
         self.data.entries += rows as f64 * cols as f64;
@@ -324,6 +334,7 @@ impl TeamPasses<'_> {
         self.count(side);
         self.meet(potential);
         self.meet(out);
+        self.meet_shifts(side, out);
         Ok(())
     }
 
@@ -453,6 +464,8 @@ impl Passes for TeamPasses<'_> {
             self.data.scale.precision = precision;
             self.data.stored = None;
             self.data.sweeps = 0.0;
+            // What f32 made as it overflowed is not met again.
+            self.data.largest_potential = 0.0;
         }
     }
 

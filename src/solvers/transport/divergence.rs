@@ -27,10 +27,32 @@ pub struct Divergence {
     ab: Solve,
     aa: Symmetric,
     bb: Symmetric,
-    /// 1 once (a, b) has ended, 2 if it did not converge.
+    /// How (a, b) has ended: one of the constants below.
     ended: u64,
     /// Symmetric problems already stepped in this round.
     round: u64,
+}
+
+/// How a problem of the three stands.
+const RUNNING: u64 = 0;
+const CONVERGED: u64 = 1;
+const STALLED: u64 = 2;
+/// `precision = "f32"`: stalled at the floor of f32, where another precision may go on.
+const STALLED_SINGLE: u64 = 3;
+
+fn stalled(precision: PrecisionInput) -> u64 {
+    if precision == PrecisionInput::F32 { STALLED_SINGLE } else { STALLED }
+}
+
+/// How a problem stands that had `ended` under the tolerance and precision of the run that saved it; `met`: it meets
+/// the present ones. What this run has ended itself stays as it is.
+fn reconsidered(ended: u64, met: bool, precision: PrecisionInput) -> u64 {
+    match ended {
+        CONVERGED if !met => RUNNING,
+        STALLED | STALLED_SINGLE if met => CONVERGED,
+        STALLED_SINGLE if precision != PrecisionInput::F32 => RUNNING,
+        ended => ended,
+    }
 }
 
 /// The result in f64.
@@ -82,7 +104,7 @@ impl Divergence {
             ab: Solve::new(input, penalties, three.ab, warm)?,
             aa: Symmetric::new(input, penalties, three.aa, &SOURCE_NAMES),
             bb: Symmetric::new(input, penalties, three.bb, &TARGET_NAMES),
-            ended: 0,
+            ended: RUNNING,
             round: 0,
         })
     }
@@ -99,22 +121,21 @@ impl Divergence {
             self.round = 2;
         }
         let mut message = String::new();
-        if self.ended == 0 {
+        if self.ended == RUNNING {
             match self.ab.step(three.ab)? {
                 StepOutcome::Running => {}
-                StepOutcome::Converged => self.ended = 1,
+                StepOutcome::Converged => self.ended = CONVERGED,
                 StepOutcome::Stalled(why) => {
-                    self.ended = 2;
+                    self.ended = stalled(self.aa.precision);
                     message = why;
                 }
             }
         }
         self.round = 0;
-        if self.ended == 0 || !self.aa.ended() || !self.bb.ended() {
+        if self.ended == RUNNING || !self.aa.ended() || !self.bb.ended() {
             return Ok(StepOutcome::Running);
         }
-        let stalled = self.ended == 2 || self.aa.ended == 2 || self.bb.ended == 2;
-        if !stalled {
+        if self.reached() {
             return Ok(StepOutcome::Converged);
         }
         let [aa, bb] = [self.aa.error.l1, self.bb.error.l1];
@@ -125,7 +146,7 @@ impl Divergence {
     }
 
     pub fn reached(&self) -> bool {
-        [self.ended, self.aa.ended, self.bb.ended] == [1; 3]
+        [self.ended, self.aa.ended, self.bb.ended] == [CONVERGED; 3]
     }
 
     /// See [`Solve::verdict`]: of all three problems.
@@ -202,6 +223,7 @@ impl Divergence {
         let mut counts = [self.ended, self.round];
         walk.scalar(&COUNTS, counts.as_mut_slice().into())?;
         [self.ended, self.round] = counts;
+        self.ended = reconsidered(self.ended, self.ab.reached(), self.aa.precision);
         Ok(())
     }
 }
@@ -223,7 +245,7 @@ struct Symmetric {
     steps: u64,
     idle: u64,
     single: u64,
-    /// 1: converged, 2: stalled.
+    /// As [`Divergence::ended`].
     ended: u64,
 }
 
@@ -248,14 +270,14 @@ impl Symmetric {
             steps: 0,
             idle: 0,
             single: u64::from(input.precision != PrecisionInput::F64),
-            ended: 0,
+            ended: RUNNING,
         };
         symmetric.prepare(passes);
         symmetric
     }
 
     fn ended(&self) -> bool {
-        self.ended > 0
+        self.ended != RUNNING
     }
 
     fn prepare(&mut self, passes: &mut dyn Passes) {
@@ -295,20 +317,36 @@ impl Symmetric {
         let (done, floor) = (self.error.l1 <= self.tolerance, overflowed || self.idle >= PATIENCE);
         if done || floor {
             if self.single == 1 {
-                self.single = 0;
-                self.idle = 0;
-                self.best = f64::INFINITY;
                 // f32 throughout: what f64 says of this f is the verdict.
-                self.error = Residual::UNKNOWN;
+                self.enter(0);
             } else {
-                self.ended = if done { 1 } else { 2 };
+                self.ended = if done { CONVERGED } else { stalled(self.precision) };
             }
         }
         if self.single == 0 && self.precision == PrecisionInput::F32 && self.error != Residual::UNKNOWN {
-            self.ended = if done { 1 } else { 2 };
+            self.ended = if done { CONVERGED } else { STALLED_SINGLE };
         }
         self.prepare(passes);
         Ok(())
+    }
+
+    /// Goes on in another precision, from the same f.
+    fn enter(&mut self, single: u64) {
+        self.single = single;
+        self.idle = 0;
+        self.best = f64::INFINITY;
+        self.error = Residual::UNKNOWN;
+    }
+
+    /// After loading: see [`reconsidered`].
+    fn reconsider(&mut self) {
+        let met = self.single == 0 && self.error.l1 <= self.tolerance;
+        self.ended = reconsidered(self.ended, met, self.precision);
+        // f64 only judges f32, which then has ended: what has not goes back to f32.
+        let judged = self.single == 0 && self.error != Residual::UNKNOWN;
+        if !self.ended() && judged && self.precision == PrecisionInput::F32 {
+            self.enter(1);
+        }
     }
 
     fn finish(&mut self, passes: &mut dyn Passes) -> Result<SelfFinished> {
@@ -329,7 +367,10 @@ impl Symmetric {
         self.prepare(passes);
         whole(walk, &self.names.f, &mut self.f)?;
         whole(walk, &self.names.t, &mut self.t)?;
-        passes.state(walk)
+        passes.state(walk)?;
+        self.reconsider();
+        self.prepare(passes);
+        Ok(())
     }
 }
 
@@ -348,7 +389,7 @@ const fn symmetric_names(names: [&'static str; 4], axis: &'static [&'static str]
         counts: Name {
             name: counts,
             units: "1",
-            meaning: "steps, steps since progress, 1 in f32, 1 when converged (2: stalled)",
+            meaning: "steps, steps since progress, 1 in f32, 1 when converged (2: stalled, 3: at the floor of f32)",
             axes: &["quantity"],
         },
         scalars: Name {
@@ -371,6 +412,6 @@ static TARGET_NAMES: SymmetricNames = symmetric_names(
 const COUNTS: Name = Name {
     name: "divergence_counts",
     units: "1",
-    meaning: "1 when the mixed problem has converged (2: stalled), symmetric problems stepped in this round",
+    meaning: "1 when the mixed problem has converged (2: stalled, 3: at the floor of f32), symmetric problems stepped in this round",
     axes: &["quantity"],
 };

@@ -19,6 +19,8 @@ pub fn merged(mut a: Vec<Entry>, b: Vec<Entry>, count: usize) -> Vec<Entry> {
 /// Keeps the largest entries offered: a buffer of twice the count, cut down when full.
 pub struct Largest {
     count: usize,
+    /// The buffer's length when it is cut down; any count may be asked for.
+    full: usize,
     held: Vec<Entry>,
     /// Nothing below this can be among the largest.
     threshold: f64,
@@ -26,7 +28,8 @@ pub struct Largest {
 
 impl Largest {
     pub fn new(count: usize) -> Self {
-        Largest { count, held: Vec::new(), threshold: f64::NEG_INFINITY }
+        let full = count.saturating_mul(2).saturating_add(1024);
+        Largest { count, full, held: Vec::new(), threshold: f64::NEG_INFINITY }
     }
 
     /// Nothing below this can be among the largest any more.
@@ -39,7 +42,7 @@ impl Largest {
             return;
         }
         self.held.push(entry);
-        if self.held.len() >= 2 * self.count + 1024 {
+        if self.held.len() >= self.full {
             self.held.select_nth_unstable_by(self.count - 1, order);
             self.held.truncate(self.count);
             self.threshold = self.held.iter().map(|e| e.0).fold(f64::INFINITY, f64::min);
@@ -68,5 +71,16 @@ mod tests {
         let mut largest = Largest::new(700);
         entries.iter().for_each(|&e| largest.offer(e));
         assert_eq!(largest.sorted(), sorted);
+    }
+
+    #[test]
+    fn a_count_beyond_all_offers_keeps_every_one() {
+        // Twice 2^63 − 1 or 2^63 wraps around to at most 0, and a buffer cut down to a count above its length is none.
+        for count in [i64::MAX as usize, 1 << 63, usize::MAX] {
+            let mut largest = Largest::new(count);
+            (0..3000u64).for_each(|k| largest.offer((k as f64, k, 0)));
+            let kept = largest.sorted();
+            assert_eq!((kept.len(), kept[0], kept[2999]), (3000, (2999.0, 2999, 0), (0.0, 0, 0)), "{count}");
+        }
     }
 }

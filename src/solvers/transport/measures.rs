@@ -52,26 +52,31 @@ pub struct Outline {
     pub words: String,
 }
 
-/// A number that tells the data of a problem from others, the same on any number of ranks; collective. `more` is what else
-/// belongs to it.
-pub fn fingerprint(sides: [&Measure; 2], more: u64, team: &dyn Team) -> u64 {
-    // The finaliser of SplitMix64 [Steele2014].
-    let mixed = |word: u64| {
-        let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    };
-    // Of a number at a place: sums of these do not depend on the order.
-    let one = |list: u64, place: usize, x: f64| mixed(x.to_bits() ^ mixed((place as u64) ^ (list << 60)));
-    let (mut mine, mut all) = (0u64, mixed(more));
+/// The finaliser of SplitMix64 [Steele2014].
+fn mixed(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// A number that tells the values of a list, from its place `first` on, from others: a sum over places, so that parts
+/// add up (mod 2^64) to that of the whole in any order.
+pub fn sum_of_places(list: u64, first: usize, values: impl Iterator<Item = f64>) -> u64 {
+    let one = |(k, x): (usize, f64)| mixed(x.to_bits() ^ mixed(((first + k) as u64) ^ (list << 60)));
+    values.enumerate().map(one).fold(0, u64::wrapping_add)
+}
+
+/// The list of the entries of a cost matrix; those of points and weights come before it.
+pub const COSTS: u64 = 5;
+
+/// A number that tells the data of a problem from others, the same on any number of ranks; collective. `costs`: the
+/// sum of places of this rank's entries of a cost that belongs to no points.
+pub fn fingerprint(sides: [&Measure; 2], costs: u64, team: &dyn Team) -> u64 {
+    let (mut mine, mut all) = (costs, mixed(0));
     for (measure, list) in sides.into_iter().zip([1, 3]) {
         let first = measure.rows.start * measure.dimension;
-        for (k, x) in measure.points.iter().enumerate() {
-            mine = mine.wrapping_add(one(list, first + k, *x));
-        }
-        for (i, w) in measure.weights.iter().enumerate() {
-            all = all.wrapping_add(one(list + 1, i, *w));
-        }
+        mine = mine.wrapping_add(sum_of_places(list, first, measure.points.iter().copied()));
+        all = all.wrapping_add(sum_of_places(list + 1, 0, measure.weights.iter().copied()));
     }
     team.gather(&[mine]).into_iter().fold(all, u64::wrapping_add)
 }
@@ -397,7 +402,7 @@ fn read_image(input: &Input, key: &str, file: &Path) -> Result<Image> {
 /// The weights named by the input; none named: none.
 fn read_weights(input: &Input, key: &str, measure: &MeasureInput, n: usize) -> Result<Option<Vec<f64>>> {
     let Some((key, array)) = open_weights(input, key, measure, n)? else { return Ok(None) };
-    array.read_rows(0..array.shape()[0]).map(Some).map_err(|message| input.invalid(&key, message))
+    array.read().map(Some).map_err(|message| input.invalid(&key, message))
 }
 
 /// The n weights that a measure names, with the key that does.

@@ -16,7 +16,7 @@ use super::problem::{
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
-use crate::math::elementary::pow;
+use crate::math::elementary::{pow, remainder};
 use crate::math::sum::tree_sum;
 use crate::team::{Partition, Team};
 
@@ -154,6 +154,18 @@ pub fn check_magnitudes(
         );
         return Err(input.invalid("problem.epsilon", message));
     }
+    if !(ROOM * worth).is_finite() {
+        // Whatever the weights; costs are smaller by far.
+        let (key, what, remedy) = if worth == epsilon {
+            ("problem.epsilon", "ε", "")
+        } else if problem.source_penalty == Some(worth) {
+            ("problem.source_penalty", "the penalty", ", or none, which constrains the marginal")
+        } else {
+            ("problem.target_penalty", "the penalty", ", or none, which constrains the marginal")
+        };
+        let message = format!("{what} is {worth:e}: a value of a few times that {beyond}; give a smaller one{remedy}");
+        return Err(input.invalid(key, message));
+    }
     let (a, b) = masses;
     let value = ROOM * a.max(b) * (worth / epsilon).max(1.0);
     if !(value * epsilon.max(1.0)).is_finite() || !(ROOM * a * b * epsilon.max(1.0)).is_finite() {
@@ -267,12 +279,7 @@ impl Builder<'_> {
     ) -> Backend {
         let cost = match self.problem.cost {
             CostInput::SquaredEuclidean { period: Some(period) } => {
-                let axes = x.iter().zip(y).map(|(x, y)| {
-                    let wrapped = |x: f64, y: f64| (x - y) - period * ((x - y) / period).round();
-                    let entries = x.iter().flat_map(|x| y.iter().map(move |y| wrapped(*x, *y).powi(2)));
-                    AxisCost::new(x.len(), y.len(), entries.collect())
-                });
-                GridCost::new(axes.collect())
+                GridCost::new(x.iter().zip(y).map(|(x, y)| periodic_axis(x, y, period)).collect())
             }
             _ => GridCost::power(x, y, 2.0),
         };
@@ -290,9 +297,16 @@ impl Builder<'_> {
         let dimension = source.measure.dimension;
         let (source_box, target_box) = (self.bounding_box(source), self.bounding_box(target));
         let range = cost_bounds(cost, &source_box, &target_box);
-        let (low, high) = source_box.iter().zip(&target_box).map(|(s, t)| (s.0.min(t.0), s.1.max(t.1))).unzip();
+        let (mut low, mut high): (Vec<f64>, Vec<f64>) =
+            source_box.iter().zip(&target_box).map(|(s, t)| (s.0.min(t.0), s.1.max(t.1))).unzip();
+        let (mut x, mut y) = (self.own_points(source), self.own_points(target));
+        if let PointCost::SquaredTorus(period) = cost
+            && spans_periods(&low, &high, period)
+        {
+            (x, y) = in_one_period(&x, &y, period);
+            (low, high) = (vec![-0.5 * period; dimension], vec![0.5 * period; dimension]);
+        }
         let cost = CostOfPoints { cost, dimension, level: self.level, low, high };
-        let (x, y) = (self.own_points(source), self.own_points(target));
         let geometry: Box<dyn Geometry> = match self.layout {
             Layout::Ring => {
                 let to_ring = |atoms: Atoms<'_>, mine: &[f64]| {
@@ -343,8 +357,11 @@ impl Builder<'_> {
         (0..d).map(|k| (-largest(2 * k), largest(2 * k + 1))).collect()
     }
 
+    /// Of the box of the points, which on the torus is no longer than a period.
     fn diameter(&self, atoms: Atoms<'_>) -> f64 {
-        let squared: f64 = self.bounding_box(atoms).iter().map(|(low, high)| (high - low) * (high - low)).sum();
+        let longest =
+            if let Some(PointCost::SquaredTorus(period)) = self.point_cost() { period } else { f64::INFINITY };
+        let squared: f64 = self.bounding_box(atoms).iter().map(|(low, high)| (high - low).min(longest).powi(2)).sum();
         if squared > 0.0 { squared.sqrt() } else { 1.0 }
     }
 
@@ -417,12 +434,22 @@ impl Builder<'_> {
         value * if deviation <= CONSTANT * low.abs().max(high.abs()) { 0.0 } else { deviation }
     }
 
-    /// The mean square of the entries of a cost that is not on a grid.
-    pub fn mean_square_cost(&self, backend: &mut Backend) -> f64 {
-        match backend {
-            Backend::Points(data) => self.cost_average(data, 0.0, |[.., squares]| squares),
-            Backend::Grid(_) => unreachable!("only points have costs of their own"),
-        }
+    /// See [`measures::sum_of_places`]: of the entries of a cost matrix in the rows of this rank.
+    pub fn own_costs(&self, backend: &mut Backend) -> u64 {
+        use rayon::prelude::*;
+        let Backend::Points(data) = backend else { unreachable!("a matrix is not on a grid") };
+        let (m, owned) = (data.geometry.m(), data.geometry.owned(Side::Source, self.team));
+        let scale = Scale { epsilon: 1.0, precision: Precision::F64 };
+        let mut sum = 0u64;
+        data.geometry.blocks(Side::Source, scale, self.team, &mut |block| {
+            let row = |i: usize| {
+                let costs = (0..block.columns.len()).map(|j| block.rows.cost(i - block.base, j));
+                measures::sum_of_places(measures::COSTS, i * m + block.columns.start, costs)
+            };
+            let part = owned.clone().into_par_iter().map(row).reduce(|| 0, u64::wrapping_add);
+            sum = sum.wrapping_add(part);
+        });
+        sum
     }
 
     /// The mean over all entries of the cost, unweighted as in other codes, of what `of` takes from the moments of a row
@@ -459,6 +486,29 @@ fn cost_bounds(cost: PointCost, x: &[(f64, f64)], y: &[(f64, f64)]) -> (f64, f64
         PointCost::Power(p) => (pow(near, 0.5 * p), pow(far, 0.5 * p)),
         PointCost::Cosine => (0.0, 2.0),
     }
+}
+
+/// |x − y|² along an axis of two grids with this period.
+fn periodic_axis(x: &[f64], y: &[f64], period: f64) -> AxisCost {
+    let reduced = |axis: &[f64]| axis.iter().map(|c| remainder(*c, period)).collect::<Vec<f64>>();
+    let wrapped = |x: f64, y: f64| (x - y) - period * ((x - y) / period).round();
+    let (x, y) = (reduced(x), reduced(y));
+    let entries = x.iter().flat_map(|x| y.iter().map(move |y| wrapped(*x, *y).powi(2)));
+    AxisCost::new(x.len(), y.len(), entries.collect())
+}
+
+/// Whether points of this box may lie more than a period apart along an axis: their differences would round by more
+/// than their costs, of at most ¼ period² per axis, are certified to.
+fn spans_periods(low: &[f64], high: &[f64], period: f64) -> bool {
+    low.iter().zip(high).any(|(low, high)| high - low > period)
+}
+
+/// Both clouds with every coordinate less its whole periods, exactly. One cloud that is both stays one.
+fn in_one_period(x: &Arc<[f64]>, y: &Arc<[f64]>, period: f64) -> (Arc<[f64]>, Arc<[f64]>) {
+    let moved = |points: &Arc<[f64]>| points.iter().map(|c| remainder(*c, period)).collect::<Arc<[f64]>>();
+    let from = moved(x);
+    let to = if Arc::ptr_eq(x, y) { from.clone() } else { moved(y) };
+    (from, to)
 }
 
 /// Moves rows of width `d` from the ranges `from(rank)` to the ranges `to(rank)`, both in rank order over 0..n.

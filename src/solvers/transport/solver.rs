@@ -193,7 +193,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
     };
     let costs = match (&problem.cost, &mut work) {
         // Whose entries belong to no points.
-        (CostInput::Matrix { .. }, Work::Transport { pair, .. }) => builder.mean_square_cost(pair).to_bits(),
+        (CostInput::Matrix { .. }, Work::Transport { pair, .. }) => builder.own_costs(pair),
         _ => 0,
     };
     let data = measures::fingerprint([&source.measure, &target.measure], costs, team);

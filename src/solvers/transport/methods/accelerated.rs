@@ -161,14 +161,20 @@ impl Method for Accelerated {
 
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         self.point.state(walk)?;
+        let mut fits = true;
         match &mut self.history {
-            Some(history) => history.state(walk)?,
+            Some(history) => fits = history.state(walk)?,
             None => {
                 whole(walk, &PREVIOUS, &mut self.previous)?;
                 walk.scalar(&T, (&mut self.t).into())?;
             }
         }
-        walk.scalar(&STAGE, (&mut self.stage).into())
+        walk.scalar(&STAGE, (&mut self.stage).into())?;
+        if !fits {
+            // The point is as good as it was.
+            self.stage = FRESH;
+        }
+        Ok(())
     }
 }
 

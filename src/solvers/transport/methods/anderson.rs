@@ -194,7 +194,8 @@ impl History {
         gamma[..k].iter().all(|g| g.is_finite())
     }
 
-    pub fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
+    /// Whether it is of the window asked for; that of another one is forgotten.
+    pub fn state(&mut self, walk: &mut dyn Walk) -> Result<bool> {
         walk.replicated_f32(&HISTORY_X, &mut self.dx)?;
         walk.replicated_f32(&HISTORY_R, &mut self.dr)?;
         whole(walk, &LAST_X, &mut self.x)?;
@@ -203,7 +204,13 @@ impl History {
         let mut counts = [self.count, self.used];
         walk.scalar(&COUNT, counts.as_mut_slice().into())?;
         [self.count, self.used] = counts;
-        Ok(())
+        let (differences, products) = (self.memory * self.m, self.memory * self.memory);
+        let found = [self.dx.len(), self.dr.len(), self.x.len(), self.r.len(), self.gram.len()];
+        let fits = found == [differences, differences, self.m, self.m, products];
+        if !fits {
+            *self = History::new(self.memory, self.m);
+        }
+        Ok(fits)
     }
 }
 
