@@ -77,7 +77,7 @@ impl OrrSommerfeld {
             problem.leading(n).map(|m| m.value.im)
         };
         let (mut alpha, mut reynolds) = (self.wavenumber, self.reynolds);
-        for _ in 0..40 {
+        for _ in 0..100 {
             // Fourth-order differences in α and in Re.
             let h = 2e-3;
             let g: [f64; 5] = five(|i| growth(alpha + (i as f64 - 2.0) * h, reynolds))?;
@@ -93,10 +93,16 @@ impl OrrSommerfeld {
             if da.abs() < 1e-9 * alpha && dr.abs() < 1e-9 * reynolds {
                 return Ok(OrrSommerfeld { wavenumber: alpha, reynolds, ..self.clone() });
             }
+            if !(reynolds < FARTHEST) {
+                break;
+            }
         }
-        Err(format!("the neutral point was not found: at alpha = {alpha}, Re = {reynolds} after 40 steps"))
+        Err(format!("the neutral point was not found; the search ended at alpha = {alpha}, Re = {reynolds}"))
     }
 }
+
+/// No search for a neutral point goes to larger Reynolds numbers.
+const FARTHEST: f64 = 1e8;
 
 fn five(value: impl Fn(usize) -> Result<f64, String>) -> Result<[f64; 5], String> {
     let mut out = [0.0; 5];
@@ -259,6 +265,10 @@ mod tests {
         println!("{critical:?}");
         assert!((critical.reynolds - 5772.2217).abs() < 2e-4, "{}", critical.reynolds);
         assert!((critical.wavenumber - 1.0205453).abs() < 3e-6, "{}", critical.wavenumber);
+        // From far away, too; into nowhere the search ends before long.
+        let far = poiseuille(6000.0, 0.3).critical(96).unwrap();
+        assert!((far.reynolds - 5772.2217).abs() < 2e-4 && (far.wavenumber - 1.0205453).abs() < 3e-6, "{far:?}");
+        assert!(poiseuille(2e5, 1.0).critical(64).unwrap_err().contains("not found"));
         let c = critical.leading(112).unwrap().value;
         assert!((c.re - 0.2640000).abs() < 1e-6 && c.im.abs() < 1e-9, "{c}");
     }
