@@ -55,6 +55,10 @@ fn nearest(x: f64, decimals: i32) -> String {
 
 fn rounded_down(x: f64, decimals: i32) -> String {
     let unit = 10f64.powi(-decimals);
+    if 0.0 < x && x < unit {
+        // The digits of x itself, or one unit below it, would say less than zero does.
+        return if (0..=6).contains(&decimals) { format!("{:.*}", decimals as usize, 0.0) } else { "0".into() };
+    }
     let first = nearest(x, decimals);
     // Parsing may round up again by one bit; a second unit is then safe.
     [first, nearest(x - unit, decimals), nearest(x - 2.0 * unit, decimals)]
@@ -67,7 +71,7 @@ fn rounded_up(x: f64, decimals: i32) -> String {
     let s = rounded_down(-x, decimals);
     match s.strip_prefix('-') {
         Some(s) => s.to_string(),
-        None if s == "0" => s,
+        None if s.parse() == Ok(0.0) => s,
         None => format!("-{s}"),
     }
 }
@@ -140,6 +144,15 @@ mod tests {
         // 1/3 and 2/3 are rounded outwards.
         let s = show(&number(0.5, ErrorBar::Interval(1.0 / 3.0, 2.0 / 3.0)));
         assert_eq!(s.error, "∈ [0.33, 0.67]");
+    }
+
+    #[test]
+    fn an_end_nearer_to_zero_than_a_unit_is_rounded_to_zero_on_its_inner_side() {
+        let error = |lower, upper| show(&number(0.01, ErrorBar::Interval(lower, upper))).error;
+        assert_eq!(error(1.95e-5, 0.0197), "∈ [0.000, 0.020]");
+        assert_eq!(error(7e-4, 0.0197), "∈ [0.000, 0.020]");
+        assert_eq!(error(-0.0197, -1.95e-5), "∈ [-0.020, 0.000]");
+        assert_eq!(error(-1.95e-5, 0.0197), "∈ [-2e-5, 0.020]");
     }
 
     #[test]

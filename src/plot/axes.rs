@@ -51,7 +51,9 @@ impl Scale {
     fn common(&self) -> f64 {
         let (Some(step), [first, .., last]) = (step(&self.ticks), &self.ticks[..]) else { return 0.0 };
         let alike = self.ticks.windows(2).any(|w| self.label(w[0]) == self.label(w[1]));
-        if !alike && first.abs().max(last.abs()) < 1e5 * step {
+        // What fits between the axis and its name.
+        let long = self.ticks.iter().any(|t| self.label(*t).chars().count() > 7);
+        if !alike && !long && first.abs().max(last.abs()) < 1e5 * step {
             return 0.0;
         }
         let digit = (last - first).log10().ceil() as i32;
@@ -223,6 +225,7 @@ mod tests {
             (-0.125 - 3e-11, -0.125 - 1e-11, "energy + 0.125"),
             (1234567.891, 1234567.8912, "energy − 1234567.891"),
             (3.93e-5 - 2e-9, 3.93e-5 + 2e-9, "energy − 3.93·10⁻⁵"),
+            (0.27218, 0.272186, "energy − 0.27218"),
             (0.0, 3e-12, "energy"),
             (1.0, 1.01, "energy"),
         ] {

@@ -42,7 +42,6 @@ pub enum Panel {
     Field(Field),
     Picture(Picture),
     Table(Table),
-    Blank,
 }
 
 /// An axis: its label with units, whether it is logarithmic, and its range (from the data when absent).

@@ -21,7 +21,6 @@ pub(super) fn draw<DB: DrawingBackend>(panel: &Panel, area: &Area<DB>, pen: &Pen
         Panel::Heat(p) => heat(p, &titled(&p.title, area, pen)?, pen),
         Panel::Picture(p) => picture(p, &titled(&p.title, area, pen)?, pen),
         Panel::Table(p) => table(p, &titled(&p.title, area, pen)?, pen),
-        Panel::Blank => Ok(()),
     }
 }
 
@@ -144,6 +143,11 @@ fn runs(points: &[(f64, f64)], at: &[(i32, i32)]) -> Vec<Vec<(f64, f64)>> {
     runs
 }
 
+/// A curve that is one point has no length: it is drawn as a dot.
+fn visible(style: Style, points: &[(f64, f64)]) -> Style {
+    if points.windows(2).all(|w| w[0] == w[1]) { Style::Dots } else { style }
+}
+
 fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
     let x = Scale::new(&p.x, p.lines.iter().flat_map(|l| l.x.iter().copied()));
     let floor = p.lines.iter().any(|l| l.style == Style::Area).then_some(0.0);
@@ -155,10 +159,11 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
         let points: Vec<(f64, f64)> =
             line.x.iter().zip(&line.y).filter_map(|(a, b)| Some((x.place(*a)?, y.place(*b)?))).collect();
         let fractions: Vec<(f64, f64)> = points.iter().map(|p| (x.fraction(p.0), y.fraction(p.1))).collect();
-        drawn_at.extend(along(&fractions, line.style != Style::Dots));
+        let style = visible(line.style, &points);
+        drawn_at.extend(along(&fractions, style != Style::Dots));
         let colour = colours::plain(line.colour);
         let stroke = pen.stroke(2.0, line.colour);
-        let drawn = match line.style {
+        let drawn = match style {
             Style::Solid => {
                 let at: Vec<(i32, i32)> = points.iter().map(|p| chart.backend_coord(p)).collect();
                 let runs = runs(&points, &at);
@@ -174,7 +179,7 @@ fn curves<DB: DrawingBackend>(p: &Curves, area: &Area<DB>, pen: &Pen) -> Drawn {
         if !line.label.is_empty() {
             let (length, dot) = (pen.px(20.0), pen.px(2.5));
             let drawn = drawn.label(&line.label);
-            match line.style {
+            match style {
                 Style::Dashed => drawn.legend(move |(a, b)| {
                     DashedPathElement::new([(a, b), (a + length, b)].into_iter(), dash, gap, stroke)
                 }),
@@ -268,18 +273,32 @@ fn picture<DB: DrawingBackend>(p: &Picture, area: &Area<DB>, pen: &Pen) -> Drawn
     place(&p.raster, at, true, area, pen)
 }
 
+/// The smallest and the largest finite value.
+fn extent(values: &[f64]) -> (f64, f64) {
+    let finite = values.iter().copied().filter(|v| v.is_finite());
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
+}
+
+/// The ends of a colour bar: values that are equal up to rounding are one colour, in its middle.
+fn told_apart((low, high): (f64, f64)) -> (f64, f64) {
+    let reach = low.abs().max(high.abs());
+    if high - low > 1e-12 * reach || !reach.is_finite() {
+        return (low, high);
+    }
+    let half = if reach == 0.0 { 0.5 } else { 0.5 * reach };
+    (low - half, low + half)
+}
+
 fn heat<DB: DrawingBackend>(p: &Heat, area: &Area<DB>, pen: &Pen) -> Drawn {
-    let finite = p.values.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    let span = if high > low { high - low } else { 1.0 };
-    let rgb: Vec<u8> = p.values.iter().flat_map(|v| colours::map((v - low) / span)).collect();
+    let (low, high) = told_apart(extent(&p.values));
+    let rgb: Vec<u8> = p.values.iter().flat_map(|v| colours::map((v - low) / (high - low))).collect();
     let (w, h) = area.dim_in_pixel();
     let bar = pen.px(92.0) as u32;
     let (mut x, _, iw, ih) = fit(p.rows, p.cols, w.saturating_sub(bar).max(1), h - 1);
     x /= 2;
     place(&Raster::new(p.rows, p.cols, rgb), (x, 0, iw, ih), false, area, pen)?;
 
-    bar_beside(&p.bar, (low, low + span), colours::map, (x + iw as i32, 0, ih), area, pen)
+    bar_beside(&p.bar, (low, high), colours::map, (x + iw as i32, 0, ih), area, pen)
 }
 
 /// The colour bar of a map whose right edge, top and height are given: as tall, its label turned beside the numbers.
@@ -333,15 +352,11 @@ fn field<DB: DrawingBackend>(p: &Field, area: &Area<DB>, pen: &Pen) -> Drawn {
     let at = (across.start - base.0, down.start - base.1);
     let size = ((across.end - across.start).max(1) as u32, (down.end - down.start).max(1) as u32);
 
-    let finite = || p.values.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = p.range.unwrap_or_else(|| {
-        let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let (low, high) = told_apart(p.range.unwrap_or_else(|| {
+        let (low, high) = extent(&p.values);
         let reach = low.abs().max(high.abs());
         if p.palette == Palette::Diverging { (-reach, reach) } else { (low, high) }
-    });
-    // A constant field up to rounding is one colour.
-    let reach = low.abs().max(high.abs());
-    let (low, high) = if high - low > 1e-12 * reach { (low, high) } else { (low - 0.5, low + 0.5) };
+    }));
     let map = if p.palette == Palette::Diverging { colours::diverging } else { colours::map };
     let rows = p.values.chunks_exact(p.cols.max(1)).rev();
     let rgb: Vec<u8> = rows.flatten().flat_map(|v| map((v - low) / (high - low))).collect();
@@ -375,6 +390,22 @@ fn table<DB: DrawingBackend>(p: &Table, area: &Area<DB>, pen: &Pen) -> Drawn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_of_one_point_is_a_dot() {
+        assert_eq!(visible(Style::Solid, &[(1.0, 2.0)]), Style::Dots);
+        assert_eq!(visible(Style::Dashed, &[(1.0, 2.0); 2]), Style::Dots);
+        assert_eq!(visible(Style::Area, &[(1.0, 2.0), (2.0, 2.0)]), Style::Area);
+    }
+
+    #[test]
+    fn the_bar_of_a_constant_holds_the_constant_in_its_middle() {
+        assert_eq!(told_apart(extent(&[2.0, f64::NAN, 2.0])), (1.0, 3.0));
+        let (low, high) = told_apart((2.4e-4, 2.4e-4 + 1e-18));
+        assert!((low - 1.2e-4).abs() < 1e-15 && (high - 3.6e-4).abs() < 1e-15, "{low} {high}");
+        assert_eq!(told_apart((0.0, 0.0)), (-0.5, 0.5));
+        assert_eq!(told_apart((1.0, 2.0)), (1.0, 2.0));
+    }
 
     #[test]
     fn a_legend_goes_where_it_hides_least_and_to_the_upper_right_where_nothing_is() {

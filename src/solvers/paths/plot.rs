@@ -38,7 +38,9 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     for c in 0..dimension.min(if dimension == 2 { 2 } else { 3 }) {
         above.push((1.0, bundle_in_time(reader, &time, &chosen, c, dimension, &coordinate)?));
     }
-    let mut below = vec![(0.9, marginal_errors(reader, &time, dimension)?), (0.9, table(reader)?)];
+    let mut below = Vec::new();
+    below.extend(marginal_errors(reader, &time, dimension)?.map(|panel| (0.9, panel)));
+    below.push((0.9, table(reader)?));
     if has_evidence(reader)? {
         below.splice(0..0, [(1.0, evidence(reader)?), (1.0, bars(reader)?)]);
     }
@@ -249,8 +251,8 @@ fn bars(reader: &Reader) -> Result<Panel> {
     }))
 }
 
-/// Standard errors of the marginal means.
-fn marginal_errors(reader: &Reader, time: &[f64], dimension: usize) -> Result<Panel> {
+/// Standard errors of the marginal means; one replicate has none.
+fn marginal_errors(reader: &Reader, time: &[f64], dimension: usize) -> Result<Option<Panel>> {
     let palette = [colours::BLUE, colours::VERMILION, colours::GREEN];
     let mut lines = Vec::new();
     for c in 0..dimension.min(3) {
@@ -259,12 +261,20 @@ fn marginal_errors(reader: &Reader, time: &[f64], dimension: usize) -> Result<Pa
             lines.push(Line { label, x: time.to_vec(), y, colour: palette[c], style: Style::Solid });
         }
     }
-    Ok(Panel::Curves(Curves {
+    if !lines.iter().any(|l| l.y.iter().any(|v| v.is_finite())) {
+        return Ok(None);
+    }
+    Ok(Some(Panel::Curves(Curves {
         title: "standard error of the mean".into(),
         x: Axis::new("time"),
         y: Axis::new("error"),
         lines,
-    }))
+    })))
+}
+
+/// A dash where there is no value.
+fn or_dash(v: f64) -> String {
+    if v.is_finite() { number(v, 5) } else { "—".into() }
 }
 
 fn table(reader: &Reader) -> Result<Panel> {
@@ -276,7 +286,7 @@ fn table(reader: &Reader) -> Result<Panel> {
     let weighted = vec![
         ("log-evidence".to_string(), number(mean, 5)),
         ("standard error".into(), if spread <= 0.35 { number(spread / n.sqrt(), 5) } else { "none claimed".into() }),
-        ("spread of a replicate".into(), number(spread, 5)),
+        ("spread of a replicate".into(), or_dash(spread)),
         ("effective paths, mean".into(), number(ess.iter().sum::<f64>() / n, 5)),
     ];
     let mut rows = if has_evidence(reader)? { weighted } else { Vec::new() };
@@ -290,4 +300,14 @@ fn table(reader: &Reader) -> Result<Panel> {
         rows.push(("acceptance".into(), number(*last, 5)));
     }
     Ok(Panel::Table(Table { title: "numbers".into(), rows, note: String::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_of_one_replicate_is_a_dash() {
+        assert_eq!((or_dash(f64::NAN), or_dash(0.25)), ("—".to_string(), "0.25".to_string()));
+    }
 }

@@ -136,7 +136,9 @@ fn draw(run: &Run) -> Figure {
         ("Entropic optimal transport on a line", line_grids(run))
     } else if run.source.shape.len() > 1 && run.target.shape.len() > 1 {
         ("Entropic optimal transport between grids", plane_grids(run))
-    } else if run.are_clouds() && run.source.points.width() > 1 {
+    } else if run.are_clouds() && run.source.points.width() == 1 {
+        ("Entropic optimal transport between points on a line", line_clouds(run))
+    } else if run.are_clouds() {
         ("Entropic optimal transport between clouds of points", clouds(run))
     } else {
         ("Entropic optimal transport", atoms(run))
@@ -150,7 +152,10 @@ fn draw(run: &Run) -> Figure {
     }
     below.push((1.15, convergence(run)));
     below.push((1.25, certificates(run)));
-    Figure { title: title.into(), subtitle: subtitle(run), size: (1500, 960), rows: vec![(share, above), (1.0, below)] }
+    // Without anything to draw above, the page is half as tall.
+    let height = if above.is_empty() { 520 } else { 960 };
+    let rows = [(share, above), (1.0, below)].into_iter().filter(|(_, panels)| !panels.is_empty()).collect();
+    Figure { title: title.into(), subtitle: subtitle(run), size: (1500, height), rows }
 }
 
 /// A key of the input, such as ["problem", "epsilon"].
@@ -258,18 +263,55 @@ fn line_grids(run: &Run) -> Vec<(f64, Panel)> {
     };
     let mut panels = vec![(1.0, Panel::Curves(measures))];
     if run.map.values.len() == x.len() {
-        let map = Curves {
-            title: "Barycentric map T(x) = E[y | x]".into(),
-            x: Axis::new("x"),
-            y: Axis::new("T(x)"),
-            lines: vec![
-                line("T", &x, run.map.values.clone(), colours::GREEN, Style::Solid),
-                line("identity", &x, x.clone(), colours::GREY, Style::Dashed),
-            ],
-        };
-        panels.push((1.0, Panel::Curves(map)));
+        panels.push((1.0, map_of_line(x, run.map.values.clone(), Style::Solid)));
     }
     panels
+}
+
+fn map_of_line(x: Vec<f64>, y: Vec<f64>, style: Style) -> Panel {
+    let (low, high) = x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let ends = vec![low, high];
+    let lines = vec![
+        Line { label: "T".into(), x, y, colour: colours::GREEN, style },
+        Line { label: "identity".into(), x: ends.clone(), y: ends, colour: colours::GREY, style: Style::Dashed },
+    ];
+    let title = "Barycentric map T(x) = E[y | x]".into();
+    Panel::Curves(Curves { title, x: Axis::new("x"), y: Axis::new("T(x)"), lines })
+}
+
+/// Every so many of `values` that at most `MOST_POINTS` are left.
+fn thinned(values: Vec<f64>) -> Vec<f64> {
+    let stride = values.len().div_ceil(MOST_POINTS).max(1);
+    values.into_iter().step_by(stride).collect()
+}
+
+/// Points of one coordinate, in any order: the mass up to x, and the map.
+fn line_clouds(run: &Run) -> Vec<(f64, Panel)> {
+    let line = |label: &str, side: &Side, colour| {
+        let (x, y) = mass_up_to(side);
+        Line { label: label.into(), x: thinned(x), y: thinned(y), colour, style: Style::Solid }
+    };
+    let lines = vec![line("source", &run.source, colours::BLUE), line("target", &run.target, colours::ORANGE)];
+    let (x, y) = (Axis::new("x"), Axis::new("mass up to x"));
+    let mut panels = vec![(1.0, Panel::Curves(Curves { title: "Source and target".into(), x, y, lines }))];
+    let from = &run.source.points.values;
+    if run.map.values.len() == from.len() {
+        panels.push((1.0, map_of_line(thinned(from.clone()), thinned(run.map.values.clone()), Style::Dots)));
+    }
+    panels
+}
+
+/// The points in order, and the mass up to each; in equal parts where no weights are given.
+fn mass_up_to(side: &Side) -> (Vec<f64>, Vec<f64>) {
+    let points = &side.points.values;
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|i, j| points[*i].total_cmp(&points[*j]));
+    let mut mass = 0.0;
+    let each = order.iter().map(|i| {
+        mass += side.weights.values.get(*i).copied().unwrap_or(1.0 / points.len() as f64);
+        (points[*i], mass)
+    });
+    each.unzip()
 }
 
 /// A grid as rows × columns: the third axis, where there is one, is summed (or averaged).
@@ -441,7 +483,7 @@ fn atoms(run: &Run) -> Vec<(f64, Panel)> {
     let (n, m) = (run.source.weights.rows(), run.target.weights.rows());
     let [rows, columns, mass] = &run.plan;
     if mass.is_empty() || n * m == 0 || n * m > 1 << 20 {
-        return vec![(1.0, Panel::Blank)];
+        return Vec::new();
     }
     let mut values = vec![0.0; n * m];
     for ((i, j), p) in rows.iter().zip(columns).zip(mass) {
@@ -475,9 +517,7 @@ fn potentials(run: &Run) -> Option<(f64, Panel)> {
         if cloud {
             y.sort_by(f64::total_cmp);
         }
-        let stride = n.div_ceil(MOST_POINTS).max(1);
-        let pick = |v: Vec<f64>| v.into_iter().step_by(stride).collect();
-        Line { label: label.into(), x: pick(x), y: pick(y), colour, style }
+        Line { label: label.into(), x: thinned(x), y: thinned(y), colour, style }
     };
     let mut lines = vec![line("f (source)", &run.source, colours::BLUE)];
     if !g.is_empty() {
@@ -554,6 +594,11 @@ fn interval(lower: f64, upper: f64) -> String {
     if half > 1e-3 * middle.abs() || half.is_nan() {
         return format!("[{}, {}]", short(lower), short(upper));
     }
+    if middle.abs() < 1e-4 && middle != 0.0 {
+        let leading = |v: f64| v.log10().floor();
+        let digits = 1.0 + leading(middle.abs()) - leading(half.max(1e-15 * middle.abs()));
+        return format!("{middle:.*e} ± {half:.1e}", digits.clamp(1.0, 15.0) as usize);
+    }
     // One digit beyond the leading one of the half-width; at most 15 decimals hold in f64.
     let decimals = (1.0 - half.max(1e-15).log10().floor()).clamp(0.0, 15.0) as usize;
     format!("{middle:.decimals$} ± {half:.1e}")
@@ -595,6 +640,25 @@ mod tests {
     fn a_narrow_interval_shows_the_digits_that_are_certain() {
         assert_eq!(interval(0.123456780, 0.123456790), "0.1234567850 ± 5.0e-9");
         assert_eq!(interval(0.1, 0.2), "[0.1, 0.2]");
+        assert_eq!(interval(2.4998e-24, 2.5002e-24), "2.50000e-24 ± 2.0e-28");
+    }
+
+    #[test]
+    fn points_on_a_line_are_drawn_in_order_with_their_map() {
+        let mut run = Run::default();
+        (run.source.points, run.source.weights) =
+            (array(&[3, 1], vec![2.0, 0.0, 1.0]), array(&[3], vec![0.5, 0.25, 0.25]));
+        (run.target.points, run.target.weights) = (array(&[2, 1], vec![0.0, 1.0]), array(&[2], vec![0.5; 2]));
+        run.map = array(&[3, 1], vec![1.0, 0.0, 0.5]);
+        assert_eq!(mass_up_to(&run.source), (vec![0.0, 1.0, 2.0], vec![0.25, 0.5, 1.0]));
+        assert_eq!(draw(&run).rows[0].1.len(), 2);
+    }
+
+    #[test]
+    fn a_row_with_nothing_to_draw_is_left_out() {
+        let mut run = Run::default();
+        run.source.weights = array(&[3], vec![1.0 / 3.0; 3]);
+        assert_eq!(draw(&run).rows.len(), 1);
     }
 
     #[test]
