@@ -28,6 +28,10 @@ pub fn read(input: &Input, level: Level) -> Result<Asked> {
     let chain = problem.chain(level).map_err(|(key, message)| input.invalid(&key, message))?;
     let mut size = method.size();
     let built = method.build(&chain).map_err(|(key, message)| input.invalid(&format!("method.{key}"), message))?;
+    if problem.known_log_evidence.is_some() && !built.has_evidence() {
+        let message = "is nothing to compare with: the method has no evidence; leave it out";
+        return Err(input.invalid("problem.known_log_evidence", message));
+    }
     let mut notes = problem.notes(&chain);
     notes.extend(built.notes());
     let whole = size.paths.div_ceil(LANES) * LANES;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::chain::{Chain, LANES};
+use super::chain::{Chain, LANES, Other};
 use super::ensemble::{Context, Random, conclude};
 use super::methods::{Method, Size};
 use super::ranks::Ranks;
@@ -151,9 +151,12 @@ impl Solver for Paths {
         self.tally.add(&concluded);
         self.steps += 1;
         if self.done() && self.tally.log_mean() == f64::NEG_INFINITY {
-            let message = "no path meets the cost: every weight is 0. Take more paths, a method or twist that looks ahead, or \
-                           larger balls";
-            return Err(Error::Numerical { step, message: message.into() });
+            let balls = self.chain.others.iter().flatten().any(|o| matches!(o, Other::Ball { .. }));
+            let or =
+                if balls { ", or larger balls" } else { "; guides that a fit has led astray push paths out of range" };
+            let message =
+                "no path meets the cost: every weight is 0. Take more paths, or a method or twist that looks ahead";
+            return Err(Error::Numerical { step, message: format!("{message}{or}") });
         }
         Ok(if self.done() { Status::Finished(Outcome::Reached) } else { Status::Running })
     }

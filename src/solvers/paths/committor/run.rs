@@ -40,6 +40,7 @@ pub fn read(whole: &Whole, input: &Input, level: Level) -> Result<Committor> {
         ("balls", !problem.balls.is_empty()),
         ("running", problem.running.is_some()),
         ("start_deviation", problem.start_deviation.is_some()),
+        ("known_log_evidence", problem.known_log_evidence.is_some()),
     ] {
         if given {
             let message = "is nothing that a committor depends on; leave it out";
@@ -60,7 +61,7 @@ pub fn read(whole: &Whole, input: &Input, level: Level) -> Result<Committor> {
         .build(d, end, level)
         .map_err(|(key, message)| invalid((format!("problem.prior.{key}"), message)))?;
     // The noise may have a constant factor.
-    let factor = prior.spread(0.0, 1.0).filter(|s| prior.spread(1.0, 1.0) == Some(*s));
+    let factor = prior.spread(0.0, 1.0).filter(|_| prior.keeps_spread());
     let (Some(factor), true) = (factor, prior.potential(&problem.start).is_some()) else {
         let message = "the committor needs b = −∇V and constant noise: ornstein_uhlenbeck, double_well, muller_brown, \
                        coupled_double_well, triple_well and written potentials have them";

@@ -108,6 +108,8 @@ fn controlled_annealing_gives_the_evidences_of_brownian_motion_and_the_double_we
         ("brownian .1", brownian(0.1), text(-4.0, 4.0, 1, ""), -6.6667529149),
         ("brownian .01", brownian(0.01), text(-4.0, 4.0, 1, ""), -8.9869438501),
         ("double well", double_well(99, 0.01), text(-1.8, 1.8, 3, ""), WELL),
+        // Whose last step has no noise to be corrected by.
+        ("tilted bridge", tilted_bridge(), text(-2.0, 2.0, 3, ""), TILTED),
     ] {
         let run = run(&chain, &text, 6);
         println!("{name}: thermodynamic integration {:?}, training {:?}", run.other, run.training);
@@ -431,5 +433,90 @@ fn a_schrodinger_bridge_between_gaussians_has_their_closed_form_marginals_to_1_i
         println!("t = {t}: {} {mean}, {} {}", m.mean[j], m.deviation[j], variance.sqrt());
         assert!((m.mean[j] - mean).abs() < 0.01 + 4.0 * m.mean_error[j]);
         assert!((m.deviation[j] / variance.sqrt() - 1.0).abs() < 0.01 + 4.0 * m.deviation_error[j]);
+    }
+}
+
+#[test]
+fn a_schrodinger_bridge_has_the_noise_of_the_prior_and_no_other_prior_than_brownian_motion() {
+    let chain_of = |prior: &str| {
+        chain(&format!(
+            r#"{{"prior": {{"kind": "written", "components": ["x"], {prior}}}, "start": [0.0], "time_step": 0.05,
+                "steps": 20}}"#
+        ))
+    };
+    let text = r#"{"name": "schrodinger_bridge", "paths": 4096, "replicates": 8,
+                   "source": {"kind": "points", "points": [[0.0]]}, "target": {"kind": "points", "points": [[0.0]]}}"#;
+    // A Brownian bridge with σ = 3: σ √(t(1 − t)) at t = 1/4 and 1/2.
+    let marginals = run(&chain_of(r#""drift": {"x": "0"}, "noise": {"x": "3"}"#), text, 2).tally.marginals();
+    for (j, truth) in [(5, 3.0 * 0.1875f64.sqrt()), (10, 1.5)] {
+        let off = (marginals.deviation[j] - truth) / marginals.deviation_error[j];
+        assert!(off.abs() < 4.0, "time {j}: {} instead of {truth}", marginals.deviation[j]);
+    }
+    let input: MethodInput = serde_json::from_str(text).unwrap();
+    for prior in [
+        r#""drift": {"x": "40*t"}"#,
+        r#""drift": {"x": "0"}, "noise": {"x": "1 + 5*t"}"#,
+        r#""drift": {"x": "0"}, "noise": {"x": "0"}"#,
+    ] {
+        let (key, message) = input.build(&chain_of(prior)).err().unwrap_or_else(|| panic!("{prior} is accepted"));
+        assert!(key == "name" && message.contains("Brownian motion"), "{prior}: {message}");
+    }
+}
+
+#[test]
+fn methods_do_not_depend_on_how_the_noise_is_split_between_problem_and_prior() {
+    let chain_of = |noise: f64, factor: &str| {
+        chain(&format!(
+            r#"{{"prior": {{"kind": "written", "components": ["x"], "potential": "2*(x^2 - 1)^2",
+                            "noise": {{"x": "{factor}"}}}},
+                "noise": {noise}, "start": [-1.0], "time_step": 0.02, "steps": 40,
+                "observations": [{{"step": 20, "value": [0.2], "deviation": [0.3]}},
+                                 {{"step": 40, "value": [0.8], "deviation": [0.1]}}]}}"#
+        ))
+    };
+    for text in [
+        r#"{"name": "controlled_annealing", "paths": 256, "replicates": 2, "low": [-2.0], "high": [2.0]}"#,
+        r#"{"name": "density_curve", "paths": 256, "replicates": 2, "iterations": 100}"#,
+        r#"{"name": "density_curve", "paths": 256, "replicates": 2, "iterations": 100, "components": 2}"#,
+        r#"{"name": "twisted_smc", "paths": 256, "replicates": 2, "twist": {"kind": "linear"}}"#,
+    ] {
+        // Powers of two: not a bit may differ.
+        let [one, other] = [(1.0, "1"), (0.0625, "16")].map(|(noise, factor)| run(&chain_of(noise, factor), text, 3));
+        assert_eq!(one.tally.log_evidence, other.tally.log_evidence, "{text}");
+    }
+}
+
+#[test]
+fn density_methods_take_steps_of_any_size() {
+    // Two units of time in steps of ½, so that one has the deviation 0.7.
+    let chain = chain(
+        r#"{"prior": {"kind": "brownian"}, "start": [0.0], "time_step": 0.5, "steps": 4,
+            "observations": [{"step": 4, "value": [1.0], "deviation": [0.5]}]}"#,
+    );
+    let (truth, _) = line(&chain, -12.0, 12.0, 2401);
+    for text in [
+        r#"{"name": "density_curve", "paths": 1024, "replicates": 8}"#,
+        r#"{"name": "density_particles", "paths": 1024, "replicates": 8, "particles": 256}"#,
+    ] {
+        let run = run(&chain, text, 5);
+        assert!((run.tally.log_mean() - truth).abs() < 0.1, "{}", told(text, &run, truth));
+    }
+}
+
+#[test]
+fn a_quadratic_twist_does_not_run_away_where_paths_begin_as_a_narrow_cloud() {
+    // Fits near a fixed start reach far beyond what they have seen.
+    let chain = chain(
+        r#"{"prior": {"kind": "written", "components": ["x"], "potential": "2*(x^2 - 1)^2"}, "start": [-1.0],
+            "time_step": 0.02, "steps": 40,
+            "observations": [{"step": 20, "value": [0.2], "deviation": [0.3]},
+                             {"step": 40, "value": [0.8], "deviation": [0.1]}]}"#,
+    );
+    let (truth, _) = line(&chain, -2.6, 2.6, 1041);
+    for seed in 1..=6 {
+        let text = r#"{"name": "twisted_smc", "paths": 1024, "replicates": 8, "twist": {"kind": "quadratic"}}"#;
+        let run = run(&chain, text, seed);
+        println!("{}", told("quadratic twist", &run, truth));
+        assert!((run.tally.log_mean() - truth).abs() < 0.5, "seed {seed}: {}", told("quadratic twist", &run, truth));
     }
 }

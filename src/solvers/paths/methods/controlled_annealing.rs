@@ -213,10 +213,15 @@ impl ControlledAnnealing {
             basis: self.basis.clone(),
             coefficients: self.coefficients.clone(),
             fused: self.fused.clone(),
-            largest: MOST_PUSH * chain.noise / chain.time_step.sqrt(),
+            largest: (1..=chain.steps).map(|j| MOST_PUSH * deviation(chain, j) / chain.time_step).collect(),
         };
         Guide { twist: Some(Arc::new(twist)), control: Some(Arc::new(control)), ..Guide::default() }
     }
+}
+
+/// Of every coordinate in transition `j` ≥ 1; checked by `build`.
+fn deviation(chain: &Chain, j: usize) -> f64 {
+    chain.deviation(j, 0).expect("noise that does not depend on the state")
 }
 
 /// The sums of a bin's normal equations.
@@ -448,14 +453,15 @@ impl ControlledAnnealing {
                 filled = false;
                 bin = self.basis.bin(j);
             }
-            if self.fused[j] {
+            // A step without noise cannot be corrected.
+            if self.fused[j] || deviation(chain, j) == 0.0 {
                 continue;
             }
             filled = true;
             self.basis.evaluate(&x[(j - 1) * rows..j * rows], &mut phi);
             for i in 0..d {
                 // η/σ² with η = s ξ, and s² = σ² h: s/σ² = h/s.
-                let s = chain.deviation(j, i).expect("constant noise");
+                let s = deviation(chain, j);
                 let factor = chain.time_step / s;
                 let xi = &xi[j * rows + i * LANES..][..LANES];
                 for (f, phi) in

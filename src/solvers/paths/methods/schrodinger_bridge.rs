@@ -119,9 +119,15 @@ pub struct SchrodingerBridge {
 
 impl Input {
     pub fn build(&self, chain: &Chain) -> std::result::Result<SchrodingerBridge, Finding> {
-        let brownian = (0..chain.dimension).all(|i| chain.prior.linear(0.0, i) == Some((0.0, 0.0)));
-        if !brownian || chain.deviation(1, 0).is_none() {
-            return Err(("name".into(), "Schrödinger bridges here are those of the prior brownian".into()));
+        let still = |j: usize, i: usize| chain.prior.linear(chain.time(j), i) == Some((0.0, 0.0));
+        let brownian = (0..chain.steps).all(|j| (0..chain.dimension).all(|i| still(j, i)));
+        if !brownian || !chain.steady_noise() || noise(chain) == 0.0 {
+            let message = "Schrödinger bridges here are those of Brownian motion: the prior brownian, or a written one without \
+                           drift and with a constant factor of its noise";
+            return Err(("name".into(), message.into()));
+        }
+        if chain.start.deviation.iter().any(|s| *s > 0.0) {
+            return Err(("source".into(), "says where paths start: leave problem.start_deviation out".into()));
         }
         let free = chain.quadratics.iter().flatten().all(|q| *q == Quadratic::default());
         if !free || chain.others.iter().any(|o: &Vec<Other>| !o.is_empty()) {
@@ -140,6 +146,11 @@ impl Input {
     }
 }
 
+/// σ with the prior's factor; 0 where that depends on the state.
+fn noise(chain: &Chain) -> f64 {
+    chain.noise * chain.prior.spread(0.0, chain.time_step).unwrap_or(0.0)
+}
+
 impl Method for SchrodingerBridge {
     fn train(&mut self, context: &Context, _round: u64) -> Result<bool> {
         if !self.potential.is_empty() {
@@ -148,7 +159,7 @@ impl Method for SchrodingerBridge {
         let chain = context.chain;
         let d = chain.dimension;
         let (x, y) = (self.input.source.points(context.random, 0), self.input.target.points(context.random, 1));
-        let scale = 1.0 / (2.0 * chain.noise * chain.noise * chain.time(chain.steps));
+        let scale = 1.0 / (2.0 * noise(chain) * noise(chain) * chain.time(chain.steps));
         let until = Until { tolerance: self.input.tolerance, iterations: self.input.max_iterations };
         // f + ln a and g + ln b, in units of ε.
         let Potentials { g, error, .. } = sinkhorn(chain.level, &x, &y, d, scale, until, &|| context.check())?;
@@ -164,7 +175,7 @@ impl Method for SchrodingerBridge {
         context.check()?;
         let (chain, random) = (context.chain, context.random);
         let (d, rows, mine) = (chain.dimension, chain.rows(), context.mine().len());
-        let end = chain.time(chain.steps);
+        let (end, noise) = (chain.time(chain.steps), noise(chain));
         let mut paths = Blocks::zeros(mine, chain.block() / LANES);
         let mut log_weights = vec![0.0; mine * LANES];
         let (m, n) = (self.potential.len(), self.source.len() / d);
@@ -181,10 +192,10 @@ impl Method for SchrodingerBridge {
                 let (before, now) = x[(j - 1) * rows..(j + 1) * rows].split_at_mut(rows);
                 let left = end - chain.time(j - 1);
                 let share = if j == chain.steps { 1.0 } else { chain.time_step / left };
-                let deviation = chain.noise * (chain.time_step * (1.0 - share)).max(0.0).sqrt();
+                let deviation = noise * (chain.time_step * (1.0 - share)).max(0.0).sqrt();
                 random.uniforms(Stream::PathsShoot, replicate, j as u32, block, &mut u);
                 random.rows(Stream::PathsNoise, replicate, j * d, block, &mut xi);
-                let scale = 1.0 / (2.0 * chain.noise * chain.noise * left);
+                let scale = 1.0 / (2.0 * noise * noise * left);
                 for l in 0..LANES {
                     let z = |i: usize| before[i * LANES + l];
                     for (k, (w, g)) in w.iter_mut().zip(&self.potential).enumerate() {

@@ -81,6 +81,10 @@ pub trait Prior: Send + Sync {
     }
     /// Factor of the noise of the step from t; `None` where it depends on the state.
     fn spread(&self, t: f64, h: f64) -> Option<f64>;
+    /// Whether the factor is the same at all times.
+    fn keeps_spread(&self) -> bool {
+        self.spread(0.0, 1.0) == self.spread(1.0, 1.0)
+    }
     /// The same for every path: out = factor.
     fn spreads(&self, t: f64, h: f64, x: &[f64], out: &mut [f64]);
     /// b = a x + c for a coordinate, where the drift is that.

@@ -75,6 +75,7 @@ pub struct Written {
     spreads: Program,
     /// The factor of the noise where it is the same for all components and depends on the time alone.
     spread: Option<Program>,
+    keeps_spread: bool,
     potential: Option<Program>,
     /// Per component: b = a x + c with a and c depending on the time alone.
     linear: Vec<Option<Program>>,
@@ -148,6 +149,7 @@ impl Input {
         let affine = plane(&mut graph, &drift, n, leaves);
         // Noise of the time alone, the same for all components.
         let common = noise.iter().all(|id| *id == noise[0]) && !depends_on_state(&graph, noise[0], n);
+        let keeps_spread = !depends_on(&graph, &noise, |leaf| leaf == leaves.number(TIME));
         let program = |ids: &[Id]| compiled(&graph, ids, leaves);
         Ok(Written {
             dimension,
@@ -158,6 +160,7 @@ impl Input {
             pull: pull.map(|ids| program(&ids)),
             spreads: program(&noise),
             spread: common.then(|| program(&noise[..1])),
+            keeps_spread,
             potential: potential.map(|id| program(&[id])),
             linear,
             affine,
@@ -209,8 +212,12 @@ fn compiled(graph: &Graph, ids: &[Id], leaves: Leaves) -> Program {
     Program::new(graph, &outputs, |l| leaves.source(l))
 }
 
+fn depends_on(graph: &Graph, ids: &[Id], leaf: impl Fn(u32) -> bool) -> bool {
+    graph.reachable(ids).into_iter().any(|id| matches!(graph.op(id), Op::Leaf(l) if leaf(l)))
+}
+
 fn depends_on_state(graph: &Graph, id: Id, n: usize) -> bool {
-    graph.reachable(&[id]).into_iter().any(|id| matches!(graph.op(id), Op::Leaf(l) if (l as usize) < n))
+    depends_on(graph, &[id], |leaf| (leaf as usize) < n)
 }
 
 /// Σ_j v_j ∂b_j/∂x_i for each i, where all derivatives are known.
@@ -317,6 +324,10 @@ impl Prior for Written {
 
     fn spread(&self, t: f64, _h: f64) -> Option<f64> {
         self.spread.as_ref().map(|s| self.at_time::<1>(s, t)[0].abs())
+    }
+
+    fn keeps_spread(&self) -> bool {
+        self.keeps_spread
     }
 
     fn spreads(&self, t: f64, _h: f64, x: &[f64], out: &mut [f64]) {

@@ -57,13 +57,14 @@ pub struct Linear {
     pub coefficients: Vec<f64>,
     /// Transitions that are fused with an observation: no correction there.
     pub fused: Arc<Vec<bool>>,
-    /// Largest correction of a coordinate.
-    pub largest: f64,
+    /// Largest correction of a coordinate in each transition; 0 where there is no noise.
+    pub largest: Vec<f64>,
 }
 
 impl Control for Linear {
     fn add(&self, j: usize, x: &[f64], u: &mut [f64]) {
-        if self.fused[j] {
+        let largest = self.largest[j - 1];
+        if self.fused[j] || largest == 0.0 {
             return;
         }
         let (p, d) = (self.basis.count(), x.len() / LANES);
@@ -75,7 +76,7 @@ impl Control for Linear {
                 u.iter_mut().zip(phi).for_each(|(u, f)| *u += t * f);
             }
             // A push of a deviation a step is all that a bridge takes; more would drive the chain out of range.
-            u.iter_mut().for_each(|u| *u = u.clamp(-self.largest, self.largest));
+            u.iter_mut().for_each(|u| *u = u.clamp(-largest, largest));
         }
     }
 }

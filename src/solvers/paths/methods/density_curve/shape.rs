@@ -95,9 +95,8 @@ pub fn straight(chain: &Chain) -> Vec<f64> {
                 }
                 None => known[known.len() - 1].1,
             };
-            let step = chain.noise * chain.time_step.sqrt();
-            let base = chain.start.deviation[i].max(step);
-            parameters[n * d + j * d + i] = ln(base.clamp(step, 0.5));
+            let step = (variance(chain, j.max(1)) * chain.time_step).sqrt();
+            parameters[n * d + j * d + i] = ln(chain.start.deviation[i].max(step));
         }
     }
     parameters
@@ -105,7 +104,7 @@ pub fn straight(chain: &Chain) -> Vec<f64> {
 
 /// Deviation of Brownian motion between what is known of a coordinate, at time `j`: how far apart components begin.
 fn width(chain: &Chain, known: &[(usize, f64, f64)], j: usize) -> f64 {
-    let between = |a: usize, b: usize| chain.noise * chain.noise * chain.time_step * (b - a) as f64;
+    let between = |a: usize, b: usize| chain.time_step * (a + 1..=b).map(|k| variance(chain, k)).sum::<f64>();
     match known.iter().position(|k| k.0 >= j) {
         Some(0) => known[0].2,
         Some(k) => {
