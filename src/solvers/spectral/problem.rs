@@ -159,7 +159,7 @@ impl Periodic<'_> {
     pub fn build<T: Real>(&self, domain: &Domain) -> Result<Arc<dyn Equation<T>>, Finding> {
         match self {
             Periodic::BuiltIn(built_in) => built_in.build(domain).map_err(|(key, message)| match key {
-                "points" => ("problem.points".into(), message),
+                "points" | "lengths" => (format!("problem.{key}"), message),
                 _ => (format!("problem.equation.{key}"), message),
             }),
             Periodic::Written(written) => match written.compile::<T>(domain) {

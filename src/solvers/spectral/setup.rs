@@ -169,7 +169,10 @@ pub fn first_state<T: Real>(
                 _ => (None, &none),
             };
             let found = asked.initial(name, parameters, transform.domain());
-            let found = found.map_err(|(key, message)| at(&key, message))?;
+            let found = found.map_err(|(key, message)| match key.as_str() {
+                "lengths" => input.invalid("problem.lengths", message),
+                key => at(key, message),
+            })?;
             initial::from_profile(&found.profile, 0.0, equation, transform, team, &mut state);
         }
         Some(InitialInput::Random { spectrum, amplitude, fields, means }) => {

@@ -45,7 +45,8 @@ pub enum Forcing {
     /// No force.
     #[default]
     None,
-    /// The force ν k² (A sin kz + C cos ky, …), k = 2π waves/length, that keeps the ABC flow with these coefficients.
+    /// The force that keeps the ABC flow with these coefficients: ν k² (A sin kz + C cos ky, …), k = 2π waves/length, where
+    /// ν k² stands for all that hyperviscosity and drag add to it.
     Abc {
         /// [A, B, C]. Default [1, 1, 1].
         #[serde(default = "ones")]

@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use super::super::domain::{Basis, Domain};
+use super::super::domain::{Axis, Basis, Domain};
 use super::super::transform::Scales;
 use super::means::{columns, square, sum_over_tiles, weight};
 use crate::math::exact::Exact;
@@ -11,7 +11,7 @@ use crate::math::real::Real;
 /// The shells of an isotropic spectrum: shell n holds the modes with (n − ½) Δk ≤ |k| < (n + ½) Δk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shells {
-    /// Δk: the smallest wavenumber of the longest axis, in radians per length.
+    /// Δk: the smallest wavenumber of the longest axis along which fields vary, in radians per length.
     pub width: f64,
     pub count: usize,
 }
@@ -19,7 +19,8 @@ pub struct Shells {
 impl Shells {
     /// All shells that hold kept modes; Fourier axes only.
     pub fn new(domain: &Domain) -> Shells {
-        let longest = domain.own().iter().map(|a| a.length).fold(0.0, f64::max);
+        let longest = varying(domain).map(|a| a.length).fold(0.0, f64::max);
+        let longest = if longest > 0.0 { longest } else { domain.own()[0].length };
         let width = std::f64::consts::TAU / longest;
         let corner: f64 = domain.own().iter().map(|a| a.wavenumber(a.highest).powi(2)).sum();
         Shells { width, count: (corner.sqrt() / width + 0.5) as usize + 1 }
@@ -158,12 +159,17 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     Some(across / square)
 }
 
-/// k_max η: the highest kept wavenumber (the lowest of the periodic axes') times the length η of the smallest eddies;
-/// at least 1 to 1.5 where they are resolved, with η = (ν³/ε)^{1/4} [Pope2000, §9.1.2].
+/// Axes of more than one point.
+fn varying(domain: &Domain) -> impl Iterator<Item = &Axis> {
+    domain.own().iter().filter(|a| a.highest > 0)
+}
+
+/// k_max η: the highest kept wavenumber (the lowest of the periodic axes' along which fields vary) times the length η of the
+/// smallest eddies; at least 1 to 1.5 where they are resolved, with η = (ν³/ε)^{1/4} [Pope2000, §9.1.2]. NaN without such an
+/// axis.
 pub fn k_max_eta(domain: &Domain, eta: f64) -> f64 {
-    let own = domain.own();
-    let fourier = own.iter().filter(|a| a.basis != Basis::Chebyshev);
-    fourier.map(|a| a.wavenumber(a.highest)).fold(f64::INFINITY, f64::min) * eta
+    let fourier = varying(domain).filter(|a| a.basis != Basis::Chebyshev);
+    fourier.map(|a| a.wavenumber(a.highest)).reduce(f64::min).map_or(f64::NAN, |k| k * eta)
 }
 
 /// Kolmogorov's length (ν³/ε)^{1/4}; `dissipation` ε by viscosity ν, per mass.
