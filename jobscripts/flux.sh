@@ -16,14 +16,19 @@ compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
 # flux run forwards SIGUSR1 to every rank; one rank is enough, since the ranks agree.
 flux run --ntasks=4 --cores-per-task=16 spanwise run "$input" --output "$out" "${resume[@]}" &
 job=$!
-trap 'kill -USR1 $job 2>/dev/null' USR1
+trapped=0
+trap 'trapped=1; kill -USR1 $job 2>/dev/null' USR1
 wait $job
 code=$?
-while kill -0 $job 2>/dev/null; do
+# The trap ends a wait; the next one gets the launcher's own code, or 127 where it was told before.
+while [ $trapped = 1 ]; do
+    trapped=0
     wait $job
-    code=$?
+    next=$?
+    [ $next = 127 ] || code=$next
 done
-if [ $code = 3 ]; then
+# 3: valid results, but short of the aim. Again only where time ran out: a run that has stalled or made all its steps would do so again.
+if [ $code = 3 ] && grep -Eq '"reason": "(the limit of wall time|signal |a signal )' "$out/report.json"; then
     flux batch "$0" "$input" "$out"
 fi
 exit $code

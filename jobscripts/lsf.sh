@@ -20,14 +20,19 @@ compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
 mpirun --map-by "slot:PE=$RAYON_NUM_THREADS" spanwise run "$input" --output "$out" "${resume[@]}" &
 job=$!
 # LSF signals the whole job; the trap keeps this shell alive, and mpirun forwards its own copy to the ranks.
-trap 'kill -USR1 $job 2>/dev/null' USR1
+trapped=0
+trap 'trapped=1; kill -USR1 $job 2>/dev/null' USR1
 wait $job
 code=$?
-while kill -0 $job 2>/dev/null; do
+# The trap ends a wait; the next one gets the launcher's own code, or 127 where it was told before.
+while [ $trapped = 1 ]; do
+    trapped=0
     wait $job
-    code=$?
+    next=$?
+    [ $next = 127 ] || code=$next
 done
-if [ $code = 3 ]; then
+# 3: valid results, but short of the aim. Again only where time ran out: a run that has stalled or made all its steps would do so again.
+if [ $code = 3 ] && grep -Eq '"reason": "(the limit of wall time|signal |a signal )' "$out/report.json"; then
     brequeue "$LSB_JOBID"
 fi
 exit $code

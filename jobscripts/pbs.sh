@@ -3,10 +3,13 @@
 #PBS -l select=2:ncpus=32:mpiprocs=2:ompthreads=16
 #PBS -l walltime=04:00:00
 #PBS -j oe
-# Submit with:  qsub -v input=color_transfer.toml pbs.sh
+# Submit with:  qsub -v input=color_transfer.toml pbs.sh     (from elsewhere: qsub -v input=…,script=jobscripts/pbs.sh jobscripts/pbs.sh)
 set -uo pipefail
 cd "$PBS_O_WORKDIR"
 : "${input:?qsub -v input=INPUT.toml pbs.sh}"
+# PBS runs a copy; the next submission needs the script itself.
+script=${script:-pbs.sh}
+[ -f "$script" ] || { echo "pbs.sh: no $script here; qsub -v script=PATH_OF_THIS_SCRIPT,…" >&2; exit 2; }
 out=${out:-$(basename "${input%.toml}").out}
 
 export RAYON_NUM_THREADS=${OMP_NUM_THREADS:-16} OPENBLAS_NUM_THREADS=1
@@ -22,7 +25,8 @@ timer=$!
 wait $job
 code=$?
 kill $timer 2>/dev/null
-if [ $code = 3 ]; then
-    qsub -v input="$input",out="$out" "$PBS_O_WORKDIR/pbs.sh"
+# 3: valid results, but short of the aim. Again only where time ran out: a run that has stalled or made all its steps would do so again.
+if [ $code = 3 ] && grep -Eq '"reason": "(the limit of wall time|signal |a signal )' "$out/report.json"; then
+    qsub -v input="$input",out="$out",script="$script" "$script"
 fi
 exit $code

@@ -9,6 +9,7 @@
 # Submit with:  sbatch scaling_slurm.sh inputs/transport/uniform_large.toml     (outside Slurm: MOST=2 THREADS=1 bash …)
 set -euo pipefail
 input=${1:?usage: sbatch scaling_slurm.sh INPUT.toml}
+command -v h5dump >/dev/null || { echo "scaling_slurm.sh: needs h5dump (of the HDF5 module, or the package hdf5-tools)" >&2; exit 2; }
 steps=${STEPS:-20}
 most=${MOST:-${SLURM_NTASKS:-1}}
 threads=${THREADS:-${SLURM_CPUS_PER_TASK:-1}}

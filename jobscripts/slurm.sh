@@ -22,17 +22,20 @@ compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
 # In the background, so that this shell sees SIGUSR1 (five minutes ahead of the limit) and hands it to mpirun.
 mpirun --map-by "slot:PE=$SLURM_CPUS_PER_TASK" spanwise run "$input" --output "$out" "${resume[@]}" &
 job=$!
-trap 'kill -USR1 $job' USR1
+trapped=0
+trap 'trapped=1; kill -USR1 $job 2>/dev/null' USR1
 wait $job
 code=$?
-# The trap ends the first wait; the second one gets mpirun's own code.
-while kill -0 $job 2>/dev/null; do
+# The trap ends a wait; the next one gets the launcher's own code, or 127 where it was told before.
+while [ $trapped = 1 ]; do
+    trapped=0
     wait $job
-    code=$?
+    next=$?
+    [ $next = 127 ] || code=$next
 done
 
-# 3: valid results, but a limit came first. In the queue again until the tolerance is reached.
-if [ $code = 3 ]; then
+# 3: valid results, but short of the aim. Again only where time ran out: a run that has stalled or made all its steps would do so again.
+if [ $code = 3 ] && grep -Eq '"reason": "(the limit of wall time|signal |a signal )' "$out/report.json"; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit $code

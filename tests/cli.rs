@@ -401,3 +401,17 @@ fn a_run_with_missing_observations_goes_on_and_not_with_another_method() {
         assert_eq!(run(&["--resume"]).code(), 0, "{text}");
     }
 }
+
+#[test]
+fn results_go_to_a_path_of_500_bytes_on_any_number_of_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "solver = \"spectral\"\n[problem]\npoints = [16, 16]\nend_time = 0.02\n\
+                equation = { kind = \"vorticity_2d\", viscosity = 0.1 }\n[method]\ntime_step = 0.01\n";
+    fs::write(dir.path().join("a.toml"), text).unwrap();
+    let out = [["d"; 120].concat().as_str(); 4].join("/");
+    for &ranks in program::rank_counts() {
+        let ended = spanwise(ranks, &["run", "a.toml", "--quiet", "--force", "--output", &out], dir.path());
+        assert_eq!(ended.code(), 0, "{ranks} ranks: {ended:?}");
+        assert!(dir.path().join(&out).join("output.h5").is_file());
+    }
+}

@@ -34,6 +34,10 @@ pub struct Mpi {
     _stay: PhantomData<*const ()>,
 }
 
+/// How Open MPI keeps file pointers that ranks share. Nothing here uses them, and two of its ways copy the path of any file
+/// that is opened into a buffer of some 256 bytes, which ends the program where the path is longer.
+const SHARED_POINTERS: &str = "OMPI_MCA_sharedfp";
+
 impl Mpi {
     /// Initialises MPI and lets a panic on any thread of any rank end the job with exit code 1. Call it once, on the
     /// main thread.
@@ -42,6 +46,10 @@ impl Mpi {
     /// [`Error::Usage`] if MPI was initialised before or lacks `MPI_THREAD_FUNNELED`, or if
     /// `SPANWISE_MESSAGE_CUT` is not a number of bytes.
     pub fn start() -> Result<Self> {
+        if std::env::var_os(SHARED_POINTERS).is_none() {
+            // SAFETY: the process has one thread yet.
+            unsafe { std::env::set_var(SHARED_POINTERS, "^lockedfile,sm") };
+        }
         let (universe, provided) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| Error::Usage("MPI was initialised before".into()))?;
         let (mut rank, mut size) = (0, 0);

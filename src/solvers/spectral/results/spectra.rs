@@ -161,7 +161,7 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 
 /// Axes of more than one point.
 fn varying(domain: &Domain) -> impl Iterator<Item = &Axis> {
-    domain.own().iter().filter(|a| a.highest > 0)
+    domain.own().into_iter().filter(|a| a.highest > 0)
 }
 
 /// k_max η: the highest kept wavenumber (the lowest of the periodic axes' along which fields vary) times the length η of the
