@@ -96,7 +96,8 @@ pub fn straight(chain: &Chain) -> Vec<f64> {
                 None => known[known.len() - 1].1,
             };
             let step = (variance(chain, j.max(1)) * chain.time_step).sqrt();
-            parameters[n * d + j * d + i] = ln(chain.start.deviation[i].max(step));
+            // A wide start begins narrower: its slopes are gentle.
+            parameters[n * d + j * d + i] = ln(chain.start.deviation[i].min(0.5).max(step));
         }
     }
     parameters
