@@ -145,6 +145,21 @@ const SAMPLER_CASES: &[Case] = &[
     Case(3, "model = { kind = \"shape\", shape = { kind = \"funnel\" } }\npredict = { draws = 4 }", &["problem.predict", "draws = 4", "problem.model.kind = \"shape\" has no data"]),
     Case(3, "model = { kind = \"gaussian_mixture\", prior_sd = 3.0, components = [{ mean = [2, -2], sd = 0.5 }] }\nquantiles = [0.5]", &["problem.quantiles", "[0.5]", "bootstrap", "tempering"]),
     Case(5, "name = \"tempering\"\nparticles = 60\nchan_lai = true", &["method.chan_lai", "for filters", "tempering"]),
+    // What the method does not use.
+    Case(5, "name = \"tempering\"\nparticles = 60\ness_threshold = 0.7", &["method.ess_threshold = 0.7", "not used by method.name = \"tempering\"", "filters", "\"pmmh\""]),
+    Case(5, "name = \"tempering\"\nparticles = 60\niterations = 2000", &["method.iterations = 2000", "\"pmmh\", \"particle_gibbs\""]),
+    Case(5, "name = \"tempering\"\nparticles = 60\nthin = 2", &["method.thin = 2", "for \"particle_gibbs\""]),
+    Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 6\nleast_moves = 2", &["method.least_moves = 2", "method.waste_free = 6"]),
+    Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 6\nmost_moves = 9", &["method.most_moves = 9", "method.waste_free = 6"]),
+    Case(5, "name = \"tempering\"\nparticles = 60\nwaste_free = 6\ncorrelation = 0.2", &["method.correlation = 0.2", "method.waste_free = 6"]),
+    Case(5, "kernel = \"random_walk\"", &["method.kernel = \"random_walk\"", "not used by method.name = \"bootstrap\"", "for \"tempering\""]),
+    Case(5, "name = \"guided\"\nproposal = \"guided\"", &["method.proposal = \"guided\"", "\"pmmh\", \"smc_squared\", \"particle_gibbs\""]),
+    Case(5, "name = \"auxiliary\"\nparameter_moves = 5", &["method.parameter_moves = 5", "\"smc_squared\", \"particle_gibbs\""]),
+    Case(5, "name = \"pmmh\"\nparameter_particles = 9", &["method.parameter_particles = 9", "not used by method.name = \"pmmh\"", "for \"smc_squared\""]),
+    Case(5, "name = \"pmmh\"\nancestor_sampling = false", &["method.ancestor_sampling = false", "for \"particle_gibbs\""]),
+    Case(5, "name = \"smc_squared\"\nwarm_up = 10", &["method.warm_up = 10", "not used by method.name = \"smc_squared\""]),
+    Case(5, "name = \"particle_gibbs\"\nresampling = \"multinomial\"", &["method.resampling = \"multinomial\"", "not used by method.name = \"particle_gibbs\""]),
+    Case(5, "name = \"particle_gibbs\"\nsort = \"x\"", &["method.sort = \"x\"", "filters", "\"pmmh\", \"smc_squared\""]),
 ];
 
 #[test]

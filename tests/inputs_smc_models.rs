@@ -58,6 +58,7 @@ const CASES: &[Case] = &[
     Case(6, "particles = 100\nsmoothing = { kind = \"fixed_lag\" }", &["method.smoothing", "lag"]),
     Case(6, "name = \"pmmh\"\nsmoothing = { kind = \"genealogy\" }", &["method.smoothing", "pmmh"]),
     Case(6, "name = \"particle_gibbs\"\nparameters = [\"a\"]", &["method.parameters", "no parameters with priors"]),
+    Case(6, "name = \"particle_gibbs\"\nparameter_moves = 5", &["method.parameter_moves = 5", "no parameters with priors"]),
     Case(6, "name = \"particle_gibbs\"\nproposal = \"guided\"", &["method.proposal", "cannot weigh a trajectory"]),
     Case(3, "model = { kind = \"epidemic\", time_step = 1e-18 }", &["problem.model.time_step", "1e-18", "524288 steps"]),
     Case(3, "model = { kind = \"lorenz_96\", dimension = 4, stride = 4, time_step = 1e-18 }", &["problem.model.time_step", "1e-18", "10000000 steps"]),

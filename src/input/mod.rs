@@ -194,6 +194,11 @@ impl Input {
         value.try_into().map_err(|e: toml::de::Error| self.invalid(name, e.message().replace('\n', " ")))
     }
 
+    /// Whether the input says anything at a key such as `method.tolerance`, be it the default.
+    pub fn given(&self, key: &str) -> bool {
+        self.document.find(key).is_some()
+    }
+
     /// A path of the input, relative to the input file.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)

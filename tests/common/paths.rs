@@ -20,9 +20,12 @@ pub fn problems() -> Vec<(String, String)> {
     let geometric = "prior = { kind = \"geometric_brownian\", rate = 0.5 }\nnoise = 0.4\nstart = [1.0]\n\
                      time_step = 0.05\nsteps = 20\nobservations = [{ step = 20, value = [2.0], deviation = [0.2] }]";
     let dynamics = |mover: &str| {
-        format!(
-            "name = \"annealed_dynamics\"\nmover = \"{mover}\"\npaths = 320\nreplicates = 3\nsweeps = 2\nstep_size = 0.3\nrotations = 2"
-        )
+        let keys = match mover {
+            "hmc" => "step_size = 0.3\nrotations = 2",
+            "shooting" => "",
+            _ => "step_size = 0.3",
+        };
+        format!("name = \"annealed_dynamics\"\nmover = \"{mover}\"\npaths = 320\nreplicates = 3\nsweeps = 2\n{keys}")
     };
     let written = "prior = { kind = \"written\", components = [\"x\", \"y\"], parameters = { a = 2 }, \
                    drift = { x = \"-a*x*(x^2 - 1) + y/2\", y = \"cos(t) - y\" } }\nstart = [-1.0, 0.0]\ntime_step = 0.02\n\

@@ -40,6 +40,11 @@ impl Quadratic {
         self.c - self.a * x
     }
 
+    /// Its largest value; ψ is bounded (c = 0 where a = 0).
+    pub fn peak(&self) -> f64 {
+        if self.a > 0.0 { self.d + 0.5 * self.c * self.c / self.a } else { self.d }
+    }
+
     pub fn plus(self, other: Quadratic) -> Quadratic {
         Quadratic { a: self.a + other.a, c: self.c + other.c, d: self.d + other.d }
     }

@@ -25,9 +25,13 @@ pub struct Asked {
 pub fn read(input: &Input, level: Level) -> Result<Asked> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
+    let key_of = |key: &str| format!("method.{key}");
+    if let Some((key, message)) = method.unused().into_iter().find(|(key, _)| input.given(&key_of(key))) {
+        return Err(input.invalid(&key_of(&key), message));
+    }
     let chain = problem.chain(level).map_err(|(key, message)| input.invalid(&key, message))?;
     let mut size = method.size();
-    let built = method.build(&chain).map_err(|(key, message)| input.invalid(&format!("method.{key}"), message))?;
+    let built = method.build(&chain).map_err(|(key, message)| input.invalid(&key_of(&key), message))?;
     if problem.known_log_evidence.is_some() && !built.has_evidence() {
         let message = "is nothing to compare with: the method has no evidence; leave it out";
         return Err(input.invalid("problem.known_log_evidence", message));

@@ -121,6 +121,40 @@ impl Name {
     }
 }
 
+const FILTERS: &[Name] = &[Name::Bootstrap, Name::Guided, Name::Auxiliary];
+const TEMPERING: &[Name] = &[Name::Tempering];
+const CHAINS: &[Name] = &[Name::Pmmh, Name::ParticleGibbs];
+const OF_PARAMETERS: &[Name] = &[Name::Pmmh, Name::SmcSquared, Name::ParticleGibbs];
+
+/// The keys of [`MethodInput`] that are not of all methods, with the methods that use them.
+pub const USES: [(&str, &[Name]); 22] = [
+    ("resampling", &[Name::Bootstrap, Name::Guided, Name::Auxiliary, Name::Tempering, Name::Pmmh, Name::SmcSquared]),
+    ("sort", &[Name::Bootstrap, Name::Guided, Name::Auxiliary, Name::Pmmh, Name::SmcSquared]),
+    (
+        "ess_threshold",
+        &[Name::Bootstrap, Name::Guided, Name::Auxiliary, Name::Pmmh, Name::SmcSquared, Name::ParticleGibbs],
+    ),
+    ("precision", &[Name::Bootstrap, Name::Guided, Name::Auxiliary, Name::Pmmh]),
+    ("smoothing", FILTERS),
+    ("lee_whiteley", FILTERS),
+    ("chan_lai", FILTERS),
+    ("kernel", TEMPERING),
+    ("keep", TEMPERING),
+    ("least_moves", TEMPERING),
+    ("most_moves", TEMPERING),
+    ("correlation", TEMPERING),
+    ("waste_free", TEMPERING),
+    ("freeze", TEMPERING),
+    ("iterations", CHAINS),
+    ("warm_up", CHAINS),
+    ("parameter_particles", &[Name::SmcSquared]),
+    ("parameters", OF_PARAMETERS),
+    ("proposal", OF_PARAMETERS),
+    ("ancestor_sampling", &[Name::ParticleGibbs]),
+    ("parameter_moves", &[Name::SmcSquared, Name::ParticleGibbs]),
+    ("thin", &[Name::ParticleGibbs]),
+];
+
 /// `[method]` of the smc room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -137,7 +171,7 @@ pub struct MethodInput {
     /// Filters, pmmh and smc_squared: systematic resampling takes the particles of an island in the order of this coordinate; absent: of their
     /// slots.
     pub sort: Option<String>,
-    /// Resample when the effective sample size falls below this fraction of the particles; 1: at every step.
+    /// All but tempering: resample when the effective sample size falls below this fraction of the particles; 1: at every step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ess_threshold: f64,
     /// Filters and pmmh: in what states are kept; "f32" halves their memory and messages. Models compute in f64 either way.

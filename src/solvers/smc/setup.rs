@@ -9,7 +9,7 @@ use super::names::{Given, refuse_repeats};
 use super::pmmh::Chain;
 use super::prediction::Free;
 use super::prediction::outcomes::{self, Cohort};
-use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput};
+use super::problem::{MethodInput, Name, ObservationsInput, ProblemInput, USES};
 use super::sampling::Sampling;
 use super::smc_squared::Squared;
 use super::smoothing::SmoothingInput;
@@ -22,7 +22,7 @@ use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::conditional::can_follow;
 use crate::particles::moves::Kernel;
-use crate::particles::{Draws, Family, FeynmanKac, Precision, Scheme, TILE, Tile, View};
+use crate::particles::{Draws, Family, FeynmanKac, Scheme, TILE, Tile, View};
 use crate::solvers::Solver;
 use crate::team::Team;
 
@@ -103,6 +103,7 @@ pub struct FilterPosed {
 pub fn pose(input: &Input) -> Result<Posed> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
+    refuse_unused(input, &method)?;
     let below = |section: &str, (key, message): Refusal| input.invalid(&format!("{section}.{key}"), message);
     let read = |key: &'static str, path: &str, dataset: Option<&str>| {
         let file = input.resolve(path.as_ref());
@@ -118,21 +119,6 @@ pub fn pose(input: &Input) -> Result<Posed> {
     let built = problem.model.build(&read).map_err(|e| below("problem.model", e))?;
     let squared = method.name == Name::SmcSquared;
     let chain = squared || method.name == Name::Pmmh;
-    if method.smoothing.is_some() && method.name.proposal().is_none() {
-        let message =
-            format!("is for filters (\"bootstrap\", \"guided\", \"auxiliary\"), not for \"{}\"", method.name.word());
-        return Err(input.invalid("method.smoothing", message));
-    }
-    if method.waste_free > 1 && method.name != Name::Tempering {
-        let message = format!("= {} is for \"tempering\", not for \"{}\"", method.waste_free, method.name.word());
-        return Err(input.invalid("method.waste_free", message));
-    }
-    for (key, asked) in [("lee_whiteley", method.lee_whiteley), ("chan_lai", method.chan_lai)] {
-        if asked && method.name.proposal().is_none() {
-            let message = format!("= true is for filters, not for \"{}\"", method.name.word());
-            return Err(input.invalid(&format!("method.{key}"), message));
-        }
-    }
     if method.lee_whiteley && (method.resampling != Scheme::Multinomial || method.ess_threshold < 1.0) {
         let message = "= true holds with method.resampling = \"multinomial\" and method.ess_threshold = 1 alone: under other \
                        schemes, and where not every step resamples, the estimator is of another variance";
@@ -142,10 +128,6 @@ pub fn pose(input: &Input) -> Result<Posed> {
         let message =
             format!("are of filters (\"bootstrap\", \"guided\", \"auxiliary\"), not of \"{}\"", method.name.word());
         return Err(input.invalid("problem.quantiles", message));
-    }
-    if method.precision == Precision::F32 && method.name.proposal().is_none() && method.name != Name::Pmmh {
-        let message = format!("= \"f32\" is for filters and \"pmmh\", not for \"{}\"", method.name.word());
-        return Err(input.invalid("method.precision", message));
     }
     let (model, proposal) = match (built, method.name.proposal()) {
         (Built::StateSpace(model), None) if chain || method.name == Name::ParticleGibbs => (model, method.proposal),
@@ -175,11 +157,8 @@ pub fn pose(input: &Input) -> Result<Posed> {
                 let message = format!("= \"{name}\" is no coordinate of the state; it has: {}", names.join(", "));
                 return Err(input.invalid("method.sort", message));
             };
-            if method.resampling != Scheme::Systematic || method.name == Name::ParticleGibbs {
-                return Err(input.invalid(
-                    "method.sort",
-                    "is for systematic resampling, with a filter, \"pmmh\" or \"smc_squared\"",
-                ));
+            if method.resampling != Scheme::Systematic {
+                return Err(input.invalid("method.sort", "is for systematic resampling"));
             }
             Some(c)
         }
@@ -221,6 +200,10 @@ pub fn pose(input: &Input) -> Result<Posed> {
             let message = "the model has no parameters with priors, or not these (a written model declares them)";
             return Err(input.invalid("method.parameters", message));
         }
+        if family.is_none() && input.given("method.parameter_moves") {
+            let message = "is not used: the model has no parameters with priors (a written model declares them)";
+            return Err(input.invalid("method.parameter_moves", message));
+        }
         if let Some(message) = family.as_deref().and_then(unmoved) {
             return Err(input.invalid("method.parameters", message));
         }
@@ -246,6 +229,33 @@ pub fn pose(input: &Input) -> Result<Posed> {
         return Err(input.invalid("method.smoothing", message));
     }
     Ok(Posed::Filter(FilterPosed { problem, method, model, data, flow, sort, free }))
+}
+
+/// A key that the method does not use was given for something that would not be done.
+fn refuse_unused(input: &Input, method: &MethodInput) -> Result<()> {
+    let given = |key: &str| input.given(&format!("method.{key}"));
+    let refuse = |key: &str, message: String| Err(input.invalid(&format!("method.{key}"), message));
+    if let Some((key, uses)) = USES.iter().find(|(key, uses)| !uses.contains(&method.name) && given(key)) {
+        let (filters, others): (Vec<Name>, Vec<Name>) = uses.iter().partition(|name| name.proposal().is_some());
+        let words = |names: &[Name]| names.iter().map(|n| format!("\"{}\"", n.word())).collect::<Vec<_>>().join(", ");
+        let mut of = Vec::new();
+        if !filters.is_empty() {
+            of.push(format!("filters ({})", words(&filters)));
+        }
+        if !others.is_empty() {
+            of.push(words(&others));
+        }
+        let message =
+            format!("is not used by method.name = \"{}\"; it is for {}", method.name.word(), of.join(" and "));
+        return refuse(key, message);
+    }
+    let replaced = ["least_moves", "most_moves", "correlation"];
+    match replaced.into_iter().find(|key| method.waste_free > 1 && given(key)) {
+        Some(key) => {
+            refuse(key, format!("is not used with method.waste_free = {}, which takes its place", method.waste_free))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Why parameters cannot move given a path, if so: there is no density of paths, or a path at one value of them is impossible
@@ -282,9 +292,6 @@ fn sampler_posed(
         let message = "needs observations in time; the model is a target of samplers: use \"tempering\"";
         return refuse("method.name", message);
     }
-    if method.sort.is_some() {
-        return refuse("method.sort", "is for filters, \"pmmh\" and \"smc_squared\", not for \"tempering\"");
-    }
     if problem.observations.is_some() || problem.times.is_some() {
         return refuse("problem.observations", "the model is a target of samplers; its data are its own keys");
     }
@@ -312,8 +319,9 @@ fn sampler_posed(
         );
     }
     let d = sampler.target.dimension();
-    if length.max(method.most_moves) * d >= LARGEST_DRAW as usize {
-        let key = if length > method.most_moves { "method.waste_free" } else { "method.most_moves" };
+    let (key, moves) =
+        if length > 1 { ("method.waste_free", length) } else { ("method.most_moves", method.most_moves) };
+    if moves * d >= LARGEST_DRAW as usize {
         let message = format!("moves {d} coordinates too often: at most {} times", LARGEST_DRAW as usize / d - 1);
         return refuse(key, &message);
     }

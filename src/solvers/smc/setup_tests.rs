@@ -1,5 +1,6 @@
 //! Problems that are refused when they are read, before any work.
 
+use super::problem::{MethodInput, USES};
 use super::setup::pose;
 use crate::error::Error;
 use crate::input::Input;
@@ -37,4 +38,14 @@ fn steps_that_would_never_end_are_refused_where_data_are_simulated_too() {
     let said = of("kind = \"lorenz_96\", time_step = 1e-18");
     assert!(said.contains("problem.model.time_step") && said.contains("10000000 steps"), "{said}");
     assert_eq!(of("kind = \"lotka_volterra\", time_step = 0.01"), "");
+}
+
+#[test]
+fn every_key_of_a_method_is_of_all_methods_or_says_of_which() {
+    let keys = serde_json::to_value(MethodInput::default()).unwrap();
+    let mut keys: Vec<&str> = keys.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut told: Vec<&str> = ["name", "particles", "islands"].into_iter().chain(USES.map(|(key, _)| key)).collect();
+    keys.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(keys, told);
 }

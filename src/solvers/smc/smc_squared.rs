@@ -409,8 +409,11 @@ impl Solver for Squared {
             Some(forecast) => report.extend(forecast.report()),
             None => report.extend(self.ahead.iter().flat_map(Ahead::report)),
         }
-        let meaning = "share of proposals of the parameters accepted";
-        report.push(number("acceptance", meaning, self.accepted / self.proposed.max(1.0), ErrorBar::None));
+        // Where no island was resampled, none was proposed.
+        if self.proposed > 0.0 {
+            let meaning = "share of proposals of the parameters accepted";
+            report.push(number("acceptance", meaning, self.accepted / self.proposed, ErrorBar::None));
+        }
         report
     }
 

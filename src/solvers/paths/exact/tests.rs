@@ -206,3 +206,16 @@ fn importance_sampling_and_rejection_give_the_evidence_of_the_double_well() {
     agrees("importance, linear twist", &guided, truth);
     agrees("rejection", &run(&chain, r#"{"name": "rejection", "paths": 65536, "replicates": 8}"#, 2), truth);
 }
+
+#[test]
+fn rejection_gives_the_evidence_of_observations_whose_density_is_above_1() {
+    // A density of 1/(0.1√2π) = 3.99 each at their values, which no path has both of at the last time.
+    let chain = chain(
+        r#"{"prior": {"kind": "double_well", "height": 5.0}, "start": [-1.0], "time_step": 0.01, "steps": 20,
+            "normalised": true, "observations": [{"step": 20, "value": [-0.9], "deviation": [0.1]},
+                                                 {"step": 20, "value": [-0.8], "deviation": [0.1]},
+                                                 {"step": 10, "value": [-1.0], "deviation": [0.1]}]}"#,
+    );
+    let (truth, _) = line(&chain, -2.6, 2.6, 1041);
+    agrees("rejection", &run(&chain, r#"{"name": "rejection", "paths": 16384, "replicates": 8}"#, 2), truth);
+}

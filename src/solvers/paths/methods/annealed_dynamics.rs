@@ -116,6 +116,26 @@ pub struct AnnealedDynamics {
 }
 
 impl Input {
+    /// Keys that the mover or the levels leave without use, and why.
+    pub fn unused(&self) -> Vec<Finding> {
+        let mover = format!("{:?}", self.mover).to_lowercase();
+        let by =
+            |key: &str, of: &str| (key.into(), format!("is not used by method.mover = \"{mover}\"; it is for {of}"));
+        let mut unused = Vec::new();
+        if self.mover != Mover::Hmc {
+            unused.push(by("rotations", "\"hmc\""));
+        }
+        if self.mover == Mover::Shooting {
+            unused.push(by("step_size", "\"pcn\", \"pcnl\", \"hmc\" and \"spde\""));
+        }
+        if self.levels.is_some() {
+            let message =
+                "is not used with method.levels: it is for the pilot that chooses levels where none are given";
+            unused.push(("ess".into(), message.into()));
+        }
+        unused
+    }
+
     pub fn build(&self, chain: &Chain) -> std::result::Result<AnnealedDynamics, Finding> {
         let gradient = matches!(self.mover, Mover::Pcnl | Mover::Hmc | Mover::Spde);
         if gradient && !chain.constant_noise() {

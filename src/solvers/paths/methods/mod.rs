@@ -109,7 +109,7 @@ pub struct Size {
 pub enum MethodInput {
     /// Paths of the chain, weighted with e^{−J}; or of a chain guided by a quadratic twist, weighted exactly.
     Importance(importance::Input),
-    /// Paths of the chain, kept with probability e^{−J}: independent draws of the posterior.
+    /// Paths of the chain, kept with probability e^{−J}/M, M the largest e^{−J}: independent draws of the posterior.
     Rejection(rejection::Input),
     /// A population along time, resampled where its weights degenerate, with or without a twist.
     TwistedSmc(twisted_smc::Input),
@@ -151,6 +151,14 @@ impl MethodInput {
         }
     }
 
+    /// Keys that other keys leave without use, and why.
+    pub fn unused(&self) -> Vec<Finding> {
+        match self {
+            MethodInput::AnnealedDynamics(m) => m.unused(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The method for a chain.
     ///
     /// # Errors
@@ -176,7 +184,7 @@ impl MethodInput {
 pub fn list() -> Vec<(&'static str, &'static str)> {
     vec![
         ("importance", "paths of the chain, or of a guided one, with weights"),
-        ("rejection", "paths of the chain, kept with probability exp(-J)"),
+        ("rejection", "paths of the chain, kept with probability exp(-J) over its largest value"),
         ("twisted_smc", "sequential Monte Carlo along time; twists: none, linear, quadratic, learned, grid"),
         ("controlled_annealing", "a drift learned along levels of the cost, exact by path weights"),
         ("annealed_dynamics", "walkers in path space (pcn, pcnl, hmc, shooting, spde) along levels of the cost"),

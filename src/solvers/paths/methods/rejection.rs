@@ -1,14 +1,17 @@
-//! Rejection sampling: a path of the chain is kept with probability e^{−J} (reactive paths: J = 0 or ∞).
+//! Rejection sampling: a path of the chain is kept with probability e^{−J}/M (reactive paths: J = 0 or ∞).
+//!
+//! M, the largest value of e^{−J}, is 1 where each coordinate is observed once at a time, and Π 1/(s√2π) where observations
+//! count with their normalised density. The evidence is M times the share that is kept.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::importance;
 use super::{Finding, Method, Population};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::math::elementary::exp;
 use crate::math::rng::Stream;
-use crate::solvers::paths::chain::{Chain, LANES, Other};
+use crate::solvers::paths::chain::{Chain, LANES, Other, Quadratic};
 use crate::solvers::paths::ensemble::{Context, Sampled};
 use crate::solvers::paths::guide::Guide;
 use crate::state::Walk;
@@ -20,16 +23,21 @@ pub struct Input {
     pub size: Population,
 }
 
-pub struct Rejection;
+pub struct Rejection {
+    /// ln M.
+    peak: f64,
+}
 
 impl Input {
     pub fn build(&self, chain: &Chain) -> std::result::Result<Rejection, Finding> {
         let functional = |o: &Other| matches!(o, Other::Functional { .. });
         if chain.others.iter().flatten().any(functional) {
-            let message = "rejection needs a cost that is nowhere negative; a running functional may be".to_string();
+            let message =
+                "rejection needs the least cost of a path, which is not known of a running functional".to_string();
             return Err(("name".into(), message));
         }
-        Ok(Rejection)
+        // Balls add nothing: their cost is 0 or ∞.
+        Ok(Rejection { peak: chain.quadratics.iter().flatten().map(Quadratic::peak).sum() })
     }
 }
 
@@ -41,23 +49,16 @@ impl Method for Rejection {
     fn sample(&self, context: &Context, replicate: u32) -> Result<Sampled> {
         let mut sampled = importance::sample(context, &Guide::default(), Stream::PathsNoise, replicate)?;
         let first = context.mine().start;
-        let mut largest = f64::NEG_INFINITY;
         for (b, weights) in sampled.log_weights.chunks_exact_mut(LANES).enumerate() {
             let mut u = [0.0; LANES];
             context.random.uniforms(Stream::PathsAccept, replicate, 0, first + b, &mut u);
             for (w, u) in weights.iter_mut().zip(u) {
-                largest = largest.max(*w);
                 if !w.is_nan() {
-                    *w = if u < exp(*w) { 0.0 } else { f64::NEG_INFINITY };
+                    *w = if u < exp(*w - self.peak) { 0.0 } else { f64::NEG_INFINITY };
                 }
             }
         }
-        // Normalised observations may have a density above 1.
-        let largest = context.ranks.max(largest);
-        if largest > 1e-12 {
-            let message = format!("a path has the likelihood e^{largest:.3}, above 1: rejection cannot use it");
-            return Err(Error::Numerical { step: context.step, message });
-        }
+        sampled.log_evidence = self.peak;
         Ok(sampled)
     }
 

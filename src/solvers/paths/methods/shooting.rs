@@ -8,7 +8,8 @@
 //!
 //! and a rejected move repeats the old path. The Euler–Maruyama chain is not reversible: without R the start's law is
 //! wrong by some per cent. Walkers begin as weighted paths, resampled, and count where they end: what the weights
-//! were too few for the moves mend. The spread of the replicates is the error.
+//! were too few for the moves mend. The spread of the replicates is the error: it holds where the moves are enough to forget
+//! the first paths, whose bias all replicates share. Twice the moves must give the same means within their errors.
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
