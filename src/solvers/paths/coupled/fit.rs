@@ -127,7 +127,8 @@ impl Fitting {
             left += (rest[p + 1] - explained).max(0.0);
             spread += (rest[p + 1] - rest[p] * rest[p] / count).max(0.0);
             let form = unscaled(&theta, &scale).plus(&chain.quadratics[j], 1.0);
-            psi.push(tamed(form, &deviations(chain, j).expect("noise that does not depend on the state")));
+            let deviation = deviations(chain, j).expect("noise that does not depend on the state");
+            psi.push(tamed(form, &deviation, &scale.iter().map(|s| s.0).collect::<Vec<_>>()));
         }
         psi.reverse();
         self.forms = psi.into_iter().flat_map(|f| f.a.into_iter().chain(f.c).chain([f.d])).collect();
@@ -184,9 +185,10 @@ fn unscaled(theta: &[f64], scale: &[Scale]) -> Form {
     form
 }
 
-/// The form, with so much added to A that no twisted kernel is wider than the kernel: log ψ is concave. (The form of a
-/// posterior with several modes is not, and twice as wide a kernel at each time runs away backwards in time.)
-fn tamed(mut form: Form, deviation: &[f64]) -> Form {
+/// The form, with so much curvature about the paths' `centre` taken off that no twisted kernel is wider than the kernel: log ψ
+/// is concave. (The form of a posterior with several modes is not, and twice as wide a kernel at each time runs away backwards
+/// in time.) About another point it would change the slope where the paths are.
+fn tamed(mut form: Form, deviation: &[f64], centre: &[f64]) -> Form {
     let d = deviation.len();
     let widest = deviation.iter().copied().fold(0.0, f64::max);
     let mut add = 1e-3 / (widest * widest).max(f64::MIN_POSITIVE);
@@ -200,7 +202,11 @@ fn tamed(mut form: Form, deviation: &[f64]) -> Form {
         if cholesky(&curved, d).is_ok() || !form.a.iter().all(|a| a.is_finite()) {
             return form;
         }
-        (0..d).for_each(|i| form.a[i * d + i] += add);
+        for (i, m) in centre.iter().enumerate() {
+            form.a[i * d + i] += add;
+            form.c[i] += add * m;
+            form.d -= 0.5 * add * m * m;
+        }
         add *= 2.0;
     }
 }
