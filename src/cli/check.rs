@@ -65,9 +65,11 @@ fn page(
     out += &columns(&step);
 
     out += &heading("files");
+    // How many records there will be is not known of every run.
+    let and_series = |size: u64| format!("{}, and 8 bytes for each number of /series", bytes(size));
     let mut files = vec![
-        ("output.h5".to_string(), bytes(e.output_bytes)),
-        ("checkpoint.h5".to_string(), bytes(e.checkpoint_bytes)),
+        ("output.h5".to_string(), and_series(e.output_bytes)),
+        ("checkpoint.h5".to_string(), and_series(e.checkpoint_bytes)),
     ];
     let free = free_bytes(output);
     if let Some(free) = free {

@@ -9,9 +9,6 @@ use crate::input::Input;
 use crate::math::simd::Level;
 use crate::solvers::{Estimate, program};
 
-/// Drift evaluations per second and core of a simple drift with its noise, at the level of this machine.
-const RATE: f64 = 60e6;
-
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     if let MethodInput::Committor(method) = input.method()? {
         return committor::run::check(input, &method, ranks);
@@ -45,14 +42,13 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
         1 => (0, 0),
         _ => (8 * 2 * values as u64 * roots * (ranks as u64 - 1) + held * values as u64, 12 * (ranks as u64 - 1)),
     };
-    let evaluations = (mine * LANES * chain.steps) as f64 * asked.method.sweeps();
     let state = 8 * (kept * values + 7 * values + 8 * size.replicates) as u64 + (1 << 16);
     Ok(Estimate {
         problem,
         memory,
         bytes_per_step: bytes,
         messages_per_step: messages,
-        seconds_per_step: Some(evaluations / (RATE * threads.max(1) as f64)),
+        seconds_per_step: None,
         output_bytes: state + 8 * 5 * values as u64,
         checkpoint_bytes: state,
     })

@@ -83,10 +83,6 @@ pub fn read(whole: &Whole, input: &Input, level: Level) -> Result<Committor> {
 pub fn check(whole: &Whole, input: &Input, ranks: usize) -> Result<Estimate> {
     let asked = read(whole, input, Level::detect())?;
     let points = asked.points() as u64;
-    let planar = asked.start.len() == 2;
-    // Conjugate gradients take some three sweeps per point of a side, at 15 ns a point.
-    let longest = input.cells().into_iter().max().unwrap_or(1) as f64;
-    let seconds = if planar { 15e-9 * points as f64 * 3.0 * longest } else { 1e-6 * points as f64 };
     Ok(Estimate {
         problem: vec![
             ("coordinates".into(), asked.start.len().to_string()),
@@ -94,7 +90,6 @@ pub fn check(whole: &Whole, input: &Input, ranks: usize) -> Result<Estimate> {
             ("diffusion coefficient".into(), format!("{}", asked.diffusion)),
         ],
         memory: vec![program(ranks), ("equations and search directions".into(), 8 * 14 * points)],
-        seconds_per_step: Some(seconds),
         output_bytes: 8 * 2 * points + (1 << 16),
         checkpoint_bytes: 8 * points + (1 << 16),
         ..Estimate::default()

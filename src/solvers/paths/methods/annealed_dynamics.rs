@@ -413,11 +413,6 @@ impl Method for AnnealedDynamics {
         chain.block() / LANES + 1
     }
 
-    fn sweeps(&self) -> f64 {
-        let levels = if self.levels.is_empty() { 20 } else { self.levels.len() };
-        (levels * self.input.sweeps) as f64
-    }
-
     fn notes(&self) -> Vec<String> {
         if self.levels.is_empty() { Vec::new() } else { vec![format!("{} levels", self.levels.len())] }
     }

@@ -360,10 +360,6 @@ impl Method for FlexibleShooting {
         Ok(())
     }
 
-    fn sweeps(&self) -> f64 {
-        self.moves as f64
-    }
-
     fn has_evidence(&self) -> bool {
         false
     }

@@ -50,10 +50,6 @@ pub trait Method: Send {
     fn values_held(&self) -> usize {
         0
     }
-    /// Sweeps over the paths in a replicate, for estimates of time.
-    fn sweeps(&self) -> f64 {
-        1.0
-    }
     /// Whether the weights say anything of an evidence.
     fn has_evidence(&self) -> bool {
         true

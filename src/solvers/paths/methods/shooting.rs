@@ -235,10 +235,6 @@ impl Method for Shooting {
         Ok(())
     }
 
-    fn sweeps(&self) -> f64 {
-        self.moves as f64
-    }
-
     fn has_evidence(&self) -> bool {
         false
     }
