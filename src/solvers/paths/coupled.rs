@@ -73,10 +73,6 @@ struct Fused {
     keep: Vec<f64>,
     pull: Vec<f64>,
     spread: Vec<f64>,
-    /// The inverse of `spread`, where every coordinate has noise.
-    back: Option<Vec<f64>>,
-    /// Of the kernel itself.
-    deviation: Vec<f64>,
     ahead: Form,
 }
 
@@ -109,9 +105,7 @@ impl Fused {
         let a = symmetric(product(&psi.a, &keep, d, d, d), d);
         let c = (0..d).map(|i| (0..d).map(|k| keep[k * d + i] * psi.c[k]).sum()).collect();
         let half: f64 = psi.c.iter().zip(&pull).map(|(c, p)| 0.5 * c * p).sum();
-        let back = if deviation.iter().all(|s| *s > 0.0) { inverse(&spread, d) } else { None };
-        let ahead = Form { a, c, d: psi.d - 0.5 * log_size + half };
-        Some(Fused { keep, pull, spread, back, deviation: deviation.to_vec(), ahead })
+        Some(Fused { keep, pull, spread, ahead: Form { a, c, d: psi.d - 0.5 * log_size + half } })
     }
 }
 
@@ -121,8 +115,6 @@ pub struct CoupledTwist {
     fused: Vec<Fused>,
     /// r_j − log ψ_j, where that is not zero.
     rest: Vec<Option<Form>>,
-    /// Largest shift of a kernel's mean, in its deviations.
-    farthest: f64,
 }
 
 /// The deviations of transition `j`, for noise that does not depend on the state.
@@ -159,12 +151,7 @@ impl CoupledTwist {
             let rest = minus.plus(r, 1.0);
             (rest != Form::zero(chain.dimension)).then_some(rest)
         });
-        Some(CoupledTwist { rest: rest.collect(), fused: fused?, farthest: f64::INFINITY })
-    }
-
-    /// The same with shifts of at most so many deviations, weighed exactly: a fit is wild where it has seen no path.
-    pub fn within(self, farthest: f64) -> CoupledTwist {
-        CoupledTwist { farthest, ..self }
+        Some(CoupledTwist { rest: rest.collect(), fused: fused? })
     }
 
     /// value += the quadratic part of (r_j − log ψ_j)(x).
@@ -176,7 +163,7 @@ impl CoupledTwist {
 
     /// x ~ the twisted kernel of mean `mean`, with the noise `xi`; weight += log p(ψ_j).
     pub fn advance(&self, j: usize, mean: &[f64], xi: &[f64], x: &mut [f64], weight: &mut [f64]) {
-        let Fused { keep, pull, spread, ahead, .. } = &self.fused[j];
+        let Fused { keep, pull, spread, ahead } = &self.fused[j];
         let d = pull.len();
         for i in 0..d {
             let row = &mut x[i * LANES..(i + 1) * LANES];
@@ -190,32 +177,5 @@ impl CoupledTwist {
             }
         }
         ahead.add(mean, weight);
-        if self.farthest < f64::INFINITY {
-            self.hold(j, mean, xi, x, weight);
-        }
-    }
-
-    /// Takes back what shifts are larger than they may be: x by δ, and the weight by the ratio of both kernels at x,
-    /// −ξ·u − ½|u|² with u = spread⁻¹ δ.
-    fn hold(&self, j: usize, mean: &[f64], xi: &[f64], x: &mut [f64], weight: &mut [f64]) {
-        let Fused { keep, pull, back, deviation, .. } = &self.fused[j];
-        let (Some(back), d) = (back, pull.len()) else { return };
-        let mut delta = vec![0.0; d];
-        for l in 0..LANES {
-            for i in 0..d {
-                let moved: f64 = (0..d).map(|k| keep[i * d + k] * mean[k * LANES + l]).sum();
-                let shift = pull[i] + moved - mean[i * LANES + l];
-                let most = self.farthest * deviation[i];
-                delta[i] = shift.clamp(-most, most) - shift;
-            }
-            if delta.iter().all(|v| *v == 0.0) {
-                continue;
-            }
-            for i in 0..d {
-                let u: f64 = (0..d).map(|k| back[i * d + k] * delta[k]).sum();
-                weight[l] -= (xi[i * LANES + l] + 0.5 * u) * u;
-                x[i * LANES + l] += delta[i];
-            }
-        }
     }
 }

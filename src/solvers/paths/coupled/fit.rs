@@ -34,9 +34,6 @@ pub struct Fitting {
     pub evaluations: f64,
 }
 
-/// Largest shift of a transition, in deviations of its noise: twice what a path takes that no fit has misled.
-const FARTHEST: f64 = 6.0;
-
 /// Means and deviations of a coordinate of the paths.
 type Scale = (f64, f64);
 
@@ -68,7 +65,7 @@ impl Fitting {
         let form = |f: &[f64]| Form { a: f[..d * d].to_vec(), c: f[d * d..d * d + d].to_vec(), d: f[d * d + d] };
         let psi: Vec<Form> = self.forms.chunks_exact(d * d + d + 1).map(form).collect();
         let coupled = if self.done > 0 { CoupledTwist::new(chain, &psi) } else { None };
-        coupled.map(|c| Guide { coupled: Some(Arc::new(c.within(FARTHEST))), ..Guide::default() })
+        coupled.map(|coupled| Guide { coupled: Some(Arc::new(coupled)), ..Guide::default() })
     }
 
     /// One pass, on paths of `guide`; `true` after the last. Collective.
