@@ -78,7 +78,7 @@ impl<T: Real> Reality<T> {
             pairs.extend(all.map(|index| (partner(domain, index), place(index))));
         }
         let both = |(other, at): &([usize; 3], usize)| holds(&modes, other).then(|| [*at, place(*other)]);
-        let walls = domain.axes[0].basis == Basis::Chebyshev;
+        let walls = domain.has_walls();
         let here = pairs.iter().filter_map(both).filter(|[a, b]| a < b || (a == b && !walls)).collect();
         let by_rank = |pairs: &[([usize; 3], usize)]| {
             let of_rank = |(rank, block): (usize, &Block)| {

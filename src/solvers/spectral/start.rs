@@ -55,7 +55,10 @@ pub fn coefficients<T: Real>(
         labels.remove(0);
         if member.is_none_or(|m| m >= members) {
             let given = member.map_or("is missing".to_string(), |m| format!("is {m}"));
-            return Err(("member", format!("{given}; the file holds members 0 to {} of an ensemble", members - 1)));
+            return Err((
+                "member",
+                format!("{given}; the file holds members 0 to {} of an ensemble", members.saturating_sub(1)),
+            ));
         }
     } else if member.is_some() {
         return Err(("member", "is given, but the file does not hold an ensemble".into()));

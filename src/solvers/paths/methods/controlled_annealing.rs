@@ -453,16 +453,16 @@ impl ControlledAnnealing {
                 filled = false;
                 bin = self.basis.bin(j);
             }
+            let s = deviation(chain, j);
             // A step without noise cannot be corrected.
-            if self.fused[j] || deviation(chain, j) == 0.0 {
+            if self.fused[j] || s == 0.0 {
                 continue;
             }
             filled = true;
             self.basis.evaluate(&x[(j - 1) * rows..j * rows], &mut phi);
+            // η/σ² with η = s ξ, and s² = σ² h: s/σ² = h/s.
+            let factor = chain.time_step / s;
             for i in 0..d {
-                // η/σ² with η = s ξ, and s² = σ² h: s/σ² = h/s.
-                let s = deviation(chain, j);
-                let factor = chain.time_step / s;
                 let xi = &xi[j * rows + i * LANES..][..LANES];
                 for (f, phi) in
                     f[i * q * LANES..(i + 1) * q * LANES].chunks_exact_mut(LANES).zip(phi.chunks_exact(LANES))
