@@ -5,6 +5,7 @@
 
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use spanwise::error::{Error, Result, tell};
@@ -86,6 +87,28 @@ fn shared_memory(team: &dyn Team) {
         assert_eq!(unsafe { memory.part(rank).cast::<u64>().add(rank).read() }, turn);
         team.meet(&mut memory, Group::Row, &all);
     }
+}
+
+/// Parts of several large pages, of other sizes on each rank: they begin where such a page can, a header before them,
+/// and hold on every page what another rank wrote there.
+fn large_shared_memory(team: &dyn Team) {
+    const LARGE: usize = 2 << 20;
+    let (rank, size) = (team.rank(), team.size());
+    let (all, words) = ((0..size).collect::<Vec<_>>(), |rank: usize| (5 + rank) * LARGE / 16);
+    let mut memory = team.share_memory(8 * words(rank)).expect("ranks of one node share memory");
+    let next = (rank + 1) % size;
+    assert!(memory.words(next).iter().all(|word| word.load(Ordering::Relaxed) == 0));
+    assert!(memory.words(next).len() >= words(next));
+    team.meet(&mut memory, Group::All, &all);
+    let places = |rank: usize| (0..words(rank)).step_by(500);
+    places(next).for_each(|i| memory.words(next)[i].store((next * words(next) + i) as u64, Ordering::Relaxed));
+    team.meet(&mut memory, Group::All, &all);
+    for part in [rank, next] {
+        assert!(memory.part(part) as usize % LARGE <= 4096, "part {part} at {:?}", memory.part(part));
+        places(part)
+            .for_each(|i| assert_eq!(memory.words(part)[i].load(Ordering::Relaxed), (part * words(part) + i) as u64));
+    }
+    team.barrier();
 }
 
 fn same_bits() {
@@ -200,6 +223,7 @@ fn rank_program(program: &str, team: &dyn Team) -> Result<()> {
             }
             if size > 1 {
                 shared_memory(team);
+                large_shared_memory(team);
             }
             if rank == 0 {
                 println!("all right");
