@@ -108,8 +108,8 @@ fn means_of_a_laminar_channel_are_its_profile_and_its_probes_lie_on_it() {
                 assert_close(*mean, 1.0 - z * z, &format!("{points}: mean at z = {z}"));
                 assert!(variance.abs() < 1e-11, "{points}: variance {variance} at z = {z}");
             }
-            // Samples from t = 0.06 on, the first of which starts the clock.
-            assert_close(left.values("statistics_weight").1[0], 0.14, "time that the samples cover");
+            // Samples from t = 0.06 on, the first of which stands for the time since 0.05.
+            assert_close(left.values("statistics_weight").1[0], 0.15, "time that the samples cover");
             for (name, z) in [("u_probe_1", 0.3), ("u_probe_2", -1.0), ("u_probe_3", 1.0)] {
                 let series = left.series(name);
                 assert_eq!(series.len(), 11, "the first state and ten steps");
@@ -119,6 +119,46 @@ fn means_of_a_laminar_channel_are_its_profile_and_its_probes_lie_on_it() {
             left.values("u_slice_1").1.iter().for_each(|u| assert_close(*u, 1.0 - near * near, "slice"));
         }
     }
+}
+
+/// Numbers of the report of a run to its end.
+fn reported(problem: &str, method: &str, names: &[&str]) -> Vec<f64> {
+    let text = format!("solver = \"spectral\"\n[problem]\n{problem}\n[method]\n{method}\n");
+    let report = threads::run(1, |team| {
+        let mut solver = common::build(&text, team);
+        common::advance(solver.as_mut(), team, 0, 1000);
+        common::leave(solver.as_mut(), team, &Mutex::default(), &Mutex::default())
+    });
+    let value = |name: &&str| report[0].iter().find(|(n, _)| n == name).expect("a number of the report").1;
+    names.iter().map(|name| f64::from_bits(value(name))).collect()
+}
+
+/// ν dU/dz = 0.05 · 2 at the lower wall.
+#[test]
+fn a_channel_has_the_same_friction_velocity_in_both_directions() {
+    let forward = channel("[17, 8]", "[2.0, 4.0]", "[-1.0, 0.0]", "{}");
+    let backward = forward.replace("force = 0.1", "force = -0.1").replace("1 - z^2", "z^2 - 1");
+    for (problem, sign) in [(forward, 1.0), (backward, -1.0)] {
+        let found = reported(&problem, "time_step = 0.05", &["wall_shear_lower", "friction_velocity", "force"]);
+        assert_close(found[0], sign * 0.1, "wall shear");
+        assert_close(found[1], 0.1f64.sqrt(), "friction velocity");
+        assert_close(found[2], sign * 0.1, "force");
+    }
+}
+
+/// Rolls along y have no vorticity along z but rounding, whose coefficients do not decay.
+#[test]
+fn the_space_error_of_rolls_in_three_dimensions_is_that_of_two() {
+    let problem = |points: &str, lengths: &str| {
+        format!(
+            "points = {points}\nlengths = {lengths}\nend_time = 0.05\n\
+             equation = {{ kind = \"rayleigh_benard\", rayleigh = 3000.0, prandtl = 0.7 }}\n\
+             initial = {{ kind = \"expressions\", fields = {{ theta = \"0.01*z*(1 - z)*sin(pi*x + 1)\" }} }}"
+        )
+    };
+    let of = |points: &str, lengths: &str| reported(&problem(points, lengths), "time_step = 0.01", &["last_eighth"])[0];
+    let (two, three) = (of("[24, 16]", "[1.0, 2.0]"), of("[24, 8, 16]", "[1.0, 3.0, 2.0]"));
+    assert!(two < 1e-6 && (three / two - 1.0).abs() < 1e-3, "{two:e} and {three:e}");
 }
 
 #[test]
@@ -141,7 +181,7 @@ fn convection_keeps_statistics_and_probes_at_and_between_the_grid_points() {
     for (name, z, x) in [("theta_probe_1", 0.37, 0.4), ("theta_probe_2", 0.5, 0.0), ("theta_probe_3", 1.0, 0.7)] {
         assert_close(left.series(name)[0], first(z, x), name);
     }
-    // The mean over t = 1e-4 to 4e-4 is that of a state that hardly moves, but moves.
+    // The mean over t = 0 to 4e-4 is that of a state that hardly moves, but moves.
     let (z, x) = (left.values("z").1, left.values("x").1);
     assert!((x[1] - TAU / 3.117 / 12.0).abs() < 1e-12, "{x:?}");
     let state = left.values("theta").1;

@@ -85,7 +85,7 @@ fn a_periodic_flow_begins_where_another_ended() {
 /// What is said where `text` is run beside the output of `earlier`.
 
 #[test]
-fn a_first_velocity_that_is_not_free_of_divergence_is_noted_with_what_that_changes() {
+fn a_first_state_that_does_not_keep_the_constraints_is_noted_with_what_that_changes() {
     let text = |problem: &str, velocity: &str, scheme: &str| {
         format!(
             "solver = \"spectral\"\n[problem]\n{problem}\nend_time = 0.01\n\
@@ -96,6 +96,8 @@ fn a_first_velocity_that_is_not_free_of_divergence_is_noted_with_what_that_chang
     let periodic = "points = [8, 8, 8]\nequation = { kind = \"navier_stokes_3d\", viscosity = 0.1 }";
     let walls = "points = [12, 8]\nlengths = [1.0, \"2*pi\"]\n\
                  equation = { kind = \"channel\", viscosity = 0.1, drive = { kind = \"gradient\", force = 0.1 } }";
+    let layer = "points = [12, 8]\nlengths = [1.0, \"2*pi\"]\n\
+                 equation = { kind = \"rayleigh_benard\", rayleigh = 1000.0, prandtl = 1.0 }";
     for (problem, scheme, velocity, told) in [
         // Of u = sin x + sin y, sin x is a gradient: half of the mean square.
         (
@@ -113,6 +115,8 @@ fn a_first_velocity_that_is_not_free_of_divergence_is_noted_with_what_that_chang
             Some("changed 5.00e-1 of the mean square of the velocity"),
         ),
         (walls, "ars443", "u = \"z*(1 - z)\"", None),
+        (layer, "ars443", "theta = \"1\"", Some("of the mean square of theta")),
+        (layer, "ars443", "theta = \"z*(1 - z)\", u = \"z*(1 - z)\"", None),
     ] {
         let text = text(problem, velocity, scheme);
         for ranks in [1, 3] {

@@ -81,6 +81,13 @@ pub fn problems() -> Vec<(String, String)> {
             "scheme = \"ars443\"\ntime_step = 0.02",
         ),
         case(
+            "convection between walls, steps by the CFL limit",
+            "points = [13, 12]\nlengths = [1.0, 2.0]\nend_time = 0.03\n\
+             equation = { kind = \"rayleigh_benard\", rayleigh = 1e7, prandtl = 0.7, disturbance = 0.3 }\n\
+             output = { every = 0.011 }",
+            "scheme = \"sbdf3\"\nstep_control = \"cfl\"\ntime_step = 0.01",
+        ),
+        case(
             "Schrödinger",
             "points = [128]\nlengths = [40]\norigin = [-20]\nend_time = 0.4\n\
              equation = { kind = \"nonlinear_schroedinger\" }",

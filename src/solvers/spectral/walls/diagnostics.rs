@@ -169,22 +169,24 @@ pub fn column_mean(column: &[Complex<f64>]) -> Complex<f64> {
 }
 
 /// What the last eighth of the degrees and of the wavenumbers holds: the largest coefficient there over the largest of
-/// all, for one field on the modes `block` of `domain`; collective. About the relative error of truncation where
-/// coefficients decay.
-pub fn last_eighth(domain: &Domain, block: Block, field: &[Complex<f64>], team: &dyn Team) -> f64 {
+/// all, for the components of one field on the modes `block` of `domain`; collective. About the relative error of
+/// truncation where coefficients decay.
+pub fn last_eighth(domain: &Domain, block: Block, components: &[&[Complex<f64>]], team: &dyn Team) -> f64 {
     let beyond: [Vec<bool>; 3] = std::array::from_fn(|a| {
         let axis = &domain.axes[a];
         let last = |i: usize| axis.highest > 0 && 8 * axis.number(i).unsigned_abs() as usize > 7 * axis.highest;
         (block.start[a]..block.start[a] + block.count[a]).map(last).collect()
     });
     let (mut tail, mut all) = (0.0f64, 0.0f64);
-    let mut values = field.iter();
-    for &first in &beyond[0] {
-        for &second in &beyond[1] {
-            for (&third, c) in beyond[2].iter().zip(&mut values) {
-                all = all.max(c.norm());
-                if first || second || third {
-                    tail = tail.max(c.norm());
+    for component in components {
+        let mut values = component.iter();
+        for &first in &beyond[0] {
+            for &second in &beyond[1] {
+                for (&third, c) in beyond[2].iter().zip(&mut values) {
+                    all = all.max(c.norm());
+                    if first || second || third {
+                        tail = tail.max(c.norm());
+                    }
                 }
             }
         }

@@ -150,7 +150,7 @@ impl Solver for Steady {
         self.u = u;
         team.agree(solved.map_err(|(_, message)| Error::Numerical { step, message }))?;
         self.size = team.max(self.grid(team).iter().fold(0.0, |m: f64, x| m.max(x.abs())));
-        self.tail = last_eighth(self.transform.domain(), self.transform.modes(), &self.u, team);
+        self.tail = last_eighth(self.transform.domain(), self.transform.modes(), &[&self.u], team);
         self.solved = true;
         Ok(Status::Finished(Outcome::Reached))
     }

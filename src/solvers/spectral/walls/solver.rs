@@ -131,8 +131,8 @@ pub struct WallFlow {
     heat_slopes: [f64; 2],
     flow_slopes: [f64; 2],
     bulk: f64,
-    /// Share of the last eighth of coefficients, per unknown.
-    tails: Vec<f64>,
+    /// Share of the last eighth of coefficients, of the velocity or of theta.
+    tail: f64,
     names: Names,
     series: Vec<Name>,
     /// Velocities (w, u, v) and theta at the grid points; after `finish`.
@@ -168,7 +168,7 @@ impl WallFlow {
         let unknowns = unknowns(&geometry, &physics);
         let labels: Vec<&str> = unknowns.iter().map(|u| u.name).collect();
         let mut diffusion = Diffusion::new(geometry.clone(), unknowns.clone(), physics.flux);
-        let mut note = None;
+        let mut notes = Vec::new();
         let state = match &start.load {
             Some(load) => {
                 let read = labels.iter().map(|name| load(name, &geometry.domain, geometry.block));
@@ -177,19 +177,13 @@ impl WallFlow {
             }
             None => {
                 let (state, told) = first_state(&geometry, &physics, &mut diffusion, transform.as_mut(), start, team);
-                note = told;
+                notes = told;
                 state
             }
         };
         let modes = state.modes();
         let mut stepper = make_stepper(unknowns.len(), modes);
-        let mut pace = pace;
-        let names = Names::new(
-            &geometry.domain,
-            &labels,
-            stepper.as_mut(),
-            &pace.numbers().iter().map(|n| n.0).collect::<Vec<_>>(),
-        );
+        let names = Names::new(&geometry.domain, &labels, stepper.as_mut());
         let axes: Vec<&str> = geometry.domain.own().iter().map(|a| a.name).collect();
         let mut value_names = vec![kept("w", "velocity along z", &axes), kept("u", "velocity along x", &axes)];
         if geometry.three_dimensional() {
@@ -199,13 +193,13 @@ impl WallFlow {
             value_names.push(kept("theta", "temperature, deviation from the conducting state", &axes));
         }
         let coordinates = coordinate_names(&geometry.domain);
-        let mut notes = vec![format!(
+        let layout = format!(
             "walls: degree {} between them, {} columns of wavenumbers on rank 0; the mean flow is kept in the mean column \
              of laplacian_w as U + iV",
             geometry.degree,
             geometry.columns()
-        )];
-        notes.extend(note);
+        );
+        notes.insert(0, layout);
         let grows = geometry.three_dimensional() && physics.diffusivity.is_some();
         let reality = if grows { Reality::new(&geometry.domain, geometry.block, team) } else { None };
         let mut flow = WallFlow {
@@ -215,7 +209,7 @@ impl WallFlow {
             diffusion,
             stepper,
             reality,
-            pace,
+            pace: Box::new(Fixed { step: 0.0, end: 0.0 }),
             every: every.max(1),
             state,
             time: 0.0,
@@ -228,7 +222,7 @@ impl WallFlow {
             heat_slopes: [0.0; 2],
             flow_slopes: [0.0; 2],
             bulk: 0.0,
-            tails: vec![0.0; unknowns.len()],
+            tail: 0.0,
             names,
             series: series(&physics),
             values: Vec::new(),
@@ -237,6 +231,7 @@ impl WallFlow {
             notes,
             physics,
         };
+        flow.set_pace(pace);
         let mut rate = zeros(&flow.geometry, unknowns.len());
         let mut nonlinear = flow.advection.bind(flow.transform.as_mut(), team, Some(&mut flow.frequency));
         nonlinear.evaluate(0.0, &flow.state, &mut rate)?;
@@ -246,7 +241,8 @@ impl WallFlow {
     }
 
     /// Steps go by `pace` from now on. Before the first step.
-    pub fn set_pace(&mut self, pace: Box<dyn Pace>) {
+    pub fn set_pace(&mut self, mut pace: Box<dyn Pace>) {
+        self.names.name_pace(pace.numbers().iter().map(|number| number.0));
         self.pace = pace;
     }
 
@@ -285,12 +281,12 @@ impl WallFlow {
         self.last_step
     }
 
-    /// Σ |u_i| k_i at the last evaluation, in radians per time.
     /// Whether all coefficients of this rank are.
     pub fn is_finite(&self) -> bool {
         self.state.finite()
     }
 
+    /// Σ |u_i| k_i at the last evaluation, in radians per time.
     pub fn frequency(&self) -> f64 {
         self.frequency
     }
@@ -352,7 +348,7 @@ impl WallFlow {
             let [low, high] = [nu * self.flow_slopes[0], -nu * self.flow_slopes[1]];
             let shear = 0.5 * (low + high);
             let force = self.physics.flux.map_or(self.physics.force, |_| shear * self.geometry.scale);
-            values.extend([self.bulk, low, high, shear.max(0.0).sqrt(), force]);
+            values.extend([self.bulk, low, high, shear.abs().sqrt(), force]);
         }
         values
     }
@@ -390,7 +386,7 @@ fn series(physics: &Physics) -> Vec<Name> {
             ("bulk_velocity", "mean of u"),
             ("wall_shear_lower", "ν dU/dz at the lower wall"),
             ("wall_shear_upper", "−ν dU/dz at the upper wall"),
-            ("friction_velocity", "u_τ: square root of the mean wall shear"),
+            ("friction_velocity", "u_τ: square root of the size of the mean wall shear"),
             ("force", "mean pressure force per mass along x; with constant flux the one that balances the wall shear"),
         ]);
     }
@@ -405,7 +401,7 @@ fn first_state(
     transform: &mut dyn Transform<f64>,
     start: Start,
     team: &dyn Team,
-) -> (Fields<f64>, Option<String>) {
+) -> (Fields<f64>, Vec<String>) {
     let given = [&start.u, &start.v, &start.w, &start.theta].iter().any(|p| p.is_some());
     let axis = &geometry.domain.axes[0];
     let (low, height) = (axis.low, axis.length);
@@ -470,16 +466,24 @@ fn first_state(
     if physics.diffusivity.is_some() {
         *state.arrays.last_mut().expect("theta is the last") = project(&start.theta);
     }
+    let theta = physics.diffusivity.and(state.arrays.last()).cloned();
     let state = conditioned(diffusion, state);
     if !given {
-        return (state, None);
+        return (state, Vec::new());
     }
     let asked = Fields { arrays: if wide { vec![w, u, v] } else { vec![w, u] } };
     let mut changed = zeros(geometry, asked.len());
     geometry.velocities(&state.arrays[0], wide.then(|| state.arrays[1].as_slice()), &mut changed.arrays);
     subtract(&mut changed, &asked);
     let [changed, whole] = [changed, asked].map(|velocity| means(geometry, &velocity, None, team).energy);
-    (state, told(changed / whole, "the velocity"))
+    let mut notes = Vec::from_iter(told(changed / whole, "the velocity"));
+    if let (Some(asked), Some(kept)) = (theta, state.arrays.last()) {
+        let changed: Vec<Complex<f64>> = kept.iter().zip(&asked).map(|(kept, asked)| kept - asked).collect();
+        let still = zeros(geometry, if wide { 3 } else { 2 });
+        let square = |theta: &[Complex<f64>]| means(geometry, &still, Some(theta), team).variance;
+        notes.extend(told(square(&changed) / square(&asked), "theta"));
+    }
+    (state, notes)
 }
 
 /// The nearest fields that keep the conditions at the walls.
@@ -543,6 +547,9 @@ impl Solver for WallFlow {
             time_error.walk(walk)?;
         }
         let (arrays, numbers) = self.stepper.history();
+        let paced = self.pace.numbers();
+        let named = [self.names.history.len(), self.names.numbers.len(), self.names.pace.len()];
+        assert_eq!(named, [arrays.len(), numbers.len(), paced.len()], "what is walked has names");
         for (names, (_, fields)) in self.names.history.iter().zip(arrays) {
             for (name, values) in names.iter().zip(&mut fields.arrays) {
                 walk_coefficients(walk, name, domain, block, values)?;
@@ -551,7 +558,7 @@ impl Solver for WallFlow {
         for (name, (_, number)) in self.names.numbers.iter().zip(numbers) {
             walk.scalar(name, number.into())?;
         }
-        for (name, (_, number)) in self.names.pace.iter().zip(self.pace.numbers()) {
+        for (name, (_, number)) in self.names.pace.iter().zip(paced) {
             walk.scalar(name, number.into())?;
         }
         walk.scalar(&TIME, (&mut self.time).into())?;
@@ -571,15 +578,12 @@ impl Solver for WallFlow {
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.measure(team);
-        self.tails = self
-            .state
-            .arrays
-            .iter()
-            .map(|a| last_eighth(&self.geometry.domain, self.geometry.block, a, team))
-            .collect();
         let theta = self.physics.diffusivity.and(self.state.arrays.last()).map(Vec::as_slice);
         let velocity = self.advection.velocities(&self.state);
         let fields: Vec<&[Complex<f64>]> = velocity.arrays.iter().map(Vec::as_slice).chain(theta).collect();
+        let (domain, block) = (&self.geometry.domain, self.geometry.block);
+        let tail = |components: &[&[Complex<f64>]]| last_eighth(domain, block, components, team);
+        self.tail = tail(&fields[..velocity.len()]).max(theta.map_or(0.0, |theta| tail(&[theta])));
         self.values = vec![vec![0.0; self.transform.points().len()]; fields.len()];
         let mut values: Vec<&mut [f64]> = self.values.iter_mut().map(Vec::as_mut_slice).collect();
         self.transform.backward(team, &fields, &mut values);
@@ -610,8 +614,9 @@ impl Solver for WallFlow {
             let apart = "difference of the heat fluxes through the walls: how far from steady";
             report.push(number("nusselt_difference", apart, (low - high).abs()));
         }
-        let tail = "estimate of the space error: the largest coefficient in the last eighth over the largest of all";
-        report.push(number("last_eighth", tail, self.tails.iter().copied().fold(0.0, f64::max)));
+        let tail = "estimate of the space error: the largest coefficient in the last eighth over the largest of all, of \
+                    the velocity or of theta";
+        report.push(number("last_eighth", tail, self.tail));
         report.extend(self.time_error.as_ref().and_then(|(e, _)| e.number(self.time, &norms(&self.means))));
         report
     }

@@ -24,7 +24,8 @@ pub struct Names {
 }
 
 impl Names {
-    pub fn new(domain: &Domain, fields: &[&str], stepper: &mut dyn Stepper<f64>, pace: &[&str]) -> Names {
+    /// None yet of the pace.
+    pub fn new(domain: &Domain, fields: &[&str], stepper: &mut dyn Stepper<f64>) -> Names {
         let axes: Vec<String> = domain
             .own()
             .iter()
@@ -56,11 +57,14 @@ impl Names {
                 .iter()
                 .map(|(name, _)| kept(&format!("scheme_{name}"), "of the scheme, for the next step", &[]))
                 .collect(),
-            pace: pace
-                .iter()
-                .map(|name| kept(&format!("control_{name}"), "of the step-size control, for the next step", &[]))
-                .collect(),
+            pace: Vec::new(),
         }
+    }
+
+    /// Names of the numbers of the pace that is walked from now on.
+    pub fn name_pace<'n>(&mut self, numbers: impl Iterator<Item = &'n str>) {
+        let of_control = |name| kept(&format!("control_{name}"), "of the step-size control, for the next step", &[]);
+        self.pace = numbers.map(of_control).collect();
     }
 
     /// The coordinates of coefficients.
