@@ -4,13 +4,15 @@
 //! parity, eliminated with partial pivoting (λ < 0 makes them indefinite); the boundary conditions, any two (four for
 //! ∇⁴) of values and derivatives, determine the homogeneous solutions that are added.
 
+use ndarray::Array2;
+use ndarray_linalg::SVD;
 use num_complex::Complex;
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use super::helmholtz::{LANES, Target, groups};
 use super::input::Refusal;
-use super::ultraspherical::{at_wall, mean, second_derivative, solve_small, to_second};
+use super::ultraspherical::{at_wall, mean_of_product, second_derivative, solve_small, to_second};
 use crate::solvers::spectral::domain::{Block, Domain};
 
 type C = Complex<f64>;
@@ -112,7 +114,8 @@ pub fn solve_periodic(
 ///
 /// # Errors
 /// When the conditions and f have no solution (such as slopes at both walls that do not balance the mean of f): the key
-/// and what is wrong, for the parts that find it. Where there is one up to a constant, its mean is zero.
+/// and what is wrong, for the parts that find it. Where there is one up to a function that keeps the conditions of f = 0
+/// (a constant, a mode that λ is an eigenvalue of), it has no part along that: for the constant, its mean is zero.
 pub fn solve_walls(
     geometry: &Geometry,
     operator: Operator,
@@ -190,35 +193,68 @@ fn solve_column(
         right.push((condition.data[q] - row(condition.derivative, condition.upper, particular)) / scale);
         size = size.max(of_all / scale);
     }
-    let factors = match solve_small(matrix.clone(), right.clone()) {
-        Some(factors) => factors,
-        None => {
-            // Singular: the mean takes the place of the last condition, which must then hold by itself.
-            let average = |u: &[C]| -> C { u.iter().enumerate().map(|(j, u)| u * mean(j)).sum() };
-            let last = matrix.len() - 1;
-            let (dropped, wanted) = (matrix[last].clone(), right[last]);
-            matrix[last] = rest.iter().map(|u| average(u).re).collect();
-            right[last] = -average(particular);
-            let factors = solve_small(matrix, right.clone()).ok_or_else(|| {
-                ("upper".to_string(), format!("the conditions do not determine the waves with k² = {square}"))
-            })?;
-            let got: C = dropped.iter().zip(&factors).map(|(a, x)| x * *a).sum();
-            let off = (got - wanted).norm();
-            if off > 1e-9 * size {
-                let message = format!(
-                    "there is no solution: it and the conditions at the walls do not balance, by {off:.3e} of \
-                     {size:.3e} at k² = {square}"
-                );
-                return Err((RIGHT.to_string(), message));
-            }
-            factors
+    let sum = |factors: &[C]| -> Vec<C> {
+        let mut out = vec![ZERO; n + 1];
+        for (u, factor) in rest.iter().zip(factors) {
+            out.iter_mut().zip(u).for_each(|(out, u)| *out += u * factor);
         }
+        out
     };
-    let mut out = particular.clone();
-    for (u, factor) in rest.iter().zip(&factors) {
-        out.iter_mut().zip(u).for_each(|(out, u)| *out += u * factor);
+    let plus = |a: &[C], b: &[C], factor: C| -> Vec<C> { a.iter().zip(b).map(|(a, b)| a + b * factor).collect() };
+    let one = C::new(1.0, 0.0);
+    if let Some(factors) = solve_small(matrix.clone(), right.clone()) {
+        return Ok(plus(particular, &sum(&factors), one));
     }
-    Ok(out)
+    // One function keeps the conditions of f = 0: the conditions must balance, and the solution has no part along it.
+    let Deficient { factors, off, null } = deficient(&matrix, &right).ok_or_else(|| {
+        ("upper".to_string(), format!("the conditions do not determine the waves with k² = {square}"))
+    })?;
+    if off > 1e-9 * size {
+        let message = format!(
+            "there is no solution: it and the conditions at the walls do not balance, by {off:.3e} of {size:.3e} at \
+             k² = {square}"
+        );
+        return Err((RIGHT.to_string(), message));
+    }
+    let (solution, free) = (plus(particular, &sum(&factors), one), sum(&null));
+    Ok(plus(&solution, &free, -inner(&solution, &free) / inner(&free, &free)))
+}
+
+/// Mean over the height of u v.
+fn inner(u: &[C], v: &[C]) -> C {
+    let with_v = |i: usize| -> C { v.iter().enumerate().map(|(j, v)| v * mean_of_product(i, j)).sum() };
+    u.iter().enumerate().map(|(i, u)| u * with_v(i)).sum()
+}
+
+/// Of equations whose matrix lacks one rank.
+struct Deficient {
+    /// Unknowns that come nearest to solving them.
+    factors: Vec<C>,
+    /// By how much these do not.
+    off: f64,
+    /// What may be added to them.
+    null: Vec<C>,
+}
+
+/// None where the matrix lacks more than one rank.
+fn deficient(matrix: &[Vec<f64>], right: &[C]) -> Option<Deficient> {
+    let n = right.len();
+    // Of columns that are scaled to one size.
+    let scales: Vec<f64> =
+        (0..n).map(|j| matrix.iter().fold(f64::MIN_POSITIVE, |m, row| m.max(row[j].abs()))).collect();
+    let scaled = Array2::from_shape_fn((n, n), |(i, j)| matrix[i][j] / scales[j]);
+    let (u, sizes, v) = scaled.svd(true, true).ok()?;
+    let (u, v) = (u?, v?);
+    if sizes[n - 2] <= 1e-12 * sizes[0] {
+        return None;
+    }
+    let along = |k: usize| -> C { (0..n).map(|i| right[i] * u[[i, k]]).sum() };
+    let factor = |j: usize| -> C { (0..n - 1).map(|k| along(k) * (v[[k, j]] / sizes[k])).sum() };
+    Some(Deficient {
+        factors: (0..n).map(|j| factor(j) / scales[j]).collect(),
+        off: along(n - 1).norm(),
+        null: (0..n).map(|j| C::new(v[[n - 1, j]] / scales[j], 0.0)).collect(),
+    })
 }
 
 /// (a − b d²/dξ²) in rows of C^(2).
@@ -298,6 +334,7 @@ mod tests {
     use crate::solvers::spectral::domain::{Axis, Basis};
     use crate::solvers::spectral::transform::{Reference, Scales, Transform};
     use crate::solvers::spectral::walls::geometry::domain;
+    use crate::solvers::spectral::walls::ultraspherical::mean;
     use crate::team::{Solo, Team, threads};
 
     fn project(transform: &mut Reference<f64>, f: impl Fn([f64; 3]) -> f64) -> Vec<C> {
@@ -456,6 +493,32 @@ mod tests {
         });
         println!("periodic: {rate}");
         assert!((rate - 2.0).abs() < 0.2, "periodic: {rate}");
+    }
+
+    /// u'' − λu = f with u = 0 at z = 0 and 1, λ = −(mπ)²: sin mπz is free, and f = sin kπz has u = f / (m² − k²)π².
+    #[test]
+    fn helmholtz_at_an_eigenvalue_is_solved_without_its_mode_or_has_no_solution() {
+        use std::f64::consts::PI;
+        let domain = domain(&[40, 4], &[1.0, 1.0], &[0.0, 0.0]);
+        let mut transform = Reference::new(&domain);
+        let geometry = Geometry::new(&domain, Transform::<f64>::modes(&transform));
+        let data = vec![ZERO; geometry.columns()];
+        let conditions = [false, true].map(|upper| Condition { derivative: 0, upper, data: data.clone() });
+        for m in 1..5 {
+            for k in 1..5 {
+                let (free, wave) = (m as f64 * PI, k as f64 * PI);
+                let mut u = project(&mut transform, |[z, _, _]| (wave * z).sin());
+                let solved = solve_walls(&geometry, Operator::Helmholtz(-free * free), &conditions, &mut u, &|x| x);
+                if k == m {
+                    let (key, message) = solved.unwrap_err();
+                    assert!(key == "right_hand_side" && message.contains("no solution"), "{m}: {key}: {message}");
+                } else {
+                    solved.unwrap();
+                    let exact = project(&mut transform, |[z, _, _]| (wave * z).sin() / (free * free - wave * wave));
+                    assert!(largest(&u, &exact) < 1e-13, "{m}, {k}: {:e}", largest(&u, &exact));
+                }
+            }
+        }
     }
 
     #[test]
