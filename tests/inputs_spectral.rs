@@ -147,6 +147,32 @@ const STEADY_CASES: &[Case] = &[
     Case(9, "time_step = 0.1", &["method", "runs in time"]),
 ];
 
+/// Of ∇²u between walls.
+#[rustfmt::skip]
+const WALLED_CASES: &[Case] = &[
+    Case(5, "points = [2, 10]", &["problem.points[0]", "at least 3 from wall to wall"]),
+    Case(5, "points = [12, 2]", &["problem.points[1]", "keeps no mode but the mean with 2 points"]),
+    Case(5, "points = [12, 20000000]", &["problem.points[1]", "at most 16777216"]),
+];
+
+const STABILITY: [&str; 6] = [
+    "solver = \"spectral\"",                           // 1
+    "[run]",                                           // 2
+    "max_steps = 1",                                   // 3
+    "[problem]",                                       // 4
+    "points = [32]",                                   // 5
+    "equation = { kind = \"rayleigh_benard_onset\" }", // 6
+];
+
+/// The walls of a stability problem are where its units put them.
+#[rustfmt::skip]
+const STABILITY_CASES: &[Case] = &[
+    Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nlengths = [2.0]", &["problem.lengths", "where its units put them"]),
+    Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\norigin = [1.0]", &["problem.origin", "where its units put them"]),
+    Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nprocess_grid = [1, 1]", &["problem.process_grid", "where its units put them"]),
+    Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nshare_memory = false", &["problem.share_memory", "where its units put them"]),
+];
+
 #[test]
 fn what_has_no_place_or_no_solution_between_walls_is_refused_alike_on_1_and_3_ranks() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,6 +180,14 @@ fn what_has_no_place_or_no_solution_between_walls_is_refused_alike_on_1_and_3_ra
     assert_eq!(good, 3, "the input that the cases spoil is good");
     let dir = tempfile::tempdir().unwrap();
     let good = refused_alike(dir.path(), &STEADY, STEADY_CASES, 3, |file, _| file.to_string());
+    assert_eq!(good, 0, "the input that the cases spoil is good");
+    let dir = tempfile::tempdir().unwrap();
+    let mut walled = STEADY;
+    walled[5] = "equation = { kind = \"poisson\", right_hand_side = \"1\", lower = [{}], upper = [{}] }";
+    let good = refused_alike(dir.path(), &walled, WALLED_CASES, 3, |file, _| file.to_string());
+    assert_eq!(good, 0, "the input that the cases spoil is good");
+    let dir = tempfile::tempdir().unwrap();
+    let good = refused_alike(dir.path(), &STABILITY, STABILITY_CASES, 3, |file, _| file.to_string());
     assert_eq!(good, 0, "the input that the cases spoil is good");
 }
 

@@ -14,7 +14,7 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::InitialInput;
 use super::memory::{self, Place, Trip};
-use super::problem::{Dealiasing, Finding, Precision, ProblemInput};
+use super::problem::{Dealiasing, Finding, Precision, ProblemInput, one_turn, zero};
 use super::reality;
 use super::results::keys::{OutputKeys, Times};
 use super::results::output::{self, Output};
@@ -82,6 +82,15 @@ fn refuse_unused(input: &Input, problem: &ProblemInput, kind: &BoundedInput) -> 
             ("method", input.method::<MethodInput>()? != MethodInput::default(), "is for runs in time"),
         ]);
     }
+    if matches!(kind, BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_)) {
+        let on_grid = "is for problems on a grid: the walls of a stability problem are where its units put them";
+        unused.extend([
+            ("problem.lengths", problem.lengths != one_turn(), on_grid),
+            ("problem.origin", problem.origin != zero(), on_grid),
+            ("problem.process_grid", problem.process_grid.is_some(), on_grid),
+            ("problem.share_memory", !problem.share_memory, on_grid),
+        ]);
+    }
     match unused.iter().find(|(_, given, _)| *given) {
         Some((key, _, why)) => Err(input.invalid(key, *why)),
         None => Ok(()),
@@ -114,6 +123,7 @@ fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengt
             if problem.points.iter().any(|&p| p < 6) {
                 return Err(of_points("flows between walls need at least 6 points per axis".into()));
             }
+            problem.fills_layer(6).map_err(|(key, message)| input.invalid(&key, message))?;
             match kind {
                 BoundedInput::Channel(k) => {
                     let (physics, laminar) = k.physics(lengths[0]).map_err(of_equation)?;
@@ -134,6 +144,8 @@ fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengt
             let (operator, walls) = steady.operator(word).map_err(of_equation)?;
             if walls {
                 wants(2..=3, "between walls there are two or three: z, and the periodic ones")?;
+                let least = 2 + operator.conditions();
+                problem.fills_layer(least).map_err(|(key, message)| input.invalid(&key, message))?;
             }
             Posed::Steady(steady, operator, walls)
         }

@@ -218,11 +218,11 @@ fn yes() -> bool {
     true
 }
 
-fn one_turn() -> Vec<Quantity> {
+pub fn one_turn() -> Vec<Quantity> {
     vec![Quantity::Text("2*pi".into())]
 }
 
-fn zero() -> Vec<Quantity> {
+pub fn zero() -> Vec<Quantity> {
     vec![Quantity::Number(0.0)]
 }
 
@@ -361,6 +361,23 @@ impl ProblemInput {
             axes.push(Axis { name, basis, low, length, points, highest, sawtooth: false });
         }
         Ok(Domain::new(axes, complex))
+    }
+
+    /// Whether a layer between walls has points enough: `least` from wall to wall, and waves along the walls.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn fills_layer(&self, least: usize) -> Result<(), Finding> {
+        for (a, &points) in self.points.iter().enumerate() {
+            let refuse = |message: String| Err((format!("problem.points.{a}"), message));
+            match points {
+                _ if points > MOST_POINTS => return refuse(format!("must be at most {MOST_POINTS}")),
+                _ if a == 0 && points < least => return refuse(format!("must be at least {least} from wall to wall")),
+                2 if a > 0 => return Err(too_few(a, points, 3)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A written equation with the degree of products that dealiasing allows for: on it depends whether products may be taken
