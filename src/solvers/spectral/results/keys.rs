@@ -62,7 +62,7 @@ pub struct SliceKeys {
 pub struct StatisticsKeys {
     /// Time from which on samples are taken.
     pub start: f64,
-    /// Steps between samples; each counts as much as the time since the one before.
+    /// Steps between samples; each counts as much as the time since the one before, the first as that since `start`.
     #[schemars(range(min = 1))]
     pub every: u64,
     /// Axis along which profiles are kept (means over the other axes and time), such as the one between walls; absent:

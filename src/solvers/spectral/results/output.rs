@@ -52,7 +52,7 @@ struct Moments {
     /// Of profiles: see [`between_walls`].
     weights: Option<(usize, Vec<f64>)>,
     fields: Vec<Running>,
-    /// Time of the last sample; NaN before the first.
+    /// Time of the last sample; before the first, the start.
     last: f64,
 }
 
@@ -157,7 +157,7 @@ impl<T: Real> Output<T> {
                     axis,
                     weights,
                     fields: Vec::new(),
-                    last: f64::NAN,
+                    last: s.start.max(0.0),
                 })
             }
         };
@@ -307,7 +307,7 @@ impl<T: Real> Output<T> {
             return;
         }
         let (axis, weight) = (moments.axis, time - moments.last);
-        // The first sample only starts the clock, so that each counts as much as the time before it.
+        // Each counts as much as the time before it, the first as that since the start.
         if weight > 0.0 {
             for f in 0..self.kept.len() {
                 self.make(f, state);

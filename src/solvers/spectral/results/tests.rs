@@ -423,7 +423,7 @@ fn statistics_are_time_means_and_go_through_a_restart() {
         let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
         let mut output = Output::new(&keys, pair(), &transform, make, &Solo).unwrap();
         let base = state(&domain);
-        // u·s at times 0.5 step: samples at steps 2, 4, 6, 8 (t = 1, 2, 3, 4), the first of which starts the clock.
+        // u·s at times 0.5 step: samples at steps 2, 4, 6, 8 (t = 1, 2, 3, 4), the first of which stands for no time.
         let factor = |step: u64| step as f64;
         for step in 1..=9u64 {
             let mut fields = base.clone();
