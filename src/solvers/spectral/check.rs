@@ -61,6 +61,7 @@ fn estimate<T: Real>(
 ) -> Result<Estimate> {
     let posed = setup::pose::<T>(input, problem, asked)?;
     let (equation, domain) = (posed.equation.as_ref(), &posed.domain);
+    setup::first::<T>(input, problem, asked, equation.fields(), domain)?;
     let end = problem.end().map_err(|(key, message)| input.invalid(&key, message))?;
     let scheme = method
         .check(false, !equation.rounds().is_empty())

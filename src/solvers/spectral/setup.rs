@@ -9,6 +9,7 @@ use super::bounded;
 use super::domain::Domain;
 use super::ensemble::{self, Ensemble};
 use super::equation::{Equation, FieldName};
+use super::equations::Profile;
 use super::evolution::Evolution;
 use super::expression::Function;
 use super::fields::Fields;
@@ -145,6 +146,68 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     Ok(Posed { equation, domain, notes })
 }
 
+/// A first state, as far as it is known before there is a grid.
+pub enum First<T> {
+    Profile(Profile),
+    /// Of each field, where one is given.
+    Functions(Vec<Option<Function<T>>>),
+    /// Random modes, or those of a file.
+    AsAsked,
+}
+
+/// What `problem.initial` asks for.
+///
+/// # Errors
+/// The key at fault.
+pub fn first<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    asked: Periodic,
+    names: &[FieldName],
+    domain: &Domain,
+) -> Result<First<T>> {
+    let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
+    let is_known = |key: &str, field: &str| known(field, names).map_err(|message| at(key, message));
+    match &problem.initial {
+        None | Some(InitialInput::Named { .. }) => {
+            let none = BTreeMap::new();
+            let (name, parameters) = match &problem.initial {
+                Some(InitialInput::Named { name, parameters }) => (name.as_deref(), parameters),
+                _ => (None, &none),
+            };
+            let found = asked.initial(name, parameters, domain);
+            let found = found.map_err(|(key, message)| match key.as_str() {
+                "lengths" => input.invalid("problem.lengths", message),
+                key => at(key, message),
+            })?;
+            Ok(First::Profile(found.profile))
+        }
+        Some(InitialInput::Random { spectrum, fields, means, .. }) => {
+            spectrum.check().map_err(|(key, message)| at(&format!("spectrum.{key}"), message))?;
+            fields.iter().enumerate().try_for_each(|(i, field)| is_known(&format!("fields.{i}"), field))?;
+            means.keys().try_for_each(|field| is_known(&format!("means.{field}"), field))?;
+            Ok(First::AsAsked)
+        }
+        Some(InitialInput::Expressions { fields, parameters }) => {
+            fields.keys().try_for_each(|field| is_known(&format!("fields.{field}"), field))?;
+            // Those of the equation are known too; of equal names the first state's own holds.
+            let mut all: BTreeMap<String, f64> = match asked {
+                Periodic::Written(written) => written.parameters().unwrap_or_default().into_iter().collect(),
+                Periodic::BuiltIn(_) => BTreeMap::new(),
+            };
+            all.extend(parameters.clone());
+            let parameters: Vec<(String, f64)> = all.into_iter().collect();
+            let parse = |name: &FieldName| -> Result<Option<Function<T>>> {
+                let Some(text) = fields.get(&name.name) else { return Ok(None) };
+                let function = Function::parse(text, domain, &parameters);
+                function.map(Some).map_err(|e| at(&format!("fields.{}", name.name), e.to_string()))
+            };
+            Ok(First::Functions(names.iter().map(parse).collect::<Result<_>>()?))
+        }
+        Some(InitialInput::File { .. } | InitialInput::Grid(_)) => Ok(First::AsAsked),
+    }
+}
+
 /// The state at time 0, and what the user is to be told of it; collective. `transform` has the kept modes on the user's
 /// points.
 ///
@@ -161,28 +224,23 @@ pub fn first_state<T: Real>(
     let names = equation.fields();
     let mut state = Fields::zeros(names.len(), transform.modes().len());
     let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
-    match &problem.initial {
-        None | Some(InitialInput::Named { .. }) => {
-            let none = BTreeMap::new();
-            let (name, parameters) = match &problem.initial {
-                Some(InitialInput::Named { name, parameters }) => (name.as_deref(), parameters),
-                _ => (None, &none),
+    match first(input, problem, asked, names, transform.domain())? {
+        First::Profile(profile) => initial::from_profile(&profile, 0.0, equation, transform, team, &mut state),
+        First::Functions(functions) => {
+            let sample = |tile: &super::domain::Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+                for (out, function) in out.iter_mut().zip(&functions) {
+                    match function {
+                        Some(function) => function.evaluate(tile, 0.0, out),
+                        None => out.fill(T::zero()),
+                    }
+                }
             };
-            let found = asked.initial(name, parameters, transform.domain());
-            let found = found.map_err(|(key, message)| match key.as_str() {
-                "lengths" => input.invalid("problem.lengths", message),
-                key => at(key, message),
-            })?;
-            initial::from_profile(&found.profile, 0.0, equation, transform, team, &mut state);
+            transform.through(team, &[], &sample, &mut state.views_mut());
         }
+        First::AsAsked => {}
+    }
+    match &problem.initial {
         Some(InitialInput::Random { spectrum, amplitude, fields, means }) => {
-            spectrum.check().map_err(|(key, message)| at(&format!("spectrum.{key}"), message))?;
-            for (i, field) in fields.iter().enumerate() {
-                known(field, names).map_err(|message| at(&format!("fields.{i}"), message))?;
-            }
-            for field in means.keys() {
-                known(field, names).map_err(|message| at(&format!("means.{field}"), message))?;
-            }
             let chosen: Vec<bool> = names.iter().map(|n| fields.is_empty() || fields.contains(&n.name)).collect();
             let means: Vec<f64> = names.iter().map(|n| means.get(&n.name).copied().unwrap_or(0.0)).collect();
             let random = Random {
@@ -193,33 +251,6 @@ pub fn first_state<T: Real>(
                 seed: input.run.seed,
             };
             initial::random(&random, equation, transform, &mut state);
-        }
-        Some(InitialInput::Expressions { fields, parameters }) => {
-            for field in fields.keys() {
-                known(field, names).map_err(|message| at(&format!("fields.{field}"), message))?;
-            }
-            // Those of the equation are known too; of equal names the first state's own holds.
-            let mut all: BTreeMap<String, f64> = match asked {
-                Periodic::Written(written) => written.parameters().unwrap_or_default().into_iter().collect(),
-                Periodic::BuiltIn(_) => BTreeMap::new(),
-            };
-            all.extend(parameters.clone());
-            let parameters: Vec<(String, f64)> = all.into_iter().collect();
-            let parse = |name: &FieldName| -> Result<Option<Function<T>>> {
-                let Some(text) = fields.get(&name.name) else { return Ok(None) };
-                let function = Function::parse(text, transform.domain(), &parameters);
-                function.map(Some).map_err(|e| at(&format!("fields.{}", name.name), e.to_string()))
-            };
-            let functions: Vec<Option<Function<T>>> = names.iter().map(parse).collect::<Result<_>>()?;
-            let sample = |tile: &super::domain::Tile, _: &[&[T]], out: &mut [&mut [T]]| {
-                for (out, function) in out.iter_mut().zip(&functions) {
-                    match function {
-                        Some(function) => function.evaluate(tile, 0.0, out),
-                        None => out.fill(T::zero()),
-                    }
-                }
-            };
-            transform.through(team, &[], &sample, &mut state.views_mut());
         }
         Some(InitialInput::File { file, member }) => {
             let path = input.resolve(file);
@@ -233,6 +264,7 @@ pub fn first_state<T: Real>(
         Some(InitialInput::Grid(file)) => {
             state = on_grid(input, "problem.initial", file, names, transform, team)?;
         }
+        _ => {}
     }
     let infinite = |array: &Vec<Complex<T>>| array.iter().any(|z| !(z.re.is_finite() && z.im.is_finite()));
     let first = state.arrays.iter().position(infinite).map_or(f64::INFINITY, |f| f as f64);
