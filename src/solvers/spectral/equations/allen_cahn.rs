@@ -123,7 +123,7 @@ impl Scalar for AllenCahn {
             Quadratic {
                 name: "dissipation",
                 units: "1/time",
-                meaning: "mean of u_t²: minus the rate of the free energy",
+                meaning: "mean of u_t² without problem.forcing: minus the rate of the free energy",
             },
         ];
         if self.input.threshold.is_none() {

@@ -116,7 +116,7 @@ impl Scalar for CahnHilliard {
             Quadratic {
                 name: "dissipation",
                 units: "1/time",
-                meaning: "m times the mean of |∇μ|², μ = u³ − u − ε² Δu: minus the rate of the free energy",
+                meaning: "m times the mean of |∇μ|², μ = u³ − u − ε² Δu: minus the rate of the free energy without problem.forcing",
             },
         ]
     }

@@ -115,7 +115,11 @@ impl Scalar for Fisher {
     fn quadratics(&self) -> Vec<Quadratic> {
         vec![
             Quadratic { name: "mass", units: "1", meaning: "mean of u" },
-            Quadratic { name: "production", units: "1/time", meaning: "mean of r u (1 − u): the rate of the mass" },
+            Quadratic {
+                name: "production",
+                units: "1/time",
+                meaning: "mean of r u (1 − u): the rate of the mass without problem.forcing",
+            },
         ]
     }
 

@@ -164,7 +164,7 @@ impl<T: Real> Equation<T> for GrayScott {
             Quadratic {
                 name: "supply",
                 units: "1/time",
-                meaning: "F(1 − u) − (F + k) v in the mean: the rate of u + v",
+                meaning: "F(1 − u) − (F + k) v in the mean: the rate of u + v without problem.forcing",
             },
         ]
     }

@@ -102,7 +102,7 @@ impl Scalar for SwiftHohenberg {
             Quadratic {
                 name: "dissipation",
                 units: "1/time",
-                meaning: "mean of u_t²: minus the rate of the free energy",
+                meaning: "mean of u_t² without problem.forcing: minus the rate of the free energy",
             },
         ];
         if self.input.quadratic == 0.0 {
