@@ -40,6 +40,8 @@ const CASES: &[Case] = &[
     Case(9, "observations = [{ step = 20, value = [1.0, 2.0], deviation = [0.1] }]", &["problem.observations[0].value", "2 values for 1"]),
     Case(9, "observations = [{ step = 20, value = [1.0], deviation = [-0.1] }]", &["problem.observations[0].deviation", "not above 0"]),
     Case(9, "observations = [{ step = 20, value = [1.0], deviation = [0.1], coordinates = [1] }]", &["problem.observations[0].coordinates", "1 is not below 1"]),
+    Case(9, "observations = [{ step = 20, value = [1.0], deviation = [1e-170] }]", &["problem.observations[0].deviation", "1e-170 is so small"]),
+    Case(9, "observations = [{ step = 20, value = [1.0, 2.0], deviation = [0.1], coordinates = [0, 0] }]", &["problem.observations[0].coordinates", "0 is there twice"]),
     Case(9, "balls = [{ step = 20, centre = [1.0], radius = 0.0 }]", &["problem.balls[0].radius = 0.0", "> 0"]),
     Case(9, "balls = [{ step = 20, centre = [1.0, 0.0], radius = 0.1 }]", &["problem.balls[0].centre", "has 2 coordinates"]),
     Case(9, "running = { functional_of = { kind = \"brownian\" } }", &["problem.running.functional_of.kind", "has no functional"]),

@@ -53,6 +53,12 @@ impl Features {
         self.each.pow(self.low.len() as u32) + 1
     }
 
+    /// Numbers of a fit at one time: coefficients, and the least and the largest value that it saw. Where there were no
+    /// paths a sum of features may be anything; values beyond those bounds are cut.
+    pub fn held(&self) -> usize {
+        self.count() + 2
+    }
+
     /// Spacing of the centres per coordinate.
     pub fn widths(&self) -> &[f64] {
         &self.width
@@ -78,15 +84,15 @@ impl Features {
         })
     }
 
-    /// value += Σ_k coefficients_k φ_k(x); gradient += its gradient where asked. The sum over the grid is taken one
-    /// coordinate after the other, the last first: some each^d products, not d·each^d.
-    pub fn combine(&self, coefficients: &[f64], x: &[f64], value: &mut [f64], gradient: Option<&mut [f64]>) {
+    /// value += Σ_k fit_k φ_k(x) within its bounds; gradient += its gradient where asked, 0 beyond them. The sum over the
+    /// grid is taken one coordinate after the other, the last first: some each^d products, not d·each^d.
+    pub fn combine(&self, fit: &[f64], x: &[f64], value: &mut [f64], gradient: Option<&mut [f64]>) {
         let (d, each) = (self.low.len(), self.each);
         let mut factors = vec![0.0; 2 * d * each * LANES];
         let (factors, slopes) = factors.split_at_mut(d * each * LANES);
         self.factors(x, factors, slopes);
         let count = self.count() - 1;
-        value.iter_mut().for_each(|v| *v += coefficients[count]);
+        let (coefficients, constant, bounds) = (&fit[..count], fit[count], &fit[count + 1..]);
         let row = each * LANES;
         // Partial sums: of the value, then of the slope in each coordinate.
         let wanted = if gradient.is_some() { d } else { 0 };
@@ -98,9 +104,9 @@ impl Features {
             }
             let (sum, rest) = parts.split_at_mut(size);
             let last = (d - 1) * row;
-            first_sum::<S>(&coefficients[..count], &factors[last..], each, sum);
+            first_sum::<S>(coefficients, &factors[last..], each, sum);
             if wanted > 0 {
-                first_sum::<S>(&coefficients[..count], &slopes[last..], each, &mut rest[(d - 1) * size..]);
+                first_sum::<S>(coefficients, &slopes[last..], each, &mut rest[(d - 1) * size..]);
             }
             let mut left = count / each;
             for i in (0..d - 1).rev() {
@@ -116,18 +122,21 @@ impl Features {
                 }
                 next_sum::<S>(sum, factor, each, left);
             }
-            value.iter_mut().zip(sum.iter()).for_each(|(v, s)| *v += s);
+            sum[..LANES].iter_mut().for_each(|s| *s += constant);
+            value.iter_mut().zip(sum.iter()).for_each(|(v, s)| *v += within(bounds, *s));
             if let Some(gradient) = gradient {
                 for (g, part) in gradient.chunks_exact_mut(LANES).zip(rest.chunks_exact(size)) {
-                    g.iter_mut().zip(part).for_each(|(g, p)| *g += p);
+                    for ((g, p), s) in g.iter_mut().zip(part).zip(sum.iter()) {
+                        *g += if within(bounds, *s) == *s { *p } else { 0.0 };
+                    }
                 }
             }
         })
     }
 
-    /// values[node] += Σ_k coefficients_k φ_k at a grid of `n` nodes per coordinate: `at` is [coordinate][node][LANES],
-    /// the first coordinate's node runs fastest in `values`.
-    fn combine_nodes(&self, coefficients: &[f64], at: &[f64], n: usize, values: &mut [f64]) {
+    /// values[node] += Σ_k fit_k φ_k within its bounds at a grid of `n` nodes per coordinate: `at` is
+    /// [coordinate][node][LANES], the first coordinate's node runs fastest in `values`.
+    fn combine_nodes(&self, fit: &[f64], at: &[f64], n: usize, values: &mut [f64]) {
         let (d, each) = (self.low.len(), self.each);
         let row = each * LANES;
         let (mut factors, mut slopes) = (vec![0.0; n * d * row], vec![0.0; d * row]);
@@ -136,11 +145,12 @@ impl Features {
             self.factors(&x, &mut factors[node * d * row..(node + 1) * d * row], &mut slopes);
         }
         let count = self.count() - 1;
+        let (coefficients, constant, bounds) = (&fit[..count], fit[count], &fit[count + 1..]);
         let mut size = count / each;
         let mut parts = vec![0.0; n * size * LANES];
         enter!(self.level, S => {
             for (node, part) in parts.chunks_exact_mut(size * LANES).enumerate() {
-                first_sum::<S>(&coefficients[..count], &factors[(node * d + d - 1) * row..][..row], each, part);
+                first_sum::<S>(coefficients, &factors[(node * d + d - 1) * row..][..row], each, part);
             }
             for i in (0..d - 1).rev() {
                 let left = size / each;
@@ -155,7 +165,7 @@ impl Features {
                 }
                 (parts, size) = (next, left);
             }
-            values.iter_mut().zip(&parts).for_each(|(v, p)| *v += coefficients[count] + p);
+            values.iter_mut().zip(&parts).for_each(|(v, p)| *v += within(bounds, constant + p));
         })
     }
 
@@ -177,6 +187,12 @@ impl Features {
             }
         }
     }
+}
+
+/// A value cut to [least, largest].
+#[inline(always)]
+fn within(bounds: &[f64], value: f64) -> f64 {
+    value.max(bounds[0]).min(bounds[1])
 }
 
 /// out[k][l] = Σ_c a[k·each + c] factor[c][l].
@@ -274,13 +290,15 @@ mod tests {
             let chain = crate::solvers::paths::exact::chain(&text);
             let (low, high) = (vec![-1.0; d], vec![1.5; d]);
             let features = Features::new(&low, &high, 4, &chain).unwrap();
-            let a: Vec<f64> = (0..features.count()).map(|k| ((k * 37 % 101) as f64 / 50.0) - 1.0).collect();
+            let mut a: Vec<f64> = (0..features.count()).map(|k| ((k * 37 % 101) as f64 / 50.0) - 1.0).collect();
+            a.extend([f64::NEG_INFINITY, f64::INFINITY]);
+            let count = features.count();
             let x: Vec<f64> = (0..d * LANES).map(|k| (k * 71 % 97) as f64 / 40.0 - 1.2).collect();
             let direct = |x: &[f64]| {
                 let mut phi = vec![0.0; features.count() * LANES];
                 features.evaluate(x, &mut phi);
                 (0..LANES)
-                    .map(|l| a.iter().enumerate().map(|(k, a)| a * phi[k * LANES + l]).sum())
+                    .map(|l| a[..count].iter().enumerate().map(|(k, a)| a * phi[k * LANES + l]).sum())
                     .collect::<Vec<f64>>()
             };
             let (mut value, mut slope) = (vec![0.0; LANES], vec![0.0; d * LANES]);
@@ -297,6 +315,19 @@ mod tests {
                 for (l, (up, down)) in moved(1e-5).iter().zip(moved(-1e-5)).enumerate() {
                     assert!(((up - down) / 2e-5 - slope[i * LANES + l]).abs() < 1e-7);
                 }
+            }
+            // Cut in the middle of the values, those beyond have no slope.
+            let mut cut = a.clone();
+            cut[count] += 0.1;
+            let middle = direct(&x).iter().sum::<f64>() / LANES as f64;
+            cut[count + 1..].copy_from_slice(&[middle, middle + 0.3]);
+            let (mut bounded, mut bounded_slope) = (vec![0.0; LANES], vec![0.0; d * LANES]);
+            features.combine(&cut, &x, &mut bounded, Some(&mut bounded_slope));
+            for (l, v) in value.iter().map(|v| v + 0.1).enumerate() {
+                let inside = (middle..=middle + 0.3).contains(&v);
+                assert!((bounded[l] - v.clamp(middle, middle + 0.3)).abs() < 1e-13 * a.len() as f64);
+                let slopes = || (0..d).map(|i| (bounded_slope[i * LANES + l], slope[i * LANES + l]));
+                assert!(slopes().all(|(cut, whole)| cut == if inside { whole } else { 0.0 }), "{d}, {l}: {v}");
             }
             // Nodes: the grid of two places per coordinate.
             let n = 2;

@@ -183,6 +183,9 @@ impl ProblemInput {
             if let Some(i) = which.iter().find(|i| **i >= d) {
                 return Err(at(&format!("observations.{k}.coordinates"), format!("{i} is not below {d}")));
             }
+            if let Some(i) = (1..which.len()).find(|&i| which[..i].contains(&which[i])) {
+                return Err(at(&format!("observations.{k}.coordinates"), format!("{} is there twice", which[i])));
+            }
             if o.value.len() != which.len() {
                 let message = format!("has {} values for {} coordinates", o.value.len(), which.len());
                 return Err(at(&format!("observations.{k}.value"), message));
@@ -199,6 +202,10 @@ impl ProblemInput {
                 let a = 1.0 / (s * s);
                 let constant = if self.normalised { -0.5 * ln(std::f64::consts::TAU * s * s) } else { 0.0 };
                 let q = Quadratic { a, c: y * a, d: -0.5 * y * y * a + constant };
+                if !(q.a.is_finite() && q.c.is_finite() && q.d.is_finite()) {
+                    let message = format!("{s} is so small that the cost of {y} is beyond the range of numbers");
+                    return Err(at(&format!("observations.{k}.deviation"), message));
+                }
                 quadratics[o.step][i] = quadratics[o.step][i].plus(q);
             }
         }

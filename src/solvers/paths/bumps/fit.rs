@@ -1,5 +1,7 @@
 //! The backward fit of the learned part: least squares on what the twist should be, time after time.
 
+use std::sync::Mutex;
+
 use super::{Features, gauss_hermite};
 use crate::enter;
 use crate::error::Result;
@@ -13,13 +15,13 @@ use crate::solvers::paths::guide::Scratch;
 use crate::solvers::paths::linear::solve;
 
 /// Ridge of the fits, relative to the mean diagonal.
-const RIDGE: f64 = 1e-7;
+const RIDGE: f64 = 1e-5;
 /// Targets below this are cut: log of a probability that no node sees.
 const LOWEST: f64 = -40.0;
 
 /// What a backward fit made.
 pub struct Fit {
-    /// [times][features].
+    /// [times][`Features::held`].
     pub coefficients: Vec<f64>,
     /// Root mean square of the residuals over that of the targets' spread.
     pub residual: f64,
@@ -39,14 +41,17 @@ pub fn fit(
     let (d, rows, p) = (chain.dimension, chain.rows(), features.count());
     let (nodes, weights) = gauss_hermite(nodes);
     let (first, random) = (context.mine().start, context.random);
-    let mut coefficients = vec![0.0; (chain.steps + 1) * p];
+    let held = features.held();
+    let mut coefficients = vec![0.0; (chain.steps + 1) * held];
     let (mut left, mut spread) = (0.0, 0.0);
     let length = p * p + p + 2;
     for j in (0..chain.steps).rev() {
         if j % 8 == 0 {
             context.check()?;
         }
-        let next = coefficients[(j + 1) * p..(j + 2) * p].to_vec();
+        let next = coefficients[(j + 1) * held..(j + 2) * held].to_vec();
+        // The least and the largest target of this rank.
+        let seen = Mutex::new([f64::INFINITY, f64::NEG_INFINITY]);
         let sums = context.ranks.sum(context.blocks, length, &|block, out| {
             let mut noise = vec![0.0; rows];
             random.rows(Stream::PathsTune, round, j * d, block, &mut noise);
@@ -56,6 +61,10 @@ pub fn fit(
             for x in [paths, &broadened] {
                 let mut target = [0.0; LANES];
                 targets(chain, features, quadratic, j, &next, (&nodes, &weights), x, &mut target);
+                let ends = target.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], t| [a.min(*t), b.max(*t)]);
+                let mut seen = seen.lock().expect("no block panics with it");
+                *seen = [seen[0].min(ends[0]), seen[1].max(ends[1])];
+                drop(seen);
                 features.evaluate(x, &mut phi);
                 accumulate(chain.level, p, &phi, &target, out);
             }
@@ -68,7 +77,11 @@ pub fn fit(
         let count = 2.0 * context.paths() as f64;
         left += (rest[1] - explained).max(0.0);
         spread += (rest[1] - rest[0] * rest[0] / count).max(0.0);
-        coefficients[j * p..(j + 1) * p].copy_from_slice(&theta);
+        let [least, largest] = seen.into_inner().expect("as above");
+        let (least, largest) = (-context.ranks.max(-least), context.ranks.max(largest));
+        let at = &mut coefficients[j * held..(j + 1) * held];
+        at[..p].copy_from_slice(&theta);
+        at[p..].copy_from_slice(&[least, largest]);
     }
     let evaluations = 2.0 * context.paths() as f64 * chain.steps as f64;
     Ok(Fit { coefficients, residual: (left / spread.max(f64::MIN_POSITIVE)).sqrt(), evaluations })

@@ -16,6 +16,16 @@ fn integral(from: f64, to: f64, f: impl Fn(f64) -> f64) -> f64 {
     GAUSS.iter().map(|(x, w)| w * f(from + x * (to - from))).sum::<f64>() * (to - from)
 }
 
+/// The share of what q gains in a cell from `low` to `high` that it has gained at `x`; `a` and `b` as in [`solve`].
+pub fn share(v: &dyn Fn(f64) -> f64, d: f64, (a, b): (f64, f64), (low, high): (f64, f64), x: f64) -> f64 {
+    let inside = |x: f64| x.clamp(a.min(b), a.max(b));
+    let (low, high, x) = (inside(low), inside(high), inside(x));
+    let highest = [low, x, high].map(v).into_iter().fold(f64::NEG_INFINITY, f64::max);
+    let up = |x: f64| exp((v(x) - highest) / d);
+    let whole = integral(low, high, up);
+    if whole > 0.0 && whole.is_finite() { integral(low, x, up) / whole } else { 0.0 }
+}
+
 /// On `cells` cells from `low` to `high`: q at their ends, and the rates. `a` and `b` are the edges of the sets that face
 /// each other, `v` the potential, `d` the diffusion coefficient.
 pub fn solve(v: &dyn Fn(f64) -> f64, d: f64, (a, b): (f64, f64), (low, high): (f64, f64), cells: usize) -> Solved {

@@ -202,10 +202,8 @@ impl Input {
     ) -> Option<Solved> {
         let cells: Vec<usize> = self.cells().iter().map(|c| c / coarser).collect();
         if let [cells] = cells[..] {
-            let (a, b) = (self.a.extent(0), self.b.extent(0));
-            let edges = if a.1 < b.0 { (a.1, b.0) } else { (a.0, b.1) };
             let v = |x: f64| v(&[x]);
-            return Some(line::solve(&v, diffusion, edges, (self.low[0], self.high[0]), cells));
+            return Some(line::solve(&v, diffusion, self.edges(), (self.low[0], self.high[0]), cells));
         }
         let pair = |list: &[f64]| [list[0], list[1]];
         let grid = plane::Grid {
@@ -217,8 +215,14 @@ impl Input {
         grid.solve(v, diffusion, stop)
     }
 
-    /// The committor at a point, linear between the points of the grid.
-    pub fn interpolate(&self, q: &[f64], x: &[f64]) -> f64 {
+    /// In one coordinate, the edges of the sets that face each other.
+    fn edges(&self) -> (f64, f64) {
+        let (a, b) = (self.a.extent(0), self.b.extent(0));
+        if a.1 < b.0 { (a.1, b.0) } else { (a.0, b.1) }
+    }
+
+    /// The committor at a point: between the points of the grid its integral in one coordinate, linear in two.
+    pub fn at(&self, q: &[f64], x: &[f64], v: &dyn Fn(&[f64]) -> f64, diffusion: f64) -> f64 {
         let cells = self.cells();
         let place = |i: usize| {
             let z = (x[i] - self.low[i]) / (self.high[i] - self.low[i]) * cells[i] as f64;
@@ -226,7 +230,15 @@ impl Input {
             (k, (z - k as f64).clamp(0.0, 1.0))
         };
         let (k, s) = place(0);
-        if cells.len() == 1 {
+        if let ([cells], [low], [high]) = (&cells[..], &self.low[..], &self.high[..]) {
+            let end = |k: usize| low + (high - low) * k as f64 / *cells as f64;
+            let s = line::share(
+                &|x| v(&[x]),
+                diffusion,
+                self.edges(),
+                (end(k), end(k + 1)),
+                end(k) + s * (end(k + 1) - end(k)),
+            );
             return (1.0 - s) * q[k] + s * q[k + 1];
         }
         let (m, t) = place(1);

@@ -135,7 +135,7 @@ impl Solver for Committor {
                            the sets, or raise the noise";
             return Err(Error::Numerical { step, message: message.into() });
         }
-        let at_start = if fine == 1 { self.input.interpolate(&solved.q, &self.start) } else { f64::NAN };
+        let at_start = if fine == 1 { self.input.at(&solved.q, &self.start, &v, self.diffusion) } else { f64::NAN };
         self.numbers[fine] = [solved.rate, solved.back, solved.flux, at_start, solved.iterations as f64];
         self.q = if fine == 1 { solved.q } else { Vec::new() };
         self.stage += 1;

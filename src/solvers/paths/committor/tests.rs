@@ -48,6 +48,14 @@ fn the_committor_of_the_double_well_has_its_closed_form_to_1e_9_and_the_rate_to_
         assert!((at(x) - q).abs() < 1e-9 && (at(-x) - 1.0 + q).abs() < 1e-9, "{x}: {}", at(x));
     }
     assert!((solved.rate / rate_of_the_well(1.0) - 1.0).abs() < 1e-10, "{}", solved.rate);
+    // Between the points of a coarse grid.
+    let coarse = Input { cells: Some(vec![64]), ..input.clone() };
+    let v = |x: &[f64]| well(x[0]);
+    let q = coarse.solve(&v, 1.0, 1, &never).unwrap().q;
+    for (x, truth) in [(0.25, 0.8512049858), (0.5, 0.9744821654), (-0.8, 1.0 - 0.9970701676)] {
+        let found = coarse.at(&q, &[x], &v, 1.0);
+        assert!((found - truth).abs() < 1e-8, "{x}: {found}");
+    }
     assert!((solved.rate / solved.back - 1.0).abs() < 1e-12);
     // Sets the other way round: the committor turns over.
     let turned = Input { a: input.b.clone(), b: input.a.clone(), ..input.clone() };
@@ -202,7 +210,7 @@ fn the_committor_of_muller_and_brown_has_the_published_values_and_rates() {
         let outside = solved.q.iter().map(|q| (0.5 - q).abs() - 0.5).fold(f64::NEG_INFINITY, f64::max);
         assert!(outside < 1e-6 && solved.q.iter().all(|q| q.is_finite()), "{outside} beyond [0, 1]");
         for (x, truth) in [s1, s2, mi].iter().zip(values) {
-            let q = input.interpolate(&solved.q, x);
+            let q = input.at(&solved.q, x, &v, kt);
             println!("  q({x:?}) = {q}, {truth}");
             assert!((q - truth).abs() < 2e-3, "{q} {truth}");
         }

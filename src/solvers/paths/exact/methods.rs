@@ -74,6 +74,38 @@ fn a_learned_twist_has_a_fifth_of_the_spread_of_none() {
     assert!(learned < 0.2 * none, "{learned} {none}");
 }
 
+/// Features reach further than paths in one coordinate; in two there are corners without any. Truths from transition
+/// matrices on a line; the two coordinates are independent.
+#[test]
+fn a_learned_twist_promises_nothing_where_no_path_was() {
+    let wide = chain(
+        r#"{"prior": {"kind": "brownian"}, "noise": 0.9, "start": [0.1], "start_deviation": [0.3], "time_step": 0.02,
+            "steps": 20, "observations": [{"step": 20, "value": [0.5], "deviation": [0.3]}],
+            "running": {"functional_of": {"kind": "double_well", "height": 1.0}, "scale": 1.5, "from": 5, "to": 18}}"#,
+    );
+    let text = r#"{"name": "twisted_smc", "paths": 1024, "replicates": 8,
+        "twist": {"kind": "learned", "low": [-3.0], "high": [3.0], "features": 12}}"#;
+    agrees("a wide line", &run(&wide, text, 1), line(&wide, -4.0, 4.0, 1201).0);
+
+    let wells = |names: &str, drift: &str, twice: &str| {
+        chain(&format!(
+            r#"{{"prior": {{"kind": "written", "components": [{names}], "drift": {{{drift}}}}}, "noise": 1.0,
+                "start": [-0.5{}], "time_step": 0.02, "steps": 40,
+                "observations": [{{"step": 40, "value": [1.0{}], "deviation": [0.2{}]}}]}}"#,
+            twice.replace('v', "-0.5"),
+            twice.replace('v', "1.0"),
+            twice.replace('v', "0.2")
+        ))
+    };
+    let one = wells(r#""x""#, r#""x": "-4*x*(x*x-1)""#, "");
+    let two = wells(r#""x", "y""#, r#""x": "-4*x*(x*x-1)", "y": "-4*y*(y*y-1)""#, ", v");
+    let text = r#"{"name": "twisted_smc", "paths": 1024, "replicates": 8,
+        "twist": {"kind": "learned", "low": [-2.0, -2.0], "high": [2.0, 2.0], "features": 8}}"#;
+    let truth = 2.0 * line(&one, -4.0, 4.0, 1201).0;
+    assert!((truth + 5.7724).abs() < 1e-3, "{truth}");
+    agrees("two coordinates", &run(&two, text, 1), truth);
+}
+
 #[test]
 fn twisted_smc_conditions_two_coordinates_at_two_times() {
     // A mask and an inpainting at once: each coordinate is observed at two times.

@@ -184,7 +184,7 @@ impl Input {
                     let message = "learned twists need noise that does not depend on the state".to_string();
                     return Err(("twist.kind".into(), message));
                 }
-                let coefficients = vec![0.0; (chain.steps + 1) * features.count()];
+                let coefficients = vec![0.0; (chain.steps + 1) * features.held()];
                 Some(Learned {
                     features: Arc::new(features),
                     coefficients,
@@ -210,8 +210,8 @@ struct Fitted {
 
 impl Bump for Fitted {
     fn add(&self, j: usize, x: &[f64], value: &mut [f64], gradient: Option<&mut [f64]>) {
-        let p = self.features.count();
-        self.features.combine(&self.coefficients[j * p..(j + 1) * p], x, value, gradient);
+        let held = self.features.held();
+        self.features.combine(&self.coefficients[j * held..(j + 1) * held], x, value, gradient);
     }
 }
 
@@ -284,7 +284,7 @@ pub fn filter(context: &Context, guide: &Guide, below: f64, stream: Stream, step
 const COEFFICIENTS: Name = Name {
     name: "twist_coefficients",
     units: "1",
-    meaning: "coefficients of the learned part of the twist, features after features of one time",
+    meaning: "coefficients of the learned part of the twist, features after features of one time, and its bounds there",
     axes: &["twist_coefficient"],
 };
 const GRID_EVIDENCE: Name =
