@@ -63,6 +63,9 @@ def test_chains_are_a_posterior_of_arviz_with_the_printed_r_hat_and_effective_dr
     path, numbers = chains
     results = xarray.open_dataset(path, group="results", engine="h5netcdf")
     assert results.a.dims == ("chain", "draw") and results.a.shape == (4, 400)
+    # Every tenth trajectory is kept.
+    kept = results.trajectories_x
+    assert kept.dims == ("chain", "kept_draw", "time") and kept.shape == (4, 40, 10)
     posterior = arviz.convert_to_inference_data(results[["a", "q"]])
     r_hat = arviz.rhat(posterior, method="split").to_array()
     effective = arviz.ess(posterior, method="mean").to_array()

@@ -83,7 +83,7 @@ impl Gibbs {
                 &format!("trajectories_{c}"),
                 "1",
                 &format!("drawn trajectories of {c}"),
-                &["chain", "draw", "time"],
+                &["chain", "kept_draw", "time"],
             )
         };
         let names = coordinates.iter().map(one).collect();
