@@ -57,6 +57,7 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
     let team = &Metered::new(team);
 
     let early = claim(options, team, Claim::IfThere)?;
+    fits_into_memory(input, entry, team)?;
     let solver = (entry.build)(input, team as &dyn Team);
     let solver = team_of(team).agree(solver)?;
     let lock = match early {
@@ -96,6 +97,21 @@ pub fn run(input: &Input, options: &Options, team: &dyn Team) -> Result<Ending> 
     }
     drop(lock);
     ended
+}
+
+/// Refuses a run of which one rank alone needs more than a node has, before it is built.
+fn fits_into_memory(input: &Input, entry: &Entry, team: &Metered) -> Result<()> {
+    let team = team_of(team);
+    let node = team.min(machine::node_memory() as f64) as u64;
+    let fits = || {
+        // What is wrong with the input is said where it is built.
+        let Ok(estimate) = (entry.check)(input, team.size(), rayon::current_num_threads()) else { return Ok(()) };
+        match estimate.lacks_memory(node) {
+            Some(words) => Err(Error::Usage(format!("{}: {words}", input.path.display()))),
+            None => Ok(()),
+        }
+    };
+    team.agree(if team.rank() == 0 { fits() } else { Ok(()) })
 }
 
 /// `dyn Team` has the typed methods.

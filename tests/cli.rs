@@ -415,3 +415,49 @@ fn results_go_to_a_path_of_500_bytes_on_any_number_of_ranks() {
         assert!(dir.path().join(&out).join("output.h5").is_file());
     }
 }
+
+#[test]
+fn more_threads_than_a_rank_may_have_are_code_2() {
+    let dir = directory_with("a.toml", QUICK);
+    for &ranks in rank_counts() {
+        let mut run = command(ranks, &["run", "a.toml"], dir.path());
+        run.env("RAYON_NUM_THREADS", "5000");
+        let ended = finish(run, ranks, Duration::from_secs(60));
+        assert_eq!((ended.code(), ended.messages().len()), (2, 1), "{ranks} ranks: {ended:?}");
+        assert!(ended.stderr.contains("RAYON_NUM_THREADS = 5000: a rank has at most 4096 threads"), "{ended:?}");
+    }
+}
+
+/// 4·10⁹ particles of 40 coordinates: 1.3 TB in all.
+#[test]
+fn what_no_node_can_hold_is_code_2_before_any_work() {
+    let text = "solver = \"smc\"\n[problem]\nobservations = { simulate = 3 }\n\
+                model = { kind = \"lorenz_96\", dimension = 40, noise = 1.0, observation_sd = 0.5, initial_sd = 0.5, \
+                time_step = 0.025 }\n[method]\nparticles = 4000000000\n";
+    let dir = directory_with("a.toml", text);
+    let words = ["a rank needs", "most of it for \"states, log-weights and integer weights\"", "and its node has"];
+    for &ranks in rank_counts() {
+        let ended = spanwise(ranks, &["run", "a.toml"], dir.path());
+        assert_eq!((ended.code(), ended.messages().len()), (2, 1), "{ranks} ranks: {ended:?}");
+        assert!(words.iter().all(|w| ended.stderr.contains(w)), "{ended:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+    let checked = spanwise(1, &["check", "a.toml"], dir.path());
+    assert!(checked.code() == 0 && words.iter().all(|w| checked.stdout.contains(w)), "{checked:?}");
+}
+
+/// macOS makes no such names.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_hdf5_cannot_name_is_code_2_before_any_work() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = directory_with("a.toml", QUICK);
+    for &ranks in rank_counts() {
+        let mut run = command(ranks, &["run", "a.toml", "--output"], dir.path());
+        run.arg(std::ffi::OsStr::from_bytes(b"a\xff.out"));
+        let ended = finish(run, ranks, Duration::from_secs(60));
+        assert_eq!((ended.code(), ended.messages().len()), (2, 1), "{ranks} ranks: {ended:?}");
+        assert!(ended.stderr.contains(r#"output "a\xFF.out": names of HDF5 files must be UTF-8"#), "{ended:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -23,17 +23,18 @@ pub fn text(arguments: &CheckArguments, team: &dyn Team, style: Style) -> Result
     // One rank looks; the others wait for its answer, so that files are opened once.
     super::on_rank_0(team, || {
         let estimate = (entry.check)(&input, ranks, plan.threads)?;
-        Ok(page(&estimate, entry.name, ranks, plan.threads, input.run.max_steps, &default_output(&input.path), style))
+        let (output, node) = (default_output(&input.path), machine::node_memory());
+        Ok(page(&estimate, entry.name, [ranks, plan.threads], input.run.max_steps, &output, node, style))
     })
 }
 
 fn page(
     e: &Estimate,
     solver: &str,
-    ranks: usize,
-    threads: usize,
+    [ranks, threads]: [usize; 2],
     max_steps: u64,
     output: &Path,
+    node: u64,
     style: Style,
 ) -> String {
     let mut out = format!("{}\n", style.heading(&format!("{solver}, understood as")));
@@ -41,13 +42,16 @@ fn page(
 
     let heading = |what: &str| format!("\n{}\n", style.heading(what));
     out += &heading("memory of the largest rank");
-    let total: u64 = e.memory.iter().map(|(_, n)| n).sum();
+    let total = e.total();
     let mut memory: Vec<(String, String)> = e.memory.iter().map(|(what, n)| (what.clone(), megabytes(*n))).collect();
     memory.push(("total".into(), megabytes(total)));
     if ranks > 1 {
         memory.push((format!("on {ranks} ranks, at most"), megabytes(total.saturating_mul(ranks as u64))));
     }
     out += &right_aligned(&memory);
+    if let Some(words) = e.lacks_memory(node) {
+        out += &style.bad(&format!("  {words}\n"));
+    }
 
     out += &heading("each step, each rank");
     let mut step = vec![
@@ -137,9 +141,10 @@ mod tests {
             output_bytes: u64::MAX / 4,
             checkpoint_bytes: 1,
         };
-        let text = page(&e, "toy", 3, 2, 1000, Path::new("a.out"), Style::default());
+        let text = page(&e, "toy", [3, 2], 1000, Path::new("a.out"), 63_000_000, Style::default());
         assert!(text.contains("total                 64.0 MB"), "{text}");
         assert!(text.contains("on 3 ranks, at most  192.0 MB"), "{text}");
+        assert!(text.contains("most of it for \"points\" (0.0 GB)"), "{text}");
         assert!(text.contains("16.0 kB in 4 messages") && text.contains("2.000 ms"), "{text}");
         assert!(text.contains("the disk is too full"), "{text}");
     }

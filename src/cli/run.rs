@@ -31,8 +31,12 @@ pub fn run(arguments: &RunArguments, common: &Common, team: &dyn Team, style: St
         ProgressChoice::Lines => Mode::Lines,
         ProgressChoice::None => Mode::None,
     };
+    let output = arguments.output.clone().unwrap_or_else(|| run::default_output(&arguments.input));
+    if output.to_str().is_none() {
+        return Err(Error::Usage(format!("output {output:?}: names of HDF5 files must be UTF-8")));
+    }
     let options = Options {
-        output: arguments.output.clone().unwrap_or_else(|| run::default_output(&arguments.input)),
+        output,
         resume: arguments.resume,
         force: common.force,
         walltime,

@@ -29,6 +29,7 @@ pub fn show(number: &Number) -> Shown {
             let decimals = decimals_of(s, value.abs().max(s));
             Shown { value: nearest(value, decimals), error: format!("± {}", plain_digits(s, 2)) }
         }
+        _ if value.is_nan() => Shown { value: "not known".into(), error: String::new() },
         ErrorBar::StdErr(_) | ErrorBar::None => Shown { value: plain(value), error: String::new() },
     }
 }
@@ -177,6 +178,7 @@ mod tests {
     fn standard_errors_and_bare_numbers() {
         let s = show(&number(1.234567, ErrorBar::StdErr(0.00123)));
         assert_eq!((s.value.as_str(), s.error.as_str()), ("1.2346", "± 0.0012"));
+        assert_eq!(show(&number(f64::NAN, ErrorBar::None)).value, "not known");
         assert_eq!(show(&number(0.25, ErrorBar::None)).value, "0.25");
         assert_eq!(show(&number(1.5e-7, ErrorBar::None)).value, "1.5e-7");
         assert_eq!(show(&number(1.0, ErrorBar::Interval(0.5, f64::INFINITY))).error, "∈ [0.50000000, ∞]");

@@ -171,6 +171,28 @@ pub struct Estimate {
     pub checkpoint_bytes: u64,
 }
 
+impl Estimate {
+    /// Bytes of the largest rank.
+    pub fn total(&self) -> u64 {
+        self.memory.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    /// In words, that this is more than a node of so many bytes has, if it is.
+    pub fn lacks_memory(&self, node: u64) -> Option<String> {
+        let (what, most) = self.memory.iter().max_by_key(|(_, bytes)| *bytes)?;
+        let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+        (self.total() > node).then(|| {
+            format!(
+                "a rank needs {}, most of it for \"{what}\" ({}), and its node has {}: make the problem smaller or use \
+                 more ranks on more nodes",
+                gigabytes(self.total()),
+                gigabytes(*most),
+                gigabytes(node)
+            )
+        })
+    }
+}
+
 /// A row of the registry.
 pub struct Entry {
     pub name: &'static str,

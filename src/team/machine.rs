@@ -77,12 +77,19 @@ fn plan(requested: usize, from_environment: usize, view: &View, neighbours: &[&[
     ThreadPlan { threads, cores_visible: view.visible, ranks_on_node, own_cores: threads <= share, advice }
 }
 
+/// Threads of a rank: as many as a key of the input may ask for.
+const MOST_THREADS: usize = 4096;
+
 /// Builds rayon's global pool with the planned threads, the calling one among them: were it outside, each parallel
 /// loop would put it to sleep and wake it again, which costs as much as a small loop does.
 ///
 /// # Errors
-/// [`Error::Usage`] if a pool of another size exists or threads cannot be made.
+/// [`Error::Usage`] if a pool of another size exists, or threads cannot be made or are too many.
 pub fn start_threads(plan: &ThreadPlan) -> Result<()> {
+    if plan.threads > MOST_THREADS {
+        let asked = plan.threads;
+        return Err(Error::Usage(format!("RAYON_NUM_THREADS = {asked}: a rank has at most {MOST_THREADS} threads")));
+    }
     let built = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .use_current_thread()

@@ -14,7 +14,7 @@ use super::solver::outline;
 use super::sweep;
 use crate::error::Result;
 use crate::input::Input;
-use crate::solvers::Estimate;
+use crate::solvers::{Estimate, program};
 use crate::team::machine;
 
 /// What happens to the messages of sweeps on one node.
@@ -96,7 +96,8 @@ impl Plan<'_> {
     /// Items that live at the moment when most does: what lives throughout, and that of the largest phase. Each item is
     /// the size of a structure that is allocated then; n and m stand for vectors over sources and targets.
     fn largest_moment(&self, source: &Outline, target: &Outline) -> Items {
-        let mut items = self.throughout(source, target);
+        let mut items = vec![program(self.size.ranks as usize)];
+        items.extend(self.throughout(source, target));
         let phases = [self.steps(Precision::F32), self.steps(Precision::F64)];
         let phases = phases.into_iter().chain(self.certificates()).chain([self.results()]);
         let total = |items: &Items| items.iter().map(|(_, bytes)| bytes).sum::<u64>();

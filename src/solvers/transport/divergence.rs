@@ -89,9 +89,7 @@ impl FinishedDivergence {
 /// Refuses penalties that a divergence cannot have.
 pub fn check(penalties: Penalties) -> Result<()> {
     if penalties.source != penalties.target {
-        return Err(Error::Usage(
-            "quantity = \"divergence\" needs source_penalty and target_penalty equal, or neither".into(),
-        ));
+        return Err(Error::Usage("needs source_penalty and target_penalty equal, or neither".into()));
     }
     Ok(())
 }

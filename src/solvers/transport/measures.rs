@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::io::arrays::ArrayFile;
 use crate::io::images::{self, Image};
-use crate::team::{Partition, Team, machine};
+use crate::team::{Partition, Team};
 
 /// More points than this cannot be meant: their weights alone would not fit into memory.
 const MOST_POINTS: usize = 1 << 40;
@@ -90,7 +90,6 @@ pub fn load(input: &Input, key: &str, which: u32, measure: &MeasureInput, team: 
 fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team: &dyn Team) -> Result<Measure> {
     let seed = input.run.seed;
     let outline = outline(input, key, measure)?;
-    check_memory(input, key, measure, &outline, team)?;
     let partition = |n| Partition::new(n, team.rank(), team.size());
     let rows = partition(outline.n).mine();
     let make = |n: usize, d: usize, point: &dyn Fn(usize, &mut [f64])| {
@@ -229,33 +228,6 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
     };
     check_weights(input, key, &measure.weights)?;
     Ok(measure)
-}
-
-/// Refuses a measure that no rank could hold: all weights and its own points.
-fn check_memory(input: &Input, key: &str, measure: &MeasureInput, outline: &Outline, team: &dyn Team) -> Result<()> {
-    let own = Partition::new(outline.n, team.rank(), team.size()).mine().len();
-    let points = (own as u64).saturating_mul(outline.dimension as u64);
-    let bytes = points.saturating_add(outline.n as u64).saturating_mul(8);
-    let memory = machine::node_memory();
-    if bytes <= memory {
-        return Ok(());
-    }
-    let key = match measure {
-        MeasureInput::Points { .. } | MeasureInput::Density { .. } | MeasureInput::ImageColours { .. } => {
-            format!("{key}.file")
-        }
-        MeasureInput::ImageGrid { .. } => format!("{key}.size"),
-        _ => format!("{key}.points"),
-    };
-    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-    let message = format!(
-        "{} points need {:.0} GB on each of {} ranks, whose memory has {:.0} GB",
-        outline.n,
-        gigabytes(bytes),
-        team.size(),
-        gigabytes(memory)
-    );
-    Err(input.invalid(&key, message))
 }
 
 /// Sizes from headers and keys, with every error that needs no data.

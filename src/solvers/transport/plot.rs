@@ -580,7 +580,8 @@ fn certificates(run: &Run) -> Panel {
     }
     if let Some(status) = run.report["status"].as_str() {
         let steps = run.report["steps"].as_u64().unwrap_or(0);
-        rows.push(("status".into(), format!("{status} after {steps} steps")));
+        let of_steps = if steps == 1 { "1 step".to_string() } else { format!("{steps} steps") };
+        rows.push(("status".into(), format!("{status} after {of_steps}")));
     }
     if rows.is_empty() {
         note = "No report.json beside the output.".into();

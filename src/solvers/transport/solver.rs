@@ -169,7 +169,7 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
         Some(file) => Some(team.agree(read_warm_start(input, file, &target))?),
         None => None,
     };
-    let refuse = |e| named(input, &problem, &method, e);
+    let refuse = |e| named(input, &method, e);
     let mut work = match problem.quantity {
         Quantity::Transport => {
             let solve =
@@ -220,11 +220,8 @@ pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
 }
 
 /// A refusal by the method, at the key that names it.
-fn named(input: &Input, problem: &ProblemInput, method: &MethodInput, error: Error) -> Error {
+fn named(input: &Input, method: &MethodInput, error: Error) -> Error {
     match error {
-        Error::Usage(message) if problem.quantity == Quantity::Divergence && message.starts_with("quantity") => {
-            input.invalid("problem.quantity", message)
-        }
         Error::Usage(message) if method.warm_start.is_some() && message.starts_with("warm start") => {
             input.invalid("method.warm_start", message)
         }
@@ -265,9 +262,9 @@ pub fn outline(input: &Input, problem: &ProblemInput, method: &MethodInput) -> R
     let target = measures::outline(input, "problem.target", &problem.target)?;
     setup::check_pair(input, problem, &source, &target)?;
     let penalties = Penalties { source: problem.source_penalty, target: problem.target_penalty };
-    let refuse = |e| named(input, problem, method, e);
+    let refuse = |e| named(input, method, e);
     if problem.quantity == Quantity::Divergence {
-        divergence::check(penalties).map_err(refuse)?;
+        divergence::check(penalties).map_err(|e| input.invalid("problem.quantity", e.to_string()))?;
     }
     methods::check(method, penalties).map_err(refuse)?;
     if let Some(file) = &method.warm_start {

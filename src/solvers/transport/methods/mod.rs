@@ -171,8 +171,7 @@ pub fn check(input: &MethodInput, penalties: Penalties) -> Result<()> {
     if !entry.unbalanced && !penalties.balanced() {
         let allowed: Vec<_> = registry().iter().filter(|e| e.unbalanced).map(|e| e.word).collect();
         return Err(Error::Usage(format!(
-            "method.name = \"{}\" solves balanced problems only; with source_penalty or target_penalty use one of: {}",
-            entry.word,
+            "solves balanced problems only; with source_penalty or target_penalty use one of: {}",
             allowed.join(", ")
         )));
     }
