@@ -4,17 +4,18 @@
 #flux: --exclusive
 #flux: --time-limit=4h
 #flux: --signal=SIGUSR1@5m
+ranks=4 threads=16 # on the nodes of the lines above: two ranks a node
 # Submit with:  flux batch flux.sh INPUT.toml     (SIGUSR1 five minutes ahead of the limit)
 set -uo pipefail
 input=${1:?usage: flux batch flux.sh INPUT.toml}
 out=${2:-$(basename "${input%.toml}").out}
 
-export RAYON_NUM_THREADS=16 OPENBLAS_NUM_THREADS=1
+export RAYON_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=1
 resume=()
 compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
 
 # flux run forwards SIGUSR1 to every rank; one rank is enough, since the ranks agree.
-flux run --ntasks=4 --cores-per-task=16 spanwise run "$input" --output "$out" "${resume[@]}" &
+flux run --ntasks=$ranks --cores-per-task=$threads spanwise run "$input" --output "$out" "${resume[@]}" &
 job=$!
 trapped=0
 trap 'trapped=1; kill -USR1 $job 2>/dev/null' USR1

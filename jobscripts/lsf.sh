@@ -7,17 +7,18 @@
 #BSUB -wt 5
 #BSUB -r
 #BSUB -o spanwise.%J.log
+threads=16 # as core(16) above
 # Submit with:  input=color_transfer.toml bsub < lsf.sh     (-wa and -wt: SIGUSR1 five minutes ahead of the limit)
 set -uo pipefail
 : "${input:?input=INPUT.toml bsub < lsf.sh}"
 out=${out:-$(basename "${input%.toml}").out}
 
-export RAYON_NUM_THREADS=16 OPENBLAS_NUM_THREADS=1
+export RAYON_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=1
 export OMPI_MCA_odls_base_sigkill_timeout=10
 resume=()
 compgen -G "$out/checkpoint*.h5" >/dev/null && resume=(--resume)
 
-mpirun --map-by "slot:PE=$RAYON_NUM_THREADS" spanwise run "$input" --output "$out" "${resume[@]}" &
+mpirun --map-by "slot:PE=$threads" spanwise run "$input" --output "$out" "${resume[@]}" &
 job=$!
 # LSF signals the whole job; the trap keeps this shell alive, and mpirun forwards its own copy to the ranks.
 trapped=0

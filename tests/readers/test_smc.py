@@ -94,17 +94,30 @@ def test_draws_of_observations_are_a_posterior_predictive_of_arviz(chains):
     drawn = results.posterior_predictive_y
     assert drawn.dims == ("chain", "kept_draw", "predicted_time") and drawn.shape == (4, 40, 13)
     assert drawn.attrs["units"] == "1" and list(results.predicted_time.values) == list(range(13))
-    observed = np.array([0.3, -0.5, 1.2, 0.8, -0.1, -1.4, -0.9, 0.2, 1.1, 0.6])
+    inputs = xarray.open_dataset(path, group="inputs", engine="h5netcdf")
+    observed = inputs.observations.values[:, 0]
+    assert observed.tolist() == [0.3, -0.5, 1.2, 0.8, -0.1, -1.4, -0.9, 0.2, 1.1, 0.6]
+    n = inputs.sizes["time"]
+    assert n == 10 and inputs.time.values.tolist() == list(range(10))
     data = arviz.from_dict(
         posterior={"a": results.a.values},
-        posterior_predictive={"y": drawn.values[:, :, :10]},
+        posterior_predictive={"y": drawn.values[:, :, :n]},
         observed_data={"y": observed},
-        predictions={"y": drawn.values[:, :, 10:]},
+        predictions={"y": drawn.values[:, :, n:]},
     )
     assert data.posterior_predictive.y.shape == (4, 40, 10) and data.predictions.y.shape == (4, 40, 3)
     # Replicates lie about what was seen: the smoother's deviation and the noise's are below 1 together.
     gap = data.posterior_predictive.y.mean(("chain", "draw")).values - observed
     assert np.all(np.abs(gap) < 1.2) and np.corrcoef(gap + observed, observed)[0, 1] > 0.8
+
+
+def test_files_of_a_chain_of_parameters_hold_its_data(tmp_path):
+    pmmh = CHAINS.replace('"particle_gibbs"', '"pmmh"').replace("islands = 4", "islands = 1").replace("-0.1, -1.4", "nan, -1.4")
+    path, _ = run(tmp_path, pmmh)
+    inputs = xarray.open_dataset(path, group="inputs", engine="h5netcdf")
+    assert inputs.observations.dims == ("time", "component") and inputs.time.values.tolist() == list(range(10))
+    observed = [0.3, -0.5, 1.2, 0.8, np.nan, -1.4, -0.9, 0.2, 1.1, 0.6]
+    assert np.array_equal(inputs.observations.values[:, 0], observed, equal_nan=True)
 
 
 def kalman(values, steps):

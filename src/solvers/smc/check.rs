@@ -28,6 +28,7 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
 fn gibbs(mut posed: FilterPosed, parameters: usize, ranks: usize, threads: usize) -> Estimate {
     let (times, d, method) = (posed.data.len() as u64, posed.flow.dimension() as u64, posed.method.clone());
     let predicted = posed.free.take().map_or(0, |free| free.times.len() * free.components.len());
+    let seen = 8 * (posed.data.times.len() + posed.data.values.len()) as u64;
     let mut estimate = filter(posed, ranks, threads);
     let chains = method.islands as u64;
     let mut largest = (method.particles as u64 * chains).div_ceil(ranks as u64);
@@ -53,13 +54,13 @@ fn gibbs(mut posed: FilterPosed, parameters: usize, ranks: usize, threads: usize
     estimate.memory.push(("trajectories and their moments".into(), 2 * kept + moments));
     estimate.bytes_per_step *= times;
     estimate.messages_per_step *= if parameters > 0 { 1 } else { times };
-    estimate.output_bytes = 2 * kept + moments + 2 * trace;
+    estimate.output_bytes = 2 * kept + moments + 2 * trace + seen;
     estimate.checkpoint_bytes = kept + moments + trace;
     estimate
 }
 
 fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
-    let ChainPosed { problem, method, family, dimension, times, free, .. } = posed;
+    let ChainPosed { problem, method, family, dimension, times, data, free, .. } = posed;
     let (particles, places) = stored(&method, ranks);
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
     let predicted = free.map_or(0, |free| (free.times.len() - free.seen) * free.components.len());
@@ -86,7 +87,7 @@ fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
         bytes_per_step: bytes * times as u64,
         messages_per_step: messages * times as u64,
         seconds_per_step: None,
-        output_bytes: 2 * trace,
+        output_bytes: 2 * trace + 8 * (data.times.len() + data.values.len()) as u64,
         checkpoint_bytes: trace,
     }
 }

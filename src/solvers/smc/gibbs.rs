@@ -12,6 +12,7 @@ use links::Link;
 
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, together};
+use super::walk::walk_data;
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::rng::Stream;
@@ -263,8 +264,8 @@ impl Solver for Gibbs {
         walk.replicated(&name, &mut self.trace)
     }
 
-    fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
-        Ok(())
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk_data(&self.posed.data, self.rank, walk)
     }
 
     fn record(&self) -> Vec<(Name, f64)> {

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::setup::ChainPosed;
+use super::walk::walk_data;
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::elementary::ln;
@@ -238,8 +239,8 @@ impl Solver for Chain {
         walk.replicated(&name, &mut self.predicted)
     }
 
-    fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
-        Ok(())
+    fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()> {
+        walk_data(&self.posed.data, self.rank, walk)
     }
 
     fn record(&self) -> Vec<(Name, f64)> {

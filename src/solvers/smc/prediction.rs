@@ -59,11 +59,12 @@ impl Free {
             return Err(refuse(&format!("problem.predict.{key}"), message));
         }
         if method.name == Method::Pmmh && asked.steps == 0 {
-            let message = "= 0: \"pmmh\" keeps no path of the data's times, and predicts those after them alone";
+            let message =
+                "must be 1 at least: \"pmmh\" keeps no path of the data's times, and predicts those after them alone";
             return Err(refuse("problem.predict.steps", message.into()));
         }
-        if let Some(dt) = asked.interval.filter(|dt| !(*dt > 0.0 && dt.is_finite())) {
-            return Err(refuse("problem.predict.interval", format!("= {dt} must be positive")));
+        if asked.interval.is_some_and(|dt| !(dt > 0.0 && dt.is_finite())) {
+            return Err(refuse("problem.predict.interval", "must be positive and finite".into()));
         }
         let (seen, components) = (data.len(), model.components());
         let interval = asked.interval.unwrap_or(if seen > 1 { data.interval(seen - 1) } else { 1.0 });

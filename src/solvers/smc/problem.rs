@@ -80,7 +80,7 @@ pub enum Name {
     Bootstrap,
     /// Particles move by a law that knows the present observation.
     Guided,
-    /// Guided where the model can, with weights that look one observation ahead.
+    /// Guided, with weights that look one observation ahead.
     Auxiliary,
     /// From the prior to the posterior through powers of the likelihood.
     Tempering,
@@ -96,7 +96,7 @@ impl Name {
     pub const ALL: [(&'static str, &'static str); 7] = [
         ("bootstrap", "particles move by the transition of the model"),
         ("guided", "particles move by a law that knows the present observation"),
-        ("auxiliary", "guided where the model can, with weights that look one observation ahead"),
+        ("auxiliary", "guided, with weights that look one observation ahead; of linear Gaussian models"),
         ("tempering", "from the prior to the posterior through powers of the likelihood, with MCMC moves at each"),
         ("pmmh", "particle marginal Metropolis–Hastings: a chain of the model's parameters"),
         ("smc_squared", "particles of the model's parameters, each with a filter: posterior and evidence as data come"),

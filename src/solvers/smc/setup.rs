@@ -120,7 +120,7 @@ pub fn pose(input: &Input) -> Result<Posed> {
     let squared = method.name == Name::SmcSquared;
     let chain = squared || method.name == Name::Pmmh;
     if method.lee_whiteley && (method.resampling != Scheme::Multinomial || method.ess_threshold < 1.0) {
-        let message = "= true holds with method.resampling = \"multinomial\" and method.ess_threshold = 1 alone: under other \
+        let message = "holds with method.resampling = \"multinomial\" and method.ess_threshold = 1 alone: under other \
                        schemes, and where not every step resamples, the estimator is of another variance";
         return Err(input.invalid("method.lee_whiteley", message));
     }
@@ -147,14 +147,16 @@ pub fn pose(input: &Input) -> Result<Posed> {
         let has: Vec<String> = model.proposals().iter().map(|p| format!("\"{p:?}\"").to_lowercase()).collect();
         let message =
             format!("the model {} has no such proposal; it has: {}", problem.model.about().word, has.join(", "));
-        return Err(input.invalid("method.name", message));
+        // The key that asks for it: chains and SMC² name the law of their filters, filters are named by it.
+        let key = if method.name.proposal().is_some() { "method.name" } else { "method.proposal" };
+        return Err(input.invalid(key, message));
     }
     let sort = match &method.sort {
         None => None,
         Some(name) => {
             let names = model.coordinates();
             let Some(c) = names.iter().position(|n| n == name) else {
-                let message = format!("= \"{name}\" is no coordinate of the state; it has: {}", names.join(", "));
+                let message = format!("is no coordinate of the state; it has: {}", names.join(", "));
                 return Err(input.invalid("method.sort", message));
             };
             if method.resampling != Scheme::Systematic {
@@ -299,9 +301,8 @@ fn sampler_posed(
         None => Vec::new(),
         Some(asked) => outcomes::cohorts(input, asked, &problem, &mut sampler, read)?,
     };
-    if let Some(asked) = problem.predict.as_ref().filter(|asked| asked.draws > method.particles) {
-        let message =
-            format!("= {} is above method.particles = {}, of which each island draws", asked.draws, method.particles);
+    if problem.predict.as_ref().is_some_and(|asked| asked.draws > method.particles) {
+        let message = format!("is above method.particles = {}, of which each island draws", method.particles);
         return refuse("problem.predict.draws", &message);
     }
     if method.least_moves > method.most_moves {
@@ -309,7 +310,7 @@ fn sampler_posed(
     }
     let (length, n) = (method.waste_free, method.particles);
     if !n.is_multiple_of(length) || n < 2 * length {
-        let message = format!("= {length} must divide method.particles = {n} into two chains at least");
+        let message = format!("must divide method.particles = {n} into two chains at least");
         return refuse("method.waste_free", &message);
     }
     if length > 1 && method.resampling != Scheme::Systematic {

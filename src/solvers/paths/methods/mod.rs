@@ -103,7 +103,7 @@ pub struct Size {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum MethodInput {
-    /// Paths of the chain, weighted with e^{−J}; or of a chain guided by a quadratic twist, weighted exactly.
+    /// Paths of the chain, weighted with e^{−J}; or of a chain guided by the twist of its linear part, weighted exactly.
     Importance(importance::Input),
     /// Paths of the chain, kept with probability e^{−J}/M, M the largest e^{−J}: independent draws of the posterior.
     Rejection(rejection::Input),

@@ -52,7 +52,7 @@ pub enum Proposal {
     Bootstrap,
     /// A law that knows the present observation.
     Guided,
-    /// As guided where the model has it (else bootstrap), with a twist that looks one observation ahead.
+    /// As guided, with a twist that looks one observation ahead.
     Auxiliary,
 }
 
