@@ -158,8 +158,8 @@ impl WrittenInput {
             if !(input.amplitude.is_finite() && input.amplitude >= 0.0) {
                 return Err(Refusal::new(key("amplitude"), input.amplitude.to_string(), "must be a number >= 0"));
             }
-            let forcing =
-                RandomForcing { fields: places, amplitude: input.amplitude, band: input.band, white: input.white };
+            let (amplitude, band, white) = (input.amplitude, input.band, input.white);
+            let forcing = RandomForcing { number: n as u32, fields: places, amplitude, band, white };
             if forcing.modes(domain) == 0 {
                 let message = "no wavenumber that is kept lies between: they are multiples of 2π/length on each axis, the \
                                mean is not forced";

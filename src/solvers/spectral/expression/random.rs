@@ -1,14 +1,17 @@
 //! Random forcing of a band of wavenumbers, by address: the same on any number of ranks and at any resolution.
 
 use num_complex::Complex;
+use smallvec::SmallVec;
 
 use crate::math::real::Real;
-use crate::math::rng::{Stream, normal_pair};
+use crate::math::rng::{Stream, normal_pair, word};
 use crate::solvers::spectral::domain::{Domain, Tile};
 
 /// A forcing that is drawn anew for each step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RandomForcing {
+    /// Which of the equation's random forcings it is: each draws numbers of its own.
+    pub number: u32,
     /// The fields it acts on.
     pub fields: Vec<usize>,
     /// Root of the mean square over the box, of each field: of the forcing itself, or (white in time) of what it adds in
@@ -45,6 +48,16 @@ impl RandomForcing {
         count
     }
 
+    /// The seed of the draws for `field`: that of the run for the first forcing and the first 64 fields, whose number has
+    /// six bits in the address of a draw.
+    fn seed(&self, seed: u64, field: usize) -> u64 {
+        match (self.number, field as u64 >> 6) {
+            (0, 0) => seed,
+            // No mode has such an item.
+            (number, group) => word(seed, Stream::SpectralForcing, number, 1 << 63 | group),
+        }
+    }
+
     /// Adds what the forcing brings in step `step`, `span` long, at a tile of wavenumbers; `modes` is [`Self::modes`].
     pub fn add<T: Real>(
         &self,
@@ -57,6 +70,7 @@ impl RandomForcing {
         let (seed, step, span) = address;
         let scale = self.amplitude / (modes.max(1) as f64).sqrt() * if self.white { span.sqrt() } else { span };
         let width = tile.columns.len();
+        let seeds: SmallVec<[(usize, u64); 8]> = self.fields.iter().map(|&f| (f, self.seed(seed, f))).collect();
         tile.for_each(|i, k| {
             if !self.holds(k) {
                 return;
@@ -70,7 +84,7 @@ impl RandomForcing {
                 number = number.map(|n| -n);
             }
             let item = number.into_iter().fold(0u64, |item, n| item << 21 | (n + (1 << 20)) as u64);
-            for &field in &self.fields {
+            for &(field, seed) in &seeds {
                 // Steps beyond 2³² continue in the draws, of which there are 2²⁰: fields take the lowest six bits.
                 let draw = (field as u32 & 63) | ((step >> 32) as u32 & 0x3fff) << 6;
                 let [re, im] = normal_pair(seed, Stream::SpectralForcing, step as u32, item, draw);
