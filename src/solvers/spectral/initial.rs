@@ -329,8 +329,59 @@ pub fn directions<T: Real>(
 fn phase(seed: u64, stream: Stream, field: usize, numbers: [i64; 3], real: bool) -> Complex<f64> {
     let flip = real && numbers.iter().rev().find(|n| **n != 0).is_some_and(|n| *n < 0);
     let sign = if flip { -1 } else { 1 };
-    let item = numbers.iter().fold(0u64, |item, n| item << 21 | ((sign * n) as u64 & 0x1f_ffff));
-    let [u, _] = uniform_pair(seed, stream, field as u32, item, 0);
+    let numbers = numbers.map(|n| sign * n);
+    let item = numbers.iter().fold(0u64, |item, n| item << 21 | (*n as u64 & 0x1f_ffff));
+    // What does not fit 21 bits numbers the draw. Of a real field the last number is never negative.
+    let rest = |a: usize| (numbers[a] + if real && a == 2 { 0 } else { 1 << 20 }) >> 21;
+    let draw = (0..3).fold(0u32, |draw, a| draw << 6 | (rest(a) as u32 & 63));
+    let [u, _] = uniform_pair(seed, stream, field as u32, item, draw);
     let (sin, cos) = libm::sincos(std::f64::consts::TAU * u);
     Complex::new(cos, if flip { -sin } else { sin })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_of_the_longest_lines_has_a_phase_of_its_own() {
+        let of = |numbers: [i64; 3], real: bool| phase(3, Stream::SpectralInitial, 1, numbers, real);
+        // Numbers that agree in their lowest 21 bits.
+        for real in [true, false] {
+            let mut seen = Vec::new();
+            for k in [5, (1 << 20) - 1, 1 << 20, 77 - (1 << 20)] {
+                for high in -4..4 {
+                    let n = k + (high << 21);
+                    if n > 0 || !real {
+                        seen.extend([[0, 0, n], [0, n, 3], [n, 2, 1]].map(|numbers| of(numbers, real).re));
+                    }
+                }
+            }
+            let all = seen.len();
+            seen.sort_by(f64::total_cmp);
+            seen.dedup();
+            assert_eq!(seen.len(), all, "real: {real}");
+        }
+        // Of a real field −k is the conjugate of k.
+        let (there, back) = (of([3, -(1 << 22), 1 << 22], true), of([-3, 1 << 22, -(1 << 22)], true));
+        assert_eq!(there, back.conj());
+    }
+
+    #[test]
+    fn numbers_of_21_bits_keep_their_phases() {
+        let narrow = |numbers: [i64; 3]| {
+            let item = numbers.iter().fold(0u64, |item, n| item << 21 | (*n as u64 & 0x1f_ffff));
+            let [u, _] = uniform_pair(3, Stream::SpectralInitial, 1, item, 0);
+            libm::cos(std::f64::consts::TAU * u)
+        };
+        let most = 1 << 20;
+        for numbers in [[0, 0, 1], [-most, most - 1, 7], [4, -5, most - 1]] {
+            for real in [true, false] {
+                assert_eq!(phase(3, Stream::SpectralInitial, 1, numbers, real).re, narrow(numbers), "{numbers:?}");
+            }
+        }
+        let (long, negative) = ([1, -1, 2 * most - 1], [1, -1, -most]);
+        assert_eq!(phase(3, Stream::SpectralInitial, 1, long, true).re, narrow(long));
+        assert_eq!(phase(3, Stream::SpectralInitial, 1, negative, false).re, narrow(negative));
+    }
 }
