@@ -113,6 +113,11 @@ impl Domain {
         self.axes.iter().enumerate().filter(|(a, _)| !trivial.contains(a)).map(|(_, axis)| axis).collect()
     }
 
+    /// Those of them along which fields vary: axes of one point keep nothing but the mean.
+    pub fn varying(&self) -> impl Iterator<Item = &Axis> {
+        self.own().into_iter().filter(|a| a.highest > 0)
+    }
+
     /// Whether axis 0 lies between walls.
     pub fn has_walls(&self) -> bool {
         self.axes[0].basis == Basis::Chebyshev
@@ -198,6 +203,12 @@ impl Tile<'_> {
     }
 }
 
+/// Whether a wavenumber lies in a band, ends included: 2π/length is off by some rounding, which no end of a band tells.
+pub fn in_band([lowest, highest]: [f64; 2], k: f64) -> bool {
+    const SLACK: f64 = 4.0 * f64::EPSILON;
+    lowest * (1.0 - SLACK) <= k && k <= highest * (1.0 + SLACK)
+}
+
 /// The smallest product of 2, 3 and 5 that is at least `n`.
 pub fn next_smooth(n: usize) -> usize {
     (n..)
@@ -240,6 +251,16 @@ mod tests {
         assert_eq!(domain.own().iter().map(|a| a.name).collect::<Vec<_>>(), ["z", "x"]);
         assert_eq!(Domain::new(vec![x], false).points(), [1, 1, 8]);
         assert_eq!(Domain::new(vec![wall], false).points(), [9, 1, 1]);
+    }
+
+    #[test]
+    fn a_band_holds_the_wavenumbers_at_its_ends_whatever_their_rounding() {
+        for n in 1..2000 {
+            let axis = Axis { length: TAU / f64::from(n), highest: 1, points: 4, ..Axis::trivial() };
+            let (k, n) = (axis.wavenumber(1), f64::from(n));
+            assert!(in_band([n, n + 1.0], k) && in_band([0.5 * n, n], k), "{n}: {k}");
+            assert!(!in_band([n * (1.0 + 1e-14), 2.0 * n], k) && !in_band([0.0, n * (1.0 - 1e-14)], k), "{n}: {k}");
+        }
     }
 
     #[test]

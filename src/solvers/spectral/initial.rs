@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::domain::{Domain, Tile};
+use super::domain::{Domain, Tile, in_band};
 use super::equation::Equation;
 use super::equations::{Profile, Refusal};
 use super::fields::Fields;
@@ -151,7 +151,7 @@ impl Spectrum {
     pub fn density(&self, kappa: f64) -> f64 {
         match *self {
             Spectrum::PowerLaw { exponent, lowest, highest } => {
-                if kappa < lowest || kappa > highest {
+                if !in_band([lowest, highest], kappa) {
                     return 0.0;
                 }
                 let power = 1.0 - exponent;
@@ -164,8 +164,16 @@ impl Spectrum {
             }
             Spectrum::ExponentialPeak { peak, exponent: s } => {
                 let x = kappa / peak;
-                let total = 0.5 * libm::pow(2.0 / s, 0.5 * (s + 1.0)) * libm::tgamma(0.5 * (s + 1.0)) * peak;
-                libm::pow(x, s) * exp(-0.5 * s * x * x) / total
+                let half = 0.5 * (s + 1.0);
+                let power = libm::pow(2.0 / s, half);
+                let total = 0.5 * power * libm::tgamma(half) * peak;
+                let value = libm::pow(x, s) * exp(-0.5 * s * x * x) / total;
+                if power.is_normal() && total.is_finite() && value.is_finite() {
+                    return value;
+                }
+                // The parts of high powers overflow where the whole does not.
+                let total = libm::log(0.5 * peak) + half * libm::log(2.0 / s) + libm::lgamma(half);
+                exp(s * libm::log(x) - 0.5 * s * x * x - total)
             }
             Spectrum::VonKarman { peak } => {
                 // x⁴ (1 + x²)^(−17/6) is largest at x = √(12/5); its integral is B(5/2, 1/3)/2.
@@ -183,8 +191,8 @@ impl Spectrum {
         if kappa == 0.0 {
             return 0.0;
         }
-        let cell: f64 = domain.own().iter().map(|a| std::f64::consts::TAU / a.length).product();
-        let sphere = match domain.dimension {
+        let cell: f64 = domain.varying().map(|a| std::f64::consts::TAU / a.length).product();
+        let sphere = match domain.varying().count() {
             1 => 2.0,
             2 => std::f64::consts::TAU * kappa,
             _ => 2.0 * std::f64::consts::TAU * kappa * kappa,
@@ -300,7 +308,7 @@ pub fn directions<T: Real>(
 ) -> Vec<Vec<Complex<T>>> {
     let (domain, fields) = (transform.domain(), equation.fields().len());
     let scales = Scales::wavenumbers(domain, transform.modes());
-    let lowest = domain.own().iter().map(|a| std::f64::consts::TAU / a.length).fold(f64::INFINITY, f64::min);
+    let lowest = domain.varying().map(|a| std::f64::consts::TAU / a.length).fold(f64::INFINITY, f64::min);
     let mut all = Vec::with_capacity(count * fields);
     for direction in 0..count {
         let mut own = Fields::zeros(fields, transform.modes().len());

@@ -176,8 +176,7 @@ fn held(key: &'static str, waves: f64, domain: &Domain, a: usize) -> Result<(), 
 
 /// Refuses a band of wavenumbers up to `k` in which no mode is kept but the mean.
 fn band(key: &'static str, k: f64, domain: &Domain) -> Result<(), Refusal> {
-    let varying = domain.own().into_iter().filter(|a| a.highest > 0);
-    let lowest = varying.map(|a| std::f64::consts::TAU / a.length).fold(f64::INFINITY, f64::min);
+    let lowest = domain.varying().map(|a| std::f64::consts::TAU / a.length).fold(f64::INFINITY, f64::min);
     if lowest <= k {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use super::run::{CIRCLE, Run, input, padded};
 use crate::solvers::spectral::domain::Domain;
-use crate::solvers::spectral::initial::{Random, Spectrum, random};
+use crate::solvers::spectral::initial::{Random, Spectrum, directions, random};
 use crate::solvers::spectral::transform::Transform;
 
 const FLOW: &str = "kind = 'navier_stokes_3d'\nviscosity = 0.1";
@@ -86,6 +86,9 @@ fn every_spectrum_integrates_to_one_and_has_its_peak_where_it_says() {
         Spectrum::PowerLaw { exponent: 1.0, lowest: 0.5, highest: 30.0 },
         PEAK,
         Spectrum::ExponentialPeak { peak: 2.0, exponent: 1.5 },
+        // Parts of the formula overflow, or underflow.
+        Spectrum::ExponentialPeak { peak: 2.0, exponent: 290.0 },
+        Spectrum::ExponentialPeak { peak: 2.0, exponent: 500.0 },
         Spectrum::VonKarman { peak: 3.0 },
     ];
     for spectrum in spectra {
@@ -114,6 +117,54 @@ fn random_complex_fields_need_no_symmetry_and_have_the_asked_mean_square() {
     assert!((at(3) - at(-3).conj()).norm() > 1e-3);
     let total: f64 = run.state.arrays[0].iter().map(|z| z.norm_sqr()).sum();
     assert!((total - 4.0).abs() < 1e-12, "{total}");
+}
+
+#[test]
+fn axes_of_one_point_do_not_change_the_size_of_a_random_field() {
+    let spectrum = Spectrum::ExponentialPeak { peak: 1.0, exponent: 4.0 };
+    let size = |highest: &[usize], lengths: &[f64]| {
+        let run = fill("kind = 'fisher_kpp'", &padded(highest, lengths, 2, false), spectrum, 3);
+        let mut total = 0.0;
+        run.each_mode(|i, _, weight, _| total += weight * run.state.arrays[0][i].norm_sqr());
+        total
+    };
+    let boxes: [(&[usize], &[f64]); 6] = [
+        (&[170], &[50.0]),
+        (&[0, 170], &[200.0, 50.0]),
+        (&[0, 170], &[0.1, 50.0]),
+        (&[170, 0], &[50.0, 200.0]),
+        (&[0, 0, 170], &[3.0, 200.0, 50.0]),
+        (&[0, 170, 0], &[3.0, 50.0, 200.0]),
+    ];
+    for (highest, lengths) in boxes {
+        let total = size(highest, lengths);
+        assert!((total - 4.0).abs() < 1e-6, "{lengths:?}: mean square {total} for an amplitude of 2");
+    }
+    // In two dimensions that vary, whatever the third.
+    let flat = size(&[24, 24], &[30.0, 30.0]);
+    for (highest, lengths) in [([0, 24, 24], [7.0, 30.0, 30.0]), ([24, 24, 0], [30.0, 30.0, 7.0])] {
+        let total = size(&highest, &lengths);
+        assert!((total - flat).abs() < 1e-12, "{lengths:?}: {total}, {flat}");
+    }
+}
+
+#[test]
+fn directions_do_not_depend_on_the_length_of_an_axis_of_one_point() {
+    let of = |lengths: [f64; 2]| {
+        let run = Run::<f64>::new(&input("kind = 'fisher_kpp'"), &padded(&[0, 12], &lengths, 2, false));
+        directions(5, 2, run.equation.as_ref(), &run.transform)
+    };
+    assert_eq!(of([1.0, 10.0]), of([500.0, 10.0]));
+}
+
+#[test]
+fn the_ends_of_a_power_law_hold_the_wavenumbers_there_whatever_their_rounding() {
+    // 2π/(2π/25) is 24.999999999999996.
+    let k = CIRCLE / (CIRCLE / 25.0);
+    for (lowest, highest) in [(25.0, 26.0), (24.0, 25.0), (k, 26.0), (24.0, k)] {
+        assert!(Spectrum::PowerLaw { exponent: 1.0, lowest, highest }.density(k) > 0.0, "{lowest} to {highest}");
+    }
+    assert_eq!(Spectrum::PowerLaw { exponent: 1.0, lowest: 25.0001, highest: 26.0 }.density(k), 0.0);
 }
 
 #[test]

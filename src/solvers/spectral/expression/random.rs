@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::math::real::Real;
 use crate::math::rng::{Stream, normal_pair, word};
-use crate::solvers::spectral::domain::{Domain, Tile};
+use crate::solvers::spectral::domain::{Domain, Tile, in_band};
 
 /// A forcing that is drawn anew for each step.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub struct RandomForcing {
 impl RandomForcing {
     fn holds(&self, k: [f64; 3]) -> bool {
         let size = k.iter().map(|k| k * k).sum::<f64>().sqrt();
-        size > 0.0 && (self.band[0]..=self.band[1]).contains(&size)
+        size > 0.0 && in_band(self.band, size)
     }
 
     /// Kept modes of the band, of both signs.
@@ -35,10 +35,11 @@ impl RandomForcing {
         let half = |axis: usize| !domain.complex && axis == 2;
         let modes = domain.modes();
         let k = |a: usize, i: usize| domain.axes[a].wavenumber(i);
+        let below = |k: f64| in_band([0.0, self.band[1]], k.abs());
         let mut count = 0;
-        for i in (0..modes[0]).filter(|&i| k(0, i).abs() <= self.band[1]) {
-            for j in (0..modes[1]).filter(|&j| k(1, j).abs() <= self.band[1]) {
-                for l in (0..modes[2]).filter(|&l| k(2, l).abs() <= self.band[1]) {
+        for i in (0..modes[0]).filter(|&i| below(k(0, i))) {
+            for j in (0..modes[1]).filter(|&j| below(k(1, j))) {
+                for l in (0..modes[2]).filter(|&l| below(k(2, l))) {
                     if self.holds([k(0, i), k(1, j), k(2, l)]) {
                         count += if half(2) && l > 0 { 2 } else { 1 };
                     }

@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use super::super::domain::{Axis, Basis, Domain};
+use super::super::domain::{Basis, Domain};
 use super::super::transform::Scales;
 use super::means::{columns, square, sum_over_tiles, weight};
 use crate::math::exact::Exact;
@@ -19,7 +19,7 @@ pub struct Shells {
 impl Shells {
     /// All shells that hold kept modes; Fourier axes only.
     pub fn new(domain: &Domain) -> Shells {
-        let longest = varying(domain).map(|a| a.length).fold(0.0, f64::max);
+        let longest = domain.varying().map(|a| a.length).fold(0.0, f64::max);
         let longest = if longest > 0.0 { longest } else { domain.own()[0].length };
         let width = std::f64::consts::TAU / longest;
         let corner: f64 = domain.own().iter().map(|a| a.wavenumber(a.highest).powi(2)).sum();
@@ -159,16 +159,11 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     Some(across / square)
 }
 
-/// Axes of more than one point.
-fn varying(domain: &Domain) -> impl Iterator<Item = &Axis> {
-    domain.own().into_iter().filter(|a| a.highest > 0)
-}
-
 /// k_max η: the highest kept wavenumber (the lowest of the periodic axes' along which fields vary) times the length η of the
 /// smallest eddies; at least 1 to 1.5 where they are resolved, with η = (ν³/ε)^{1/4} [Pope2000, §9.1.2]. NaN without such an
 /// axis.
 pub fn k_max_eta(domain: &Domain, eta: f64) -> f64 {
-    let fourier = varying(domain).filter(|a| a.basis != Basis::Chebyshev);
+    let fourier = domain.varying().filter(|a| a.basis != Basis::Chebyshev);
     fourier.map(|a| a.wavenumber(a.highest)).reduce(f64::min).map_or(f64::NAN, |k| k * eta)
 }
 
