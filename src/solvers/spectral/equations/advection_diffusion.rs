@@ -6,7 +6,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, mean, nearest_image, square, unit};
+use super::kernel::{along, mean, nearest_image, square, unit, varying};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, not_negative, parameter};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
@@ -75,11 +75,11 @@ impl BuiltIn for Input {
             return Err(("parameters", format!("width = {} must be positive", values.get("width"))));
         }
         let lengths: [f64; 3] = std::array::from_fn(|a| domain.axes[a].length);
-        let along: Vec<_> = (0..dimension).map(|a| along(domain, a)).collect();
+        let along: Vec<_> = varying(domain).map(|a| (a, along(domain, a))).collect();
         Ok(Initial::new(true, move |t, x, u| {
             let variance = width * width + 2.0 * nu * t;
             u[0] = 1.0;
-            for (a, along) in along.iter().enumerate() {
+            for &(a, along) in &along {
                 let length = lengths[first + a];
                 let distance = nearest_image(along(x) - 0.5 * length - velocity[first + a] * t, length);
                 let images = (2.0 + 9.0 * variance.sqrt() / length) as i64;

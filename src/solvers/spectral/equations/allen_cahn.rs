@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, mean, plateau, square, unit};
+use super::kernel::{along, mean, middle, plateau, square, unit};
 use super::scalar::{Operator, Scalar, Single};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::elementary::exp;
@@ -63,6 +63,7 @@ impl BuiltIn for Input {
 
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let (x_of, length) = (along(domain, 0), domain.own()[0].length);
+        let middle = middle(domain, 0);
         if word == "cosine" {
             let (amplitude, waves) = (values.get("amplitude"), values.waves("waves", domain, 0..domain.dimension)?);
             let axes: Vec<_> = (0..domain.dimension).map(|a| (waves * unit(domain, a), along(domain, a))).collect();
@@ -74,14 +75,14 @@ impl BuiltIn for Input {
         Ok(match self.threshold {
             None => Initial::new(true, move |_, x, u| {
                 let edge = |x: f64| 0.5 - 0.5 * libm::tanh((x - 0.25 * length) / width);
-                u[0] = 2.0 * plateau(x_of(x) - 0.5 * length, length, edge) - 1.0;
+                u[0] = 2.0 * plateau(x_of(x) - middle, length, edge) - 1.0;
             }),
             Some(a) => {
                 // 1 in the middle; each front moves outwards at v where a < ½.
                 let v = 0.5 * width * (1.0 - 2.0 * a);
                 Initial::new(true, move |t, x, u| {
                     let edge = |x: f64| 1.0 / (1.0 + exp((x - 0.25 * length - v * t) / width));
-                    u[0] = plateau(x_of(x) - 0.5 * length, length, edge);
+                    u[0] = plateau(x_of(x) - middle, length, edge);
                 })
             }
         })

@@ -11,7 +11,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, inverse, raise, rows, square, times_i, unit, wide};
+use super::kernel::{along, inverse, raise, rows, square, times_i, unit, varying, wide};
 use super::navier_stokes_3d::{advection, project, stresses};
 use super::vorticity_2d::velocity;
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, not_negative, parameter};
@@ -100,7 +100,8 @@ impl BuiltIn for Input {
             // Off the middle by an irrational hundredth, so that no symmetry of the grid is kept for ever.
             let centre =
                 |a: usize| if a == last { values.get("height") } else { 0.5 + 0.01 / std::f64::consts::SQRT_2 };
-            let axes: Vec<_> = (0..dimension).map(|a| (along(domain, a), centre(a) * domain.own()[a].length)).collect();
+            let axes: Vec<_> =
+                varying(domain).map(|a| (along(domain, a), centre(a) * domain.own()[a].length)).collect();
             return Ok(Initial::new(false, move |_, x, out| {
                 let rr: f64 = axes.iter().map(|(along, c)| (along(x) - c) * (along(x) - c)).sum();
                 out.fill(0.0);

@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, inverse, mean, plateau, square, unit};
+use super::kernel::{along, inverse, mean, middle, plateau, square, unit};
 use super::scalar::{Operator, Scalar, Single};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter, positive};
 use crate::math::real::Real;
@@ -64,6 +64,7 @@ impl BuiltIn for Input {
 
     fn initial(&self, word: &str, values: &Values, domain: &Domain) -> Result<Initial, Refusal> {
         let (x_of, length) = (along(domain, 0), domain.own()[0].length);
+        let middle = middle(domain, 0);
         if word == "cosines" {
             let (mean, amplitude) = (values.get("mean"), values.get("amplitude"));
             let waves = values.waves("waves", domain, 0..domain.dimension)?;
@@ -77,7 +78,7 @@ impl BuiltIn for Input {
         let width = SQRT_2 * positive("interface_width", self.interface_width)?;
         Ok(Initial::new(true, move |_, x, u| {
             let edge = |x: f64| 0.5 - 0.5 * libm::tanh((x - 0.25 * length) / width);
-            u[0] = 2.0 * plateau(x_of(x) - 0.5 * length, length, edge) - 1.0;
+            u[0] = 2.0 * plateau(x_of(x) - middle, length, edge) - 1.0;
         }))
     }
 }

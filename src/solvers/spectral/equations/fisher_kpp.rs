@@ -6,7 +6,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, mean, plateau, square};
+use super::kernel::{along, mean, middle, plateau, square, varying};
 use super::scalar::{Operator, Scalar, Single};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::elementary::exp;
@@ -69,20 +69,20 @@ impl BuiltIn for Input {
             if width <= 0.0 {
                 return Err(("parameters", format!("width = {} must be positive", values.get("width"))));
             }
-            let axes: Vec<_> = (0..domain.dimension).map(|a| (along(domain, a), domain.own()[a].length)).collect();
+            let axes: Vec<_> = varying(domain).map(|a| (along(domain, a), middle(domain, a))).collect();
             return Ok(Initial::new(false, move |_, x, u| {
-                let rr: f64 = axes.iter().map(|(along, l)| (along(x) - 0.5 * l) * (along(x) - 0.5 * l)).sum();
+                let rr: f64 = axes.iter().map(|(along, middle)| (along(x) - middle) * (along(x) - middle)).sum();
                 u[0] = height * exp(-0.5 * rr / (width * width));
             }));
         }
-        let (x_of, half_gap) = (along(domain, 0), 0.5 * values.get("gap") * length);
+        let (x_of, middle, half_gap) = (along(domain, 0), middle(domain, 0), 0.5 * values.get("gap") * length);
         let (steepness, rate) = ((self.growth / (6.0 * self.diffusivity)).sqrt(), 5.0 / 6.0 * self.growth);
         Ok(Initial::new(true, move |t, x, u| {
             let edge = |x: f64| {
                 let e = 1.0 + exp(steepness * (x - half_gap) - rate * t);
                 1.0 / (e * e)
             };
-            u[0] = plateau(x_of(x) - 0.5 * length, length, edge);
+            u[0] = plateau(x_of(x) - middle, length, edge);
         }))
     }
 }

@@ -7,7 +7,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, mean, square};
+use super::kernel::{along, mean, square, varying};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, not_negative, parameter};
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
@@ -83,7 +83,7 @@ impl BuiltIn for Input {
         if half <= 0.0 {
             return Err(("parameters", format!("size = {} must be positive", values.get("size"))));
         }
-        let axes: Vec<_> = (0..domain.dimension).map(|a| (along(domain, a), domain.own()[a].length)).collect();
+        let axes: Vec<_> = varying(domain).map(|a| (along(domain, a), domain.own()[a].length)).collect();
         Ok(Initial::new(false, move |_, x, out| {
             let (mut patch, mut uneven) = (1.0, 0.0);
             for (a, (along, length)) in axes.iter().enumerate() {

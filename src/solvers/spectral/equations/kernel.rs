@@ -79,6 +79,17 @@ pub fn along(domain: &Domain, a: usize) -> impl Fn([f64; 3]) -> f64 + Send + Syn
     move |x| x[axis] - low
 }
 
+/// The middle of the user's axis `a`, from its start; of an axis of one point that point.
+pub fn middle(domain: &Domain, a: usize) -> f64 {
+    let axis = domain.own()[a];
+    if axis.highest > 0 { 0.5 * axis.length } else { 0.0 }
+}
+
+/// The user's axes along which fields vary, by number.
+pub fn varying(domain: &Domain) -> impl Iterator<Item = usize> {
+    (0..domain.dimension).filter(|&a| domain.own()[a].highest > 0)
+}
+
 /// 2π/length of the user's axis `a`.
 pub fn unit(domain: &Domain, a: usize) -> f64 {
     std::f64::consts::TAU / domain.own()[a].length

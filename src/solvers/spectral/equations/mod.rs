@@ -331,6 +331,72 @@ mod tests {
         }
     }
 
+    /// The largest value of a named state at the points, of v in Gray and Scott's equations.
+    fn largest(text: &str, name: &str, points: &[usize]) -> Result<f64, Refusal> {
+        let text = text.replace("VELOCITY", &format!("{:?}", vec![0.5; points.len()]));
+        let problem: ProblemInput = toml::from_str(&format!("points = {points:?}\nequation = {{ {text} }}")).unwrap();
+        let Any::BuiltIn(equation) = &problem.equation else { unreachable!("built in") };
+        let full = problem.periodic_box(equation.about().complex).unwrap();
+        let built = equation.build::<f64>(&full).unwrap();
+        let (kept, _) = problem.dealiased(&full, built.degree(), built.rounds().is_empty()).unwrap();
+        let profile = equation.initial(Some(name), &BTreeMap::new(), &kept)?.profile;
+        let [n0, n1, n2] = kept.points();
+        let mut values = vec![0.0; built.fields().len() * kept.reals()];
+        let first = if text.contains("gray_scott") { 1 } else { 0 };
+        let mut most = 0.0f64;
+        for i in 0..n0 * n1 * n2 {
+            let index = [i / (n1 * n2), i / n2 % n1, i % n2];
+            profile(0.0, std::array::from_fn(|a| kept.axes[a].coordinate(index[a])), &mut values);
+            most = values[first..].iter().fold(most, |most, value| most.max(value.abs()));
+        }
+        Ok(most)
+    }
+
+    #[test]
+    fn named_states_are_as_large_with_an_axis_of_one_point_as_without() {
+        let equations = [
+            ("kind = 'advection_diffusion', velocity = VELOCITY", true),
+            ("kind = 'allen_cahn', interface_width = 0.1", true),
+            ("kind = 'allen_cahn', interface_width = 0.1, threshold = 0.2", true),
+            ("kind = 'cahn_hilliard', interface_width = 0.1", true),
+            ("kind = 'fisher_kpp'", true),
+            ("kind = 'gray_scott', feed = 0.037, kill = 0.06", true),
+            ("kind = 'kuramoto_sivashinsky'", true),
+            ("kind = 'nonlinear_schroedinger'", true),
+            ("kind = 'swift_hohenberg', growth = 0.1", true),
+            ("kind = 'vorticity_2d', viscosity = 0.1", false),
+            ("kind = 'shallow_water', gravity = 1.0, depth = 1.0", false),
+            ("kind = 'boussinesq', viscosity = 0.1, diffusivity = 0.1", false),
+        ];
+        let local = ["gaussian", "bump", "patch", "fronts", "thermal", "vortex_pair"];
+        let mut seen = std::collections::BTreeSet::new();
+        for (text, line) in equations {
+            let word = text.split('\'').nth(1).unwrap();
+            let about = ALL.iter().find(|a| a.word == word).unwrap();
+            for name in about.initials.iter().map(|n| n.word) {
+                let Ok(full) = largest(text, name, &[32, 32]) else { continue };
+                for points in [[1, 32], [32, 1]] {
+                    let here = match largest(text, name, &points) {
+                        Ok(here) => here,
+                        Err(refusal) if local.contains(&name) => panic!("{text}: {name} on {points:?}: {refusal:?}"),
+                        // Waves along the axis of one point.
+                        Err(_) => continue,
+                    };
+                    // Layers along y have no place where nothing varies along it.
+                    if name != "shear_layers" || points[1] > 1 {
+                        assert!(here > 0.5 * full, "{text}: {name} on {points:?}: {here}, {full} on a square");
+                    }
+                    if line && local.contains(&name) && name != "fronts" {
+                        let alone = largest(text, name, &[32]).unwrap();
+                        assert!((here - alone).abs() < 1e-12 * alone, "{text}: {name} on {points:?}: {here}, {alone}");
+                    }
+                    seen.insert(name);
+                }
+            }
+        }
+        assert!(local.iter().all(|name| seen.contains(name)), "{seen:?}");
+    }
+
     #[test]
     fn the_flows_that_the_manual_names_know_their_smallest_eddies() {
         let flows = [

@@ -6,7 +6,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{along, nearest_image, square, times_i, unit};
+use super::kernel::{along, middle, nearest_image, square, times_i, unit, varying};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter, positive};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
@@ -102,7 +102,7 @@ impl BuiltIn for Input {
                 for (a, &frequency) in frequencies.iter().enumerate() {
                     let axis = &domain.own()[a];
                     let omega = positive("frequencies", frequency)?;
-                    well[3 - domain.dimension + a] = (0.5 * omega * omega, axis.low + 0.5 * axis.length);
+                    well[3 - domain.dimension + a] = (0.5 * omega * omega, axis.low + middle(domain, a));
                 }
                 Well::Harmonic(well)
             }
@@ -169,10 +169,12 @@ impl BuiltIn for Input {
                 }
                 let mut centre = [0.0; 3];
                 for (a, axis) in domain.own().iter().enumerate() {
-                    centre[3 - domain.dimension + a] = axis.low + 0.5 * axis.length;
+                    centre[3 - domain.dimension + a] = axis.low + middle(domain, a);
                 }
-                let (first, d) = (3 - domain.dimension, domain.dimension);
-                centre[first] += values.get("displacement");
+                let (first, d) = (3 - domain.dimension, varying(domain).count());
+                if domain.own()[0].highest > 0 {
+                    centre[first] += values.get("displacement");
+                }
                 let norm = libm::pow(std::f64::consts::PI * width * width, -0.25 * d as f64);
                 Initial::new(false, move |_, x, psi| {
                     let rr: f64 = (first..3).map(|a| (x[a] - centre[a]) * (x[a] - centre[a])).sum();

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dissipation::{Hyperviscosity, Losses};
-use super::kernel::{along, mean, raise, rows, square, times_i, unit, wide};
+use super::kernel::{along, mean, middle, raise, rows, square, times_i, unit, wide};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, parameter, positive};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
@@ -110,13 +110,13 @@ impl BuiltIn for Input {
         let lossless = self.viscosity == 0.0 && self.drag == 0.0 && self.hyperviscosity.is_none();
         Ok(match word {
             "bump" => {
-                let lengths = [domain.own()[0].length, domain.own()[1].length];
-                let (height, width) = (values.get("height") * depth, values.get("width") * lengths[0]);
+                let middles = [middle(domain, 0), middle(domain, 1)];
+                let (height, width) = (values.get("height") * depth, values.get("width") * domain.own()[0].length);
                 if width <= 0.0 {
                     return Err(("parameters", format!("width = {} must be positive", values.get("width"))));
                 }
                 Initial::new(false, move |_, x, out| {
-                    let (dx, dy) = (x_of(x) - 0.5 * lengths[0], y_of(x) - 0.5 * lengths[1]);
+                    let (dx, dy) = (x_of(x) - middles[0], y_of(x) - middles[1]);
                     out.copy_from_slice(&[0.0, 0.0, height * exp(-0.5 * (dx * dx + dy * dy) / (width * width))]);
                 })
             }

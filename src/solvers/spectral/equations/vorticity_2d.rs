@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dissipation::{Hyperviscosity, Losses};
-use super::kernel::{along, inverse, raise, rows, square, times_i, unit, wide};
+use super::kernel::{along, inverse, middle, raise, rows, square, times_i, unit, wide};
 use super::{About, BuiltIn, Initial, Named, Refusal, Values, held, parameter};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
@@ -165,15 +165,16 @@ impl BuiltIn for Input {
                 Initial::new(true, move |_, x, w| w[0] = -amplitude / rate * k * libm::cos(k * y_of(x)))
             }
             "vortex_pair" => {
-                let (radius, apart) = (values.get("radius") * shorter, values.get("distance") * shorter);
+                let (radius, middles) = (values.get("radius") * shorter, [middle(domain, 0), middle(domain, 1)]);
+                let apart = if domain.own()[0].highest > 0 { values.get("distance") * shorter } else { 0.0 };
                 if radius <= 0.0 {
                     return Err(("parameters", format!("radius = {} must be positive", values.get("radius"))));
                 }
                 let peak = values.get("circulation") / (std::f64::consts::TAU * radius * radius);
                 Initial::new(false, move |_, x, w| {
                     let vortex = |side: f64| {
-                        let dx = x_of(x) - 0.5 * lengths[0] - 0.5 * side * apart;
-                        let dy = y_of(x) - 0.5 * lengths[1];
+                        let dx = x_of(x) - middles[0] - 0.5 * side * apart;
+                        let dy = y_of(x) - middles[1];
                         exp(-0.5 * (dx * dx + dy * dy) / (radius * radius))
                     };
                     w[0] = peak * (vortex(-1.0) + vortex(1.0));
