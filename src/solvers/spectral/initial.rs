@@ -199,6 +199,38 @@ impl Spectrum {
         };
         self.density(kappa) * cell / sphere
     }
+
+    /// Whether a kept mode of a domain has a part in it; else what is wrong.
+    ///
+    /// Per line of modes along the last axis only those next to one wavenumber count: E is positive on an interval, and
+    /// the peak or the low end is in it.
+    pub fn fits(&self, domain: &Domain) -> Result<(), String> {
+        let within = match *self {
+            Spectrum::PowerLaw { lowest, .. } => lowest,
+            Spectrum::ExponentialPeak { peak, .. } | Spectrum::VonKarman { peak } => peak,
+        };
+        let unit = |a: usize| std::f64::consts::TAU / domain.axes[a].length;
+        let highest: [usize; 3] = std::array::from_fn(|a| domain.axes[a].highest);
+        for i in 0..=highest[0] {
+            for j in 0..=highest[1] {
+                let (k0, k1) = (unit(0) * i as f64, unit(1) * j as f64);
+                let at = libm::sqrt((within * within - k0 * k0 - k1 * k1).max(0.0)) / unit(2);
+                // Saturates at the ends; one more to each side for rounding.
+                let at = (at as usize).min(highest[2]);
+                for l in at.saturating_sub(1)..=(at + 2).min(highest[2]) {
+                    if self.mode(domain, [k0, k1, unit(2) * l as f64]) > 0.0 {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        let kept = domain.varying().map(|a| (a.wavenumber(1), a.wavenumber(a.highest)));
+        let (lowest, corner) = kept.fold((f64::INFINITY, 0.0f64), |(l, c), (k, top)| (l.min(k), c.hypot(top)));
+        Err(match lowest.is_finite() {
+            true => format!("has no part on the kept modes, whose wavenumbers are from {lowest} to {corner}"),
+            false => "has no part on the kept modes: of axes of one point that is the mean alone".into(),
+        })
+    }
 }
 
 /// Random fields of a spectrum.

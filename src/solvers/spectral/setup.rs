@@ -184,6 +184,7 @@ pub fn first<T: Real>(
         }
         Some(InitialInput::Random { spectrum, fields, means, .. }) => {
             spectrum.check().map_err(|(key, message)| at(&format!("spectrum.{key}"), message))?;
+            spectrum.fits(domain).map_err(|message| at("spectrum", message))?;
             fields.iter().enumerate().try_for_each(|(i, field)| is_known(&format!("fields.{i}"), field))?;
             means.keys().try_for_each(|field| is_known(&format!("means.{field}"), field))?;
             Ok(First::AsAsked)

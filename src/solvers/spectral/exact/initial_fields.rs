@@ -149,6 +149,44 @@ fn axes_of_one_point_do_not_change_the_size_of_a_random_field() {
 }
 
 #[test]
+fn a_spectrum_fits_a_box_where_some_kept_mode_has_a_part_in_it() {
+    let boxes: [(&[usize], &[f64]); 5] = [
+        (&[9], &[5.0]),
+        (&[6, 4], &[CIRCLE, 5.0]),
+        (&[0, 7], &[3.0, 5.0]),
+        (&[7, 0], &[5.0, 3.0]),
+        (&[3, 2, 4], &[4.0, 9.0, 5.0]),
+    ];
+    let (mut good, mut bad) = (0, 0);
+    for (highest, lengths) in boxes {
+        let domain = padded(highest, lengths, 2, false);
+        let bands = (1..400).map(|n| 0.03 * f64::from(n)).map(|lowest| {
+            let highest = lowest * 1.02;
+            Spectrum::PowerLaw { exponent: 1.0, lowest, highest }
+        });
+        let peaks = (-30..30).map(|n| Spectrum::ExponentialPeak { peak: 1.4f64.powi(n), exponent: 40.0 });
+        for spectrum in bands.chain(peaks) {
+            let run = fill("kind = 'fisher_kpp'", &domain, spectrum, 3);
+            let kept = run.state.arrays[0].iter().any(|z| z.norm() > 0.0);
+            // Densities so small that their roots are told from zero by nothing else are left alone.
+            let mut most = 0.0f64;
+            run.each_mode(|_, k, _, _| {
+                let size = libm::sqrt(k.iter().map(|k| k * k).sum());
+                most = most.max(if size > 0.0 { spectrum.density(size) } else { 0.0 });
+            });
+            if most > 0.0 && most < 1e-290 {
+                continue;
+            }
+            assert_eq!(spectrum.fits(&domain).is_ok(), kept, "{spectrum:?} in {lengths:?}");
+            if kept { good += 1 } else { bad += 1 }
+        }
+    }
+    assert!(good > 100 && bad > 100, "{good} {bad}");
+    // Where nothing varies only the mean is kept.
+    assert!(PEAK.fits(&padded(&[0, 0], &[1.0, 1.0], 1, false)).is_err());
+}
+
+#[test]
 fn directions_do_not_depend_on_the_length_of_an_axis_of_one_point() {
     let of = |lengths: [f64; 2]| {
         let run = Run::<f64>::new(&input("kind = 'fisher_kpp'"), &padded(&[0, 12], &lengths, 2, false));
