@@ -97,6 +97,34 @@ fn malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
     assert!([0, 3].contains(&good), "the input that the cases spoil is good: {good}");
 }
 
+const DRIVEN: [&str; 10] = [
+    "solver = \"spectral\"", // 1
+    "[run]",                 // 2
+    "max_steps = 2",         // 3
+    "[problem]",             // 4
+    "points = [8, 8, 8]",    // 5
+    "end_time = 1.0",        // 6
+    "equation = { kind = \"navier_stokes_3d\", viscosity = 0.1, forcing = { kind = \"power\", power = 0.1, wavenumber = 1.8 } }", // 7
+    "initial = { kind = \"named\", name = \"taylor_green\" }", // 8
+    "[method]",                                                // 9
+    "time_step = 0.01",                                        // 10
+];
+
+/// The Taylor–Green flow has wavenumbers √3 alone.
+#[rustfmt::skip]
+const DRIVEN_CASES: &[Case] = &[
+    Case(7, "equation = { kind = \"navier_stokes_3d\", viscosity = 0.1, forcing = { kind = \"power\", power = 0.1, wavenumber = 1.5 } }", &["problem.equation.forcing.wavenumber = 1.5", "at rest"]),
+    Case(8, "initial = { kind = \"expressions\", fields = { velocity_x = \"0\" } }", &["problem.equation.forcing.wavenumber = 1.8", "at rest"]),
+    Case(8, "initial = { kind = \"expressions\", fields = { velocity_x = \"sin(2*y)\" } }", &["problem.equation.forcing.wavenumber = 1.8", "at rest"]),
+];
+
+#[test]
+fn a_drive_of_constant_power_is_refused_where_nothing_moves_alike_on_1_and_3_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = refused_alike(dir.path(), &DRIVEN, DRIVEN_CASES, 3, |file, _| file.to_string());
+    assert_eq!(good, 3, "the input that the cases spoil is good");
+}
+
 const WALLS: [&str; 10] = [
     "solver = \"spectral\"", // 1
     "[run]",                 // 2

@@ -142,6 +142,19 @@ impl<T: Real> Evolution<T> {
             evaluation.force(force);
         }
 
+        if let Some(band) = &evaluation.band {
+            let (band, all) =
+                (band.inner(&state.arrays, &state.arrays, team), means::mean_squares(&domain, &scales, &state.views()));
+            // Transforms leave some rounding in modes that are at rest.
+            let rounding = 8.0 * Real::to_f64(T::epsilon());
+            let all: f64 = ranks::total(team, &all).iter().sum();
+            if band.is_nan() || band <= rounding * rounding * all {
+                let message =
+                    "the first state is at rest on the modes up to it, where a drive of constant power needs motion";
+                return Err(input.invalid("problem.equation.forcing.wavenumber", message));
+            }
+        }
+
         let mut rate = Fields::zeros(state.len(), modes.len());
         let mut fastest = [0.0; 3];
         let first = evaluation.bind(transform.as_mut(), team, Some(&mut fastest)).evaluate(0.0, &state, &mut rate);
