@@ -72,11 +72,11 @@ pub enum Forcing {
         #[schemars(extend("exclusiveMinimum" = 0))]
         wavenumber: f64,
     },
-    /// Isotropic turbulence: the force rate · u on all modes [Lundgren2003], or on those up to a wavenumber.
+    /// Isotropic turbulence: the force rate · u on all modes but the mean [Lundgren2003], or on those of them up to a wavenumber.
     Linear {
         /// In 1/time. No default.
         rate: f64,
-        /// Highest wavenumber that is driven, in radians per length. Default: all.
+        /// Highest wavenumber that is driven, in radians per length. Default: all; the mean never is.
         #[serde(default)]
         wavenumber: Option<f64>,
     },

@@ -294,7 +294,7 @@ impl<T: Real> Equation<T> for Schroedinger {
             Quadratic {
                 name: "chemical_potential",
                 units: "1/length²",
-                meaning: "mean of |∇ψ|²/2 − g|ψ|⁴ + V|ψ|², the expectation of the mean-field operator",
+                meaning: "mean of |∇ψ|²/2 − g|ψ|⁴ + V|ψ|²: the chemical potential times the mean of |ψ|²",
             },
         ];
         if matches!(self.well, Well::Flat) {

@@ -84,7 +84,7 @@ pub struct WrittenInput {
     pub diagonal: bool,
     /// Compute every product in the form in which it is written.
     pub as_written: bool,
-    /// Random forcings, drawn anew for each step.
+    /// Random forcings, drawn anew for each step, each for itself.
     pub random: Vec<RandomInput>,
 }
 
