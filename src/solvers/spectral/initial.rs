@@ -118,6 +118,21 @@ pub enum Spectrum {
     },
 }
 
+/// The wavenumbers of a box, along the axes on which fields vary.
+#[derive(Debug, Clone, Copy)]
+struct Lattice {
+    dimension: usize,
+    /// Volume per wavenumber.
+    cell: f64,
+}
+
+impl Lattice {
+    fn of(domain: &Domain) -> Lattice {
+        let cell = domain.varying().map(|a| std::f64::consts::TAU / a.length).product();
+        Lattice { dimension: domain.varying().count(), cell }
+    }
+}
+
 impl Spectrum {
     /// Refuses wavenumbers and powers that make no sense.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -185,19 +200,18 @@ impl Spectrum {
         }
     }
 
-    /// |û|² of the mode `k` (radians per length) of a domain.
-    fn mode(&self, domain: &Domain, k: [f64; 3]) -> f64 {
+    /// |û|² of the mode `k` (radians per length) of a domain with such wavenumbers.
+    fn mode(&self, lattice: Lattice, k: [f64; 3]) -> f64 {
         let kappa = libm::sqrt(k[0] * k[0] + k[1] * k[1] + k[2] * k[2]);
         if kappa == 0.0 {
             return 0.0;
         }
-        let cell: f64 = domain.varying().map(|a| std::f64::consts::TAU / a.length).product();
-        let sphere = match domain.varying().count() {
+        let sphere = match lattice.dimension {
             1 => 2.0,
             2 => std::f64::consts::TAU * kappa,
             _ => 2.0 * std::f64::consts::TAU * kappa * kappa,
         };
-        self.density(kappa) * cell / sphere
+        self.density(kappa) * lattice.cell / sphere
     }
 
     /// Whether a kept mode of a domain has a part in it; else what is wrong.
@@ -209,6 +223,7 @@ impl Spectrum {
             Spectrum::PowerLaw { lowest, .. } => lowest,
             Spectrum::ExponentialPeak { peak, .. } | Spectrum::VonKarman { peak } => peak,
         };
+        let lattice = Lattice::of(domain);
         let unit = |a: usize| std::f64::consts::TAU / domain.axes[a].length;
         let highest: [usize; 3] = std::array::from_fn(|a| domain.axes[a].highest);
         for i in 0..=highest[0] {
@@ -218,7 +233,7 @@ impl Spectrum {
                 // Saturates at the ends; one more to each side for rounding.
                 let at = (at as usize).min(highest[2]);
                 for l in at.saturating_sub(1)..=(at + 2).min(highest[2]) {
-                    if self.mode(domain, [k0, k1, unit(2) * l as f64]) > 0.0 {
+                    if self.mode(lattice, [k0, k1, unit(2) * l as f64]) > 0.0 {
                         return Ok(());
                     }
                 }
@@ -300,6 +315,7 @@ pub fn random<T: Real>(
     state: &mut Fields<T>,
 ) {
     let domain = transform.domain();
+    let lattice = Lattice::of(domain);
     let scales = Scales::wavenumbers(domain, transform.modes());
     for (tile, at) in scales.tiles(2048) {
         let mut parts: Vec<&mut [Complex<T>]> = state.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
@@ -321,7 +337,7 @@ pub fn random<T: Real>(
         equation.constrain(&tile, &mut parts);
         tile.for_each(|i, k| {
             let total: f64 = parts.iter().map(|p| p[i].norm_sqr().to_f64()).sum();
-            let wanted = random.amplitude * random.amplitude * random.spectrum.mode(domain, k);
+            let wanted = random.amplitude * random.amplitude * random.spectrum.mode(lattice, k);
             let factor = if total > 0.0 { libm::sqrt(wanted / total) } else { 0.0 };
             for (part, mean) in parts.iter_mut().zip(random.means) {
                 part[i] = if k == [0.0; 3] { T::complex(Complex::new(*mean, 0.0)) } else { part[i] * T::of(factor) };
