@@ -81,10 +81,11 @@ impl Band {
     /// When nothing moves in the band: no force along it does any work.
     pub(super) fn gain<T: Real>(&self, state: &[Vec<Complex<T>>], team: &dyn Team) -> Result<(f64, f64)> {
         let square = self.inner(state, state, team);
-        if square > 0.0 {
+        // A state that is not finite is found after the step, as one that has diverged.
+        if square > 0.0 || square.is_nan() {
             return Ok((self.power / square, square));
         }
-        let message = "a drive of constant power needs a first state that moves in the band of wavenumbers it acts on";
+        let message = "a drive of constant power needs motion in the band of wavenumbers it acts on";
         Err(Error::Numerical { step: 0, message: message.into() })
     }
 
