@@ -107,7 +107,7 @@ fn fits_into_memory(input: &Input, entry: &Entry, team: &Metered) -> Result<()> 
         // What is wrong with the input is said where it is built.
         let Ok(estimate) = (entry.check)(input, team.size(), rayon::current_num_threads()) else { return Ok(()) };
         match estimate.lacks_memory(node) {
-            Some(words) => Err(Error::Usage(format!("{}: {words}", input.path.display()))),
+            Some(words) => Err(input.invalid(&estimate.size_key, words)),
             None => Ok(()),
         }
     };

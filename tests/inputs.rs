@@ -166,7 +166,7 @@ const CASES: &[Case] = &[
     Case(6, "source = { kind = \"image_grid\", file = \"good.png\", size = [0, 4] }", &["problem.source.size"]),
     Case(6, "source = { kind = \"image_grid\", file = \"good.png\", size = [4] }", &["problem.source.size = [4]", "a list of 2 integers"]),
     // Generated measures and matrices.
-    Case(6, "source = { kind = \"uniform_samples\", points = 100000000000, dimension = 2 }", &["problem.source.points = 100000000000", "GB on each of"]),
+    Case(6, "source = { kind = \"uniform_samples\", points = 100000000000, dimension = 2 }", &["problem.source.points = 100000000000", "a rank needs", "GB", "and its node has"]),
     Case(6, "source = { kind = \"gaussian_grid\", mean = [1e9, 0.0], standard_deviation = [1e-9, 1.0], points = 5, interval = [-1.0, 1.0] }", &["problem.source.mean[0] = 1e9", "no cell of the grid has any mass"]),
     Case(6, "source = { kind = \"uniform_samples\", points = 0, dimension = 2 }", &["problem.source"]),
     Case(6, "source = { kind = \"uniform_samples\", points = 9000000000000000000, dimension = 2 }", &["problem.source"]),

@@ -74,7 +74,7 @@ const CASES: &[Case] = &[
     // What cannot be predicted, and in what precision.
     Case(4, "observations = { simulate = 4 }\npredict = { step = 3 }", &["problem.predict.step", "did you mean \"steps\"?"]),
     Case(4, "observations = { simulate = 4 }\npredict = { steps = 2000000 }", &["problem.predict.steps", "1000000"]),
-    Case(4, "observations = { simulate = 4 }\npredict = { steps = 3, interval = 0.0 }", &["problem.predict.interval", "= 0 must be positive"]),
+    Case(4, "observations = { simulate = 4 }\npredict = { steps = 3, interval = 0.0 }", &["problem.predict.interval = 0.0", "must be positive"]),
     Case(4, "observations = { simulate = 4 }\npredict = { steps = 3, draws = 7 }", &["problem.predict.draws", "= 7", "logistic_regression", "linear_gaussian", "allowed are steps and interval"]),
     Case(4, "observations = { simulate = 4 }\npredict = { file = \"new.csv\" }", &["problem.predict.file", "new.csv", "linear_gaussian"]),
     Case(7, "islands = 2\nprecision = \"f16\"", &["method.precision", "f16", "f32"]),

@@ -134,6 +134,7 @@ mod tests {
     fn the_page_adds_memory_up_and_warns_of_a_full_disk() {
         let e = Estimate {
             problem: vec![("points".into(), "1000 to 1000 in ℝ³".into())],
+            size_key: "problem.size".into(),
             memory: vec![("points".into(), 48_000_000), ("potentials".into(), 16_000_000)],
             bytes_per_step: 16_000,
             messages_per_step: 4,

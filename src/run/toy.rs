@@ -109,6 +109,7 @@ fn check(input: &Input, ranks: usize, _threads: usize) -> Result<Estimate> {
     let mine = 8 * problem.size.div_ceil(ranks) as u64;
     Ok(Estimate {
         problem: vec![("size".into(), problem.size.to_string())],
+        size_key: "problem.size".into(),
         memory: vec![("x".into(), mine)],
         output_bytes: 8 * problem.size as u64,
         checkpoint_bytes: 8 * problem.size as u64,

@@ -159,6 +159,8 @@ pub trait Solver {
 pub struct Estimate {
     /// What was understood: (name, value) lines.
     pub problem: Vec<(String, String)>,
+    /// The key of the input on which the size of the problem depends most.
+    pub size_key: String,
     /// Itemised memory per rank in bytes: (what, bytes); the largest rank.
     pub memory: Vec<(String, u64)>,
     /// Bytes sent per step and rank, and messages per step and rank.

@@ -83,9 +83,9 @@ pub fn problems() -> Vec<(String, String)> {
         case(
             "convection between walls, steps by the CFL limit",
             "points = [13, 12]\nlengths = [1.0, 2.0]\nend_time = 0.03\n\
-             equation = { kind = \"rayleigh_benard\", rayleigh = 1e7, prandtl = 0.7, disturbance = 0.3 }\n\
+             equation = { kind = \"rayleigh_benard\", rayleigh = 1e5, prandtl = 0.7, disturbance = 0.3 }\n\
              output = { every = 0.011 }",
-            "scheme = \"sbdf3\"\nstep_control = \"cfl\"\ntime_step = 0.01",
+            "scheme = \"sbdf3\"\nstep_control = \"cfl\"\ntime_step = 0.002",
         ),
         case(
             "Schrödinger",

@@ -318,9 +318,9 @@ mod tests {
             }
             // Cut in the middle of the values, those beyond have no slope.
             let mut cut = a.clone();
-            cut[count] += 0.1;
+            cut[count - 1] += 0.1;
             let middle = direct(&x).iter().sum::<f64>() / LANES as f64;
-            cut[count + 1..].copy_from_slice(&[middle, middle + 0.3]);
+            cut[count..].copy_from_slice(&[middle, middle + 0.3]);
             let (mut bounded, mut bounded_slope) = (vec![0.0; LANES], vec![0.0; d * LANES]);
             features.combine(&cut, &x, &mut bounded, Some(&mut bounded_slope));
             for (l, v) in value.iter().map(|v| v + 0.1).enumerate() {

@@ -45,11 +45,12 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let state = 8 * (kept * values + 7 * values + 8 * size.replicates) as u64 + (1 << 16);
     Ok(Estimate {
         problem,
+        size_key: "method.paths".into(),
         memory,
         bytes_per_step: bytes,
         messages_per_step: messages,
-        seconds_per_step: None,
         output_bytes: state + 8 * 5 * values as u64,
         checkpoint_bytes: state,
+        ..Estimate::default()
     })
 }

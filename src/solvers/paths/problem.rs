@@ -203,7 +203,7 @@ impl ProblemInput {
                 let constant = if self.normalised { -0.5 * ln(std::f64::consts::TAU * s * s) } else { 0.0 };
                 let q = Quadratic { a, c: y * a, d: -0.5 * y * y * a + constant };
                 if !(q.a.is_finite() && q.c.is_finite() && q.d.is_finite()) {
-                    let message = format!("{s} is so small that the cost of {y} is beyond the range of numbers");
+                    let message = format!("{s:e} is so small that the cost of {y} is beyond the range of numbers");
                     return Err(at(&format!("observations.{k}.deviation"), message));
                 }
                 quadratics[o.step][i] = quadratics[o.step][i].plus(q);

@@ -15,13 +15,14 @@ fn chunks(bytes: u64) -> u64 {
 }
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
-    match setup::pose(input)? {
-        Posed::Filter(posed) => Ok(filter(posed, ranks, threads)),
-        Posed::Sampler(posed) => Ok(sampler(posed, ranks, threads)),
-        Posed::Chain(posed) => Ok(chain(posed, ranks)),
-        Posed::Squared(posed) => Ok(squared(posed, ranks, threads)),
-        Posed::Gibbs(posed, family) => Ok(gibbs(posed, family.map_or(0, |f| f.parameters().len()), ranks, threads)),
-    }
+    let estimate = match setup::pose(input)? {
+        Posed::Filter(posed) => filter(posed, ranks, threads),
+        Posed::Sampler(posed) => sampler(posed, ranks, threads),
+        Posed::Chain(posed) => chain(posed, ranks),
+        Posed::Squared(posed) => squared(posed, ranks, threads),
+        Posed::Gibbs(posed, family) => gibbs(posed, family.map_or(0, |f| f.parameters().len()), ranks, threads),
+    };
+    Ok(Estimate { size_key: "method.particles".into(), ..estimate })
 }
 
 /// As a filter's, whose steps a draw takes one after the other.
@@ -86,9 +87,9 @@ fn chain(posed: ChainPosed, ranks: usize) -> Estimate {
         ],
         bytes_per_step: bytes * times as u64,
         messages_per_step: messages * times as u64,
-        seconds_per_step: None,
         output_bytes: 2 * trace + 8 * (data.times.len() + data.values.len()) as u64,
         checkpoint_bytes: trace,
+        ..Estimate::default()
     }
 }
 
@@ -135,9 +136,9 @@ fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
         // Likelihoods of all, what was predicted, and at a resampling what moved.
         bytes_per_step: if ranks > 1 { 8 * all * (5 + p + told) } else { 0 },
         messages_per_step: if ranks > 1 { 2 + u64::from(told > 0) } else { 0 },
-        seconds_per_step: None,
         output_bytes: 2 * numbers + drawn + 8 * data.values.len() as u64 * 2,
         checkpoint_bytes: numbers,
+        ..Estimate::default()
     }
 }
 
@@ -219,9 +220,9 @@ fn sampler(posed: SamplerPosed, ranks: usize, threads: usize) -> Estimate {
         memory,
         bytes_per_step: if ranks > 1 { ranks as u64 * (13 * 15 * 48 + 8 * 64 * rounds) } else { 0 },
         messages_per_step: if ranks > 1 { rounds } else { 0 },
-        seconds_per_step: None,
         output_bytes: state + predicted,
         checkpoint_bytes: state,
+        ..Estimate::default()
     }
 }
 
@@ -285,8 +286,8 @@ fn filter(posed: FilterPosed, ranks: usize, threads: usize) -> Estimate {
         memory,
         bytes_per_step: bytes,
         messages_per_step: messages,
-        seconds_per_step: None,
         output_bytes: state + 8 * data.values.len() as u64 * 4,
         checkpoint_bytes: state,
+        ..Estimate::default()
     }
 }

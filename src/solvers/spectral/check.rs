@@ -22,6 +22,10 @@ use crate::solvers::{Estimate, WARNING, program};
 use crate::team::Solo;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
+    Ok(Estimate { size_key: "problem.points".into(), ..any(input, ranks, threads)? })
+}
+
+fn any(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
     let equation = match &problem.equation {
@@ -195,9 +199,9 @@ fn estimate<T: Real>(
         memory,
         bytes_per_step: sent.traffic.bytes * copies,
         messages_per_step: sent.traffic.messages * copies,
-        seconds_per_step: None,
         output_bytes: state * copies + if problem.output.whole { snapshots * count * whole } else { 0 },
         checkpoint_bytes: state * copies * (1 + history),
+        ..Estimate::default()
     })
 }
 

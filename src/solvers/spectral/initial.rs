@@ -240,7 +240,7 @@ impl Spectrum {
             }
         }
         let kept = domain.varying().map(|a| (a.wavenumber(1), a.wavenumber(a.highest)));
-        let (lowest, corner) = kept.fold((f64::INFINITY, 0.0f64), |(l, c), (k, top)| (l.min(k), c.hypot(top)));
+        let (lowest, corner) = kept.fold((f64::INFINITY, 0.0f64), |(l, c), (k, top)| (l.min(k), libm::hypot(c, top)));
         Err(match lowest.is_finite() {
             true => format!("has no part on the kept modes, whose wavenumbers are from {lowest} to {corner}"),
             false => "has no part on the kept modes: of axes of one point that is the mean alone".into(),

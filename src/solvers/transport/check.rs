@@ -33,8 +33,12 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let grid = setup::separable(&problem, source.shape.is_some() && target.shape.is_some());
     let copies = if problem.quantity == Quantity::Divergence { 3 } else { 1 };
 
-    let mut estimate =
-        Estimate { problem: describe(&problem, &method, &source, &target, grid, layout), ..Estimate::default() };
+    let size_key = match source.n * source.dimension >= target.n * target.dimension {
+        true => problem.source.size_key("problem.source"),
+        false => problem.target.size_key("problem.target"),
+    };
+    let understood = describe(&problem, &method, &source, &target, grid, layout);
+    let mut estimate = Estimate { problem: understood, size_key, ..Estimate::default() };
     let matrix = matches!(problem.cost, CostInput::Matrix { .. });
     let plan =
         Plan { problem: &problem, method: &method, size, target_d, layout, grid, matrix, threads: threads as u64 };

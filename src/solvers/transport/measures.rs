@@ -230,6 +230,19 @@ fn load_mine(input: &Input, key: &str, which: u32, measure: &MeasureInput, team:
     Ok(measure)
 }
 
+impl MeasureInput {
+    /// The key that says how many points there are, of the measure at `key`.
+    pub fn size_key(&self, key: &str) -> String {
+        match self {
+            MeasureInput::Points { .. } | MeasureInput::Density { .. } | MeasureInput::ImageColours { .. } => {
+                format!("{key}.file")
+            }
+            MeasureInput::ImageGrid { .. } => format!("{key}.size"),
+            _ => format!("{key}.points"),
+        }
+    }
+}
+
 /// Sizes from headers and keys, with every error that needs no data.
 pub fn outline(input: &Input, key: &str, measure: &MeasureInput) -> Result<Outline> {
     let outline = |n: usize, dimension: usize, shape: Option<Vec<usize>>, words: String| {

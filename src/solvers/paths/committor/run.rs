@@ -89,6 +89,7 @@ pub fn check(whole: &Whole, input: &Input, ranks: usize) -> Result<Estimate> {
             ("points of the grid".into(), points.to_string()),
             ("diffusion coefficient".into(), format!("{}", asked.diffusion)),
         ],
+        size_key: "method.cells".into(),
         memory: vec![program(ranks), ("equations and search directions".into(), 8 * 14 * points)],
         output_bytes: 8 * 2 * points + (1 << 16),
         checkpoint_bytes: 8 * points + (1 << 16),

@@ -239,11 +239,8 @@ struct Deficient {
 /// None where the matrix lacks more than one rank.
 fn deficient(matrix: &[Vec<f64>], right: &[C]) -> Option<Deficient> {
     let n = right.len();
-    // Of columns that are scaled to one size.
-    let scales: Vec<f64> =
-        (0..n).map(|j| matrix.iter().fold(f64::MIN_POSITIVE, |m, row| m.max(row[j].abs()))).collect();
-    let scaled = Array2::from_shape_fn((n, n), |(i, j)| matrix[i][j] / scales[j]);
-    let (u, sizes, v) = scaled.svd(true, true).ok()?;
+    let whole = Array2::from_shape_fn((n, n), |(i, j)| matrix[i][j]);
+    let (u, sizes, v) = whole.svd(true, true).ok()?;
     let (u, v) = (u?, v?);
     if sizes[n - 2] <= 1e-12 * sizes[0] {
         return None;
@@ -251,9 +248,9 @@ fn deficient(matrix: &[Vec<f64>], right: &[C]) -> Option<Deficient> {
     let along = |k: usize| -> C { (0..n).map(|i| right[i] * u[[i, k]]).sum() };
     let factor = |j: usize| -> C { (0..n - 1).map(|k| along(k) * (v[[k, j]] / sizes[k])).sum() };
     Some(Deficient {
-        factors: (0..n).map(|j| factor(j) / scales[j]).collect(),
+        factors: (0..n).map(factor).collect(),
         off: along(n - 1).norm(),
-        null: (0..n).map(|j| C::new(v[[n - 1, j]] / scales[j], 0.0)).collect(),
+        null: (0..n).map(|j| C::new(v[[n - 1, j]], 0.0)).collect(),
     })
 }
 
