@@ -242,6 +242,28 @@ fn boxes_with_a_narrow_gap_have_the_rate_of_a_grid_that_resolves_it() {
 }
 
 #[test]
+fn balls_that_miss_the_box_though_their_extents_meet_it_are_refused() {
+    let with = |centre: [f64; 2], radius: f64| {
+        let input = Input {
+            a: strip(&[0.2, 0.2], &[1.0, 1.0]),
+            b: Set::Ball { centre: centre.to_vec(), radius },
+            low: vec![-1.0, -1.0],
+            high: vec![1.0, 1.0],
+            cells: Some(vec![64, 64]),
+            known_rate: None,
+        };
+        input.check(2)
+    };
+    // The corner is 0.35 √2 = 0.495 away.
+    let (key, message) = with([-1.35, -1.35], 0.4).unwrap_err();
+    assert!(key == "b" && message.contains("must meet the box"), "{key}: {message}");
+    with([-1.35, -1.35], 0.5).unwrap();
+    // A cap of 0.001 between the points −0.0625 and 0 of the border, on the coarser grid.
+    assert!(with([-1.199, -0.03], 0.2).is_err());
+    with([-1.199, 0.0], 0.2).unwrap();
+}
+
+#[test]
 fn the_committor_of_muller_and_brown_has_the_published_values_and_rates() {
     let prior = PriorInput::MullerBrown {}.build(2, 1.0, Level::detect()).unwrap();
     let v = |x: &[f64]| prior.potential(x).unwrap();
