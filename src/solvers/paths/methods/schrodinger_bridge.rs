@@ -84,7 +84,10 @@ impl Ends {
             },
             Ends::Gaussian { mean, .. } if mean.len() != d => Err(("mean", wrong(mean.len()))),
             Ends::Gaussian { deviation, .. } if deviation.len() != d => Err(("deviation", wrong(deviation.len()))),
-            Ends::Gaussian { .. } => Ok(()),
+            Ends::Gaussian { deviation, .. } => match deviation.iter().find(|s| **s < 0.0) {
+                Some(s) => Err(("deviation", format!("{s} is negative"))),
+                None => Ok(()),
+            },
         }
     }
 
