@@ -193,12 +193,18 @@ fn what_does_not_fit_a_method_without_evidence_or_time_is_refused_with_exit_code
                   target = { kind = \"points\", points = [[0.0]] }";
     let negative = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
                     target = { kind = \"gaussian\", mean = [0.0], deviation = [-0.5] }";
+    let beyond = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
+                  target = { kind = \"gaussian\", mean = [1e20], deviation = [0.3] }";
+    let wide = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
+                target = { kind = \"points\", points = [[-1e6], [1e6]] }";
     let well = "prior = { kind = \"written\", components = [\"x\"], potential = \"5*(x^2 - 1)^2\", noise = { x = \"1 + 5*t*(1 - t)\" } }";
     for (problem, method, words) in [
         ("prior = { kind = \"double_well\" }\nknown_log_evidence = -1.0", committor, "problem.known_log_evidence"),
         ("prior = { kind = \"brownian\" }\nknown_log_evidence = -1.0", bridge, "problem.known_log_evidence"),
         ("prior = { kind = \"brownian\" }\nstart_deviation = [0.5]", bridge, "leave problem.start_deviation out"),
         ("prior = { kind = \"brownian\" }", negative, "-0.5 is negative"),
+        ("prior = { kind = \"brownian\" }", beyond, "1e20 leaves no digit"),
+        ("prior = { kind = \"brownian\" }", wide, "fewer than six digits"),
         // The same noise at times 0 and 1, and another one between.
         (well, committor, "constant noise"),
     ] {

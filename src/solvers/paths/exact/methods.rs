@@ -507,6 +507,48 @@ fn a_schrodinger_bridge_between_gaussians_has_their_closed_form_marginals_to_1_i
 }
 
 #[test]
+fn a_schrodinger_bridge_between_sets_1e9_apart_is_that_of_near_sets_along_the_line_between_them() {
+    // Binary fractions: moved by 2³⁰ the points and their means are exact, and paths differ by rounding of the sum alone.
+    let far = 1073741824.0;
+    let chain =
+        chain(r#"{"prior": {"kind": "brownian"}, "noise": 1.0, "start": [0.0], "time_step": 0.125, "steps": 8}"#);
+    let ends =
+        [[-1.0, -0.75, -0.5, -0.125, 0.25, 0.5, 1.0, 1.5], [-0.875, -0.25, -0.125, 0.0, 0.125, 0.375, 0.5, 0.8125]];
+    let paths = |moved: [f64; 2]| {
+        let points = |k: usize| format!("{:?}", ends[k].map(|x| [x + moved[k]]));
+        let text = format!(
+            r#"{{"name": "schrodinger_bridge", "paths": 256, "replicates": 2,
+                "source": {{"kind": "points", "points": {}}}, "target": {{"kind": "points", "points": {}}}}}"#,
+            points(0),
+            points(1)
+        );
+        let input: MethodInput = serde_json::from_str(&text).unwrap();
+        let mut method = input.build(&chain).unwrap_or_else(|(key, message)| panic!("{key}: {message}"));
+        let context = Context {
+            chain: &chain,
+            ranks: &Ranks(&Solo) as &dyn Collectives,
+            random: Random { level: chain.level, seed: 5 },
+            blocks: 256 / LANES,
+            step: 1,
+            stop: &|| false,
+        };
+        assert!(method.train(&context, 0).unwrap());
+        method.sample(&context, 0).unwrap().paths
+    };
+    let near = paths([0.0, 0.0]);
+    for moved in [[0.0, far], [-far, 0.0], [far, far]] {
+        let moved_paths = paths(moved);
+        for path in 0..256 {
+            for j in 0..=8 {
+                let along = moved[0] + (moved[1] - moved[0]) * j as f64 / 8.0;
+                let (one, other) = (near.data[near.place(path, j)], moved_paths.data[near.place(path, j)]);
+                assert!((other - along - one).abs() < 2e-6, "{moved:?}, path {path}, time {j}: {other} {one}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_schrodinger_bridge_has_the_noise_of_the_prior_and_no_other_prior_than_brownian_motion() {
     let chain_of = |prior: &str| {
         chain(&format!(
