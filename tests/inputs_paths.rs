@@ -185,17 +185,26 @@ fn the_inputs_of_path_coordinates_flexible_length_and_grids_give_their_numbers_a
 }
 
 #[test]
-fn what_a_method_without_evidence_or_time_has_no_use_for_is_refused_with_exit_code_2() {
+fn what_does_not_fit_a_method_without_evidence_or_time_is_refused_with_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     let committor = "name = \"committor\"\na = { kind = \"box\", low = [-2], high = [-0.9] }\n\
                      b = { kind = \"box\", low = [0.9], high = [2] }\nlow = [-2]\nhigh = [2]";
     let bridge = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
                   target = { kind = \"points\", points = [[0.0]] }";
+    let negative = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
+                    target = { kind = \"gaussian\", mean = [0.0], deviation = [-0.5] }";
+    let beyond = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
+                  target = { kind = \"gaussian\", mean = [1e20], deviation = [0.3] }";
+    let wide = "name = \"schrodinger_bridge\"\nsource = { kind = \"points\", points = [[0.0]] }\n\
+                target = { kind = \"points\", points = [[-1e6], [1e6]] }";
     let well = "prior = { kind = \"written\", components = [\"x\"], potential = \"5*(x^2 - 1)^2\", noise = { x = \"1 + 5*t*(1 - t)\" } }";
     for (problem, method, words) in [
         ("prior = { kind = \"double_well\" }\nknown_log_evidence = -1.0", committor, "problem.known_log_evidence"),
         ("prior = { kind = \"brownian\" }\nknown_log_evidence = -1.0", bridge, "problem.known_log_evidence"),
         ("prior = { kind = \"brownian\" }\nstart_deviation = [0.5]", bridge, "leave problem.start_deviation out"),
+        ("prior = { kind = \"brownian\" }", negative, "-0.5 is negative"),
+        ("prior = { kind = \"brownian\" }", beyond, "1e20 leaves no digit"),
+        ("prior = { kind = \"brownian\" }", wide, "fewer than six digits"),
         // The same noise at times 0 and 1, and another one between.
         (well, committor, "constant noise"),
     ] {

@@ -169,6 +169,10 @@ impl Input {
         if let Some(i) = (0..d).find(|&i| !(self.low[i] < self.high[i])) {
             return Err(("high".into(), format!("must be above low = {}, not {}", self.low[i], self.high[i])));
         }
+        let good = |c: &usize| *c >= 16 && *c <= 1 << 13 && c % 2 == 0;
+        if self.cells().len() != d || !self.cells().iter().all(good) {
+            return Err(("cells".into(), format!("{d} even numbers from 16 to 8192 are needed")));
+        }
         Set::check_pair(&self.a, &self.b, d)?;
         for (key, set) in [("a", &self.a), ("b", &self.b)] {
             let held = |(i, cells): (usize, usize)| {
@@ -176,16 +180,23 @@ impl Input {
                 let spacing = (self.high[i] - self.low[i]) / cells as f64;
                 high - low >= 4.0 * spacing && low < self.high[i] && high > self.low[i]
             };
-            if !self.cells().into_iter().enumerate().all(held) {
+            // The extents of a ball may meet the box where the ball does not.
+            let empty = matches!(set, Set::Ball { centre, .. } if !set.holds(&self.nearest(centre)));
+            if empty || !self.cells().into_iter().enumerate().all(held) {
                 let message = "must meet the box and span four cells of the grid: raise cells, or enlarge it";
                 return Err((key.into(), message.into()));
             }
         }
-        let good = |c: &usize| *c >= 16 && *c <= 1 << 13 && c % 2 == 0;
-        if self.cells().len() != d || !self.cells().iter().all(good) {
-            return Err(("cells".into(), format!("{d} even numbers from 16 to 8192 are needed")));
-        }
         Ok(())
+    }
+
+    /// The point next to `x` of the grid of half the cells, which is solved too.
+    fn nearest(&self, x: &[f64]) -> Vec<f64> {
+        let next = |(i, cells): (usize, usize)| {
+            let (low, width, half) = (self.low[i], self.high[i] - self.low[i], (cells / 2) as f64);
+            low + width * ((x[i] - low) / width * half).round().clamp(0.0, half) / half
+        };
+        self.cells().into_iter().enumerate().map(next).collect()
     }
 
     pub fn cells(&self) -> Vec<usize> {

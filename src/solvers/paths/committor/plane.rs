@@ -3,8 +3,9 @@
 //!
 //! Between neighbours the flux of L q = D e^{V/D} ∇·(e^{−V/D} ∇q) is c (q_j − q_i), c = D·face/length / mean of e^{V/D}
 //! with V linear between them. An edge that enters a set is cut at the set's border, where q is 0 or 1: the equations stay
-//! symmetric, and the error falls with the square of the spacing for round sets too. Conjugate gradients, scaled by the
-//! diagonal.
+//! symmetric, and the error falls with the square of the spacing for round sets too. An edge from one set into the other is
+//! cut at both borders: q is known at its ends, and what flows there is added to the flux. Conjugate gradients, scaled by
+//! the diagonal.
 
 use super::{Set, Solved};
 use crate::math::elementary::exp;
@@ -47,6 +48,8 @@ struct Equations {
     right: Vec<f64>,
     /// (point, conductance, value) of cut edges.
     cut: Vec<(usize, f64, f64)>,
+    /// Conductance of the edges from one set into the other.
+    direct: f64,
     /// Volume times e^{−V/D}, and the value where the point lies in a set.
     mass: Vec<f64>,
     held: Vec<Option<f64>>,
@@ -79,6 +82,7 @@ impl Grid<'_> {
             next: [vec![0.0; n], vec![0.0; n]],
             right: vec![0.0; n],
             cut: Vec::new(),
+            direct: 0.0,
             mass: vec![0.0; n],
             held,
         };
@@ -101,7 +105,18 @@ impl Grid<'_> {
                         e.diagonal[k] += c;
                         e.diagonal[other] += c;
                     }
-                    (Some(_), Some(_)) => {}
+                    (Some(one), Some(two)) if one == two => {}
+                    (Some(one), Some(two)) => {
+                        let (from, to) = (place(k), place(other));
+                        let at = |share: f64| {
+                            let edge = [0, 1].map(|i| from[i] + share * (to[i] - from[i]));
+                            (v(&edge) / d - deepest).min(HIGHEST)
+                        };
+                        let begin = 1.0 - self.sets[one as usize].entry(&to, &from);
+                        let end = self.sets[two as usize].entry(&from, &to);
+                        let open = (end - begin).clamp(SHORTEST, 1.0) * self.spacing(axis);
+                        e.direct += flow(open, at(begin), at(end));
+                    }
                     (one, two) => {
                         let (free, inner) = if one.is_none() { (k, other) } else { (other, k) };
                         let value = one.or(two).unwrap_or_default();
@@ -162,7 +177,7 @@ impl Equations {
     }
 
     /// Reactive trajectories per time: Σ c dq df is the same for all f with 0 on A and 1 on B. An f that is flat in the wells
-    /// counts the edges of the barrier alone: f = q would add c times the squares of the solver's errors, where c is large.
+    /// counts the edges of the barrier alone, those from set to set whole: f = q would add c times the squares of the solver's errors, where c is large.
     fn flux(&self, q: &[f64]) -> f64 {
         let f = |q: f64| ((q - FLAT) / (1.0 - 2.0 * FLAT)).clamp(0.0, 1.0);
         let mut flux = 0.0;
@@ -171,7 +186,7 @@ impl Equations {
                 flux += c * (q[k + stride] - q[k]) * (f(q[k + stride]) - f(q[k]));
             }
         }
-        flux + self.cut.iter().map(|(k, c, s)| c * (q[*k] - s) * (f(q[*k]) - s)).sum::<f64>()
+        flux + self.direct + self.cut.iter().map(|(k, c, s)| c * (q[*k] - s) * (f(q[*k]) - s)).sum::<f64>()
     }
 
     /// Where the potential is so high that the flow there does not count in the residual, the conjugate gradients may leave

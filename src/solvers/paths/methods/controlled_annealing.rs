@@ -17,7 +17,8 @@
 //! each later one, and in a few last rounds at s = 1.
 //!
 //! Levels: the largest s for which the effective sample size of e^{−δJ} stays above κN. Where fresh paths show that a step
-//! has fitted its own sample only, it is halved, and its level with it.
+//! has fitted its own sample only, it is halved, and its level with it. The evidence of the levels is summed on the way,
+//! log Z_{s+δ} − log Z_s = log Σ w e^{−δJ} − log Σ w over the paths of level s: a series in δ would need small steps.
 
 mod basis;
 
@@ -28,10 +29,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Finding, Method, Population, importance};
 use crate::error::{Error, Result};
-use crate::math::elementary::exp;
+use crate::math::elementary::{exp, ln};
 use crate::math::rng::Stream;
 use crate::solvers::paths::chain::{Chain, LANES, Quadratic};
-use crate::solvers::paths::ensemble::{Context, Sampled};
+use crate::solvers::paths::ensemble::{Context, Sampled, Weighed};
 use crate::solvers::paths::guide::Guide;
 use crate::solvers::paths::linear::solve;
 use crate::state::{Name, Walk};
@@ -110,7 +111,7 @@ pub struct ControlledAnnealing {
     coefficients: Vec<f64>,
     level: f64,
     levels: u64,
-    /// −∫E_s[J] ds so far.
+    /// log Z_s = −∫E_s[J] ds so far.
     integral: f64,
     residual: f64,
     evaluations: f64,
@@ -120,7 +121,8 @@ pub struct ControlledAnnealing {
     last: Vec<f64>,
     level_before: f64,
     halvings: f64,
-    integral_step: f64,
+    /// The last step of the integral, and what it would have been after one halving, two, …
+    integral_steps: Vec<f64>,
 }
 
 /// A step after which fresh paths keep less than this share of `ess` is taken back by half: the regression has fitted
@@ -131,7 +133,7 @@ const MOST_PUSH: f64 = 1.5;
 /// Least effective share of the paths of a level.
 const LEAST_SHARE: f64 = 0.005;
 /// Halvings of a step, at most.
-const HALVINGS: f64 = 8.0;
+const HALVINGS: usize = 8;
 
 /// Ridge of the regressions, relative to the mean diagonal.
 const RIDGE: f64 = 1e-4;
@@ -192,7 +194,7 @@ impl Input {
             last,
             level_before: 0.0,
             halvings: 0.0,
-            integral_step: 0.0,
+            integral_steps: vec![0.0; HALVINGS + 1],
         })
     }
 }
@@ -257,14 +259,15 @@ impl Method for ControlledAnnealing {
         let weights: Vec<f64> = drawn.log_weights.iter().zip(&cost).map(|(w, j)| w + (1.0 - s) * j).collect();
         let now = training.weigh(&weights, "at a level of the annealing")?;
         let share = now.ess() / training.paths() as f64;
-        if self.levels > 0 && share < CARRIES_OVER * self.input.ess && self.halvings < HALVINGS {
+        if self.levels > 0 && share < CARRIES_OVER * self.input.ess && self.halvings < HALVINGS as f64 {
             // Half of the step is taken back, and of the level with it.
             for (c, step) in self.coefficients.iter_mut().zip(&mut self.last) {
                 *step *= 0.5;
                 *c -= *step;
             }
             self.level = 0.5 * (self.level + self.level_before);
-            (self.integral, self.integral_step) = (self.integral - 0.5 * self.integral_step, 0.5 * self.integral_step);
+            let halvings = self.halvings as usize;
+            self.integral += self.integral_steps[halvings + 1] - self.integral_steps[halvings];
             self.halvings += 1.0;
             self.levels += 1;
             self.evaluations += evaluations;
@@ -287,14 +290,13 @@ impl Method for ControlledAnnealing {
             })[0]
         };
         let square = |values: &[f64]| -> f64 { mean(&values.iter().map(|v| v * v).collect::<Vec<_>>()) };
-        let expected = mean(&cost);
-        let variance = square(&cost) - expected * expected;
 
         // The next level: the effective sample size of w e^{−δJ} against that of w.
-        let ess = |delta: f64| -> Result<f64> {
+        let tilted = |delta: f64| -> Result<Weighed> {
             let tilted: Vec<f64> = weights.iter().zip(&cost).map(|(w, j)| w - delta * j).collect();
-            Ok(training.weigh(&tilted, "at a level of the annealing")?.ess())
+            training.weigh(&tilted, "at a level of the annealing")
         };
+        let ess = |delta: f64| -> Result<f64> { Ok(tilted(delta)?.ess()) };
         let enough = self.input.ess * now.ess();
         let mut delta = 1.0 - s;
         if delta > 0.0 && ess(delta)? < enough {
@@ -307,6 +309,13 @@ impl Method for ControlledAnnealing {
             if !(delta > 0.0) {
                 let message = format!("no level above s = {s} keeps the weights: raise method.training_paths");
                 return Err(Error::Numerical { step: context.step, message });
+            }
+        }
+        let mut integral_steps = vec![0.0; HALVINGS + 1];
+        if delta > 0.0 {
+            for (k, step) in integral_steps.iter_mut().enumerate() {
+                let then = tilted(delta * 0.5f64.powi(k as i32))?;
+                *step = then.largest - now.largest + ln(then.sum) - ln(now.sum);
             }
         }
 
@@ -371,8 +380,8 @@ impl Method for ControlledAnnealing {
             left = square(&rest) - centre * centre;
         }
         // All is known: nothing below can fail.
-        self.integral_step = -(delta * expected - 0.5 * delta * delta * variance);
-        self.integral += self.integral_step;
+        self.integral += integral_steps[0];
+        self.integral_steps = integral_steps;
         for (c, t) in self.coefficients.iter_mut().zip(&theta) {
             *c += t;
         }
@@ -410,11 +419,11 @@ impl Method for ControlledAnnealing {
             &mut self.polished,
             &mut self.level_before,
             &mut self.halvings,
-            &mut self.integral_step,
         ];
         let mut values: Vec<f64> = numbers.iter().map(|n| **n).collect();
         walk.scalar(&NUMBERS, (&mut values).into())?;
         numbers.into_iter().zip(values).for_each(|(n, v)| *n = v);
+        walk.scalar(&STEPS, (&mut self.integral_steps).into())?;
         walk.scalar(&LEVELS, (&mut self.levels).into())
     }
 
@@ -427,7 +436,7 @@ impl Method for ControlledAnnealing {
     }
 
     fn other_log_evidence(&self) -> Option<(f64, &'static str)> {
-        Some((self.integral, "thermodynamic integration over the levels"))
+        Some((self.integral, "thermodynamic integration over the levels, by their log-ratios"))
     }
 
     fn notes(&self) -> Vec<String> {
@@ -490,8 +499,13 @@ const LAST: Name =
 const NUMBERS: Name = Name {
     name: "annealing",
     units: "1",
-    meaning: "level s, integral of -E[J], unexplained share, drift evaluations, rounds at level 1, level before, halvings, \
-              last step of the integral",
+    meaning: "level s, integral of -E[J], unexplained share, drift evaluations, rounds at level 1, level before, halvings",
     axes: &["annealing_number"],
+};
+const STEPS: Name = Name {
+    name: "annealing_steps",
+    units: "1",
+    meaning: "last step of the integral, and what it is after each number of halvings",
+    axes: &["annealing_halving"],
 };
 const LEVELS: Name = Name { name: "levels", units: "1", meaning: "levels of the annealing so far", axes: &[] };

@@ -5,6 +5,10 @@
 //!     w_j(t, z) ∝ b_j exp(γ_j − |z − y_j|²/(2σ²(T − t))),   given j: the Brownian bridge from (t, z) to (T, y_j)
 //!
 //! so each step draws j and then makes an exact bridge step: no error of the time step, and paths end at the points.
+//!
+//! All is done about the line from the source's mean to the target's. With x′, y′ about their means and c from the one mean
+//! to the other, |x − y|² = |x′ − y′|² − 2c·x′ + 2c·y′ + |c|²: but for terms of x or y alone, which the potentials take up,
+//! the cost is that of the centred points, however far apart the sets lie. About the line the bridge is that of x′ and y′.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +51,11 @@ fn many() -> u64 {
     20_000
 }
 
+/// Exponents up to this one keep six digits behind the point.
+const LARGEST: f64 = 4.5e9;
+/// Normal numbers that reach further are rare.
+const REACH: f64 = 6.0;
+
 /// A set of points of equal weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -84,7 +93,33 @@ impl Ends {
             },
             Ends::Gaussian { mean, .. } if mean.len() != d => Err(("mean", wrong(mean.len()))),
             Ends::Gaussian { deviation, .. } if deviation.len() != d => Err(("deviation", wrong(deviation.len()))),
-            Ends::Gaussian { .. } => Ok(()),
+            Ends::Gaussian { mean, deviation, .. } => {
+                if let Some(s) = deviation.iter().find(|s| **s < 0.0) {
+                    return Err(("deviation", format!("{s} is negative")));
+                }
+                match mean.iter().zip(deviation).find(|(m, s)| **s > 0.0 && *m + *s == **m) {
+                    Some((m, s)) => Err(("mean", format!("{m:e} leaves no digit to a deviation of {s}"))),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn mean(&self, d: usize) -> Vec<f64> {
+        match self {
+            Ends::Points { points } => middle(&points.concat(), d),
+            Ends::Gaussian { mean, .. } => mean.clone(),
+        }
+    }
+
+    /// How far points lie from their mean.
+    fn reach(&self, d: usize) -> f64 {
+        let length = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        match self {
+            Ends::Points { points } => {
+                centred(&points.concat(), &self.mean(d)).chunks_exact(d).map(length).fold(0.0, f64::max)
+            }
+            Ends::Gaussian { deviation, .. } => REACH * length(deviation),
         }
     }
 
@@ -108,12 +143,23 @@ impl Ends {
     }
 }
 
+/// Mean of points [point][coordinate].
+fn middle(points: &[f64], d: usize) -> Vec<f64> {
+    let n = (points.len() / d) as f64;
+    (0..d).map(|i| points.iter().skip(i).step_by(d).sum::<f64>() / n).collect()
+}
+
+fn centred(points: &[f64], mean: &[f64]) -> Vec<f64> {
+    points.chunks_exact(mean.len()).flat_map(|p| p.iter().zip(mean).map(|(x, m)| x - m)).collect()
+}
+
 pub struct SchrodingerBridge {
     input: Input,
     source: Vec<f64>,
     target: Vec<f64>,
-    /// γ + ln b of the target's points.
+    /// γ + ln b of the target's points, and that of the centred ones.
     potential: Vec<f64>,
+    about_means: Vec<f64>,
     error: f64,
 }
 
@@ -136,11 +182,28 @@ impl Input {
         for (key, ends) in [("source", &self.source), ("target", &self.target)] {
             ends.check(chain.dimension).map_err(|(k, message)| (format!("{key}.{k}"), message))?;
         }
+        let d = chain.dimension;
+        let apart = |i: usize| self.target.mean(d)[i] - self.source.mean(d)[i];
+        if let Some(i) = (0..d).find(|i| !apart(*i).is_finite()) {
+            return Err(("target".into(), format!("lies {} away from the source in coordinate {i}", apart(i))));
+        }
+        let (x, y) = (self.source.reach(d), self.target.reach(d));
+        let exponent = (x + y) * (x + y) * scale(chain);
+        if !(exponent <= LARGEST) {
+            let (key, far) = if x > y { ("source", x) } else { ("target", y) };
+            let message = format!(
+                "has points {far:.2e} away from their mean: squared distances over 2σ²T of up to {exponent:.1e} leave \
+                 fewer than six digits to the coupling (above {LARGEST:.1e}); raise problem.noise or bring the points \
+                 together"
+            );
+            return Err((key.into(), message));
+        }
         Ok(SchrodingerBridge {
             input: self.clone(),
             source: Vec::new(),
             target: Vec::new(),
             potential: Vec::new(),
+            about_means: Vec::new(),
             error: f64::NAN,
         })
     }
@@ -151,6 +214,11 @@ fn noise(chain: &Chain) -> f64 {
     chain.noise * chain.prior.spread(0.0, chain.time_step).unwrap_or(0.0)
 }
 
+/// 1/(2σ²T), 1/ε.
+fn scale(chain: &Chain) -> f64 {
+    1.0 / (2.0 * noise(chain) * noise(chain) * chain.time(chain.steps))
+}
+
 impl Method for SchrodingerBridge {
     fn train(&mut self, context: &Context, _round: u64) -> Result<bool> {
         if !self.potential.is_empty() {
@@ -159,15 +227,19 @@ impl Method for SchrodingerBridge {
         let chain = context.chain;
         let d = chain.dimension;
         let (x, y) = (self.input.source.points(context.random, 0), self.input.target.points(context.random, 1));
-        let scale = 1.0 / (2.0 * noise(chain) * noise(chain) * chain.time(chain.steps));
+        let scale = scale(chain);
+        let (from, to) = (middle(&x, d), middle(&y, d));
+        let (near, there) = (centred(&x, &from), centred(&y, &to));
         let until = Until { tolerance: self.input.tolerance, iterations: self.input.max_iterations };
         // f + ln a and g + ln b, in units of ε.
-        let Potentials { g, error, .. } = sinkhorn(chain.level, &x, &y, d, scale, until, &|| context.check())?;
+        let Potentials { g, error, .. } = sinkhorn(chain.level, &near, &there, d, scale, until, &|| context.check())?;
         if !(error < self.input.tolerance) {
             let message = format!("Sinkhorn's marginal error is {error:.2e} after method.max_iterations");
             return Err(Error::Numerical { step: context.step, message });
         }
-        (self.source, self.target, self.potential, self.error) = (x, y, g, error);
+        let along = |y: &[f64]| y.iter().zip(to.iter().zip(&from)).map(|(y, (b, a))| (b - a) * y).sum::<f64>();
+        self.potential = g.iter().zip(there.chunks_exact(d)).map(|(g, y)| g + 2.0 * scale * along(y)).collect();
+        (self.source, self.target, self.about_means, self.error) = (x, y, g, error);
         Ok(true)
     }
 
@@ -178,18 +250,23 @@ impl Method for SchrodingerBridge {
         let (end, noise) = (chain.time(chain.steps), noise(chain));
         let mut paths = Blocks::zeros(mine, chain.block() / LANES);
         let mut log_weights = vec![0.0; mine * LANES];
-        let (m, n) = (self.potential.len(), self.source.len() / d);
+        let (m, n) = (self.about_means.len(), self.source.len() / d);
+        let (first, last) = (middle(&self.source, d), middle(&self.target, d));
+        let (source, target) = (centred(&self.source, &first), centred(&self.target, &last));
         context.for_blocks(&mut paths, &mut log_weights, |block, x, _| {
             let (mut u, mut xi, mut w) = ([0.0; LANES], vec![0.0; rows], vec![0.0; m]);
+            // The path less the line between the means.
+            let mut z = vec![0.0; rows];
             random.uniforms(Stream::PathsShoot, replicate, 0, block, &mut u);
             for l in 0..LANES {
                 let from = ((u[l] * n as f64) as usize).min(n - 1);
                 for i in 0..d {
                     x[i * LANES + l] = self.source[from * d + i];
+                    z[i * LANES + l] = source[from * d + i];
                 }
             }
             for j in 1..=chain.steps {
-                let (before, now) = x[(j - 1) * rows..(j + 1) * rows].split_at_mut(rows);
+                let now = &mut x[j * rows..(j + 1) * rows];
                 let left = end - chain.time(j - 1);
                 let share = if j == chain.steps { 1.0 } else { chain.time_step / left };
                 let deviation = noise * (chain.time_step * (1.0 - share)).max(0.0).sqrt();
@@ -197,10 +274,10 @@ impl Method for SchrodingerBridge {
                 random.rows(Stream::PathsNoise, replicate, j * d, block, &mut xi);
                 let scale = 1.0 / (2.0 * noise * noise * left);
                 for l in 0..LANES {
-                    let z = |i: usize| before[i * LANES + l];
-                    for (k, (w, g)) in w.iter_mut().zip(&self.potential).enumerate() {
-                        let y = &self.target[k * d..(k + 1) * d];
-                        let square: f64 = y.iter().enumerate().map(|(i, y)| (z(i) - y) * (z(i) - y)).sum();
+                    let off = |i: usize, y: f64| z[i * LANES + l] - y;
+                    for (k, (w, g)) in w.iter_mut().zip(&self.about_means).enumerate() {
+                        let y = &target[k * d..(k + 1) * d];
+                        let square: f64 = y.iter().enumerate().map(|(i, y)| off(i, *y) * off(i, *y)).sum();
                         *w = g - square * scale;
                     }
                     let largest = w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -215,8 +292,10 @@ impl Method for SchrodingerBridge {
                         }
                     }
                     for i in 0..d {
-                        let y = self.target[chosen * d + i];
-                        now[i * LANES + l] = z(i) + share * (y - z(i)) + deviation * xi[i * LANES + l];
+                        let (y, at) = (target[chosen * d + i], i * LANES + l);
+                        z[at] += share * (y - z[at]) + deviation * xi[at];
+                        let line = first[i] + (last[i] - first[i]) * (chain.time(j) / end);
+                        now[at] = if j == chain.steps { self.target[chosen * d + i] } else { line + z[at] };
                     }
                 }
             }
@@ -237,6 +316,7 @@ impl Method for SchrodingerBridge {
         walk.replicated(&SOURCE, &mut self.source)?;
         walk.replicated(&TARGET, &mut self.target)?;
         walk.replicated(&POTENTIAL, &mut self.potential)?;
+        walk.replicated(&ABOUT_MEANS, &mut self.about_means)?;
         walk.scalar(&ERROR, (&mut self.error).into())
     }
 
@@ -265,6 +345,12 @@ const POTENTIAL: Name = Name {
     name: "target_potential",
     units: "1",
     meaning: "potential of the target's points over epsilon, with the logarithm of their weight",
+    axes: &["target_point"],
+};
+const ABOUT_MEANS: Name = Name {
+    name: "centred_target_potential",
+    units: "1",
+    meaning: "the same between points about the mean of their set",
     axes: &["target_point"],
 };
 const ERROR: Name =
