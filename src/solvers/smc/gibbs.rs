@@ -91,7 +91,8 @@ impl Gibbs {
         let (times, d) = (posed.flow.horizon(), posed.flow.dimension());
         let zeros = vec![0.0; method.islands * times * d];
         let parameters = family.as_ref().map_or(Vec::new(), |f| f.parameters());
-        let link = Link { theta: vec![0.0; parameters.len()], walk: AdaptiveWalk::new(&parameters), accepted: 0.0 };
+        let walk = family.as_ref().map_or_else(|| AdaptiveWalk::new(&[]), |f| AdaptiveWalk::over(f.as_ref()));
+        let link = Link { theta: vec![0.0; parameters.len()], walk, accepted: 0.0 };
         let links = if parameters.is_empty() { Vec::new() } else { vec![link; method.islands] };
         let named = |prefix: &str, of: &str, axes: &[&str]| -> Vec<Name> {
             let one = |p: &crate::particles::Parameter| {

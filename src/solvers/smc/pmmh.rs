@@ -51,6 +51,14 @@ struct Found {
     last: Vec<f64>,
 }
 
+/// Draws of the prior that the chain may start from, and how many are tried where the data allow none of them. They and the
+/// second estimates have numbers below those of proposals.
+const STARTS: u32 = 20;
+const MOST_STARTS: u32 = 100;
+
+/// The number of the first proposal.
+const FIRST_PROPOSAL: u32 = 1000;
+
 const IMPOSSIBLE: Found = Found { log_evidence: f64::NEG_INFINITY, last: Vec::new() };
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
@@ -58,7 +66,9 @@ const fn plain(name: &'static str, meaning: &'static str) -> Name {
 }
 
 impl Chain {
-    /// Starts from the first draw of the prior that the data allow. Collective.
+    /// Starts from the one of [`STARTS`] draws of the prior whose likelihood is estimated largest: from a poor one, where
+    /// estimates scatter most, a chain hardly leaves. Where the data allow none of them, from the first that they do.
+    /// Collective.
     ///
     /// # Errors
     /// None of a hundred draws allows the data.
@@ -88,6 +98,7 @@ impl Chain {
                 .collect(),
             predictive,
             rank: team.rank(),
+            walk: AdaptiveWalk::over(posed.family.as_ref()),
             posed,
             options,
             names,
@@ -97,24 +108,34 @@ impl Chain {
             log_prior: f64::NEG_INFINITY,
             log_evidence: f64::NEG_INFINITY,
             accepted: 0,
-            walk: AdaptiveWalk::new(&parameters),
             trace: Vec::new(),
         };
-        for attempt in 0..100 {
+        let mut best: Option<(u32, Vec<f64>, Found)> = None;
+        for attempt in 0..MOST_STARTS {
+            if attempt >= STARTS && best.is_some() {
+                break;
+            }
             let at = Draws::new(level, input.run.seed, Stream::ParticlesParameter, attempt);
             let theta = chain.posed.family.draw_prior(&at);
-            let Found { log_evidence, last } = chain.likelihood(&theta, u64::from(attempt), team)?;
-            if log_evidence > f64::NEG_INFINITY {
-                chain.last = last;
-                chain.log_prior = chain.prior(&theta);
-                chain.log_evidence = log_evidence;
-                chain.walk.start(&theta);
-                chain.theta = theta;
-                return Ok(chain);
+            let found = chain.likelihood(&theta, u64::from(attempt), team)?;
+            let most = best.as_ref().map_or(f64::NEG_INFINITY, |(.., best)| best.log_evidence);
+            if found.log_evidence > most {
+                best = Some((attempt, theta, found));
             }
         }
-        let message = "none of 100 draws of the prior explains the data: a prior nearer to them, or more particles";
-        Err(Error::Numerical { step: 0, message: message.into() })
+        let Some((attempt, theta, chosen)) = best else {
+            let message = "none of 100 draws of the prior explains the data: a prior nearer to them, or more particles";
+            return Err(Error::Numerical { step: 0, message: message.into() });
+        };
+        // The largest of several estimates is too large, and the chain would stay at it: another one takes its place.
+        let again = chain.likelihood(&theta, u64::from(MOST_STARTS + attempt), team)?;
+        let found = if again.log_evidence > f64::NEG_INFINITY { again } else { chosen };
+        chain.last = found.last;
+        chain.log_prior = chain.prior(&theta);
+        chain.log_evidence = found.log_evidence;
+        chain.walk.start(&theta);
+        chain.theta = theta;
+        Ok(chain)
     }
 
     /// log prior density in the walk's coordinates.
@@ -178,8 +199,9 @@ impl Chain {
 impl Solver for Chain {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
         // Draws of proposals follow those of the prior's attempts.
-        let number = 1000 + self.iteration;
-        let at = Draws::new(self.options.level, self.options.seed, Stream::ParticlesParameter, 1000).at(self.iteration);
+        let number = u64::from(FIRST_PROPOSAL) + self.iteration;
+        let at = Draws::new(self.options.level, self.options.seed, Stream::ParticlesParameter, FIRST_PROPOSAL)
+            .at(self.iteration);
         let theta = self.walk.propose(&self.theta, &at).ok_or_else(|| Error::Numerical {
             step: self.iteration,
             message: "the covariance of the chain is singular: a longer warm-up, or fewer parameters".into(),
