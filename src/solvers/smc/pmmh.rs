@@ -14,7 +14,7 @@ use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
-use crate::particles::chains::{Mixing, mixing};
+use crate::particles::chains::{FEWEST_EFFECTIVE, LARGEST_R_HAT, Mixing, mixing, worst};
 use crate::particles::estimate::evidence;
 use crate::particles::{Draws, Filter, Options, predictive};
 use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
@@ -41,6 +41,7 @@ pub struct Chain {
     pub(super) predicted: Vec<f64>,
     predictive: Vec<Name>,
     forecast_sds: Vec<Name>,
+    notes: Vec<String>,
     rank: usize,
 }
 
@@ -109,6 +110,7 @@ impl Chain {
             log_evidence: f64::NEG_INFINITY,
             accepted: 0,
             trace: Vec::new(),
+            notes: Vec::new(),
         };
         let mut best: Option<(u32, Vec<f64>, Found)> = None;
         for attempt in 0..MOST_STARTS {
@@ -192,8 +194,41 @@ impl Chain {
     /// A parameter after the warm-up.
     fn summary(&self, c: usize) -> Option<Mixing> {
         let draws: Vec<f64> = self.trace.iter().skip(c).step_by(self.names.len()).copied().collect();
-        mixing(&[draws]).filter(|_| self.trace.len() >= 100 * self.names.len())
+        mixing(&[draws])
     }
+
+    /// Of all parameters; none of too few draws.
+    fn summaries(&self) -> Vec<Mixing> {
+        (0..self.names.len()).filter_map(|c| self.summary(c)).collect()
+    }
+}
+
+/// The mean of a parameter over chains.
+pub(super) fn posterior_mean(name: &Name, found: &Mixing) -> Number {
+    let meaning = match (found.has_moved(), found.is_trusted()) {
+        (false, _) => "posterior mean; no error: it never moved",
+        (true, false) => "posterior mean; no error: too few draws are effective, or R̂ is too large",
+        (true, true) => "posterior mean",
+    };
+    Number { name: name.name, unit: "1", meaning, value: found.mean, error: ErrorBar::of(found.error()) }
+}
+
+/// Why means of parameters have no error, where one has none.
+pub(super) fn doubt(found: &[Mixing]) -> Option<String> {
+    if found.iter().all(Mixing::is_trusted) {
+        return None;
+    }
+    let (effective, r_hat) = worst(found);
+    Some(if effective.is_nan() {
+        "no error of posterior means: no chain moved after the warm-up; use more particles, a longer warm-up, or priors \
+         nearer to the data"
+            .into()
+    } else {
+        format!(
+            "no error of posterior means where fewer than {FEWEST_EFFECTIVE} draws are effective or R̂ is above \
+             {LARGEST_R_HAT}: of the worst parameter {effective:.1} and {r_hat:.3}; use more iterations or particles"
+        )
+    })
 }
 
 impl Solver for Chain {
@@ -278,7 +313,12 @@ impl Solver for Chain {
     }
 
     fn finish(&mut self, _team: &dyn Team) -> Result<()> {
+        self.notes = doubt(&self.summaries()).into_iter().collect();
         Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -314,14 +354,7 @@ impl Solver for Chain {
         let mut report = Vec::new();
         for (c, name) in self.names.iter().enumerate() {
             let Some(found) = self.summary(c) else { continue };
-            let number = Number {
-                name: name.name,
-                unit: "1",
-                meaning: "posterior mean",
-                value: found.mean,
-                error: ErrorBar::StdErr(found.error()),
-            };
-            report.push(number);
+            report.push(posterior_mean(name, &found));
             let spread = self.deviations[c];
             report.push(Number {
                 name: spread.name,
@@ -331,19 +364,32 @@ impl Solver for Chain {
                 error: ErrorBar::None,
             });
         }
-        let found: Vec<Mixing> = (0..self.names.len()).filter_map(|c| self.summary(c)).collect();
+        let found = self.summaries();
         if !found.is_empty() {
             let number = |name, meaning, value| Number { name, unit: "1", meaning, value, error: ErrorBar::None };
-            let least = found.iter().map(|f| f.effective).fold(f64::INFINITY, f64::min);
+            let (least, most) = worst(&found);
             report.push(number("effective_draws", "independent draws the worst parameter is worth", least));
-            let worst = found.iter().map(|f| f.r_hat).fold(0.0, f64::max);
-            report.push(number("r_hat", "split R̂ of the worst parameter: near 1 where the halves agree", worst));
+            report.push(number("r_hat", "split R̂ of the worst parameter: near 1 where the halves agree", most));
         }
+        // Draws of observations scatter by themselves: what they follow from must be known.
+        let sound = found.iter().all(Mixing::is_trusted);
         for (c, name) in self.predictive.iter().enumerate().take(8) {
             let Some(found) = mixing(&[self.forecast(c)]) else { continue };
             let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
-            let error = ErrorBar::StdErr(found.error());
-            report.push(number(name.name, "mean of the observation at the last predicted time", found.mean, error));
+            report.push(match sound && found.is_trusted() {
+                true => number(
+                    name.name,
+                    "mean of the observation at the last predicted time",
+                    found.mean,
+                    ErrorBar::StdErr(found.error()),
+                ),
+                false => number(
+                    name.name,
+                    "mean of the observation at the last predicted time; no error: too few draws are effective",
+                    found.mean,
+                    ErrorBar::None,
+                ),
+            });
             let spread = self.forecast_sds[c];
             report.push(number(spread.name, spread.meaning, found.sd, ErrorBar::None));
         }
