@@ -60,6 +60,8 @@ const CASES: &[Case] = &[
     Case(6, "name = \"particle_gibbs\"\nparameters = [\"a\"]", &["method.parameters", "no parameters with priors"]),
     Case(6, "name = \"particle_gibbs\"\nparameter_moves = 5", &["method.parameter_moves = 5", "no parameters with priors"]),
     Case(6, "name = \"particle_gibbs\"\nproposal = \"guided\"", &["method.proposal", "cannot weigh a trajectory"]),
+    Case(6, "name = \"particle_gibbs\"\niterations = 20\nthin = 21", &["method.thin = 21", "above method.iterations = 20"]),
+    Case(6, "name = \"particle_gibbs\"\niterations = 9", &["method.thin", "is 10 where absent", "above method.iterations = 9"]),
     Case(3, "model = { kind = \"epidemic\", time_step = 1e-18 }", &["problem.model.time_step", "1e-18", "524288 steps"]),
     Case(3, "model = { kind = \"lorenz_96\", dimension = 4, stride = 4, time_step = 1e-18 }", &["problem.model.time_step", "1e-18", "10000000 steps"]),
     Case(3, "model = { kind = \"linear_system\", states = [\"x\", \"x\"], transition = [[0.5, 0.0], [0.0, 0.5]], noise_covariance = [[1.0, 0.0], [0.0, 1.0]], observation = [[1.0, 0.0]], observation_covariance = [[1.0]], initial_covariance = [[1.0, 0.0], [0.0, 1.0]] }", &["problem.model.states", "stands twice"]),

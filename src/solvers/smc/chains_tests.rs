@@ -5,12 +5,13 @@ use std::path::Path;
 use super::exact::kalman::Transition;
 use super::exact::walk_of_ten;
 use super::gibbs::Gibbs;
-use super::pmmh::Chain;
+use super::pmmh::{Chain, doubt, posterior_mean};
 use super::setup::{Posed, pose};
 use crate::input::Input;
 use crate::math::simd::Level;
 use crate::particles::chains::{Mixing, mixing};
-use crate::solvers::Solver;
+use crate::solvers::{ErrorBar, Number, Solver};
+use crate::state::Name;
 use crate::team::{Solo, Team, threads};
 
 /// x_0 ~ N(0, 1), x' = a x + N(0, q²), y = x + N(0, 0.49), ten observations; `priors` of a and q.
@@ -152,4 +153,69 @@ fn parameters_without_a_density_of_paths_are_refused_and_so_is_a_first_state_tha
     assert!(message.contains("method.parameters") && message.contains("density of paths"), "{message}");
     let message = refused("initial = { x = \"n\" }", "initial = { x = \"a\" }", "");
     assert!(message.contains("method.parameters") && message.contains("without noise"), "{message}");
+}
+
+#[test]
+fn pmmh_starts_where_the_likelihood_is_not_far_below_the_best_though_most_draws_of_the_prior_are() {
+    // ln q from N(0, 4): three draws in ten have q > 3, with log-likelihoods below −18; the best is above −13.
+    let wide = PRIORS.replace("log_mean = -0.7, log_sd = 0.5", "log_mean = 0.0, log_sd = 2.0");
+    let method = "name = \"pmmh\"\nparticles = 500\nislands = 1";
+    for seed in 1..=20 {
+        let text = input(&wide, method).text.replace("seed = 5", &format!("seed = {seed}"));
+        let input = Input::parse(Path::new("a.toml"), &text, &[]).unwrap();
+        let Ok(Posed::Chain(posed)) = pose(&input) else { panic!("a chain") };
+        let chain = Chain::new(&input, posed, Level::detect(), &Solo).unwrap();
+        let log = chain.record().iter().find(|(name, _)| name.name == "log_evidence").unwrap().1;
+        assert!(log > -15.0, "seed {seed}: {log}");
+    }
+}
+
+/// The number `name` of a report.
+fn of<'a>(report: &'a [Number], name: &str) -> &'a Number {
+    report.iter().find(|n| n.name == name).unwrap_or_else(|| panic!("no {name} in {report:?}"))
+}
+
+#[test]
+fn eight_draws_have_means_without_errors_and_a_note_says_why() {
+    let input_of = |method: &str| input(PRIORS, &format!("{method}\nislands = 1\niterations = 8\nwarm_up = 0"));
+    let pmmh = input_of("name = \"pmmh\"\nparticles = 20");
+    let Ok(Posed::Chain(posed)) = pose(&pmmh) else { panic!("a chain") };
+    let mut chain = Chain::new(&pmmh, posed, Level::detect(), &Solo).unwrap();
+    while !chain.reached() {
+        chain.step(0, &Solo).unwrap();
+    }
+    let mut gibbs = ended(&input_of("name = \"particle_gibbs\"\nparticles = 10\nthin = 2"), &Solo);
+    let both: [&mut dyn Solver; 2] = [&mut chain, &mut gibbs];
+    for solver in both {
+        assert!(solver.notes().is_empty());
+        solver.finish(&Solo).unwrap();
+        let report = solver.report();
+        for name in ["a", "q"] {
+            let number = of(&report, name);
+            assert!(number.value.is_finite() && number.error == ErrorBar::None, "{number:?}");
+            assert!(number.meaning.starts_with("posterior mean; no error: "), "{number:?}");
+        }
+        // Not known where the chain never moved.
+        let effective = of(&report, "effective_draws").value;
+        assert!(effective.is_nan() || effective <= 16.0, "{effective}");
+        let notes = solver.notes();
+        assert!(notes.len() == 1 && notes[0].starts_with("no error of posterior means"), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_chain_that_never_moved_has_a_mean_whose_error_is_not_claimed() {
+    let name = Name { name: "a", units: "1", meaning: "parameter a", axes: &[] };
+    let stuck = mixing(&[vec![0.3; 50]]).unwrap();
+    let number = posterior_mean(&name, &stuck);
+    assert!((number.value - 0.3).abs() < 1e-12 && number.error == ErrorBar::None, "{number:?}");
+    assert!(number.meaning.ends_with("never moved"), "{number:?}");
+    assert!(doubt(&[stuck]).unwrap().contains("no chain moved"));
+    let good = Mixing { mean: 0.3, sd: 1.0, r_hat: 1.01, effective: 100.0 };
+    let number = posterior_mean(&name, &good);
+    assert_eq!((number.meaning, number.error), ("posterior mean", ErrorBar::StdErr(0.1)));
+    assert_eq!(doubt(&[good]), None);
+    assert_eq!(doubt(&[]), None);
+    let few = Mixing { effective: 12.34, ..good };
+    assert!(doubt(&[good, few]).unwrap().contains("of the worst parameter 12.3 and 1.010"));
 }

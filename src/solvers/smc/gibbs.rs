@@ -10,6 +10,7 @@ use std::path::Path;
 
 use links::Link;
 
+use super::pmmh::{doubt, posterior_mean};
 use super::setup::FilterPosed;
 use super::smoothing::{SmoothedNames, together};
 use super::walk::walk_data;
@@ -18,7 +19,7 @@ use crate::input::Input;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
-use crate::particles::chains::{Mixing, mixing};
+use crate::particles::chains::{Mixing, mixing, worst};
 use crate::particles::conditional::{self, Reference};
 use crate::particles::estimate::Estimated;
 use crate::particles::lineage::Moments;
@@ -57,6 +58,7 @@ pub struct Gibbs {
     smoothed: SmoothedNames,
     names: Vec<Name>,
     found: Vec<Vec<[Estimated; 2]>>,
+    remarks: Vec<String>,
 }
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
@@ -91,7 +93,8 @@ impl Gibbs {
         let (times, d) = (posed.flow.horizon(), posed.flow.dimension());
         let zeros = vec![0.0; method.islands * times * d];
         let parameters = family.as_ref().map_or(Vec::new(), |f| f.parameters());
-        let link = Link { theta: vec![0.0; parameters.len()], walk: AdaptiveWalk::new(&parameters), accepted: 0.0 };
+        let walk = family.as_ref().map_or_else(|| AdaptiveWalk::new(&[]), |f| AdaptiveWalk::over(f.as_ref()));
+        let link = Link { theta: vec![0.0; parameters.len()], walk, accepted: 0.0 };
         let links = if parameters.is_empty() { Vec::new() } else { vec![link; method.islands] };
         let named = |prefix: &str, of: &str, axes: &[&str]| -> Vec<Name> {
             let one = |p: &crate::particles::Parameter| {
@@ -123,6 +126,7 @@ impl Gibbs {
             kept: Vec::new(),
             names,
             found: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -131,6 +135,11 @@ impl Gibbs {
         let (chains, n) = (self.links.len(), self.parameters.len());
         let one = |c: usize| self.trace.iter().skip(c * n + p).step_by(chains * n).copied().collect();
         mixing(&(0..chains).map(one).collect::<Vec<Vec<f64>>>())
+    }
+
+    /// Of all parameters; none of too few draws.
+    fn summaries(&self) -> Vec<Mixing> {
+        (0..self.parameters.len()).filter_map(|p| self.summary(p)).collect()
     }
 
     /// Draws after the warm-up.
@@ -285,7 +294,12 @@ impl Solver for Gibbs {
         if self.draws() > 0 {
             self.found = self.moments();
         }
+        self.remarks = doubt(&self.summaries()).into_iter().collect();
         Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.remarks.clone()
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -344,23 +358,17 @@ impl Solver for Gibbs {
         let least = self.changed.iter().copied().fold(f64::INFINITY, f64::min) / trials;
         let meaning = "smallest share over times of draws that changed the state; near 0: more particles";
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
-        let found: Vec<Option<Mixing>> = (0..self.parameters.len()).map(|p| self.summary(p)).collect();
+        // All have as many draws: every one has a summary, or none.
+        let found = self.summaries();
         let mut report = Vec::new();
         for ((name, sd), found) in self.parameters.iter().zip(&self.parameter_sds).zip(&found) {
-            let Some(found) = found else { continue };
-            report.push(number(name.name, "posterior mean", found.mean, ErrorBar::StdErr(found.error())));
+            report.push(posterior_mean(name, found));
             report.push(number(sd.name, sd.meaning, found.sd, ErrorBar::None));
         }
-        let worst = |of: fn(&Mixing) -> f64| found.iter().flatten().map(of);
-        if found.iter().any(Option::is_some) {
-            let least = worst(|f| f.effective).fold(f64::INFINITY, f64::min);
-            report.push(number(
-                "effective_draws",
-                "independent draws the worst parameter is worth",
-                least,
-                ErrorBar::None,
-            ));
-            let most = worst(|f| f.r_hat).fold(0.0, f64::max);
+        if !found.is_empty() {
+            let (least, most) = worst(&found);
+            let meaning = "independent draws the worst parameter is worth";
+            report.push(number("effective_draws", meaning, least, ErrorBar::None));
             let meaning = "split R̂ of the worst parameter: near 1 where the halves of all chains agree";
             report.push(number("r_hat", meaning, most, ErrorBar::None));
         }

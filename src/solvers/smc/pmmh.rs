@@ -14,7 +14,7 @@ use crate::math::elementary::ln;
 use crate::math::rng::Stream;
 use crate::math::simd::Level;
 use crate::particles::adaptive::AdaptiveWalk;
-use crate::particles::chains::{Mixing, mixing};
+use crate::particles::chains::{FEWEST_EFFECTIVE, LARGEST_R_HAT, Mixing, mixing, worst};
 use crate::particles::estimate::evidence;
 use crate::particles::{Draws, Filter, Options, predictive};
 use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
@@ -41,6 +41,7 @@ pub struct Chain {
     pub(super) predicted: Vec<f64>,
     predictive: Vec<Name>,
     forecast_sds: Vec<Name>,
+    notes: Vec<String>,
     rank: usize,
 }
 
@@ -51,6 +52,14 @@ struct Found {
     last: Vec<f64>,
 }
 
+/// Draws of the prior that the chain may start from, and how many are tried where the data allow none of them. They and the
+/// second estimates have numbers below those of proposals.
+const STARTS: u32 = 20;
+const MOST_STARTS: u32 = 100;
+
+/// The number of the first proposal.
+const FIRST_PROPOSAL: u32 = 1000;
+
 const IMPOSSIBLE: Found = Found { log_evidence: f64::NEG_INFINITY, last: Vec::new() };
 
 const fn plain(name: &'static str, meaning: &'static str) -> Name {
@@ -58,7 +67,9 @@ const fn plain(name: &'static str, meaning: &'static str) -> Name {
 }
 
 impl Chain {
-    /// Starts from the first draw of the prior that the data allow. Collective.
+    /// Starts from the one of [`STARTS`] draws of the prior whose likelihood is estimated largest: from a poor one, where
+    /// estimates scatter most, a chain hardly leaves. Where the data allow none of them, from the first that they do.
+    /// Collective.
     ///
     /// # Errors
     /// None of a hundred draws allows the data.
@@ -88,6 +99,7 @@ impl Chain {
                 .collect(),
             predictive,
             rank: team.rank(),
+            walk: AdaptiveWalk::over(posed.family.as_ref()),
             posed,
             options,
             names,
@@ -97,24 +109,35 @@ impl Chain {
             log_prior: f64::NEG_INFINITY,
             log_evidence: f64::NEG_INFINITY,
             accepted: 0,
-            walk: AdaptiveWalk::new(&parameters),
             trace: Vec::new(),
+            notes: Vec::new(),
         };
-        for attempt in 0..100 {
+        let mut best: Option<(u32, Vec<f64>, Found)> = None;
+        for attempt in 0..MOST_STARTS {
+            if attempt >= STARTS && best.is_some() {
+                break;
+            }
             let at = Draws::new(level, input.run.seed, Stream::ParticlesParameter, attempt);
             let theta = chain.posed.family.draw_prior(&at);
-            let Found { log_evidence, last } = chain.likelihood(&theta, u64::from(attempt), team)?;
-            if log_evidence > f64::NEG_INFINITY {
-                chain.last = last;
-                chain.log_prior = chain.prior(&theta);
-                chain.log_evidence = log_evidence;
-                chain.walk.start(&theta);
-                chain.theta = theta;
-                return Ok(chain);
+            let found = chain.likelihood(&theta, u64::from(attempt), team)?;
+            let most = best.as_ref().map_or(f64::NEG_INFINITY, |(.., best)| best.log_evidence);
+            if found.log_evidence > most {
+                best = Some((attempt, theta, found));
             }
         }
-        let message = "none of 100 draws of the prior explains the data: a prior nearer to them, or more particles";
-        Err(Error::Numerical { step: 0, message: message.into() })
+        let Some((attempt, theta, chosen)) = best else {
+            let message = "none of 100 draws of the prior explains the data: a prior nearer to them, or more particles";
+            return Err(Error::Numerical { step: 0, message: message.into() });
+        };
+        // The largest of several estimates is too large, and the chain would stay at it: another one takes its place.
+        let again = chain.likelihood(&theta, u64::from(MOST_STARTS + attempt), team)?;
+        let found = if again.log_evidence > f64::NEG_INFINITY { again } else { chosen };
+        chain.last = found.last;
+        chain.log_prior = chain.prior(&theta);
+        chain.log_evidence = found.log_evidence;
+        chain.walk.start(&theta);
+        chain.theta = theta;
+        Ok(chain)
     }
 
     /// log prior density in the walk's coordinates.
@@ -171,15 +194,49 @@ impl Chain {
     /// A parameter after the warm-up.
     fn summary(&self, c: usize) -> Option<Mixing> {
         let draws: Vec<f64> = self.trace.iter().skip(c).step_by(self.names.len()).copied().collect();
-        mixing(&[draws]).filter(|_| self.trace.len() >= 100 * self.names.len())
+        mixing(&[draws])
     }
+
+    /// Of all parameters; none of too few draws.
+    fn summaries(&self) -> Vec<Mixing> {
+        (0..self.names.len()).filter_map(|c| self.summary(c)).collect()
+    }
+}
+
+/// The mean of a parameter over chains.
+pub(super) fn posterior_mean(name: &Name, found: &Mixing) -> Number {
+    let meaning = match (found.has_moved(), found.is_trusted()) {
+        (false, _) => "posterior mean; no error: it never moved",
+        (true, false) => "posterior mean; no error: too few draws are effective, or R̂ is too large",
+        (true, true) => "posterior mean",
+    };
+    Number { name: name.name, unit: "1", meaning, value: found.mean, error: ErrorBar::of(found.error()) }
+}
+
+/// Why means of parameters have no error, where one has none.
+pub(super) fn doubt(found: &[Mixing]) -> Option<String> {
+    if found.iter().all(Mixing::is_trusted) {
+        return None;
+    }
+    let (effective, r_hat) = worst(found);
+    Some(if effective.is_nan() {
+        "no error of posterior means: no chain moved after the warm-up; use more particles, a longer warm-up, or priors \
+         nearer to the data"
+            .into()
+    } else {
+        format!(
+            "no error of posterior means where fewer than {FEWEST_EFFECTIVE} draws are effective or R̂ is above \
+             {LARGEST_R_HAT}: of the worst parameter {effective:.1} and {r_hat:.3}; use more iterations or particles"
+        )
+    })
 }
 
 impl Solver for Chain {
     fn step(&mut self, _step: u64, team: &dyn Team) -> Result<Status> {
         // Draws of proposals follow those of the prior's attempts.
-        let number = 1000 + self.iteration;
-        let at = Draws::new(self.options.level, self.options.seed, Stream::ParticlesParameter, 1000).at(self.iteration);
+        let number = u64::from(FIRST_PROPOSAL) + self.iteration;
+        let at = Draws::new(self.options.level, self.options.seed, Stream::ParticlesParameter, FIRST_PROPOSAL)
+            .at(self.iteration);
         let theta = self.walk.propose(&self.theta, &at).ok_or_else(|| Error::Numerical {
             step: self.iteration,
             message: "the covariance of the chain is singular: a longer warm-up, or fewer parameters".into(),
@@ -256,7 +313,12 @@ impl Solver for Chain {
     }
 
     fn finish(&mut self, _team: &dyn Team) -> Result<()> {
+        self.notes = doubt(&self.summaries()).into_iter().collect();
         Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
@@ -292,14 +354,7 @@ impl Solver for Chain {
         let mut report = Vec::new();
         for (c, name) in self.names.iter().enumerate() {
             let Some(found) = self.summary(c) else { continue };
-            let number = Number {
-                name: name.name,
-                unit: "1",
-                meaning: "posterior mean",
-                value: found.mean,
-                error: ErrorBar::StdErr(found.error()),
-            };
-            report.push(number);
+            report.push(posterior_mean(name, &found));
             let spread = self.deviations[c];
             report.push(Number {
                 name: spread.name,
@@ -309,19 +364,32 @@ impl Solver for Chain {
                 error: ErrorBar::None,
             });
         }
-        let found: Vec<Mixing> = (0..self.names.len()).filter_map(|c| self.summary(c)).collect();
+        let found = self.summaries();
         if !found.is_empty() {
             let number = |name, meaning, value| Number { name, unit: "1", meaning, value, error: ErrorBar::None };
-            let least = found.iter().map(|f| f.effective).fold(f64::INFINITY, f64::min);
+            let (least, most) = worst(&found);
             report.push(number("effective_draws", "independent draws the worst parameter is worth", least));
-            let worst = found.iter().map(|f| f.r_hat).fold(0.0, f64::max);
-            report.push(number("r_hat", "split R̂ of the worst parameter: near 1 where the halves agree", worst));
+            report.push(number("r_hat", "split R̂ of the worst parameter: near 1 where the halves agree", most));
         }
+        // Draws of observations scatter by themselves: what they follow from must be known.
+        let sound = found.iter().all(Mixing::is_trusted);
         for (c, name) in self.predictive.iter().enumerate().take(8) {
             let Some(found) = mixing(&[self.forecast(c)]) else { continue };
             let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
-            let error = ErrorBar::StdErr(found.error());
-            report.push(number(name.name, "mean of the observation at the last predicted time", found.mean, error));
+            report.push(match sound && found.is_trusted() {
+                true => number(
+                    name.name,
+                    "mean of the observation at the last predicted time",
+                    found.mean,
+                    ErrorBar::StdErr(found.error()),
+                ),
+                false => number(
+                    name.name,
+                    "mean of the observation at the last predicted time; no error: too few draws are effective",
+                    found.mean,
+                    ErrorBar::None,
+                ),
+            });
             let spread = self.forecast_sds[c];
             report.push(number(spread.name, spread.meaning, found.sd, ErrorBar::None));
         }

@@ -22,7 +22,8 @@ pub struct ProblemInput {
     /// Times of the observations, increasing; absent: 0, 1, 2, …
     #[serde(default)]
     pub times: Option<Vec<f64>>,
-    /// Filters: levels in (0, 1) of filtering quantiles to record.
+    /// Filters: levels in (0, 1) of filtering quantiles to record; means over islands of each island's quantiles, whose bias
+    /// falls as 1/particles: a few hundred particles an island at least.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub quantiles: Vec<f64>,
@@ -171,7 +172,8 @@ pub struct MethodInput {
     /// Filters, pmmh and smc_squared: systematic resampling takes the particles of an island in the order of this coordinate; absent: of their
     /// slots.
     pub sort: Option<String>,
-    /// All but tempering: resample when the effective sample size falls below this fraction of the particles; 1: at every step.
+    /// All but tempering: resample when the effective sample size falls below this fraction of the particles; 1: at every step
+    /// (smc_squared: but where the observation is missing, and the last).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ess_threshold: f64,
     /// Filters and pmmh: in what states are kept; "f32" halves their memory and messages. Models compute in f64 either way.
@@ -221,7 +223,7 @@ pub struct MethodInput {
     /// particle_gibbs: Metropolis–Hastings proposals of the parameters before each trajectory; smc_squared: at each resampling.
     #[schemars(range(min = 1, max = 10_000))]
     pub parameter_moves: u64,
-    /// particle_gibbs: every thin-th trajectory after the warm-up is kept and written.
+    /// particle_gibbs: every thin-th trajectory after the warm-up is kept and written; at most iterations.
     #[schemars(range(min = 1))]
     pub thin: u64,
 }

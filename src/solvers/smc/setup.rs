@@ -198,6 +198,11 @@ pub fn pose(input: &Input) -> Result<Posed> {
         return Ok(if squared { Posed::Squared(posed) } else { Posed::Chain(posed) });
     }
     if method.name == Name::ParticleGibbs {
+        if method.thin > method.iterations {
+            let is = if input.given("method.thin") { "is".into() } else { format!("is {} where absent,", method.thin) };
+            let message = format!("{is} above method.iterations = {}: no trajectory would be kept", method.iterations);
+            return Err(input.invalid("method.thin", message));
+        }
         if family.is_none() && !method.parameters.is_empty() {
             let message = "the model has no parameters with priors, or not these (a written model declares them)";
             return Err(input.invalid("method.parameters", message));
