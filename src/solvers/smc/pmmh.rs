@@ -376,20 +376,14 @@ impl Solver for Chain {
         for (c, name) in self.predictive.iter().enumerate().take(8) {
             let Some(found) = mixing(&[self.forecast(c)]) else { continue };
             let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
-            report.push(match sound && found.is_trusted() {
-                true => number(
-                    name.name,
-                    "mean of the observation at the last predicted time",
-                    found.mean,
-                    ErrorBar::StdErr(found.error()),
-                ),
-                false => number(
-                    name.name,
+            let (meaning, error) = match sound && found.is_trusted() {
+                true => ("mean of the observation at the last predicted time", ErrorBar::StdErr(found.error())),
+                false => (
                     "mean of the observation at the last predicted time; no error: too few draws are effective",
-                    found.mean,
                     ErrorBar::None,
                 ),
-            });
+            };
+            report.push(number(name.name, meaning, found.mean, error));
             let spread = self.forecast_sds[c];
             report.push(number(spread.name, spread.meaning, found.sd, ErrorBar::None));
         }

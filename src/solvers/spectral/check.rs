@@ -22,10 +22,10 @@ use crate::solvers::{Estimate, WARNING, program};
 use crate::team::Solo;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
-    Ok(Estimate { size_key: "problem.points".into(), ..any(input, ranks, threads)? })
+    Ok(Estimate { size_key: "problem.points".into(), ..of_problem(input, ranks, threads)? })
 }
 
-fn any(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
+fn of_problem(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let problem: ProblemInput = input.problem()?;
     let method: MethodInput = input.method()?;
     let equation = match &problem.equation {
