@@ -1,4 +1,4 @@
-//! Estimates from weighted particles: means, variances, quantiles by island, the same bits on any number of ranks.
+//! Estimates from weighted particles: means and variances by island, quantiles of them all, the same bits on any number of ranks.
 
 use super::filter::{Filter, Island};
 use super::layout::Piece;
@@ -106,18 +106,21 @@ impl Filter {
         mine
     }
 
-    /// By island, the smallest value of coordinate `d` at which the weight below or at it reaches `level` of the whole,
-    /// for each of `levels`: [level][island]. A pass over the particles counts the weight in sixteen bins, exactly, and the
-    /// bin with the answer becomes the next range. Collective.
-    pub fn quantiles(&self, d: usize, levels: &[f64], team: &dyn Team) -> Vec<Vec<f64>> {
-        let islands = self.layout.islands;
-        // The answer lies in low ..= high of the ordered integers of f64; `below` is the weight under low.
-        let mut ranges = vec![(0u64, u64::MAX); levels.len() * islands];
-        let mut below = vec![0u128; ranges.len()];
+    /// The smallest values of coordinate `d` at which the weight below or at them reaches `levels` of the whole, all islands
+    /// together, each counted by its `weights` of sum 1. A pass over the particles counts the weight of every island in sixteen
+    /// bins, exactly, and the bin with the answer becomes the next range. Collective.
+    pub fn quantiles(&self, d: usize, levels: &[f64], weights: &[f64], team: &dyn Team) -> Vec<f64> {
+        // The answer lies in low ..= high of the ordered integers of f64; `below` is the weight of an island under low.
+        let mut ranges = vec![(0u64, u64::MAX); levels.len()];
+        let mut below = vec![vec![0u128; self.islands.len()]; levels.len()];
         // Bin b holds what lies in cuts[b - 1] < x ≤ cuts[b], the last one what is left of the range.
         let cut = |&(low, high): &(u64, u64)| -> [u64; 15] {
             let (width, rest) = ((high - low) / 16, (high - low) % 16);
             std::array::from_fn(|k| low + width * (k as u64 + 1) + rest * (k as u64 + 1) / 16)
+        };
+        let reached = |of: &[u128]| -> f64 {
+            let shares = of.iter().zip(&self.islands).map(|(mass, island)| *mass as f64 / island.sums.total as f64);
+            shares.zip(weights).map(|(share, weight)| share * weight).sum()
         };
         while ranges.iter().any(|(low, high)| low < high) {
             let cuts: Vec<[u64; 15]> = ranges.iter().map(cut).collect();
@@ -125,50 +128,48 @@ impl Filter {
                 self.layout.pieces().iter().map(|piece| self.bins(piece, d, &ranges, &cuts)).collect();
             let flat: Vec<[u64; 2]> = mine.iter().flatten().flatten().map(|s| to_words(*s)).collect();
             let all = if team.size() == 1 { flat } else { team.gather(&flat) };
-            let mut totals = vec![[0u128; 16]; ranges.len()];
+            // [level][bin][island]
+            let mut totals = vec![vec![vec![0u128; self.islands.len()]; 16]; levels.len()];
             let mut next = all.into_iter();
             for piece in &self.layout.all {
-                for l in 0..levels.len() {
-                    for total in &mut totals[l * islands + piece.island] {
-                        *total += from_words(&next.next().expect("a sum of every bin"));
-                    }
+                for bin in totals.iter_mut().flatten() {
+                    bin[piece.island] += from_words(&next.next().expect("a sum of every bin"));
                 }
             }
-            for at in 0..ranges.len() {
-                let (level, island) = (levels[at / islands], at % islands);
-                let wanted = (level * self.islands[island].sums.total as f64).max(1.0) as u128;
+            for (l, level) in levels.iter().enumerate() {
+                // Sums of rounded shares miss a level that they reach by some units of the last place.
+                let wanted = level * (1.0 - 1e-13);
                 let mut bin = 0;
-                while bin < 15 && below[at] + totals[at][bin] < wanted {
-                    below[at] += totals[at][bin];
-                    bin += 1;
+                while bin < 15 {
+                    let with: Vec<u128> = below[l].iter().zip(&totals[l][bin]).map(|(b, t)| b + t).collect();
+                    if reached(&with) >= wanted {
+                        break;
+                    }
+                    (below[l], bin) = (with, bin + 1);
                 }
-                let (low, high) = ranges[at];
-                let from = if bin == 0 { low } else { cuts[at][bin - 1].saturating_add(1).min(high) };
-                ranges[at] = (from, if bin == 15 { high } else { cuts[at][bin] });
+                let (low, high) = ranges[l];
+                let from = if bin == 0 { low } else { cuts[l][bin - 1].saturating_add(1).min(high) };
+                ranges[l] = (from, if bin == 15 { high } else { cuts[l][bin] });
             }
         }
-        let ranges: Vec<u64> = ranges.into_iter().map(|r| r.1).collect();
-        ranges.chunks(islands).map(|r| r.iter().map(|&r| unordered(r)).collect()).collect()
+        ranges.into_iter().map(|(_, high)| unordered(high)).collect()
     }
 
     /// The weight of a piece in the bins of each level's range, exact in any order.
     fn bins(&self, piece: &Piece, d: usize, ranges: &[(u64, u64)], cuts: &[[u64; 15]]) -> Vec<[u128; 16]> {
-        let islands = self.layout.islands;
-        let levels = ranges.len() / islands;
         let count = |_, t: usize| {
-            let mut sums = vec![[0u128; 16]; levels];
+            let mut sums = vec![[0u128; 16]; ranges.len()];
             for i in 0..self.layout.places[t].len {
                 let x = ordered(self.population.at(t, d, i));
-                for (l, sums) in sums.iter_mut().enumerate() {
-                    let at = l * islands + piece.island;
-                    if ranges[at].0 <= x && x <= ranges[at].1 {
-                        sums[cuts[at].partition_point(|cut| *cut < x)] += u128::from(self.mass(t, i));
+                for ((sums, (low, high)), cuts) in sums.iter_mut().zip(ranges).zip(cuts) {
+                    if *low <= x && x <= *high {
+                        sums[cuts.partition_point(|cut| *cut < x)] += u128::from(self.mass(t, i));
                     }
                 }
             }
             sums
         };
-        let mut all = vec![[0u128; 16]; levels];
+        let mut all = vec![[0u128; 16]; ranges.len()];
         for one in crew::map(piece.tiles(), count) {
             all.iter_mut().flatten().zip(one.iter().flatten()).for_each(|(all, one)| *all += one);
         }

@@ -146,7 +146,7 @@ impl Ahead {
             add("predicted_sd_error", &format!("standard error (between islands) of the standard deviation {of}"));
             add("pit", &format!("probability of less than what was seen {of} (half where equal); NaN where missing"));
             for l in levels {
-                add(&format!("predicted_quantile_{l}"), &format!("quantile of level {l} {of}, mean over islands"));
+                add(&format!("predicted_quantile_{l}"), &format!("quantile of level {l} {of}"));
             }
         }
         Ahead { numbers: vec![f64::NAN; names.len()], names, width: 5 + levels.len() }
@@ -171,8 +171,7 @@ impl Ahead {
             return Ok(());
         }
         for (c, numbers) in self.numbers.chunks_exact_mut(self.width).enumerate() {
-            let quantiles = next.quantiles(c, levels, team);
-            numbers[5..].iter_mut().zip(quantiles).for_each(|(n, q)| *n = over_islands(&q, weights).value);
+            numbers[5..].copy_from_slice(&next.quantiles(c, levels, weights, team));
         }
         Ok(())
     }

@@ -22,8 +22,7 @@ pub struct ProblemInput {
     /// Times of the observations, increasing; absent: 0, 1, 2, …
     #[serde(default)]
     pub times: Option<Vec<f64>>,
-    /// Filters: levels in (0, 1) of filtering quantiles to record; means over islands of each island's quantiles, whose bias
-    /// falls as 1/particles: a few hundred particles an island at least.
+    /// Filters: levels in (0, 1) of filtering quantiles to record, of the particles of all islands together.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub quantiles: Vec<f64>,

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::math::simd::Level;
 use crate::particles::alone;
-use crate::particles::estimate::{Estimated, evidence, island_weights, over_islands};
+use crate::particles::estimate::{Estimated, evidence, island_weights};
 use crate::particles::lineage::Moments;
 use crate::particles::migrate::Traffic;
 use crate::particles::{Filter, Options};
@@ -29,7 +29,7 @@ pub struct Filtering {
     means: Vec<Estimated>,
     deviations: Vec<f64>,
     /// [coordinate][level].
-    quantiles: Vec<Vec<Estimated>>,
+    quantiles: Vec<Vec<f64>>,
     /// Smallest effective sample size over a fraction of the particles so far, and resamplings of islands.
     smallest: f64,
     resamplings: u64,
@@ -192,7 +192,7 @@ impl Names {
         };
         let quantile = |c: &String| -> Vec<Name> {
             let one = |l: &f64| {
-                let meaning = format!("filtering quantile of level {l} of {c}, mean over islands");
+                let meaning = format!("filtering quantile of level {l} of {c}");
                 Name::kept(&format!("quantile_{l}_{c}"), "1", &meaning, &[])
             };
             levels.iter().map(one).collect()
@@ -254,7 +254,7 @@ impl Solver for Filtering {
             let (means, variances) = filter.moments(team);
             let alone = Alone::of(&method, filter, &means, weights, team);
             let found = together(&Moments { means, variances }, weights);
-            let of = |d| filter.quantiles(d, &levels, team).iter().map(|q| over_islands(q, weights)).collect();
+            let of = |d| filter.quantiles(d, &levels, weights, team);
             let quantiles = if levels.is_empty() { Vec::new() } else { (0..found.len()).map(of).collect() };
             Ok((found, alone, quantiles))
         })?;
@@ -307,7 +307,7 @@ impl Solver for Filtering {
             }
             record.push((self.names.deviations[d], self.deviations.get(d).copied().unwrap_or(f64::NAN)));
             for (i, name) in self.names.quantiles.get(d).into_iter().flatten().enumerate() {
-                record.push((*name, self.quantiles.get(d).map_or(f64::NAN, |q| q[i].value)));
+                record.push((*name, self.quantiles.get(d).map_or(f64::NAN, |q| q[i])));
             }
         }
         record.extend(self.ahead.iter().flat_map(Ahead::record));
