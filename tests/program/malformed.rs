@@ -29,6 +29,20 @@ pub fn complaint(ended: &Ended, most_lines: usize, fragments: &[&str]) -> Option
     }
 }
 
+/// `check` refuses what [`refused_alike`] has written into `directory` too, with the same words, but for cases that say one of
+/// `only_run`: these are found from values that a check does not compute.
+pub fn check_refuses(directory: &Path, cases: &[Case], most_lines: usize, only_run: &[&str]) {
+    let mut failures = Vec::new();
+    for (k, Case(_, text, fragments)) in cases.iter().enumerate() {
+        if fragments.iter().any(|f| only_run.iter().any(|o| f.contains(o))) {
+            continue;
+        }
+        let checked = spanwise(1, &["check", &format!("case{k}.toml")], directory);
+        failures.extend(complaint(&checked, most_lines, fragments).map(|what| format!("{text}: {what}")));
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
 /// Every case is refused on 1 and on 3 ranks with exit code 2 and one message that says its fragments and its place,
 /// and nothing is written. `place` makes the words for the place of a case in a file. Returns how the good input ends.
 pub fn refused_alike(

@@ -14,10 +14,10 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::InitialInput;
 use super::memory::{self, Place, Trip};
-use super::problem::{Dealiasing, Finding, Precision, ProblemInput, one_turn, zero};
+use super::problem::{Finding, Precision, ProblemInput, one_turn, zero};
 use super::reality;
 use super::results::keys::{OutputKeys, Times};
-use super::results::output::{self, Output};
+use super::results::output::Output;
 use super::results::xdmf;
 use super::setup;
 use super::start;
@@ -70,7 +70,7 @@ fn refuse_unused(input: &Input, problem: &ProblemInput, kind: &BoundedInput) -> 
     let mut unused = vec![
         ("problem.tangent", problem.tangent.is_some(), periodic),
         ("problem.forcing", problem.forcing.is_some(), periodic),
-        ("problem.dealiasing", problem.dealiasing != Dealiasing::default(), products),
+        ("problem.dealiasing", input.given("problem.dealiasing"), products),
         ("problem.product_degree", problem.product_degree.is_some(), products),
     ];
     if !in_time {
@@ -110,7 +110,8 @@ fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengt
     let of_equation = |refusal| of_equation(input, refusal);
     let of_points = |message: String| input.invalid("problem.points", message);
     if problem.precision == Precision::F32 {
-        return Err(input.invalid("problem.precision", "problems between walls are solved in f64"));
+        let message = "flows between walls, steady problems and those of stability are solved in f64";
+        return Err(input.invalid("problem.precision", message));
     }
     let n = problem.points.len();
     let wants = |axes: std::ops::RangeInclusive<usize>, what: &str| match axes.contains(&n) {
@@ -204,10 +205,7 @@ pub fn build(
             let of_method = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
             let scheme = method.check(true, true).map_err(of_method)?;
             let transform = boxed(input, problem, &domain, team)?;
-            let mut keys: OutputKeys = problem.output.clone();
-            if keys.points.is_empty() {
-                keys.points = problem.points.clone();
-            }
+            let keys = problem.kept();
             let names = Arc::new(Velocities::new(n == 3, heat));
             let fields = Fields::zeros(names.fields.len(), transform.modes().len());
             // What is kept is written as it lies: the last axes are the user's.
@@ -216,7 +214,7 @@ pub fn build(
                 setup::beside::<f64>(input, problem, grid, team).expect("a part of the process grid fits")
             };
             let output = Output::new(&keys, names, on_grid.as_ref(), make, team)
-                .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
+                .map_err(|refusal| setup::of_output(input, refusal))?;
             let times = Times::new(&keys, 0.0, end);
             let word = scheme.word;
             let stepper = |fields, modes| stepper(word, fields, modes).expect("a scheme of the registry");
@@ -242,13 +240,7 @@ pub fn build(
             } else {
                 problem.periodic_box(false).map_err(refuse)?
             };
-            let right = profile(input, "right_hand_side", &steady.right_hand_side, &domain)?;
-            let mut data: Vec<WallData> = Vec::new();
-            for (key, upper, list) in [("lower", false, &steady.lower), ("upper", true, &steady.upper)] {
-                for (i, ConditionInput { derivative, value }) in list.iter().enumerate() {
-                    data.push((*derivative, upper, profile(input, &format!("{key}.{i}.value"), value, &domain)?));
-                }
-            }
+            let (right, data) = written(input, steady, &domain)?;
             let transform = boxed(input, problem, &domain, team)?;
             let steady = Steady::new(operator, &right, &data, transform, team);
             Ok(Box::new(team.agree(steady.map_err(of_equation))?))
@@ -270,6 +262,18 @@ fn profile(input: &Input, key: &str, text: &str, domain: &Domain) -> Result<Prof
         return Err(input.invalid(&format!("problem.equation.{key}"), "depends on t; a steady problem has no time"));
     }
     Ok(Box::new(move |tile: &Tile, out: &mut [f64]| function.evaluate(tile, 0.0, out)))
+}
+
+/// The right-hand side of a steady problem and its data at the walls.
+fn written(input: &Input, steady: &SteadyInput, domain: &Domain) -> Result<(Profile, Vec<WallData>)> {
+    let right = profile(input, "right_hand_side", &steady.right_hand_side, domain)?;
+    let mut data: Vec<WallData> = Vec::new();
+    for (key, upper, list) in [("lower", false, &steady.lower), ("upper", true, &steady.upper)] {
+        for (i, ConditionInput { derivative, value }) in list.iter().enumerate() {
+            data.push((*derivative, upper, profile(input, &format!("{key}.{i}.value"), value, domain)?));
+        }
+    }
+    Ok((right, data))
 }
 
 /// The first state of a flow: expressions, the final state of an earlier run, or the disturbance of the equation.
@@ -553,17 +557,15 @@ pub fn check(
         estimate.memory.push(("dense matrices of the eigenvalue problem, rank 0".into(), 12 * 16 * size * size));
         return Ok(estimate);
     }
-    let walls = !matches!(posed, Posed::Steady(_, _, false));
+    let walls = !matches!(posed, Posed::Steady(.., false));
     let domain = match walls {
         true => geometry::domain(&problem.points, &lengths, &origin),
         false => problem.periodic_box(false).map_err(refuse)?,
     };
     let lying = lying(&domain);
     let network = Network::ordinary(RANKS_PER_NODE);
-    let grid = process_grid(&lying, ranks, problem.process_grid, &network).map_err(|e| match e {
-        Error::Usage(message) => input.invalid("problem.points", message),
-        other => other,
-    })?;
+    let grid = process_grid(&lying, ranks, problem.process_grid, &network)
+        .map_err(|e| setup::of_process_grid(input, problem, e))?;
     let shared = check::is_shared(problem, ranks);
     let here = Place { domain: &lying, grid, threads: threads as u64, size: 8, shared };
     let (modes, values) = (here.modes(), here.values());
@@ -585,11 +587,18 @@ pub fn check(
         ((1, 0), steppers::schemes()[0])
     };
     let trip = Trip { backward: trips.0 as u64, forward: trips.1 as u64 };
-    let mut keys = problem.output.clone();
-    if keys.points.is_empty() {
-        keys.points = problem.points.clone();
-    }
-    let kept_domain = output::grid(&keys, &lying).map_err(|e| input.invalid("problem.output.points", e))?;
+    let keys = problem.kept();
+    let kept_domain = match posed {
+        Posed::Flow(..) => {
+            first_state(input, problem, &domain, heat > 0)?;
+            setup::kept(input, &keys, &Velocities::new(n == 3, heat > 0), &lying)?
+        }
+        Posed::Steady(steady, ..) => {
+            let _ = written(input, steady, &domain)?;
+            lying.clone()
+        }
+        Posed::Stability(_) => unreachable!("has no grid"),
+    };
     let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
     let kept = Place { domain: &kept_domain, grid: process_grid(&kept_domain, ranks, beside, &network)?, ..here };
     if flow {

@@ -10,12 +10,11 @@ use super::memory::{self, Place, Trip};
 use super::nonlinear::{following, goes_on_at_once};
 use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
 use super::reality;
-use super::results::output;
 use super::setup;
 use super::steppers::{GROUP, Kind, retake_arrays, retake_evaluations, stepper};
 use super::time::{MethodInput, StepControl};
 use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, process_grid, traffic};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::{Estimate, WARNING, program};
@@ -71,11 +70,8 @@ fn estimate<T: Real>(
         .check(false, !equation.rounds().is_empty())
         .map_err(|e| input.invalid(&format!("method.{}", e.key), e.message))?;
     let network = Network::ordinary(RANKS_PER_NODE);
-    let grid = process_grid(domain, ranks, problem.process_grid, &network).map_err(|e| match e {
-        Error::Usage(message) if problem.process_grid.is_some() => input.invalid("problem.process_grid", message),
-        Error::Usage(message) => input.invalid("problem.points", message),
-        other => other,
-    })?;
+    let grid = process_grid(domain, ranks, problem.process_grid, &network)
+        .map_err(|e| setup::of_process_grid(input, problem, e))?;
 
     let own = domain.own();
     let list = |of: fn(&Axis) -> usize| own.iter().map(|a| of(a).to_string()).collect::<Vec<_>>().join(" × ");
@@ -145,11 +141,8 @@ fn estimate<T: Real>(
         forward: copies * most(|r| r.forward).max(count),
     };
     let forced = if problem.forcing.is_some() || has_forcing(equation, domain) { count * array } else { 0 };
-    let mut keys = problem.output.clone();
-    if keys.points.is_empty() {
-        keys.points = problem.points.clone();
-    }
-    let kept_domain = output::grid(&keys, domain).map_err(|e| input.invalid("problem.output.points", e))?;
+    let keys = problem.kept();
+    let kept_domain = setup::kept(input, &keys, equation, domain)?;
     let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
     let kept_grid = process_grid(&kept_domain, ranks, beside, &network)?;
     let kept = Place { domain: &kept_domain, grid: kept_grid, ..here };

@@ -17,7 +17,7 @@ use super::linear::{Fourier, Linear};
 use super::nonlinear::{Evaluation, Views, over_tiles};
 use super::problem::{Periodic, ProblemInput};
 use super::reality::Reality;
-use super::results::keys::{OutputKeys, Times};
+use super::results::keys::Times;
 use super::results::output::Output;
 use super::results::remap::Remap;
 use super::results::spectra::{Decay, k_max_eta};
@@ -187,14 +187,11 @@ impl<T: Real> Evolution<T> {
             Kind::Imex => Part::Implicit(Fourier::new(linear)),
         };
 
-        let mut keys: OutputKeys = problem.output.clone();
-        if keys.points.is_empty() {
-            keys.points = problem.points.clone();
-        }
+        let keys = problem.kept();
         let make =
             |grid: &Domain| setup::beside::<T>(input, problem, grid, team).expect("a part of the process grid fits");
         let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)
-            .map_err(|(key, message)| input.invalid(&format!("problem.output.{key}"), message))?;
+            .map_err(|refusal| setup::of_output(input, refusal))?;
         let mut control = control;
         let names = Names::new(equation.as_ref(), &domain, stepper.as_mut(), &mut control, copies);
         notes.push(describe(&domain, transform.as_ref(), scheme.word));

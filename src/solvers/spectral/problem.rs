@@ -308,6 +308,12 @@ impl ProblemInput {
         }
     }
 
+    /// What is kept of the fields, on the points of the problem where no others are asked for.
+    pub fn kept(&self) -> OutputKeys {
+        let points = if self.output.points.is_empty() { &self.points } else { &self.output.points };
+        OutputKeys { points: points.clone(), ..self.output.clone() }
+    }
+
     /// Length per axis.
     ///
     /// # Errors

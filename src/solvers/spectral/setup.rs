@@ -15,6 +15,8 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::{self, GridFile, InitialInput, Random};
 use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
+use super::results::asked::Asked;
+use super::results::keys::OutputKeys;
 use super::results::means::mean_squares;
 use super::results::ranks;
 use super::start;
@@ -63,12 +65,30 @@ pub fn transform<T: Real>(
     let ranks_per_node = team.size().div_ceil(machine::hosts(team));
     let (process_grid, share) = (problem.process_grid, problem.share_memory);
     let settings = Settings { process_grid, level: level(input, team)?, ranks_per_node, share };
-    let made = Distributed::new(domain, team, settings).map_err(|e| match e {
+    let made = Distributed::new(domain, team, settings).map_err(|e| of_process_grid(input, problem, e))?;
+    Ok(Box::new(made))
+}
+
+/// A process grid's refusal with its key.
+pub fn of_process_grid(input: &Input, problem: &ProblemInput, refusal: Error) -> Error {
+    match refusal {
         Error::Usage(message) if problem.process_grid.is_some() => input.invalid("problem.process_grid", message),
         Error::Usage(message) => input.invalid("problem.points", message),
         other => other,
-    })?;
-    Ok(Box::new(made))
+    }
+}
+
+/// The grid of the kept fields of an equation solved in `domain`.
+///
+/// # Errors
+/// What cannot be kept.
+pub fn kept<T: Real>(input: &Input, keys: &OutputKeys, equation: &dyn Equation<T>, domain: &Domain) -> Result<Domain> {
+    Ok(Asked::of(keys, equation, domain).map_err(|refusal| of_output(input, refusal))?.domain)
+}
+
+/// A refusal of what is to be kept with its key.
+pub fn of_output(input: &Input, (key, message): (&'static str, String)) -> Error {
+    input.invalid(&format!("problem.output.{key}"), message)
 }
 
 /// As [`transform`] for a grid beside the solver's own, such as that of kept fields: on fewer points, where the process

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use num_complex::Complex;
 
-use super::super::domain::{Axis, Basis, Block, Domain};
-use super::super::equation::{Equation, FieldName};
+use super::super::domain::{Basis, Block, Domain};
+use super::super::equation::Equation;
 use super::super::fields::Fields;
-use super::super::problem::MOST_POINTS;
 use super::super::transform::{Scales, Transform};
+use super::asked::{Asked, Kept, Slice, Source};
 use super::keys::OutputKeys;
 use super::probe::Probe;
 use super::remap::Remap;
@@ -19,30 +19,6 @@ use crate::error::Result;
 use crate::math::real::Real;
 use crate::state::{Data, Hyperslab, Name, Walk};
 use crate::team::Team;
-
-/// Where a kept field comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Unknown(usize),
-    Derived(usize),
-}
-
-/// A kept field: its datasets (two, real and imaginary part, for complex fields).
-struct Kept {
-    source: Source,
-    whole: Vec<Name>,
-    /// Per slice.
-    slices: Vec<Vec<Name>>,
-    spectrum: Name,
-    profile: Vec<[Name; 2]>,
-    moments: Vec<[Name; 2]>,
-}
-
-/// A plane of the output grid.
-struct Slice {
-    axis: usize,
-    index: usize,
-}
 
 /// Samples in time of one field: its points here, or its profile.
 struct Moments {
@@ -82,29 +58,6 @@ const WAVENUMBER: Name = Name { name: "wavenumber", units: "1", meaning: "middle
 const WEIGHT: Name = Name { name: "statistics_weight", units: "1", meaning: "time that the samples cover", axes: &[] };
 const SAMPLED: Name = Name { name: "statistics_last", units: "1", meaning: "time of the last sample", axes: &[] };
 
-/// The grid that `keys` ask for: the box of `domain`, with as many of its modes as fit.
-///
-/// # Errors
-/// A sentence for the key `points`.
-pub fn grid(keys: &OutputKeys, domain: &Domain) -> std::result::Result<Domain, String> {
-    let d = domain.dimension;
-    if keys.points.is_empty() {
-        return Ok(domain.clone());
-    }
-    if keys.points.len() != d {
-        return Err(format!("needs one number for each of the {d} axes"));
-    }
-    if let Some(n) = keys.points.iter().find(|&&n| n == 0 || n > MOST_POINTS) {
-        return Err(format!("{n} points are not possible; 1 to {MOST_POINTS}"));
-    }
-    let mut out = domain.clone();
-    for (axis, &n) in out.axes[3 - d..].iter_mut().zip(&keys.points) {
-        let fit = if axis.basis == Basis::Chebyshev { n - 1 } else { (n - 1) / 2 };
-        *axis = Axis { points: n, highest: axis.highest.min(fit), sawtooth: false, ..axis.clone() };
-    }
-    Ok(out)
-}
-
 impl<T: Real> Output<T> {
     /// `transform` is the solver's; `make` makes one for another grid, where `keys.points` ask for it. Collective.
     ///
@@ -118,49 +71,15 @@ impl<T: Real> Output<T> {
         team: &dyn Team,
     ) -> std::result::Result<Self, (&'static str, String)> {
         let modes = transform.domain().clone();
-        let domain = grid(keys, &modes).map_err(|e| ("points", e))?;
-        let d = domain.dimension;
-        let axes = axis_names(&domain);
-        let axis_of = |name: &str| axes.iter().position(|a| *a == name).map(|a| a + 3 - d);
-        let unknown = |name: &str| format!("\"{name}\" is not an axis of this box: {}", axes.join(", "));
-        let mut slices = Vec::new();
-        for slice in &keys.slices {
-            let axis = axis_of(&slice.axis).ok_or_else(|| ("slices", unknown(&slice.axis)))?;
-            if d == 1 {
-                return Err(("slices", "a box of one axis has no slices; probes give values at points".into()));
-            }
-            if let Some(e) = outside(&domain.axes[axis], slice.at) {
-                return Err(("slices", e));
-            }
-            slices.push(Slice { axis, index: nearest(&domain.axes[axis], slice.at) });
-        }
-        let chosen = choose(keys, equation.fields(), &equation.derived()).map_err(|e| ("fields", e))?;
-        for (n, point) in keys.probes.iter().enumerate() {
-            if point.len() != d {
-                return Err(("probes", format!("probe {} has {} coordinates, the box {d} axes", n + 1, point.len())));
-            }
-            if let Some(e) = domain.own().iter().zip(point).find_map(|(axis, &x)| outside(axis, x)) {
-                return Err(("probes", format!("probe {}: {e}", n + 1)));
-            }
-        }
-        let moments = match &keys.statistics {
-            None => None,
-            Some(s) => {
-                let axis = match &s.profile {
-                    None => None,
-                    Some(name) => Some(axis_of(name).ok_or_else(|| ("statistics.profile", unknown(name)))?),
-                };
-                let weights = axis.and_then(|axis| between_walls(&domain, axis));
-                Some(Moments {
-                    every: s.every.max(1),
-                    start: s.start,
-                    axis,
-                    weights,
-                    fields: Vec::new(),
-                    last: s.start.max(0.0),
-                })
-            }
-        };
+        let Asked { domain, kept, slices, profile, spectra, probes } = Asked::of(keys, equation.as_ref(), &modes)?;
+        let moments = keys.statistics.as_ref().map(|s| Moments {
+            every: s.every.max(1),
+            start: s.start,
+            axis: profile,
+            weights: profile.and_then(|axis| between_walls(&domain, axis)),
+            fields: Vec::new(),
+            last: s.start.max(0.0),
+        });
         let scales = Scales::wavenumbers(&modes, transform.modes());
         let own = (domain != modes).then(|| {
             let own = make(&domain);
@@ -169,31 +88,11 @@ impl<T: Real> Output<T> {
         });
         let points = own.as_ref().map_or(transform.points(), |(own, _)| own.points());
         let parts = if domain.complex { 2 } else { 1 };
-        let profile_axis = moments.as_ref().and_then(|m| m.axis);
-        let kept: Vec<Kept> = chosen.iter().map(|(s, name)| names(*s, name, &domain, &slices, profile_axis)).collect();
-        let shells =
-            (keys.spectra && modes.own().iter().all(|a| a.basis != Basis::Chebyshev)).then(|| Shells::new(&modes));
-        let mut taken: Vec<&str> = ["time", "step", "wavenumber", "member", "seed"].into_iter().chain(axes).collect();
-        for kept in &kept {
-            let spectrum = shells.iter().map(|_| &kept.spectrum);
-            let profile = kept.profile.iter().flatten().filter(|_| profile_axis.is_some());
-            let moments = kept.moments.iter().flatten().filter(|_| moments.is_some() && profile_axis.is_none());
-            for name in
-                kept.whole.iter().chain(kept.slices.iter().flatten()).chain(spectrum).chain(profile).chain(moments)
-            {
-                if taken.contains(&name.name) {
-                    let message =
-                        format!("\"{}\" would be written twice: a field or definition needs another name", name.name);
-                    return Err(("fields", message));
-                }
-                taken.push(name.name);
-            }
-        }
         let mut output = Output {
             probes: keys.probes.iter().map(|p| Probe::new(&modes, &scales, p)).collect(),
-            probe_names: probe_names(keys, &chosen, domain.complex),
+            probe_names: probes,
             coordinates: coordinates(&domain),
-            shells,
+            shells: spectra.then(|| Shells::new(&modes)),
             values: vec![T::zero(); points.len() * parts],
             coefficients: vec![Complex::new(T::zero(), T::zero()); transform.modes().len()],
             whole: keys.whole,
@@ -441,114 +340,6 @@ pub fn derive<T: Real>(
     }
 }
 
-/// Why a coordinate is no place on an axis; none where it is one. Every number is one on a periodic axis; between walls
-/// it must be within the layer, to rounding.
-fn outside(axis: &Axis, x: f64) -> Option<String> {
-    let (low, high) = (axis.low, axis.low + axis.length);
-    let slack = 1e-12 * (axis.length + low.abs());
-    let within = axis.basis != Basis::Chebyshev || (low - slack..=high + slack).contains(&x);
-    (!(x.is_finite() && within)).then(|| match axis.basis {
-        Basis::Chebyshev => format!("{} = {x} is outside the layer between the walls, {low} to {high}", axis.name),
-        _ => format!("{} = {x} is not a finite number", axis.name),
-    })
-}
-
-/// The point of an axis nearest to a coordinate; periodic axes wrap around.
-fn nearest(axis: &Axis, at: f64) -> usize {
-    let distance = |i: usize| {
-        let d = axis.coordinate(i) - at;
-        if axis.basis == Basis::Chebyshev { d.abs() } else { (d - axis.length * (d / axis.length).round()).abs() }
-    };
-    (0..axis.points).min_by(|&i, &j| distance(i).total_cmp(&distance(j))).unwrap_or(0)
-}
-
-fn choose(
-    keys: &OutputKeys,
-    unknowns: &[FieldName],
-    derived: &[FieldName],
-) -> std::result::Result<Vec<(Source, FieldName)>, String> {
-    let all = || {
-        let u = unknowns.iter().enumerate().map(|(i, f)| (Source::Unknown(i), f.clone()));
-        u.chain(derived.iter().enumerate().map(|(i, f)| (Source::Derived(i), f.clone())))
-    };
-    if keys.fields.is_empty() {
-        return Ok(all().take(unknowns.len()).collect());
-    }
-    if keys.fields.iter().any(|f| f == "all") {
-        return Ok(all().collect());
-    }
-    let mut chosen: Vec<(Source, FieldName)> = Vec::new();
-    for name in &keys.fields {
-        let found = all().find(|(_, f)| f.name == *name).ok_or_else(|| {
-            let names: Vec<String> = all().map(|(_, f)| f.name).collect();
-            format!("\"{name}\" is not a field of this equation: {}, or \"all\"", names.join(", "))
-        })?;
-        if chosen.iter().all(|(s, _)| *s != found.0) {
-            chosen.push(found);
-        }
-    }
-    Ok(chosen)
-}
-
-/// Suffix of the datasets of a part of a complex field.
-fn suffix(complex: bool, part: usize) -> &'static str {
-    match (complex, part) {
-        (false, _) => "",
-        (true, 0) => "_real",
-        (true, _) => "_imag",
-    }
-}
-
-fn names(source: Source, field: &FieldName, domain: &Domain, slices: &[Slice], profile: Option<usize>) -> Kept {
-    let own: Vec<&str> = axis_names(domain);
-    let letter = |a: usize| own[a + domain.dimension - 3];
-    let name = |ending: String, meaning: String, axes: &[&str]| {
-        Name::kept(&format!("{}{ending}", field.name), &field.units, &meaning, axes)
-    };
-    let squared = |ending: String, meaning: String, axes: &[&str]| {
-        let units = if field.units == "1" { "1".to_string() } else { format!("({})^2", field.units) };
-        Name::kept(&format!("{}{ending}", field.name), &units, &meaning, axes)
-    };
-    let m = &field.meaning;
-    let parts = 0..domain.reals();
-    let part = |p: usize| suffix(domain.complex, p);
-    let along = profile.map_or("point", letter);
-    Kept {
-        source,
-        whole: parts.clone().map(|p| name(part(p).into(), m.clone(), &own)).collect(),
-        slices: slices
-            .iter()
-            .enumerate()
-            .map(|(n, s)| {
-                let at = domain.axes[s.axis].coordinate(s.index);
-                let rest: Vec<&str> = own.iter().copied().filter(|a| *a != letter(s.axis)).collect();
-                let meaning = format!("{m} at {} = {at}", letter(s.axis));
-                parts.clone().map(|p| name(format!("{}_slice_{}", part(p), n + 1), meaning.clone(), &rest)).collect()
-            })
-            .collect(),
-        spectrum: squared("_spectrum".into(), format!("{m}: mean square per shell of wavenumbers"), &["wavenumber"]),
-        profile: parts
-            .clone()
-            .map(|p| {
-                let whole = "in time and over the other axes";
-                [
-                    name(format!("{}_mean", part(p)), format!("{m}: mean {whole}"), &[along]),
-                    squared(format!("{}_variance", part(p)), format!("{m}: variance {whole}"), &[along]),
-                ]
-            })
-            .collect(),
-        moments: parts
-            .clone()
-            .map(|p| {
-                [
-                    name(format!("{}_mean", part(p)), format!("{m}: mean in time"), &own),
-                    squared(format!("{}_variance", part(p)), format!("{m}: variance in time"), &own),
-                ]
-            })
-            .collect(),
-    }
-}
-
 /// Of a profile along a periodic axis between walls: the axis between them, and what each of its points, which lie closer
 /// near the walls, counts in a mean, in units of what it would count if all did alike. Fejér's first rule.
 fn between_walls(domain: &Domain, profile: usize) -> Option<(usize, Vec<f64>)> {
@@ -560,24 +351,6 @@ fn between_walls(domain: &Domain, profile: usize) -> Option<(usize, Vec<f64>)> {
         1.0 - (1..=(n - 1) / 2).map(term).sum::<f64>()
     };
     Some((walls, (0..n).map(weight).collect()))
-}
-
-fn probe_names(keys: &OutputKeys, chosen: &[(Source, FieldName)], complex: bool) -> Vec<Name> {
-    let mut names = Vec::new();
-    for (_, field) in chosen {
-        for (n, point) in keys.probes.iter().enumerate() {
-            for part in 0..if complex { 2 } else { 1 } {
-                let name = format!("{}{}_probe_{}", field.name, suffix(complex, part), n + 1);
-                names.push(Name::kept(&name, &field.units, &format!("{} at {point:?}", field.meaning), &[]));
-            }
-        }
-    }
-    names
-}
-
-/// Names of the user's axes.
-fn axis_names(domain: &Domain) -> Vec<&'static str> {
-    domain.own().iter().map(|a| a.name).collect()
 }
 
 /// Coordinates of the user's axes.

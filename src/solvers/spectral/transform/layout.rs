@@ -67,13 +67,11 @@ pub fn process_grid(
     let shape = domain.points()[3 - domain.dimension..].iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
     if let Some([p1, p2]) = given {
         if p1 == 0 || p2 == 0 || p1 * p2 > ranks {
-            return Err(Error::Usage(format!(
-                "process_grid = [{p1}, {p2}]: must be two positive numbers of product at most {ranks}, the ranks"
-            )));
+            return Err(Error::Usage(format!("must be two positive numbers of product at most {ranks}, the ranks")));
         }
         if p1 > limit[0] || p2 > limit[1] {
             return Err(Error::Usage(format!(
-                "process_grid = [{p1}, {p2}]: a grid of {shape} points goes over at most {} × {} ranks",
+                "a grid of {shape} points goes over at most {} × {} ranks",
                 limit[0], limit[1]
             )));
         }

@@ -133,6 +133,12 @@ impl ChannelInput {
         }
         // U = G (h² − z²)/(2ν) with h half the height: its mean is G h²/(3ν).
         let laminar = flux.unwrap_or(force * height * height / (12.0 * self.viscosity));
+        if !(laminar * laminar).is_finite() {
+            return refuse(
+                "drive",
+                format!("is too large for this viscosity: the laminar flow would have {laminar:e}"),
+            );
+        }
         let physics =
             Physics { viscosity: self.viscosity, diffusivity: None, buoyancy: 0.0, gradient: 0.0, force, flux };
         Ok((physics, laminar))

@@ -77,7 +77,7 @@ impl Steady {
             out
         };
         let infinite = |key: &str, values: &[C]| match team.any(!values.iter().all(|z| z.norm_sqr().is_finite())) {
-            true => Err((key.to_string(), "is not finite everywhere".to_string())),
+            true => Err((key.to_string(), "is not finite everywhere, or its square is not".to_string())),
             false => Ok(()),
         };
         let u = project(right_hand_side, None);
@@ -197,7 +197,8 @@ impl Solver for Steady {
     }
 
     fn work(&self) -> (f64, &'static str) {
-        (self.transform.domain().points().iter().map(|&n| n as f64).product(), "points")
+        let points: f64 = self.transform.domain().points().iter().map(|&n| n as f64).product();
+        (if self.solved { points } else { 0.0 }, "points")
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
@@ -396,7 +397,7 @@ impl Solver for Stability {
     }
 
     fn work(&self) -> (f64, &'static str) {
-        (self.coefficients as f64, "coefficients")
+        (if self.mode[0].is_empty() { 0.0 } else { self.coefficients as f64 }, "coefficients")
     }
 
     fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
@@ -422,7 +423,9 @@ mod tests {
         let walls = [(0, false, at(|z, x| z.sinh() * x.cos())), (1, true, at(|z, x| z.cosh() * x.cos()))];
         let mut steady =
             Steady::new(Operator::Poisson, &at(|_, _| 0.0), &walls, Box::new(Reference::new(&domain)), &Solo).unwrap();
+        assert_eq!(steady.work().0, 0.0, "nothing is solved yet");
         assert_eq!(steady.step(1, &Solo).unwrap(), Status::Finished(Outcome::Reached));
+        assert_eq!(steady.work().0, 192.0, "24 × 8 points");
         steady.finish(&Solo).unwrap();
         let values = &steady.values;
         let [planes, _, columns] = domain.points();
@@ -438,7 +441,9 @@ mod tests {
         let problem = Onset { lower: Wall::Rigid, upper: Wall::Rigid };
         let reports = threads::run(3, |team| {
             let mut solver = Stability::new(Question::Onset { problem, wavenumber: None }, 32);
+            assert_eq!(solver.work().0, 0.0);
             solver.step(1, team).unwrap();
+            assert_eq!(solver.work().0, 32.0);
             (solver.report(), solver.mode.clone())
         });
         let (report, mode) = &reports[0];

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::geometry::Geometry;
 use super::helmholtz::{LANES, Target, groups};
 use super::input::Refusal;
-use super::ultraspherical::{at_wall, mean_of_product, second_derivative, solve_small, to_second};
+use super::ultraspherical::{ROUNDING, at_wall, mean_of_product, second_derivative, solve_small, to_second};
 use crate::solvers::spectral::domain::{Block, Domain};
 
 type C = Complex<f64>;
@@ -202,7 +202,12 @@ fn solve_column(
     };
     let plus = |a: &[C], b: &[C], factor: C| -> Vec<C> { a.iter().zip(b).map(|(a, b)| a + b * factor).collect() };
     let one = C::new(1.0, 0.0);
-    if let Some(factors) = solve_small(matrix.clone(), right.clone()) {
+    // Where ∇² − λ is definite, slopes determine the solution however small k² + λ is: the pivots do not cancel. Elsewhere
+    // a small one says that a function keeps the conditions of f = 0.
+    let lambda = if let Operator::Helmholtz(lambda) = operator { lambda } else { 0.0 };
+    let definite = operator != Operator::Biharmonic && a > 1e-12 * square.max(lambda.abs());
+    let least = if definite { 0.0 } else { ROUNDING };
+    if let Some(factors) = solve_small(matrix.clone(), right.clone(), least) {
         return Ok(plus(particular, &sum(&factors), one));
     }
     // One function keeps the conditions of f = 0: the conditions must balance, and the solution has no part along it.
@@ -515,6 +520,31 @@ mod tests {
                     assert!(largest(&u, &exact) < 1e-13, "{m}, {k}: {:e}", largest(&u, &exact));
                 }
             }
+        }
+    }
+
+    /// Slopes of 0 at both walls and f that does not depend on z: u = −f/(k² + λ), however thin the layer is.
+    #[test]
+    fn slopes_determine_the_solution_where_k_squared_and_lambda_times_the_square_of_the_height_are_1e_minus_15() {
+        let cases = [
+            (Operator::Helmholtz(1e-9), [1e-3, 6.28], 0.0),
+            (Operator::Helmholtz(1e-14), [1.0, 6.28], 0.0),
+            (Operator::Poisson, [1.0, 1e8], 1.0),
+            (Operator::Poisson, [1e-4, 1e4], 1.0),
+        ];
+        for (operator, lengths, waves) in cases {
+            let domain = domain(&[24, 8], &lengths, &[0.0, 0.0]);
+            let mut transform = Reference::new(&domain);
+            let geometry = Geometry::new(&domain, Transform::<f64>::modes(&transform));
+            let k = waves * std::f64::consts::TAU / lengths[1];
+            let lambda = if let Operator::Helmholtz(lambda) = operator { lambda } else { 0.0 };
+            let mut solution = project(&mut transform, |[_, _, x]| (k * x).cos());
+            let exact: Vec<C> = solution.iter().map(|f| -f / (k * k + lambda)).collect();
+            let columns = geometry.columns();
+            let slope = |upper| Condition { derivative: 1, upper, data: vec![ZERO; columns] };
+            solve_walls(&geometry, operator, &[slope(false), slope(true)], &mut solution, &|x| x).unwrap();
+            let error = largest(&solution, &exact) * (k * k + lambda);
+            assert!(error < 1e-12, "{operator:?} {lengths:?}: {error:e}");
         }
     }
 

@@ -106,7 +106,7 @@ pub fn recombination(conditions: &[(usize, bool)], n: usize) -> Array2<f64> {
             system.push((1..=m).map(|i| at_wall(p, upper, j + i) / scale).collect());
             right.push(-at_wall(p, upper, j) / scale);
         }
-        let c = solve_small(system, right).expect("the boundary conditions are independent");
+        let c = solve_small(system, right, ROUNDING).expect("the boundary conditions are independent");
         basis[[j, j]] = 1.0;
         for (i, c) in c.iter().enumerate() {
             basis[[j + 1 + i, j]] = *c;
@@ -125,8 +125,12 @@ pub fn evaluate(coefficients: &Array1<num_complex::Complex<f64>>, xi: f64) -> nu
     next * xi - after + coefficients[0]
 }
 
-/// Solves a small dense system by elimination with partial pivoting; none when it is singular to rounding.
-pub fn solve_small<V>(mut matrix: Vec<Vec<f64>>, mut right: Vec<V>) -> Option<Vec<V>>
+/// A pivot so much smaller than the largest entry is the rounding of 0.
+pub const ROUNDING: f64 = 1e-14;
+
+/// Solves a small dense system by elimination with partial pivoting; none when a pivot is at most `least` of the largest
+/// entry.
+pub fn solve_small<V>(mut matrix: Vec<Vec<f64>>, mut right: Vec<V>, least: f64) -> Option<Vec<V>>
 where
     V: Copy + std::ops::Sub<Output = V> + std::ops::Mul<f64, Output = V>,
 {
@@ -134,7 +138,7 @@ where
     let largest = matrix.iter().flatten().fold(0.0f64, |m, x| m.max(x.abs()));
     for k in 0..n {
         let pivot = (k..n).max_by(|&a, &b| matrix[a][k].abs().total_cmp(&matrix[b][k].abs()))?;
-        if matrix[pivot][k].abs() <= 1e-14 * largest {
+        if matrix[pivot][k].abs() <= least * largest {
             return None;
         }
         matrix.swap(k, pivot);
