@@ -425,7 +425,7 @@ mod tests {
             Steady::new(Operator::Poisson, &at(|_, _| 0.0), &walls, Box::new(Reference::new(&domain)), &Solo).unwrap();
         assert_eq!(steady.work().0, 0.0, "nothing is solved yet");
         assert_eq!(steady.step(1, &Solo).unwrap(), Status::Finished(Outcome::Reached));
-        assert_eq!(steady.work().0, 192.0, "24 × 8 points");
+        assert_eq!(steady.work().0, 360.0, "36 × 10 points of the padded grid");
         steady.finish(&Solo).unwrap();
         let values = &steady.values;
         let [planes, _, columns] = domain.points();
