@@ -120,7 +120,8 @@ impl Filter {
         };
         let reached = |of: &[u128]| -> f64 {
             let shares = of.iter().zip(&self.islands).map(|(mass, island)| *mass as f64 / island.sums.total as f64);
-            shares.zip(weights).map(|(share, weight)| share * weight).sum()
+            // An island that does not count may have no weight to share.
+            shares.zip(weights).filter(|(_, weight)| **weight > 0.0).map(|(share, weight)| share * weight).sum()
         };
         while ranges.iter().any(|(low, high)| low < high) {
             let cuts: Vec<[u64; 15]> = ranges.iter().map(cut).collect();

@@ -240,7 +240,7 @@ pub fn build(
             } else {
                 problem.periodic_box(false).map_err(refuse)?
             };
-            let (right, data) = written(input, steady, &domain)?;
+            let (right, data) = steady_data(input, steady, &domain)?;
             let transform = boxed(input, problem, &domain, team)?;
             let steady = Steady::new(operator, &right, &data, transform, team);
             Ok(Box::new(team.agree(steady.map_err(of_equation))?))
@@ -265,7 +265,7 @@ fn profile(input: &Input, key: &str, text: &str, domain: &Domain) -> Result<Prof
 }
 
 /// The right-hand side of a steady problem and its data at the walls.
-fn written(input: &Input, steady: &SteadyInput, domain: &Domain) -> Result<(Profile, Vec<WallData>)> {
+fn steady_data(input: &Input, steady: &SteadyInput, domain: &Domain) -> Result<(Profile, Vec<WallData>)> {
     let right = profile(input, "right_hand_side", &steady.right_hand_side, domain)?;
     let mut data: Vec<WallData> = Vec::new();
     for (key, upper, list) in [("lower", false, &steady.lower), ("upper", true, &steady.upper)] {
@@ -594,7 +594,7 @@ pub fn check(
             setup::kept(input, &keys, &Velocities::new(n == 3, heat > 0), &lying)?
         }
         Posed::Steady(steady, ..) => {
-            let _ = written(input, steady, &domain)?;
+            let _ = steady_data(input, steady, &domain)?;
             lying.clone()
         }
         Posed::Stability(_) => unreachable!("has no grid"),
