@@ -219,6 +219,7 @@ const STABILITY_CASES: &[Case] = &[
     Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nlengths = [2.0]", &["problem.lengths", "where its units put them"]),
     Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\norigin = [1.0]", &["problem.origin", "where its units put them"]),
     Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nprocess_grid = [1, 1]", &["problem.process_grid", "where its units put them"]),
+    Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nshare_memory = true", &["problem.share_memory", "where its units put them"]),
     Case(6, "equation = { kind = \"rayleigh_benard_onset\" }\nshare_memory = false", &["problem.share_memory", "where its units put them"]),
 ];
 

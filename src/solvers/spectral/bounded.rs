@@ -14,9 +14,9 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::InitialInput;
 use super::memory::{self, Place, Trip};
-use super::problem::{Finding, Precision, ProblemInput, one_turn, zero};
+use super::problem::{Finding, Precision, ProblemInput};
 use super::reality;
-use super::results::keys::{OutputKeys, Times};
+use super::results::keys::Times;
 use super::results::output::Output;
 use super::results::xdmf;
 use super::setup;
@@ -63,36 +63,34 @@ pub enum BoundedInput {
 }
 
 /// Refuses keys that these problems have no use for.
-fn refuse_unused(input: &Input, problem: &ProblemInput, kind: &BoundedInput) -> Result<()> {
+fn refuse_unused(input: &Input, kind: &BoundedInput) -> Result<()> {
     let in_time = matches!(kind, BoundedInput::RayleighBenard(_) | BoundedInput::Channel(_));
     let periodic = "is for equations on periodic axes";
     let products = if in_time { "between walls products are always padded" } else { "is for equations with products" };
     let mut unused = vec![
-        ("problem.tangent", problem.tangent.is_some(), periodic),
-        ("problem.forcing", problem.forcing.is_some(), periodic),
-        ("problem.dealiasing", input.given("problem.dealiasing"), products),
-        ("problem.product_degree", problem.product_degree.is_some(), products),
+        ("problem.tangent", periodic),
+        ("problem.forcing", periodic),
+        ("problem.dealiasing", products),
+        ("problem.product_degree", products),
     ];
     if !in_time {
-        let at_once = "is for runs in time: a solution found at once is kept whole";
+        let runs = "is for runs in time";
         unused.extend([
-            ("problem.output", problem.output != OutputKeys::default(), at_once),
-            ("problem.initial", problem.initial.is_some(), "is for runs in time"),
-            ("problem.end_time", problem.end_time.is_some(), "is for runs in time"),
-            ("method", input.method::<MethodInput>()? != MethodInput::default(), "is for runs in time"),
+            ("problem.output", "is for runs in time: a solution found at once is kept whole"),
+            ("problem.initial", runs),
+            ("problem.end_time", runs),
         ]);
+        if input.method::<MethodInput>()? != MethodInput::default() {
+            return Err(input.invalid("method", runs));
+        }
     }
     if matches!(kind, BoundedInput::OrrSommerfeld(_) | BoundedInput::RayleighBenardOnset(_)) {
         let on_grid = "is for problems on a grid: the walls of a stability problem are where its units put them";
-        unused.extend([
-            ("problem.lengths", problem.lengths != one_turn(), on_grid),
-            ("problem.origin", problem.origin != zero(), on_grid),
-            ("problem.process_grid", problem.process_grid.is_some(), on_grid),
-            ("problem.share_memory", !problem.share_memory, on_grid),
-        ]);
+        let of_grids = ["problem.lengths", "problem.origin", "problem.process_grid", "problem.share_memory"];
+        unused.extend(of_grids.map(|key| (key, on_grid)));
     }
-    match unused.iter().find(|(_, given, _)| *given) {
-        Some((key, _, why)) => Err(input.invalid(key, *why)),
+    match unused.iter().find(|(key, _)| input.given(key)) {
+        Some((key, why)) => Err(input.invalid(key, *why)),
         None => Ok(()),
     }
 }
@@ -171,7 +169,7 @@ fn pose<'a>(input: &Input, problem: &ProblemInput, kind: &'a BoundedInput, lengt
             })
         }
     };
-    refuse_unused(input, problem, kind)?;
+    refuse_unused(input, kind)?;
     Ok(posed)
 }
 
@@ -205,7 +203,7 @@ pub fn build(
             let of_method = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
             let scheme = method.check(true, true).map_err(of_method)?;
             let transform = boxed(input, problem, &domain, team)?;
-            let keys = problem.kept();
+            let keys = problem.output_keys();
             let names = Arc::new(Velocities::new(n == 3, heat));
             let fields = Fields::zeros(names.fields.len(), transform.modes().len());
             // What is kept is written as it lies: the last axes are the user's.
@@ -587,11 +585,11 @@ pub fn check(
         ((1, 0), steppers::schemes()[0])
     };
     let trip = Trip { backward: trips.0 as u64, forward: trips.1 as u64 };
-    let keys = problem.kept();
+    let keys = problem.output_keys();
     let kept_domain = match posed {
         Posed::Flow(..) => {
             first_state(input, problem, &domain, heat > 0)?;
-            setup::kept(input, &keys, &Velocities::new(n == 3, heat > 0), &lying)?
+            setup::kept_grid(input, &keys, &Velocities::new(n == 3, heat > 0), &lying)?
         }
         Posed::Steady(steady, ..) => {
             let _ = steady_data(input, steady, &domain)?;

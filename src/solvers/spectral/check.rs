@@ -141,8 +141,8 @@ fn estimate<T: Real>(
         forward: copies * most(|r| r.forward).max(count),
     };
     let forced = if problem.forcing.is_some() || has_forcing(equation, domain) { count * array } else { 0 };
-    let keys = problem.kept();
-    let kept_domain = setup::kept(input, &keys, equation, domain)?;
+    let keys = problem.output_keys();
+    let kept_domain = setup::kept_grid(input, &keys, equation, domain)?;
     let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
     let kept_grid = process_grid(&kept_domain, ranks, beside, &network)?;
     let kept = Place { domain: &kept_domain, grid: kept_grid, ..here };

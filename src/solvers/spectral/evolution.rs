@@ -187,7 +187,7 @@ impl<T: Real> Evolution<T> {
             Kind::Imex => Part::Implicit(Fourier::new(linear)),
         };
 
-        let keys = problem.kept();
+        let keys = problem.output_keys();
         let make =
             |grid: &Domain| setup::beside::<T>(input, problem, grid, team).expect("a part of the process grid fits");
         let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)

@@ -309,7 +309,7 @@ impl ProblemInput {
     }
 
     /// What is kept of the fields, on the points of the problem where no others are asked for.
-    pub fn kept(&self) -> OutputKeys {
+    pub fn output_keys(&self) -> OutputKeys {
         let points = if self.output.points.is_empty() { &self.points } else { &self.output.points };
         OutputKeys { points: points.clone(), ..self.output.clone() }
     }

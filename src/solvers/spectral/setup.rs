@@ -82,7 +82,12 @@ pub fn of_process_grid(input: &Input, problem: &ProblemInput, refusal: Error) ->
 ///
 /// # Errors
 /// What cannot be kept.
-pub fn kept<T: Real>(input: &Input, keys: &OutputKeys, equation: &dyn Equation<T>, domain: &Domain) -> Result<Domain> {
+pub fn kept_grid<T: Real>(
+    input: &Input,
+    keys: &OutputKeys,
+    equation: &dyn Equation<T>,
+    domain: &Domain,
+) -> Result<Domain> {
     Ok(Asked::of(keys, equation, domain).map_err(|refusal| of_output(input, refusal))?.domain)
 }
 

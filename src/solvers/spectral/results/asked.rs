@@ -167,11 +167,8 @@ fn choose(
     if keys.fields.is_empty() {
         return Ok(all().take(unknowns.len()).collect());
     }
-    if keys.fields.iter().any(|f| f == "all") {
-        return Ok(all().collect());
-    }
     let mut chosen: Vec<(Source, FieldName)> = Vec::new();
-    for name in &keys.fields {
+    for name in keys.fields.iter().filter(|f| *f != "all") {
         let found = all().find(|(_, f)| f.name == *name).ok_or_else(|| {
             let names: Vec<String> = all().map(|(_, f)| f.name).collect();
             format!("\"{name}\" is not a field of this equation: {}, or \"all\"", names.join(", "))
@@ -180,7 +177,7 @@ fn choose(
             chosen.push(found);
         }
     }
-    Ok(chosen)
+    Ok(if keys.fields.iter().any(|f| f == "all") { all().collect() } else { chosen })
 }
 
 /// Suffix of the datasets of a part of a complex field.

@@ -474,6 +474,7 @@ fn what_cannot_be_kept_is_said_with_its_key() {
         fails(OutputKeys { fields: vec!["w".into()], ..keys() }),
         "fields: \"w\" is not a field of this equation: u, v, slope, or \"all\""
     );
+    assert!(fails(OutputKeys { fields: vec!["all".into(), "w".into()], ..keys() }).contains("\"w\" is not a field"));
     assert_eq!(fails(OutputKeys { points: vec![8], ..keys() }), "points: needs one number for each of the 2 axes");
     let slices = vec![SliceKeys { axis: "z".into(), at: 0.0 }];
     assert_eq!(fails(OutputKeys { slices, ..keys() }), "slices: \"z\" is not an axis of this box: x, y");

@@ -136,7 +136,7 @@ impl ChannelInput {
         if !(laminar * laminar).is_finite() {
             return refuse(
                 "drive",
-                format!("is too large for this viscosity: the laminar flow would have {laminar:e}"),
+                format!("is too large for this viscosity: the laminar flow would be {laminar:e} fast"),
             );
         }
         let physics =
