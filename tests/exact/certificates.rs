@@ -154,6 +154,35 @@ fn bounds_are_tight_at_convergence() {
     }
 }
 
+/// A method may try potentials that it then rejects.
+#[test]
+fn passes_at_potentials_of_a_million_do_not_widen_a_later_certificate() {
+    for (name, mut passes) in settings(0.05) {
+        let phi = vec![0.0; passes.m()];
+        let before = certify(passes.as_mut(), Penalties::default(), &phi).unwrap();
+        let wild: Vec<f64> = (0..passes.m()).map(|j| 1e6 * j as f64).collect();
+        let mut out = vec![0.0; passes.n()];
+        passes.soft_rows(&wild, &mut out).unwrap();
+        passes.forget_shifts();
+        let after = certify(passes.as_mut(), Penalties::default(), &phi).unwrap();
+        let [before, after] = [before, after].map(|c| c.regularised.upper - c.regularised.lower);
+        // The shifts that the first certificate began with differ by rounding.
+        assert!((after / before - 1.0).abs() < 1e-6, "{name}: {before:e} then {after:e}");
+    }
+}
+
+#[test]
+fn no_bound_is_above_the_largest_cost_however_wild_the_potentials() {
+    for (name, mut passes) in settings(0.001) {
+        let phi: Vec<f64> = (0..passes.m()).map(|j| 1e15 * j as f64).collect();
+        let c = certify(passes.as_mut(), Penalties::default(), &phi).unwrap();
+        let (_, high) = passes.cost_range();
+        let most = high * (1.0 + 1e-12);
+        assert!(c.regularised.upper <= most && c.unregularised.upper <= most, "{name}: {c:?} for {high}");
+        assert!(c.unregularised.contains(c.unregularised_primal), "{name}: {c:?}");
+    }
+}
+
 #[test]
 fn a_penalised_upper_bound_is_never_worse_than_moving_nothing() {
     let penalties = Penalties { source: Some(0.3), target: Some(0.1) };

@@ -69,6 +69,8 @@ pub struct Certificate {
     /// interval.
     pub dual: f64,
     pub primal: f64,
+    /// The primal value of OT_0 at the feasible plan, likewise.
+    pub unregularised_primal: f64,
     /// ⟨P̂, C⟩ of the feasible plan P̂ (without the penalties).
     pub transport_cost: f64,
     /// ΣP before rounding.
@@ -119,7 +121,8 @@ pub fn conclude(passes: &mut dyn Passes, penalties: Penalties, phi: Vec<f64>) ->
 /// Vectors come and go so that few live at once: see [`most_vectors`].
 fn certify_f64(passes: &mut dyn Passes, penalties: Penalties, phi: Vec<f64>, last: bool) -> Result<Certified> {
     let dual = Dual::new(penalties, passes.epsilon(), passes);
-    let (low, _) = passes.cost_range();
+    let (low, high) = passes.cost_range();
+    passes.measure_rounding();
     let lower0 = unregularised_dual(passes, &dual, &phi)?.max(trivial(&dual, low));
     let pair = Pair::new(passes, &dual, phi)?;
     if last {
@@ -139,19 +142,24 @@ fn certify_f64(passes: &mut dyn Passes, penalties: Penalties, phi: Vec<f64>, las
     let above = dual.epsilon * upper.value + upper.widening;
     let below = dual.epsilon * lower.value - lower.widening;
     let mut regularised = Interval::new(below.max(lower0), above);
-    let mut unregularised = Interval::new(lower0, above.min(upper.unregularised));
+    let cost = upper.cost.value + upper.cost.widening;
+    let mut unregularised = Interval::new(lower0, above.min(cost));
     let (a, b) = (passes.a(), passes.b());
     if penalties.balanced() {
         // OT_ε ≤ OT_0 + ε max KL(P|abᵀ), the maximum over plans being at most the smaller entropy.
         let most = dual.epsilon * problem.largest_information(a, b);
         unregularised = unregularised.meet(Interval::new(below - most, f64::INFINITY));
-        regularised = regularised.meet(Interval::new(f64::NEG_INFINITY, upper.unregularised + most));
+        regularised = regularised.meet(Interval::new(f64::NEG_INFINITY, cost + most));
+        let [product0, product] = product_plan(&dual, high);
+        unregularised = unregularised.meet(Interval::new(f64::NEG_INFINITY, product0));
+        regularised = regularised.meet(Interval::new(f64::NEG_INFINITY, product));
     }
     let certificate = Certificate {
         regularised,
         unregularised,
         dual: regularised.nearest(dual.epsilon * lower.value),
         primal: regularised.nearest(dual.epsilon * upper.value),
+        unregularised_primal: unregularised.nearest(upper.cost.value),
         transport_cost: upper.transport_cost,
         mass: sum(a.len(), |i| pair.row_mass(a, i)),
         source_error: Residual::of(a.len(), |i| pair.row_mass(a, i), |i| a[i] * dual.source.slope(pair.psi(i))),
@@ -229,7 +237,7 @@ fn scaled(x: &[f64], factor: f64) -> Vec<f64> {
     out
 }
 
-/// A value in units of ε, and what rounding may have done to ε times it, in units of the cost.
+/// A value, and what rounding may have done to it, in units of the cost. Values of OT_ε are in units of ε.
 struct Bound {
     value: f64,
     widening: f64,
@@ -239,8 +247,8 @@ struct Bound {
 struct Upper {
     value: f64,
     widening: f64,
-    /// An upper bound of OT_0, widened, in units of the cost.
-    unregularised: f64,
+    /// An upper bound of OT_0, in units of the cost.
+    cost: Bound,
     transport_cost: f64,
 }
 
@@ -300,6 +308,16 @@ fn trivial(d: &Dual, low: f64) -> f64 {
     let rounding = 4.0 * SUM_ROUNDING * (d.mass.0 * d.source.value(u).abs() + d.mass.1 * d.target.value(u).abs());
     let value = d.epsilon * (value - rounding);
     if value.is_nan() { f64::NEG_INFINITY } else { value }
+}
+
+/// Balanced: bounds of OT_0 and OT_ε from the plan abᵀ/M, all of it at the largest cost. KL(abᵀ/M|abᵀ) =
+/// −M log M − M + M².
+fn product_plan(d: &Dual, high: f64) -> [f64; 2] {
+    let mass = d.mass.0.max(d.mass.1);
+    let [cost, information] = [mass * high, d.epsilon * (mass * mass - mass - mass * ln(mass))];
+    let mismatch = 2.0 * (d.mass.0 - d.mass.1).abs() + 4.0 * SUM_ROUNDING * mass;
+    let rounding = mismatch * (high.abs() + d.epsilon * (2.0 + mass + ln(mass).abs()));
+    [cost + rounding, cost + information + rounding]
 }
 
 struct Problem {
@@ -385,7 +403,7 @@ impl Problem {
         Ok(Upper {
             value: tally.value + residual_cost / d.epsilon,
             widening: d.epsilon * (tally.rounding() + entropy) + moved,
-            unregularised: cost + moved,
+            cost: Bound { value: cost, widening: moved },
             transport_cost: cost,
         })
     }
@@ -441,7 +459,8 @@ impl Problem {
         };
         let (value, widening) = evaluate(best(entropy + penalty_slope, 1.0 + r1 + r2), true);
         let (value0, widening0) = evaluate(best(cost / d.epsilon + penalty_slope, r1 + r2), false);
-        Ok(Upper { value, widening, unregularised: d.epsilon * value0 + widening0, transport_cost: cost })
+        let cost0 = Bound { value: d.epsilon * value0, widening: widening0 };
+        Ok(Upper { value, widening, cost: cost0, transport_cost: cost })
     }
 }
 

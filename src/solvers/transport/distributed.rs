@@ -53,7 +53,7 @@ pub struct PassData {
     /// Sweeps since ε or the precision changed.
     sweeps: f64,
     entries: f64,
-    /// Largest |potential|/ε that a pass has met at this ε and precision.
+    /// Largest |potential|/ε that a pass has met since `measure_rounding`.
     largest_potential: f64,
     /// Which of [`STATE_NAMES`] this is.
     problem: usize,
@@ -107,17 +107,14 @@ impl PassData {
 /// What a step may change of [`PassData`], besides the shifts: those are kept from now on, where they are replaced.
 pub struct Snapshot {
     absorbed: Option<Stored>,
-    counters: [f64; 3],
+    counters: [f64; 2],
 }
 
 impl PassData {
     /// To be ended by [`PassData::keep`] or [`PassData::restore`].
     pub fn snapshot(&mut self) -> Snapshot {
         self.before = Some([None, None]);
-        Snapshot {
-            absorbed: self.stored.as_ref().map(Stored::without_kernel),
-            counters: [self.sweeps, self.entries, self.largest_potential],
-        }
+        Snapshot { absorbed: self.stored.as_ref().map(Stored::without_kernel), counters: [self.sweeps, self.entries] }
     }
 
     /// The step is done.
@@ -152,7 +149,7 @@ impl PassData {
         let [psi, x] = self.before.take().expect("there is a snapshot");
         self.last_psi = psi.unwrap_or(std::mem::take(&mut self.last_psi));
         self.last_x = x.unwrap_or(std::mem::take(&mut self.last_x));
-        [self.sweeps, self.entries, self.largest_potential] = before.counters;
+        [self.sweeps, self.entries] = before.counters;
         let same = match (&self.stored, &before.absorbed) {
             (Some(held), Some(then)) => held.same_potentials(then),
             (None, None) => true,
@@ -197,7 +194,7 @@ macro_rules! state_names {
             counters: Name {
                 name: concat!($prefix, "pass_counters"),
                 units: "1",
-                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, sweeps and largest potential at this epsilon and precision",
+                meaning: "epsilon, precision (0 f64, 1 f32), entries evaluated, and sweeps at this epsilon and precision",
                 axes: &["pass_counter"],
             },
             absorbed_psi: Name {
@@ -451,7 +448,6 @@ impl Passes for TeamPasses<'_> {
             self.data.last_x.clear();
             self.data.stored = None;
             self.data.sweeps = 0.0;
-            self.data.largest_potential = 0.0;
         }
     }
 
@@ -464,8 +460,6 @@ impl Passes for TeamPasses<'_> {
             self.data.scale.precision = precision;
             self.data.stored = None;
             self.data.sweeps = 0.0;
-            // What f32 made as it overflowed is not met again.
-            self.data.largest_potential = 0.0;
         }
     }
 
@@ -628,6 +622,10 @@ impl Passes for TeamPasses<'_> {
         Ok(results::largest_entries(self.data, self.team, psi, phi, count))
     }
 
+    fn measure_rounding(&mut self) {
+        self.data.largest_potential = 0.0;
+    }
+
     fn rounding(&self) -> f64 {
         let data = &*self.data;
         let (n, m) = (data.geometry.n(), data.geometry.m());
@@ -644,14 +642,13 @@ impl Passes for TeamPasses<'_> {
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         let data = &mut *self.data;
         let precision = if data.scale.precision == Precision::F32 { 1.0 } else { 0.0 };
-        let mut counters = [data.scale.epsilon, precision, data.entries, data.sweeps, data.largest_potential];
+        let mut counters = [data.scale.epsilon, precision, data.entries, data.sweeps];
         let names = &STATE_NAMES[data.problem];
         walk.scalar(&names.counters, (&mut counters[..]).into())?;
         data.scale.epsilon = counters[0];
         data.scale.precision = if counters[1] == 1.0 { Precision::F32 } else { Precision::F64 };
         data.entries = counters[2];
         data.sweeps = counters[3];
-        data.largest_potential = counters[4];
         walk.replicated(&names.last_psi, &mut data.last_psi)?;
         walk.replicated(&names.last_x, &mut data.last_x)?;
         Stored::state(&mut data.stored, names, walk)

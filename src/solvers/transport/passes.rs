@@ -78,8 +78,11 @@ pub trait Passes {
     /// row, then column.
     fn largest_entries(&mut self, psi: &[f64], phi: &[f64], count: usize) -> Result<Vec<(u64, u64, f64)>>;
 
-    /// Bound of the relative rounding error of a sum over one row (columns = false) or column, in the f64 passes
-    /// (§2.19: about (tile + tiles + 8)·2⁻⁵³ plus the exponential's own error).
+    /// What `rounding` bounds begins here: what steps before it met, rejected trials too, does not count.
+    fn measure_rounding(&mut self) {}
+    /// Bound of the relative rounding error of a sum over one row or column in the f64 passes since
+    /// `measure_rounding`, and of further ones with the same potentials (§2.19: about (tile + tiles + 8)·2⁻⁵³ plus the
+    /// exponential's own error).
     fn rounding(&self) -> f64;
     /// Row–column pairs of exponentials evaluated so far, for rates.
     fn entries(&self) -> f64;

@@ -573,8 +573,7 @@ impl Solver for Transport {
                 ]);
             }
             let dual = self.scaled(c.dual, self.epsilon);
-            // The upper end is the value of a feasible plan.
-            let cost = self.scaled(c.unregularised.upper, 0.0);
+            let cost = self.scaled(c.unregularised_primal, 0.0);
             numbers.extend([
                 number(
                     "regularised_cost",
