@@ -231,6 +231,14 @@ impl Solver for Sampling {
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.measure(team)?;
         self.predict(team);
+        if !self.reached() {
+            let run = if self.exploring { "the first run, which chooses the schedule, " } else { "the run " };
+            self.notes.push(format!(
+                "{run}ended at the power {:.4} of the likelihood: its numbers are of the prior times that power, not of \
+                 the posterior",
+                self.sampler.lambda
+            ));
+        }
         let found = evidence(&self.evidences());
         if self.reached() && self.posed.method.freeze && found.interval.is_none() && found.spread.is_finite() {
             self.notes.push(format!(
@@ -270,9 +278,20 @@ impl Solver for Sampling {
         let found = evidence(&self.evidences());
         let claimed = found.interval.filter(|_| self.posed.method.freeze && self.reached());
         let interval = claimed.map_or(ErrorBar::None, |(low, high)| ErrorBar::Interval(low, high));
-        let mut report =
-            vec![number("log_evidence", "log-evidence; 95 % interval from the islands", found.log, interval)];
-        if let Some(exact) = self.posed.sampler.log_evidence {
+        let meaning = match (self.reached(), claimed) {
+            (false, _) => "log-evidence at the power reached, not that of the posterior",
+            (true, Some(_)) => "log-evidence; 95 % interval from the islands",
+            (true, None) => "log-evidence; no interval",
+        };
+        let mut report = vec![number("log_evidence", meaning, found.log, interval)];
+        if !self.reached() {
+            report.push(number(
+                "power",
+                "power of the likelihood that was reached",
+                self.sampler.lambda,
+                ErrorBar::None,
+            ));
+        } else if let Some(exact) = self.posed.sampler.log_evidence {
             report.push(number("exact_log_evidence", "the same, exact", exact, ErrorBar::None));
         }
         report.push(number("rungs", "powers of the likelihood", self.sampler.level as f64, ErrorBar::None));
@@ -284,11 +303,13 @@ impl Solver for Sampling {
                 ErrorBar::None,
             ));
         }
-        let error = |e: &Estimated| ErrorBar::of(e.standard_error);
+        let moment = |name: &Name, e: &Estimated| match self.reached() {
+            true => number(name.name, name.meaning, e.value, ErrorBar::of(e.standard_error)),
+            false => number(name.name, "at the power reached, not of the posterior", e.value, ErrorBar::None),
+        };
         for (d, mean) in self.means.iter().enumerate().take(16) {
-            let (m, s) = (self.names.means[d], self.names.deviations[d]);
-            report.push(number(m.name, m.meaning, mean.value, error(mean)));
-            report.push(number(s.name, s.meaning, self.deviations[d].value, error(&self.deviations[d])));
+            report.push(moment(&self.names.means[d], mean));
+            report.push(moment(&self.names.deviations[d], &self.deviations[d]));
         }
         report.extend(self.posed.cohorts.iter().flat_map(Cohort::report));
         report

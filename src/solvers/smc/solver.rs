@@ -324,6 +324,10 @@ impl Solver for Filtering {
         } else if self.smoother.is_some() {
             self.notes.push("no smoothing: the run ended before the last observation".into());
         }
+        if !self.reached() {
+            let (done, all) = (self.filter.step, self.posed.data.len());
+            self.notes.push(format!("all numbers are of the first {done} of {all} observations"));
+        }
         let found = evidence(&self.log_evidences());
         if self.filter.step > 0 {
             self.notes.extend(self.alone.notes(&self.posed.method));
@@ -376,7 +380,8 @@ impl Solver for Filtering {
         let alone = self.alone.evidence.and_then(|error| alone::interval(found.log, error));
         let (meaning, interval) = match (found.interval, alone) {
             (None, Some(_)) => ("log-evidence of the data; 95 % interval of Lee and Whiteley", alone),
-            (between, _) => ("log-evidence of the data; 95 % interval from the islands", between),
+            (Some(_), _) => ("log-evidence of the data; 95 % interval from the islands", found.interval),
+            (None, None) => ("log-evidence of the data; no interval", None),
         };
         let mut report = vec![number("log_evidence", meaning, found.log, bar(interval))];
         if let Some(exact) = self.posed.model.exact(&self.posed.data).filter(|_| self.reached()) {

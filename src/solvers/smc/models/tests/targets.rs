@@ -158,3 +158,23 @@ fn leapfrog_steps_that_diverge_in_the_tails_of_a_banana_are_refused_and_the_run_
     let found = &solver.report()[0];
     assert!(found.name == "log_evidence" && found.value.is_finite(), "{found:?}");
 }
+
+#[test]
+fn a_run_that_ends_before_the_power_1_claims_nothing_of_the_posterior() {
+    let text = "solver = \"smc\"\n[problem]\nmodel = { kind = \"shape\", shape = { kind = \"funnel\", sd = 1.0 }, dimension = 5 }\n\
+                [method]\nname = \"tempering\"\nparticles = 500\nislands = 4\nfreeze = false\n";
+    let input = crate::input::Input::parse(std::path::Path::new("funnel.toml"), text, &[]).unwrap();
+    let mut solver = crate::solvers::smc::setup::build(&input, &crate::team::Solo).unwrap();
+    solver.step(0, &crate::team::Solo).unwrap();
+    assert!(!solver.reached());
+    solver.finish(&crate::team::Solo).unwrap();
+    let report = solver.report();
+    let power = report.iter().find(|n| n.name == "power").unwrap().value;
+    assert!(power > 0.0 && power < 1.0 && report.iter().all(|n| n.name != "exact_log_evidence"), "{report:?}");
+    let about =
+        report.iter().filter(|n| n.name.starts_with("mean_") || n.name.starts_with("sd_") || n.name == "log_evidence");
+    for number in about {
+        assert!(number.meaning.contains("not ") && number.error == crate::solvers::ErrorBar::None, "{number:?}");
+    }
+    assert!(solver.notes().iter().any(|n| n.contains("not of the posterior")), "{:?}", solver.notes());
+}
