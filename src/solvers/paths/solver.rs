@@ -119,6 +119,8 @@ impl Paths {
     }
 }
 
+const TRAINING_EVALUATIONS: &str = "drift evaluations of the training";
+
 impl Solver for Paths {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
         let ranks = Ranks(team);
@@ -217,6 +219,9 @@ impl Solver for Paths {
             if self.tally.log_mean() > f64::NEG_INFINITY { self.tally.marginals() } else { Marginals::default() };
         self.potential = self.landscape(team);
         self.notes.extend(self.method.unsettled().map(|u| u.note));
+        if self.tally.replicates() == 0 {
+            self.notes.push("the run ended before its first replicate: of the paths nothing is known yet".into());
+        }
         Ok(())
     }
 
@@ -259,15 +264,25 @@ impl Solver for Paths {
 
     fn report(&self) -> Vec<Number> {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
+        if self.tally.replicates() == 0 {
+            let training = self.method.training_evaluations();
+            return vec![number("training_evaluations", TRAINING_EVALUATIONS, training, ErrorBar::None)];
+        }
         if !self.method.has_evidence() {
             let evaluations = self.tally.evaluations();
             let (_, error) = self.method.training();
+            let unsettled = self.method.unsettled();
+            let bar = |error: f64| if unsettled.is_some() { ErrorBar::None } else { ErrorBar::StdErr(error) };
             let mut report = Vec::new();
             if self.method.has_durations() && self.tally.replicates() > 1 {
                 let (mean, error) = self.tally.duration();
-                let meaning = "mean duration of the paths; standard error from the replicates";
-                report.push(number("mean_duration", meaning, mean, ErrorBar::StdErr(error)));
+                let meaning = match unsettled {
+                    None => "mean duration of the paths; standard error from the replicates",
+                    Some(_) => "mean duration of the paths; no error",
+                };
+                report.push(number("mean_duration", meaning, mean, bar(error)));
             }
+            report.extend(unsettled.iter().map(|u| number(u.name, u.meaning, u.value, ErrorBar::None)));
             if !error.is_nan() {
                 let meaning = "error of the target marginal of the coupling";
                 report.push(number("marginal_error", meaning, error, ErrorBar::None));
@@ -279,7 +294,7 @@ impl Solver for Paths {
             let m = &self.marginals;
             if let (Some(mean), Some(error)) = (m.mean.last(), m.mean_error.last()) {
                 let meaning = "mean of the last coordinate at the last time";
-                report.push(number("mean_at_end", meaning, *mean, ErrorBar::StdErr(*error)));
+                report.push(number("mean_at_end", meaning, *mean, bar(*error)));
             }
             report.push(number("path_steps", "steps of paths that were drawn", evaluations, ErrorBar::None));
             return report;
@@ -322,7 +337,7 @@ impl Solver for Paths {
         let evaluations = self.tally.evaluations();
         let training = self.method.training_evaluations();
         report.push(number("drift_evaluations", "of the replicates", evaluations, ErrorBar::None));
-        report.push(number("training_evaluations", "drift evaluations of the training", training, ErrorBar::None));
+        report.push(number("training_evaluations", TRAINING_EVALUATIONS, training, ErrorBar::None));
         if n > 1 && spread > 0.0 {
             // Evidence errors fall with the square root of the number of paths.
             let needed = evaluations * (spread * spread / n as f64) / (0.1 * 0.1);
@@ -451,5 +466,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn before_its_first_replicate_a_run_claims_nothing_of_the_evidence() {
+        let text = "solver = \"paths\"\n[problem]\nprior = { kind = \"brownian\" }\nnoise = 1.0\nstart = [0.0]\n\
+                    time_step = 0.1\nsteps = 10\nobservations = [{ step = 10, value = [1.0], deviation = [0.1] }]\n\
+                    [method]\nname = \"controlled_annealing\"\nlow = [-3.0]\nhigh = [3.0]\npaths = 64\nreplicates = 2\n";
+        let input = Input::parse(Path::new("a.toml"), text, &[]).unwrap();
+        let mut paths = Paths::new(read(&input, crate::math::simd::Level::detect()).unwrap(), 0, &Solo);
+        paths.step(0, &Solo).unwrap();
+        assert_eq!((paths.steps, paths.tally.replicates()), (1, 0));
+        paths.finish(&Solo).unwrap();
+        let names: Vec<&str> = paths.report().iter().map(|n| n.name).collect();
+        assert_eq!(names, ["training_evaluations"]);
+        assert!(paths.notes().iter().any(|n| n.contains("before its first replicate")), "{:?}", paths.notes());
     }
 }

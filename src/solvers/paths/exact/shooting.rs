@@ -75,3 +75,20 @@ fn flexible_shooting_has_the_mean_duration_and_the_starts_of_the_transition_path
     assert!((m.mean[0] - start).abs() < 4.0 * m.mean_error[0]);
     assert!((m.deviation[0] - deviation).abs() < 4.0 * m.deviation_error[0]);
 }
+
+/// On the way from −0.8 to 0.8 the slope of b = −20 x (x² − 1) is largest at 0, where it is 20 (at 0.82 it is as large).
+#[test]
+fn steps_too_coarse_to_turn_paths_round_claim_no_error() {
+    let text = r#"{"name": "flexible_shooting", "paths": 8, "moves": 4,
+        "a": {"kind": "box", "low": [-4.0], "high": [-0.8]}, "b": {"kind": "box", "low": [0.8], "high": [4.0]}}"#;
+    let input: MethodInput = serde_json::from_str(text).unwrap();
+    for (step, coarse) in [(0.02, false), (0.04, true)] {
+        let chain = chain(&format!(
+            r#"{{"prior": {{"kind": "double_well", "height": 5.0}}, "start": [-0.9], "time_step": {step}, "steps": 200}}"#
+        ));
+        let unsettled = input.build(&chain).map_err(|(key, message)| format!("{key}: {message}")).unwrap().unsettled();
+        assert_eq!(unsettled.is_some(), coarse, "{step}: {unsettled:?}");
+        // No frame is quite at 0.
+        assert!(unsettled.is_none_or(|u| (19.8 * step..=20.8 * step).contains(&u.value)), "{step}");
+    }
+}

@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shooting::{portions, serial};
-use super::{Finding, Method, WalkerPopulation};
+use super::{Finding, Method, Unsettled, WalkerPopulation};
 use crate::error::Result;
 use crate::math::elementary::ln;
 use crate::math::rng::Stream;
@@ -59,7 +59,13 @@ pub struct FlexibleShooting {
     moves: usize,
     /// Frames of the first path: [frame][coordinate].
     first: Vec<f64>,
+    /// h |∂b|: the largest one on the first path.
+    coarseness: f64,
 }
+
+/// Above this coarseness the ratios of backward shots spread so far that walkers stay where they are for longer than any
+/// run: with h |∂b| = 0.4 a mean duration was right to 0.4 %, with 0.8 off by 10 % after 400 moves, by 6 % after 12800.
+const COARSE: f64 = 0.5;
 
 #[derive(Clone)]
 struct Sets {
@@ -122,9 +128,28 @@ impl Input {
                 format!("no frame lies between a and b on a line of {pieces}: raise problem.steps"),
             ));
         }
-        let first = (from..=to).flat_map(frame).collect();
-        Ok(FlexibleShooting { sets, moves: self.moves, first })
+        let first: Vec<f64> = (from..=to).flat_map(frame).collect();
+        let coarseness = first.chunks_exact(d).map(|x| coarseness(chain, x)).fold(0.0, f64::max);
+        Ok(FlexibleShooting { sets, moves: self.moves, first, coarseness })
     }
+}
+
+/// The largest |h ∂b/∂x_i| at x, by central differences of x + h b.
+fn coarseness(chain: &Chain, x: &[f64]) -> f64 {
+    let mean = |i: usize, by: f64| {
+        let mut rows: Vec<f64> = x.iter().flat_map(|x| [*x; LANES]).collect();
+        rows[i * LANES..(i + 1) * LANES].iter_mut().for_each(|x| *x += by);
+        let mut out = vec![0.0; rows.len()];
+        chain.mean(1, &rows, &mut out);
+        out
+    };
+    let along = |i: usize| {
+        let by = 1e-5 * (1.0 + x[i].abs());
+        let (above, below) = (mean(i, by), mean(i, -by));
+        let slope = |k: usize| (above[k * LANES] - below[k * LANES]) / (2.0 * by) - if k == i { 1.0 } else { 0.0 };
+        (0..x.len()).map(|k| slope(k).powi(2)).sum::<f64>().sqrt()
+    };
+    (0..x.len()).map(along).fold(0.0, f64::max)
 }
 
 /// What the moves of a block add up to.
@@ -358,6 +383,19 @@ impl Method for FlexibleShooting {
 
     fn state(&mut self, _walk: &mut dyn Walk) -> Result<()> {
         Ok(())
+    }
+
+    fn unsettled(&self) -> Option<Unsettled> {
+        (self.coarseness > COARSE).then(|| Unsettled {
+            name: "coarseness",
+            value: self.coarseness,
+            meaning: "time step times the largest slope of the drift on the way from a to b",
+            note: format!(
+                "no errors: a step times the slope of the drift is {:.2}, above {COARSE}; the chain is then so far from \
+                 reversible that walkers forget their first paths in no number of moves; take smaller steps",
+                self.coarseness
+            ),
+        })
     }
 
     fn has_evidence(&self) -> bool {

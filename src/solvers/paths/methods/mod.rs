@@ -80,8 +80,8 @@ pub trait Method: Send {
     }
 }
 
-/// A training that ended before it was done. Paths may then miss regions without any replicate showing it, so that an error
-/// is claimed only where most of the paths are effective.
+/// A training that ended before it was done, or moves that do not forget. Replicates may then all miss the same regions, so
+/// that an error is claimed only where most of the paths are effective, and of moves none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unsettled {
     /// For the report: name, value and meaning.
