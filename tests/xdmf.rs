@@ -9,8 +9,8 @@ use spanwise::state::{Hyperslab, Name};
 use spanwise::team::Solo;
 
 /// Two fields (one in single precision), the components of a vector and something that is no field, at three times, on
-/// these coordinates of `axes`.
-fn output(dir: &Path, axes: &[&'static str], coordinates: &[Vec<f64>]) {
+/// these coordinates of `axes`. `cut`: an axis of the box on which they do not lie, as slices do not.
+fn output(dir: &Path, axes: &[&'static str], coordinates: &[Vec<f64>], cut: Option<&'static str>) {
     let header = Header::default();
     let shape: Vec<usize> = std::iter::once(3).chain(coordinates.iter().map(Vec::len)).collect();
     let whole = Hyperslab { start: vec![0; shape.len()], count: shape.clone() };
@@ -24,6 +24,9 @@ fn output(dir: &Path, axes: &[&'static str], coordinates: &[Vec<f64>]) {
             walk.scalar(&Name::kept("step", "1", "step", &["time"]), (&mut [0.0, 5.0, 9.0][..]).into())?;
             for (axis, x) in axes.iter().zip(coordinates) {
                 walk.scalar(&Name::kept(axis, "m", "coordinate", &[axis]), x.clone()[..].as_mut().into())?;
+            }
+            if let Some(axis) = &cut {
+                walk.scalar(&Name::kept(axis, "m", "coordinate", &[axis]), (&mut [0.0, 1.0, 2.0][..]).into())?;
             }
             let mut u: Vec<f64> = (0..total).map(|i| i as f64 / 7.0).collect();
             walk.block(&Name::kept("u", "m", "a field", &dims), &shape, &whole, (&mut u).into())?;
@@ -59,7 +62,7 @@ fn vtk_finds_the_fields_where_they_are() {
     ];
     for (axes, coordinates, mesh) in cases {
         let dir = tempfile::tempdir().unwrap();
-        output(dir.path(), axes, &coordinates);
+        output(dir.path(), axes, &coordinates, None);
         assert_eq!(xdmf::write(dir.path()).unwrap(), ["output.xdmf"]);
         let text = std::fs::read_to_string(dir.path().join("output.xdmf")).unwrap();
         assert_eq!(text.matches(mesh).count(), 3, "one mesh of this kind per time\n{text}");
@@ -82,9 +85,12 @@ fn vtk_finds_the_fields_where_they_are() {
 }
 
 #[test]
-fn lines_and_outputs_without_fields_have_no_xdmf() {
-    let dir = tempfile::tempdir().unwrap();
-    output(dir.path(), &["x"], &[even(9, 0.1)]);
-    assert_eq!(xdmf::write(dir.path()).unwrap(), [] as [String; 0]);
-    assert!(!dir.path().join("output.xdmf").exists());
+fn lines_and_slices_alone_have_no_xdmf() {
+    for (axes, cut) in [(&["x"][..], None), (&["x", "y"], Some("z"))] {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinates: Vec<Vec<f64>> = axes.iter().map(|_| even(9, 0.1)).collect();
+        output(dir.path(), axes, &coordinates, cut);
+        assert_eq!(xdmf::write(dir.path()).unwrap(), [] as [String; 0]);
+        assert!(!dir.path().join("output.xdmf").exists());
+    }
 }

@@ -228,7 +228,8 @@ pub fn build(
             if method.time_error {
                 flow.measure_time_error(scheme);
             }
-            let mut flow = Flow { flow, times, output, on_grid, fields, probes: Vec::new(), time: 0.0, end };
+            let (probes, unsampled) = (Vec::new(), None);
+            let mut flow = Flow { flow, times, output, on_grid, fields, probes, unsampled, time: 0.0, end };
             flow.probe(team);
             Ok(Box::new(flow))
         }
@@ -420,6 +421,8 @@ struct Flow {
     flow: WallFlow,
     times: Times,
     output: Output<f64>,
+    /// What is to be said of statistics without a sample.
+    unsampled: Option<String>,
     /// For values of kept fields; the flow has its own.
     on_grid: Box<dyn Transform<f64>>,
     /// w, u, v, theta: coefficients of the present state.
@@ -496,6 +499,7 @@ impl Solver for Flow {
     }
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
+        self.unsampled = self.output.note();
         self.flow.finish(team)
     }
 
@@ -509,7 +513,7 @@ impl Solver for Flow {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.flow.notes()
+        self.flow.notes().into_iter().chain(self.unsampled.clone()).collect()
     }
 
     fn provenance(&self) -> Vec<(&'static str, String)> {

@@ -593,6 +593,7 @@ impl<T: Real> Solver for Evolution<T> {
         let views = self.state.views();
         self.decays = ranks::resolution(team, &self.domain, &self.scales, &views);
         self.norm = self.norm_of(&self.state.arrays, team);
+        self.notes.extend(self.output.note());
         Ok(())
     }
 

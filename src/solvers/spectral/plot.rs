@@ -43,7 +43,11 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
         Some(_) => planes(reader, &fields, &times)?,
         None => Vec::new(),
     };
-    let mut below: Vec<(f64, Panel)> = spectrum(reader, &times)?.into_iter().map(|p| (1.0, p)).collect();
+    let mut below: Vec<(f64, Panel)> = Vec::new();
+    if let Some(t) = times.last() {
+        let last = |path: &str, shells| Ok(reader.slab(path, &[times.len() - 1, 0], &[1, shells])?.values);
+        below.extend(spectrum(reader, format!("Spectrum at t = {}", number(*t, 4)), last)?.map(|p| (1.0, p)));
+    }
     below.extend(series(reader, 4 - below.len().min(1))?.into_iter().map(|p| (1.0, p)));
     // Three squares side by side are not as high as wide.
     let (share, high) = if above.len() > 2 { (1.0, 850) } else { (1.35, 960) };
@@ -262,15 +266,17 @@ fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Pa
     Ok(panels)
 }
 
-/// Which axes of a field a plane shows, to the right and up, and the one that is cut. Between walls the first axis is z
-/// and points up, and the last one to the right; otherwise x to the right and y up.
-fn sides(axes: &[String]) -> (usize, usize, Option<usize>) {
-    match (axes.len(), axes[0] == "z") {
-        (2, false) => (0, 1, None),
-        (2, true) => (1, 0, None),
-        (_, false) => (0, 1, Some(2)),
-        (_, true) => (2, 0, Some(1)),
-    }
+/// Which axes of a field a plane shows, to the right and up, and the one that is cut: z, between walls y, but an axis of
+/// one point if there is one. Between walls the first axis is z and points up, and the last one to the right; otherwise x
+/// to the right and y up.
+fn sides(field: &Kept) -> (usize, usize, Option<usize>) {
+    let walls = field.axes[0] == "z";
+    let cut = (field.axes.len() == 3).then(|| match field.shape.iter().position(|n| *n == 1) {
+        Some(flat) => flat,
+        None => 2 - usize::from(walls),
+    });
+    let left: Vec<usize> = (0..field.axes.len()).filter(|a| Some(*a) != cut).collect();
+    if walls { (left[1], left[0], cut) } else { (left[0], left[1], cut) }
 }
 
 /// Values of a plane in C order of the axes that are left, at index `at` of the axis that is cut.
@@ -294,7 +300,7 @@ const ROUNDING: f64 = 1e-6;
 /// A plane of a field at a time, and its largest value: in three dimensions the one in the middle, or a quarter or an
 /// eighth of the way where the field vanishes in the middle by symmetry.
 fn chosen(reader: &Reader, field: &Kept, t: usize) -> Result<(Vec<f64>, usize, f64)> {
-    let (_, _, axis) = sides(&field.axes);
+    let (_, _, axis) = sides(field);
     let Some(axis) = axis else {
         let values = cut(reader, field, t, None, 0)?;
         let size = largest(&values);
@@ -316,7 +322,7 @@ fn chosen(reader: &Reader, field: &Kept, t: usize) -> Result<(Vec<f64>, usize, f
 /// A picture of a plane. `size`: the largest value of what is shown beside it; what is rounding beside that is drawn as
 /// nothing.
 fn plane(reader: &Reader, field: &Kept, time: f64, plane: &(Vec<f64>, usize, f64), size: f64) -> Result<Panel> {
-    let (across, up, axis) = sides(&field.axes);
+    let (across, up, axis) = sides(field);
     let mut at = format!("t = {}", number(time, 4));
     if let Some(axis) = axis {
         let z = coordinate(reader, &field.axes[axis], field.shape[axis])?;
@@ -378,31 +384,37 @@ fn planes(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, P
     panels.map(|((f, t), p)| Ok((1.0, plane(reader, f, times[*t], p, size(f))?))).collect()
 }
 
-/// Spectra at the last time, on logarithmic axes; none when there are none.
-fn spectrum(reader: &Reader, times: &[f64]) -> Result<Option<Panel>> {
-    if times.is_empty() || !reader.has("fields/wavenumber") {
+/// Spectra, on logarithmic axes; none when there are none. `read`: the spectrum at a path, with as many shells.
+fn spectrum(reader: &Reader, title: String, read: impl Fn(&str, usize) -> Result<Vec<f64>>) -> Result<Option<Panel>> {
+    if !reader.has("fields/wavenumber") {
         return Ok(None);
     }
     let k = reader.array("fields/wavenumber")?.values;
-    let mut lines = Vec::new();
-    let names = reader.datasets("fields");
-    for (name, colour) in names.iter().filter(|n| n.ends_with("_spectrum")).zip(COLOURS) {
-        let values = reader.slab(&format!("fields/{name}"), &[times.len() - 1, 0], &[1, k.len()])?.values;
-        // Shells that are empty by symmetry, or hold nothing but rounding, would hide the others.
-        let floor = 1e-30 * values.iter().copied().fold(0.0, f64::max);
-        let points: Vec<(f64, f64)> =
-            k.iter().copied().zip(values).skip(1).filter(|(_, v)| *v > floor && *v > 0.0).collect();
-        let label = name.trim_end_matches("_spectrum").to_string();
-        let (x, y) = points.into_iter().unzip();
-        lines.push(Line { label, x, y, colour, style: Style::Solid });
+    let mut shown = Vec::new();
+    for (name, colour) in reader.datasets("fields").iter().filter(|n| n.ends_with("_spectrum")).zip(COLOURS) {
+        let path = format!("fields/{name}");
+        let units = reader.attribute(&path, "units").unwrap_or_default();
+        shown.push((name.trim_end_matches("_spectrum").to_string(), colour, units, read(&path, k.len())?));
     }
-    if lines.iter().all(|l| l.x.is_empty()) {
+    // Shells that are empty by symmetry, or hold nothing but rounding of what is beside them, would hide the others.
+    let floor = |units: &str| {
+        let alike = shown.iter().filter(|(_, _, of, _)| of == units).flat_map(|(.., values)| values.iter().copied());
+        1e-30 * alike.fold(0.0, f64::max)
+    };
+    let mut lines = Vec::new();
+    for (label, colour, units, values) in &shown {
+        let floor = floor(units);
+        let points = k.iter().copied().zip(values.iter().copied()).skip(1);
+        let (x, y) = points.filter(|(_, v)| *v > floor && *v > 0.0).unzip();
+        lines.push(Line { label: label.clone(), x, y, colour: *colour, style: Style::Solid });
+    }
+    lines.retain(|l: &Line| !l.x.is_empty());
+    if lines.is_empty() {
         return Ok(None);
     }
     if let [only] = &mut lines[..] {
         only.label.clear();
     }
-    let title = format!("Spectrum at t = {}", number(times[times.len() - 1], 4));
     let y = Axis::log("mean square per shell");
     Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
 }

@@ -12,22 +12,28 @@ pub(super) fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     let times = reader.array("fields/time")?.values;
     let members = reader.array("fields/member")?.values.len();
     let fields = fields(reader)?;
-    let Some(first) = fields.first() else {
-        return Err(Error::file(output, "holds no field of its members to draw"));
-    };
+    let last = times.len() - 1;
     let mut above = Vec::new();
-    if times.len() > 2 {
-        let n = first.shape[0];
-        let all = first.slab(reader, &[0, 0, 0], &[times.len(), 1, n])?;
-        above.push((
-            1.7,
-            space_time(reader, first, &times, &all, &format!("{}({}, t) of member 0", first.name, first.axes[0]))?,
-        ));
+    if let Some(first) = fields.first() {
+        if times.len() > 2 {
+            let n = first.shape[0];
+            let all = first.slab(reader, &[0, 0, 0], &[times.len(), 1, n])?;
+            let title = format!("{}({}, t) of member 0", first.name, first.axes[0]);
+            above.push((1.7, space_time(reader, first, &times, &all, &title)?));
+        }
+        above.push((1.0, last_state(reader, first, &times, members)?));
     }
-    above.push((1.0, last_state(reader, first, &times, members)?));
-    let mut below: Vec<(f64, Panel)> = spectrum(reader, &times, members)?.into_iter().map(|p| (1.0, p)).collect();
+    let mean = |path: &str, shells| {
+        let all = reader.slab(path, &[last, 0, 0], &[1, members, shells])?.values;
+        Ok(moments(&all, shells).0)
+    };
+    let title = format!("Mean spectrum at t = {}", number(times[last], 4));
+    let mut below: Vec<(f64, Panel)> = spectrum(reader, title, mean)?.into_iter().map(|p| (1.0, p)).collect();
     below.extend(series(reader, 4 - below.len())?.into_iter().map(|p| (1.0, p)));
     let rows: Vec<_> = [(1.35, above), (1.0, below)].into_iter().filter(|(_, panels)| !panels.is_empty()).collect();
+    if rows.is_empty() {
+        return Err(Error::file(output, "holds neither fields nor series of its members to draw"));
+    }
     let height = if rows.len() == 2 { 960 } else { 620 };
     let (title, subtitle) = words(reader, &fields, &times);
     Ok(Figure { title, subtitle: format!("{members} members  ·  {subtitle}"), size: (1500, height), rows })
@@ -92,35 +98,11 @@ fn last_state(reader: &Reader, field: &Kept, times: &[f64], members: usize) -> R
     Ok(Panel::Curves(Curves { title, x: ranged(field.axes[0].clone(), &x), y, lines }))
 }
 
-/// Spectra at the last time, means over the members.
-fn spectrum(reader: &Reader, times: &[f64], members: usize) -> Result<Option<Panel>> {
-    if !reader.has("fields/wavenumber") {
-        return Ok(None);
-    }
-    let k = reader.array("fields/wavenumber")?.values;
-    let mut lines = Vec::new();
-    let names = reader.datasets("fields");
-    for (name, colour) in names.iter().filter(|n| n.ends_with("_spectrum")).zip(COLOURS) {
-        let all = reader.slab(&format!("fields/{name}"), &[times.len() - 1, 0, 0], &[1, members, k.len()])?.values;
-        let (mean, _) = moments(&all, k.len());
-        // As of a single run: what is nothing but rounding would hide the rest.
-        let floor = 1e-34 * mean.iter().copied().fold(0.0, f64::max);
-        let (x, y) = k.iter().copied().zip(mean).skip(1).filter(|(_, v)| *v > floor && *v > 0.0).unzip();
-        lines.push(Line { label: name.trim_end_matches("_spectrum").into(), x, y, colour, style: Style::Solid });
-    }
-    if lines.iter().all(|l: &Line| l.x.is_empty()) {
-        return Ok(None);
-    }
-    if let [only] = &mut lines[..] {
-        only.label.clear();
-    }
-    let title = format!("Mean spectrum at t = {}", number(times[times.len() - 1], 4));
-    let y = Axis::log("mean square per shell");
-    Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
-}
-
 /// Series of means over the members, with their spreads.
 fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
+    if !reader.has("series/time") {
+        return Ok(Vec::new());
+    }
     let names = reader.datasets("series");
     let x = reader.array("series/time")?.values;
     let units = reader.attribute("series/time", "units").unwrap_or_default();

@@ -161,11 +161,18 @@ fn a_component_that_vanishes_in_the_middle_is_shown_elsewhere() {
 
 #[test]
 fn between_walls_z_points_up_and_x_to_the_right() {
-    let axes = |list: &[&str]| sides(&list.iter().map(|a| a.to_string()).collect::<Vec<_>>());
-    assert_eq!(axes(&["z", "x"]), (1, 0, None));
-    assert_eq!(axes(&["z", "y", "x"]), (2, 0, Some(1)));
-    assert_eq!(axes(&["x", "y"]), (0, 1, None));
-    assert_eq!(axes(&["x", "y", "z"]), (0, 1, Some(2)));
+    let shown = |axes: &[&str], shape: &[usize]| {
+        let text = String::new;
+        let axes = axes.iter().map(|a| a.to_string()).collect();
+        sides(&Kept { name: text(), parts: vec![], units: text(), meaning: text(), axes, shape: shape.to_vec() })
+    };
+    assert_eq!(shown(&["z", "x"], &[9, 8]), (1, 0, None));
+    assert_eq!(shown(&["z", "y", "x"], &[9, 8, 8]), (2, 0, Some(1)));
+    assert_eq!(shown(&["x", "y"], &[8, 1]), (0, 1, None));
+    assert_eq!(shown(&["x", "y", "z"], &[8, 8, 8]), (0, 1, Some(2)));
+    // An axis of one point is the one that is cut.
+    assert_eq!(shown(&["x", "y", "z"], &[8, 1, 8]), (0, 2, Some(1)));
+    assert_eq!(shown(&["z", "y", "x"], &[9, 8, 1]), (1, 0, Some(2)));
 }
 
 #[test]

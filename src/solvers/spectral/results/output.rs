@@ -187,6 +187,13 @@ impl<T: Real> Output<T> {
         self.moments.is_some()
     }
 
+    /// What is to be said of statistics at the end of a run that took no sample.
+    pub fn note(&self) -> Option<String> {
+        let none = |m: &Moments| m.fields.iter().all(|running| running.weight == 0.0);
+        let start = self.moments.as_ref().filter(|m| none(m))?.start;
+        Some(format!("the statistics are not numbers: no sample was taken from time {start} on before the run ended"))
+    }
+
     /// Whether [`sample`](Output::sample) would take a sample.
     pub fn samples(&self, step: u64, time: f64) -> bool {
         self.moments.as_ref().is_some_and(|m| step.is_multiple_of(m.every) && time >= m.start)

@@ -23,12 +23,19 @@ impl Shells {
         let longest = if longest > 0.0 { longest } else { domain.own()[0].length };
         let width = std::f64::consts::TAU / longest;
         let corner: f64 = domain.own().iter().map(|a| a.wavenumber(a.highest).powi(2)).sum();
-        Shells { width, count: (corner.sqrt() / width + 0.5) as usize + 1 }
+        let mut shells = Shells { width, count: 1 };
+        shells.count += shells.number(corner.sqrt());
+        shells
+    }
+
+    /// The shell of a length of wavenumbers, which is off by some rounding: an edge belongs to what is above it.
+    fn number(&self, k: f64) -> usize {
+        const SLACK: f64 = 8.0 * f64::EPSILON;
+        ((k / self.width + 0.5) * (1.0 + SLACK)) as usize
     }
 
     fn of(&self, k: [f64; 3]) -> usize {
-        let k = (k[0] * k[0] + k[1] * k[1] + k[2] * k[2]).sqrt();
-        ((k / self.width + 0.5) as usize).min(self.count - 1)
+        self.number((k[0] * k[0] + k[1] * k[1] + k[2] * k[2]).sqrt()).min(self.count - 1)
     }
 
     /// How many there are.
@@ -180,6 +187,18 @@ pub fn enstrophy_length(viscosity: f64, dissipation: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a box of 0.3 × 0.2, whose j-th wavenumber along the short axis is 1.5 j Δk: for odd j on an edge.
+    #[test]
+    fn a_wavenumber_on_the_edge_of_two_shells_is_in_the_upper_one() {
+        for length in [0.3, 0.7, 1.1, 6.0, 3.0 * std::f64::consts::PI] {
+            let shells = Shells { width: std::f64::consts::TAU / length, count: 100 };
+            for j in (1..60).step_by(2) {
+                let k = std::f64::consts::TAU / (length / 1.5) * f64::from(j);
+                assert_eq!(shells.of([k, 0.0, 0.0]), (3 * j as usize + 1) / 2, "{length}, {j}");
+            }
+        }
+    }
 
     #[test]
     fn rounding_above_its_plateau_is_no_space_error_and_a_flat_spectrum_is_all_of_one() {

@@ -12,6 +12,8 @@ use crate::error::Result;
 use crate::io::read::Reader;
 use crate::io::write_atomically;
 
+const AXES: [&str; 3] = ["x", "y", "z"];
+
 /// A field of `/fields` that has a mesh: its name, bytes per value and shape without time.
 struct Field {
     name: String,
@@ -28,7 +30,9 @@ pub fn write(directory: &Path) -> Result<Vec<String>> {
     }
     let times = reader.array("fields/time")?.values;
     let axes = longest_axes(&reader)?;
-    if !(2..=3).contains(&axes.len()) {
+    let dimension = AXES.iter().filter(|a| reader.has(&format!("fields/{a}"))).count();
+    // Slices alone lie on meshes of their own.
+    if !(2..=3).contains(&axes.len()) || axes.len() < dimension {
         return Ok(Vec::new());
     }
     let mut fields = Vec::new();
@@ -56,7 +60,7 @@ fn longest_axes(reader: &Reader) -> Result<Vec<String>> {
     let mut longest = Vec::new();
     for name in reader.datasets("fields") {
         let labels = reader.axes(&format!("fields/{name}"))?;
-        let known = labels.iter().skip(1).all(|l| ["x", "y", "z"].contains(&l.as_str()));
+        let known = labels.iter().skip(1).all(|l| AXES.contains(&l.as_str()));
         if labels.first().is_some_and(|l| l == "time") && known && labels.len() > longest.len() + 1 {
             longest = labels[1..].to_vec();
         }
@@ -83,7 +87,7 @@ fn vectors<'a>(axes: &[String], fields: &'a [Field], meaning: impl Fn(&str) -> S
             found.push(Vector { name: if taken { format!("{name}_vector") } else { name.into() }, components });
         }
     }
-    let letter = |axis: &str| ["u", "v", "w"][["x", "y", "z"].iter().position(|a| *a == axis).unwrap_or(0)].to_string();
+    let letter = |axis: &str| ["u", "v", "w"][AXES.iter().position(|a| *a == axis).unwrap_or(0)].to_string();
     if let Some(components) = all(&letter)
         && components.iter().all(|f| meaning(&f.name).contains("velocity"))
         && found.iter().all(|v| v.name != "velocity")
