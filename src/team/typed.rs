@@ -145,20 +145,25 @@ impl dyn Team + '_ {
     }
 
     /// The largest of everyone's values; NaN if any is NaN. −∞ where a rank has none.
-    pub fn max(&self, mine: f64) -> f64 {
-        self.max_each([mine])[0]
+    pub fn max(&self, mut mine: f64) -> f64 {
+        self.max_each(std::slice::from_mut(&mut mine));
+        mine
     }
 
-    /// `max` of several values at once.
-    pub fn max_each<const N: usize>(&self, mine: [f64; N]) -> [f64; N] {
-        if self.size() == 1 {
-            return mine.map(|x| if x.is_nan() { f64::NAN } else { x });
+    /// `max` of several values at once, in place.
+    pub fn max_each(&self, values: &mut [f64]) {
+        let quiet = |x: f64| if x.is_nan() { f64::NAN } else { x };
+        if self.size() == 1 || values.is_empty() {
+            return values.iter_mut().for_each(|x| *x = quiet(*x));
         }
-        let all = self.gather_counted(&mine, &vec![N; self.size()]);
-        let column = |k: usize| all.iter().skip(k).step_by(N).copied();
-        // total_cmp also orders −0 below +0, so the bits do not depend on whose value comes first.
-        let largest = |k| column(k).max_by(f64::total_cmp).expect("at least one rank");
-        std::array::from_fn(|k| if column(k).any(f64::is_nan) { f64::NAN } else { largest(k) })
+        let count = values.len();
+        let all = self.gather_counted(values, &vec![count; self.size()]);
+        for (k, x) in values.iter_mut().enumerate() {
+            let column = || all.iter().skip(k).step_by(count).copied();
+            // total_cmp also orders −0 below +0, so the bits do not depend on whose value comes first.
+            let largest = column().max_by(f64::total_cmp).expect("at least one rank");
+            *x = if column().any(f64::is_nan) { f64::NAN } else { largest };
+        }
     }
 
     /// The smallest of everyone's values; NaN if any is NaN. +∞ where a rank has none.

@@ -248,7 +248,9 @@ impl<T: Real> Ensemble<T> {
             // NaN stays.
             let worst =
                 |of: fn(&Seen) -> f64| seen.iter().map(of).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a });
-            let [frequency, error_ratio] = team.max_each([worst(|s| s.frequency), worst(|s| s.error_ratio)]);
+            let mut all = [worst(|s| s.frequency), worst(|s| s.error_ratio)];
+            team.max_each(&mut all);
+            let [frequency, error_ratio] = all;
             let worst = Seen { frequency, error_ratio };
             let accepted = self.each(|e| e.accept(&next, &worst, computes));
             if self.first_error(accepted)?[0] {

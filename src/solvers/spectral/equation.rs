@@ -133,12 +133,27 @@ pub trait Equation<T: Real>: Send + Sync {
         false
     }
 
+    /// Whether N carries anything along at a speed that could limit the time step.
+    fn carries(&self) -> bool {
+        false
+    }
     /// Raises `fastest[a]` (internal axes) to the largest speed, in length per time, at which N carries anything along
     /// axis `a`, from the arrays of round 0 on the grid. What it leaves at zero sets no limit to the time step.
     fn speeds(&self, _values: &[&[T]], _fastest: &mut [f64; 3]) {}
-    /// The same where speeds depend on the place or on time.
-    fn speeds_at(&self, _time: f64, _tile: &Tile, values: &[&[T]], fastest: &mut [f64; 3]) {
-        self.speeds(values, fastest);
+    /// Of how many numbers [`Equation::fastest`] wants the largest.
+    fn measured_speeds(&self) -> usize {
+        3
+    }
+    /// Raises them by the arrays of a round on the grid. For speeds that depend on the place or on time, or are made in
+    /// later rounds.
+    fn speeds_at(&self, round: usize, _time: f64, _tile: &Tile, values: &[&[T]], largest: &mut [f64]) {
+        if let (0, Ok(fastest)) = (round, largest.try_into()) {
+            self.speeds(values, fastest);
+        }
+    }
+    /// The speeds along the internal axes, from the largest of those numbers over the box.
+    fn fastest(&self, largest: &[f64]) -> [f64; 3] {
+        [largest[0], largest[1], largest[2]]
     }
 
     /// Whether some modes keep their first values whatever the right-hand side says.

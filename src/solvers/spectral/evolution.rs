@@ -165,7 +165,7 @@ impl<T: Real> Evolution<T> {
         }
         let frequency = frequency(fastest, &domain);
         let method_error = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
-        let scheme = method.check(false, !equation.rounds().is_empty()).map_err(method_error)?;
+        let scheme = method.check(false, equation.carries()).map_err(method_error)?;
         let control = Control::new(method, scheme, frequency).map_err(method_error)?;
         let growth = match &problem.tangent {
             None => None,

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use num_complex::Complex;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::domain::Tile;
 use super::equation::{Drive, Equation, Round};
@@ -166,7 +166,7 @@ impl<T: Real> Evaluation<T> {
         ranks::total(team, &sums).into_iter().map(|sum| sum / points).collect()
     }
 
-    /// Ready to evaluate with this transform and team; `fastest` is raised to the speeds met in the first round.
+    /// Ready to evaluate with this transform and team; `fastest` becomes the speeds met on the way.
     pub fn bind<'a>(
         &'a mut self,
         transform: &'a mut dyn Transform<T>,
@@ -184,6 +184,29 @@ pub struct Bound<'a, T: Real> {
     team: &'a dyn Team,
     fastest: Option<&'a mut [f64; 3]>,
     left: Option<Left<T>>,
+}
+
+/// The largest speeds that an evaluation meets, from all threads.
+pub(super) struct Speeds(Mutex<SmallVec<[f64; 16]>>);
+
+impl Speeds {
+    pub fn of<T: Real>(equation: &dyn Equation<T>) -> Speeds {
+        Speeds(Mutex::new(smallvec![0.0; equation.measured_speeds()]))
+    }
+
+    pub fn meet<T: Real>(&self, equation: &dyn Equation<T>, round: usize, time: f64, tile: &Tile, values: &[&[T]]) {
+        let mut here: SmallVec<[f64; 16]> = smallvec![0.0; equation.measured_speeds()];
+        equation.speeds_at(round, time, tile, values, &mut here);
+        let mut all = self.0.lock().expect("no thread panicked");
+        all.iter_mut().zip(here).for_each(|(all, here)| *all = all.max(here));
+    }
+
+    /// Of all ranks.
+    pub fn fastest<T: Real>(self, equation: &dyn Equation<T>, team: &dyn Team) -> [f64; 3] {
+        let mut largest = self.0.into_inner().expect("no thread panicked");
+        team.max_each(&mut largest);
+        equation.fastest(&largest)
+    }
 }
 
 /// A state whose arrays have left for the grid.
@@ -256,6 +279,7 @@ impl<T: Real> Bound<'_, T> {
                     }
                 }
             };
+        let speeds = (self.fastest.is_some() && equation.carries()).then(|| Speeds::of(equation));
         let mut done = 0;
         for (r, round) in rounds.iter().enumerate() {
             let (earlier, mine) = products.arrays.split_at_mut(done);
@@ -271,14 +295,9 @@ impl<T: Real> Bound<'_, T> {
             } else {
                 state[..round.backward].into()
             };
-            let fastest = Mutex::new([0.0f64; 3]);
-            let watch = r == 0 && self.fastest.is_some();
             let multiply = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
-                if watch {
-                    let mut here = [0.0; 3];
-                    equation.speeds_at(time, tile, values, &mut here);
-                    let mut all = fastest.lock().expect("no thread panicked");
-                    (0..3).for_each(|a| all[a] = all[a].max(here[a]));
+                if let Some(speeds) = &speeds {
+                    speeds.meet(equation, r, time, tile, values);
                 }
                 equation.multiply(r, time, tile, values, products);
             };
@@ -319,11 +338,10 @@ impl<T: Real> Bound<'_, T> {
                 let mut outputs: Views<_> = mine[..round.forward].iter_mut().map(Vec::as_mut_slice).collect();
                 self.transform.through(self.team, &inputs, &multiply, &mut outputs);
             }
-            if watch && let Some(speeds) = self.fastest.take() {
-                let mine = fastest.into_inner().expect("no thread panicked");
-                *speeds = self.team.max_each(mine);
-            }
             done += round.forward;
+        }
+        if let (Some(speeds), Some(fastest)) = (speeds, self.fastest.take()) {
+            *fastest = speeds.fastest(equation, self.team);
         }
         if let (false, Taker::Arrays(out)) = (*at_once, taker) {
             let products: Views<&[Complex<T>]> = products.arrays.iter().map(Vec::as_slice).collect();

@@ -17,7 +17,7 @@ use super::domain::{Domain, Tile};
 use super::equation::{Degree, Equation};
 use super::expression::with_parts;
 use super::fields::Fields;
-use super::nonlinear::{Evaluation, Views, over_tiles, parts};
+use super::nonlinear::{Evaluation, Speeds, Views, over_tiles, parts};
 use super::results::{means, ranks};
 use super::steppers::Nonlinear;
 use super::transform::{Scales, Transform};
@@ -91,7 +91,7 @@ impl<T: Real> Tangent<T> {
         }
     }
 
-    /// Ready to evaluate with this transform and team; `fastest` is raised to the speeds met in the first round.
+    /// Ready to evaluate with this transform and team; `fastest` becomes the speeds met on the way.
     pub fn bind<'a>(
         &'a mut self,
         base: &'a Evaluation<T>,
@@ -133,6 +133,7 @@ impl<T: Real> Nonlinear<T> for BoundTangent<'_, T> {
         let rounds = equation.rounds();
         let (total, mut done) = (rounds.iter().map(|r| r.forward).sum::<usize>(), 0);
         let empty: Views<&[Complex<T>]> = smallvec![nothing.as_slice(); fields.max(total)];
+        let speeds = (self.fastest.is_some() && equation.carries()).then(|| Speeds::of(equation));
         for (r, round) in rounds.iter().enumerate() {
             let (b, f) = (round.backward, round.forward);
             // The arrays made from nothing first: they are taken off those of the directions.
@@ -156,14 +157,9 @@ impl<T: Real> Nonlinear<T> for BoundTangent<'_, T> {
             for own in products.arrays.chunks_mut(total.max(1)) {
                 outputs.extend(own[done..done + f].iter_mut().map(Vec::as_mut_slice));
             }
-            let fastest = Mutex::new([0.0f64; 3]);
-            let watch = r == 0 && self.fastest.is_some();
             let multiply = |tile: &Tile, values: &[&[T]], products: &mut [&mut [T]]| {
-                if watch {
-                    let mut here = [0.0; 3];
-                    equation.speeds_at(time, tile, &values[..b], &mut here);
-                    let mut all = fastest.lock().expect("no thread panicked");
-                    (0..3).for_each(|a| all[a] = all[a].max(here[a]));
+                if let Some(speeds) = &speeds {
+                    speeds.meet(equation, r, time, tile, &values[..b]);
                 }
                 let (own, tangents) = products.split_at_mut(f);
                 equation.multiply(r, time, tile, &values[..b], own);
@@ -175,11 +171,10 @@ impl<T: Real> Nonlinear<T> for BoundTangent<'_, T> {
                 pool.lock().expect("no thread panicked").push(work);
             };
             self.transform.through(self.team, &inputs, &multiply, &mut outputs);
-            if watch && let Some(speeds) = self.fastest.take() {
-                let mine = fastest.into_inner().expect("no thread panicked");
-                *speeds = self.team.max_each(mine);
-            }
             done += f;
+        }
+        if let (Some(speeds), Some(fastest)) = (speeds, self.fastest.take()) {
+            *fastest = speeds.fastest(equation, self.team);
         }
         over_tiles(scales, &mut constant.arrays, |tile, at, out| {
             let zeros = parts(&empty, &at);

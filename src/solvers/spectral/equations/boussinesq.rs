@@ -259,6 +259,10 @@ impl<T: Real> Equation<T> for Plane {
         });
     }
 
+    fn carries(&self) -> bool {
+        true
+    }
+
     fn speeds(&self, values: &[&[T]], fastest: &mut [f64; 3]) {
         raise(&mut fastest[1], values[0], 1.0);
         raise(&mut fastest[2], values[1], 1.0);
@@ -371,6 +375,10 @@ impl<T: Real> Equation<T> for Space {
                 }
             });
         });
+    }
+
+    fn carries(&self) -> bool {
+        true
     }
 
     fn speeds(&self, values: &[&[T]], fastest: &mut [f64; 3]) {

@@ -216,6 +216,10 @@ impl<T: Real> Equation<T> for Height {
         out[0].copy_from_slice(products[0]);
     }
 
+    fn carries(&self) -> bool {
+        true
+    }
+
     fn speeds(&self, values: &[&[T]], fastest: &mut [f64; 3]) {
         raise(&mut fastest[1], values[0], 1.0);
         raise(&mut fastest[2], values[1], 1.0);

@@ -355,6 +355,10 @@ impl<T: Real> Equation<T> for Flow {
         true
     }
 
+    fn carries(&self) -> bool {
+        true
+    }
+
     fn speeds(&self, values: &[&[T]], fastest: &mut [f64; 3]) {
         fastest.iter_mut().zip(values).for_each(|(fastest, values)| raise(fastest, values, 1.0));
     }

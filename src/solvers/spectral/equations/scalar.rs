@@ -106,6 +106,10 @@ impl<T: Real, S: Scalar> Equation<T> for Single<S> {
         }
     }
 
+    fn carries(&self) -> bool {
+        self.0.speed() > 0.0
+    }
+
     fn speeds(&self, values: &[&[T]], fastest: &mut [f64; 3]) {
         let speed = self.0.speed();
         if speed > 0.0 {

@@ -195,9 +195,8 @@ pub struct Written<T> {
     tangent: Vec<Program<T>>,
     assemble: Combine<T>,
     forcing: Option<Program<T>>,
-    /// Speeds on the grid of the first round, each along an internal axis.
-    speeds: Program<T>,
-    along: Vec<usize>,
+    /// Per round: what is measured for the speeds, and its place among all that is.
+    speeds: Vec<(Program<T>, Vec<usize>)>,
     /// Work space for speeds.
     pool: Mutex<Vec<Vec<T>>>,
     derived: Vec<(FieldName, Vec<(usize, Symbol)>)>,
@@ -251,14 +250,20 @@ impl<T: Real> Written<T> {
             let outputs: Vec<Output> = plan.forcing.iter().map(|&p| output(p)).collect();
             Program::new(graph, &outputs, source)
         });
-        let mut speed_graph = Graph::default();
-        let roots: Vec<u32> = plan.speeds.iter().map(|s| s.1).collect();
         let no_arrays = Vec::new();
-        let speeds = graph.rebuild(&roots, &mut speed_graph, |leaf, graph| {
-            let made = plan.rounds[0].made.get(&(leaf as usize / 2)).unwrap_or(&no_arrays);
-            on_grid(made, leaf % 2 == 1, complex, graph)
+        let speeds = plan.rounds.iter().enumerate().map(|(r, round)| {
+            let here = |(_, (at, _)): &(usize, &(usize, u32))| *at == r;
+            let (places, roots): (Vec<usize>, Vec<u32>) =
+                plan.speeds.measured.iter().enumerate().filter(here).map(|(place, (_, root))| (place, *root)).unzip();
+            let mut speed_graph = Graph::default();
+            let formulas = graph.rebuild(&roots, &mut speed_graph, |leaf, graph| {
+                let made = round.made.get(&(leaf as usize / 2)).unwrap_or(&no_arrays);
+                on_grid(made, leaf % 2 == 1, complex, graph)
+            });
+            let outputs: Vec<Output> = formulas.into_iter().map(Output::Real).collect();
+            (Program::new(&speed_graph, &outputs, source), places)
         });
-        let speeds: Vec<Output> = speeds.into_iter().map(Output::Real).collect();
+        let speeds = speeds.collect();
         let coupling = match plan.block {
             true => Coupling::Block,
             false if (0..fields.len()).all(|f| plan.linear[f][f].is_real()) => Coupling::RealDiagonal,
@@ -279,8 +284,7 @@ impl<T: Real> Written<T> {
             tangent,
             assemble: Combine::new(&plan.assemble),
             forcing,
-            along: plan.speeds.iter().map(|s| s.0).collect(),
-            speeds: Program::new(&speed_graph, &speeds, source),
+            speeds,
             pool: Mutex::new(Vec::new()),
             derived: derived.into_iter().map(|(n, parts)| (name(&n, "defined in the input"), parts)).collect(),
             random,
@@ -395,21 +399,34 @@ impl<T: Real> Equation<T> for Written<T> {
         true
     }
 
-    fn speeds_at(&self, time: f64, tile: &Tile, values: &[&[T]], fastest: &mut [f64; 3]) {
+    fn carries(&self) -> bool {
+        self.plan.speeds.any
+    }
+
+    fn measured_speeds(&self) -> usize {
+        self.plan.speeds.measured.len()
+    }
+
+    fn speeds_at(&self, round: usize, time: f64, tile: &Tile, values: &[&[T]], largest: &mut [f64]) {
         let n = tile.len();
-        if self.along.is_empty() || n == 0 {
+        let (program, places) = &self.speeds[round];
+        if places.is_empty() || n == 0 {
             return;
         }
         let mut work = self.pool.lock().ok().and_then(|mut p| p.pop()).unwrap_or_default();
-        work.resize(self.along.len() * n, T::zero());
-        with_parts(&mut work, n, |parts| self.speeds.run(tile, time, values, parts));
-        for (part, &axis) in work.chunks_exact(n).zip(&self.along) {
-            let largest = part.iter().fold(T::zero(), |m, v| if v.abs() > m { v.abs() } else { m });
-            fastest[axis] = fastest[axis].max(largest.to_f64());
+        work.resize(places.len() * n, T::zero());
+        with_parts(&mut work, n, |parts| program.run(tile, time, values, parts));
+        for (part, &place) in work.chunks_exact(n).zip(places) {
+            let most = part.iter().fold(T::zero(), |m, v| if v.abs() > m { v.abs() } else { m });
+            largest[place] = largest[place].max(most.to_f64());
         }
         if let Ok(mut pool) = self.pool.lock() {
             pool.push(work);
         }
+    }
+
+    fn fastest(&self, largest: &[f64]) -> [f64; 3] {
+        self.plan.speeds.fastest(largest)
     }
 
     fn is_stirred(&self) -> bool {

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 use num_complex::Complex;
 
 use super::form::{Atom, Form, Products};
-use super::graph::{Function, Id, Op};
+use super::graph::Op;
 use super::pair::Pair;
+use super::speeds::Speeds;
 use super::symbol::{Monomial, Symbol, column_basis};
 
 /// What an array in spectral space is made from.
@@ -80,7 +81,7 @@ impl Constraint {
     }
 
     /// The component along an internal axis of a divergence-free vector.
-    fn along(&self, axis: usize) -> Option<usize> {
+    pub fn along(&self, axis: usize) -> Option<usize> {
         let at = self.axes.as_ref()?.iter().position(|&a| a == axis)?;
         Some(self.parts[at].0)
     }
@@ -104,8 +105,7 @@ pub struct Plan {
     /// Fields in the longest product; None: not a polynomial.
     pub degree: Option<u32>,
     pub constraints: Vec<Constraint>,
-    /// Speeds on the grid of round 0: internal axis and formula over the leaves.
-    pub speeds: Vec<(usize, Id)>,
+    pub speeds: Speeds,
 }
 
 /// How an equation may be rearranged.
@@ -200,7 +200,7 @@ impl Plan {
             forcing: Vec::new(),
             degree: Some(1),
             constraints,
-            speeds: Vec::new(),
+            speeds: Speeds::default(),
             products,
         };
         // For each product, the operator it stands under in each right-hand side.
@@ -224,7 +224,7 @@ impl Plan {
         }
         plan.split(options.diagonal);
         plan.schedule(&outer);
-        plan.find_speeds(&outer);
+        plan.speeds = Speeds::find(&mut plan, &outer);
         plan
     }
 
@@ -428,62 +428,6 @@ impl Plan {
             }
         }
         reduced
-    }
-
-    /// Speeds at which products carry fields along: the first-order part of the linearised right-hand side.
-    fn find_speeds(&mut self, outer: &BTreeMap<Pair, Vec<Symbol>>) {
-        let fields = self.linear.len();
-        let Some(first) = self.rounds.first() else { return };
-        let known: Vec<usize> = first.made.keys().copied().collect();
-        for axis in 0..3 {
-            let mut derivative = Monomial::default();
-            derivative.powers[axis] = 1;
-            let along: Vec<usize> = self.constraints.iter().filter_map(|c| c.along(axis)).collect();
-            let graph = &mut self.products.graph;
-            let zero = graph.constant(0.0);
-            let mut jacobian = vec![vec![(zero, zero); fields]; fields];
-            for (&pair, symbols) in outer {
-                for (array, form) in self.products.arrays.iter().enumerate().filter(|(a, _)| known.contains(a)) {
-                    let leaf = Op::Leaf(2 * array as u32);
-                    let (Some(re), Some(im)) = (graph.derivative(pair.re, leaf), graph.derivative(pair.im, leaf))
-                    else {
-                        continue;
-                    };
-                    for (f, symbol) in symbols.iter().enumerate() {
-                        for (atom, inner) in &form.terms {
-                            let Atom::Field(g) = *atom else { continue };
-                            let c = symbol.identity() * inner.coefficient(&derivative)
-                                + symbol.coefficient(&derivative) * inner.identity();
-                            if c == Complex::new(0.0, 0.0) || along.contains(&f) || along.contains(&g) {
-                                continue;
-                            }
-                            let c = graph.pair(c);
-                            let entry = graph.pair_mul(c, Pair { re, im });
-                            let sum = jacobian[f][g];
-                            let sum = graph.pair_add(Pair { re: sum.0, im: sum.1 }, entry);
-                            jacobian[f][g] = (sum.re, sum.im);
-                        }
-                    }
-                }
-            }
-            let mut size = |(re, im): (Id, Id)| graph.pair_call("abs", Pair { re, im }).map_or(zero, |p| p.re);
-            let sizes: Vec<Vec<Id>> = jacobian.iter().map(|row| row.iter().map(|&e| size(e)).collect()).collect();
-            // The largest eigenvalue is at most max |A_ff| + Σ √|A_fg A_gf| in any units of the fields.
-            let mut coupling = zero;
-            for f in 0..fields {
-                for g in f + 1..fields {
-                    let product = graph.mul(sizes[f][g], sizes[g][f]);
-                    let root = graph.call(Function::Sqrt, product);
-                    coupling = graph.add(coupling, root);
-                }
-            }
-            for (f, row) in sizes.iter().enumerate() {
-                let speed = graph.add(row[f], coupling);
-                if graph.number(speed) != Some(0.0) && !self.speeds.contains(&(axis, speed)) {
-                    self.speeds.push((axis, speed));
-                }
-            }
-        }
     }
 }
 

@@ -502,12 +502,43 @@ fn speeds_are_those_of_the_factors_of_first_derivatives() {
     let state = bench.fields(&[&real(|_| 4.0), &real(|_| 1.0)]);
     let fastest = bench.speeds(&state)[2];
     assert!((fastest - 7.0).abs() < 1e-12, "{fastest}");
+    // The same with ten times the gravity, written so that its term is linear and explicit: 1 + √(10 · 3.6).
+    let toml = "fields = [\"h\", \"u\"]\nrhs.h = \"-dx(h*u)\"\nrhs.u = \"-u*dx(u) - 10*dx(h)\"\ndiagonal = true";
+    let mut bench = Bench::new(toml, &line);
+    let state = bench.fields(&[&real(|_| 3.6), &real(|_| 1.0)]);
+    let fastest = bench.speeds(&state)[2];
+    assert!((fastest - 7.0).abs() < 1e-12, "{fastest}");
     // A speed that depends on the place and on time.
     let plane = domain(&[4, 16], 2, false);
     let mut bench = Bench::new("fields = [\"u\"]\nrhs.u = \"-3*sin(y)*cos(t)*dx(u)\"", &plane);
     let state = bench.fields(&[&real(|[x, ..]| x.cos())]);
     let fastest = bench.speeds(&state);
     assert!((fastest[1] - 3.0).abs() < 0.02 && fastest[2] == 0.0, "{fastest:?}");
+}
+
+/// Of u = 0.5 + 2 sin x: the mean of u² is 2.25, the largest |u| 2.5.
+#[test]
+fn speeds_made_in_later_rounds_count() {
+    let line = domain(&[16], 2, false);
+    let wave = real(|[x, ..]| 0.5 + 2.0 * x.sin());
+    for (text, rounds, expected) in [
+        ("-10*mean(u^2)*dx(u) - u*dx(u)", 2, 22.5 + 2.5),
+        ("-u*dx(u^2)", 2, 2.0 * 2.5 * 2.5),
+        ("-u*mean(dx(u)^2) + 0.1*u", 2, 0.0),
+    ] {
+        let mut bench = Bench::new(&format!("fields = [\"u\"]\nrhs.u = \"{text}\"\nas_written = true"), &line);
+        let state = bench.fields(&[&wave]);
+        let fastest = bench.speeds(&state)[2];
+        assert_eq!(bench.counts().len(), rounds, "{text}");
+        assert!((fastest - expected).abs() <= 0.01 * expected, "{text}: {fastest} for {expected}");
+        assert_eq!(bench.equation.carries(), expected > 0.0, "{text}");
+    }
+    // Linear, but explicit: there is no round.
+    let toml = "fields = [\"h\", \"u\"]\nrhs.h = \"-2*dx(u)\"\nrhs.u = \"-8*dx(h)\"\ndiagonal = true";
+    let mut bench = Bench::new(toml, &line);
+    let state = bench.fields(&[&wave, &wave]);
+    assert!(bench.counts().is_empty());
+    assert_eq!(bench.speeds(&state), [0.0, 0.0, 4.0]);
 }
 
 #[test]
