@@ -55,6 +55,7 @@ const CASES: &[Case] = &[
     Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"grad(u)\" } }", &["problem.equation.rhs.u"]),
     Case(7, "equation = { kind = \"written\", fields = [\"kx\"], rhs = { kx = \"lap(kx)\" } }", &["problem.equation.fields", "cannot be called", "kx"]),
     Case(7, "equation = { kind = \"written\", fields = [\"vorticity\"], rhs = { vorticity = \"lap(vorticity)\" }, define = { time = \"2*vorticity\" } }\noutput = { fields = [\"all\"] }", &["problem.output.fields", "time", "written twice"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"vorticity\", \"mean_square_vorticity\"], vectors = { vorticity_probe_1 = [\"a\"] }, rhs = { vorticity = \"lap(vorticity)\", mean_square_vorticity = \"vorticity\", vorticity_probe_1 = \"[a]\" } }\noutput = { probes = [[1.0, 1.0]] }", &["problem.equation", "mean_square_vorticity_probe_1", "written twice"]),
     Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"u\", amplitude = 0.1, band = [2.1, 2.2] }] }", &["problem.equation.random[0].band", "no wavenumber"]),
     Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"v\", amplitude = 0.1, band = [1, 2] }] }", &["problem.equation.random[0].field", "they are u"]),
     Case(7, "equation = { kind = \"written\", fields = [\"vorticity\"], rhs = { vorticity = \"lap(vorticity) + 1/sin(x)\" } }", &["problem.equation", "not finite at the first state"]),
@@ -99,6 +100,48 @@ fn malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
     let good = refused_alike(dir.path(), &GOOD, CASES, 3, |file, _| file.to_string());
     assert!([0, 3].contains(&good), "the input that the cases spoil is good: {good}");
     check_refuses(dir.path(), CASES, 3, ONLY_RUN);
+}
+
+const LINE: [&str; 8] = [
+    "solver = \"spectral\"", // 1
+    "[run]",                 // 2
+    "max_steps = 2",         // 3
+    "[problem]",             // 4
+    "points = [32]\nend_time = 1.0\nensemble = { members = 3 }\ninitial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 2.0 } }", // 5
+    "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"0.1*lap(u) - u*dx(u)\" } }", // 6
+    "[method]",                                                                                    // 7
+    "step_control = \"cfl\"\nscheme = \"if_rk4\"\nmax_step = 0.1",                                 // 8
+];
+
+#[rustfmt::skip]
+const LINE_CASES: &[Case] = &[
+    Case(6, "equation = { kind = \"written\", fields = [\"u\", \"u_spread\"], rhs = { u = \"-u*dx(u)\", u_spread = \"lap(u_spread)\" } }", &["problem.equation", "mean_square_u_spread", "written twice"]),
+    Case(6, "equation = { kind = \"written\", fields = [\"u\", \"mean_square_u\"], rhs = { u = \"-u*dx(u)\", mean_square_u = \"u^2\" } }", &["problem.equation", "\"mean_square_u\" would be written twice"]),
+    Case(6, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"-dx(u) + 0.05*lap(u) + 0.01*u^2\" } }", &["method.step_control", "nothing is carried along"]),
+    Case(6, "equation = { kind = \"fisher_kpp\", diffusivity = 1.0 }", &["method.step_control", "nothing is carried along"]),
+];
+
+#[test]
+fn names_that_clash_in_ensembles_and_cfl_without_speeds_are_refused_alike_on_1_and_3_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = refused_alike(dir.path(), &LINE, LINE_CASES, 3, |file, _| file.to_string());
+    assert_eq!(good, 3, "the input that the cases spoil is good");
+    check_refuses(dir.path(), LINE_CASES, 3, ONLY_RUN);
+}
+
+#[test]
+fn an_ensemble_that_keeps_spectra_and_no_fields_is_drawn() {
+    let text = "solver = \"spectral\"\n[problem]\npoints = [16]\nend_time = 0.2\n\
+                equation = { kind = \"burgers\", viscosity = 0.1 }\nensemble = { members = 3 }\n\
+                initial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 2.0 } }\n\
+                output = { whole = false, spectra = true, every = 0.1 }\n[method]\ntime_step = 0.05\n";
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("case.toml"), text).unwrap();
+    assert_eq!(spanwise(1, &["run", "case.toml", "--quiet"], dir.path()).code(), 0);
+    let drawn = spanwise(1, &["plot", "case.out", "-o", "case.svg"], dir.path());
+    assert_eq!(drawn.code(), 0, "{drawn:?}");
+    let svg = fs::read_to_string(dir.path().join("case.svg")).unwrap();
+    assert!(svg.contains("Mean spectrum at t = 0.2") && svg.contains("energy: mean ± spread"), "{svg}");
 }
 
 const DRIVEN: [&str; 10] = [

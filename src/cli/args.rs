@@ -115,8 +115,8 @@ pub enum Command {
     /// Say what an input would take, without working
     #[command(
         long_about = "Reads an input and the headers of the files it names, and prints what was understood, the \
-        memory of the largest rank item by item, messages per step, the expected time per step and the sizes of the \
-        files. MPI is started under a launcher only, so this works on a login node."
+        memory of the largest rank item by item, messages per step, the sizes of the files and, for transport between \
+        points, the expected time per step. MPI is started under a launcher only, so this works on a login node."
     )]
     Check(CheckArguments),
     /// List the solvers; with a name: its methods and every key of its input

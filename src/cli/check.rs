@@ -13,6 +13,9 @@ use crate::run::default_output;
 use crate::solvers::Estimate;
 use crate::team::{Team, machine};
 
+/// Names, attributes and small datasets of a file.
+const HEADINGS: u64 = 24 << 10;
+
 /// The page; equal on every rank of a launcher.
 pub fn text(arguments: &CheckArguments, team: &dyn Team, style: Style) -> Result<String> {
     let input = super::read_input(&arguments.input, &arguments.sets, team)?;
@@ -58,6 +61,10 @@ fn page(
         ("ranks × threads".to_string(), format!("{ranks} × {threads}")),
         ("sent".to_string(), format!("{} in {} messages", bytes(e.bytes_per_step), e.messages_per_step)),
     ];
+    if e.messages_per_record > 0 {
+        let more = format!("{} in {} messages more", bytes(e.bytes_per_record), e.messages_per_record);
+        step.push(("for a record of /series".into(), more));
+    }
     match e.seconds_per_step {
         Some(seconds) => {
             step.push(("time".into(), format!("{}s (from the rate of this machine now)", short_seconds(seconds))));
@@ -71,9 +78,10 @@ fn page(
     out += &heading("files");
     // How many records there will be is not known of every run.
     let and_series = |size: u64| format!("{}, and 8 bytes for each number of /series", bytes(size));
+    let [result, checkpoint] = [e.output_bytes, e.checkpoint_bytes].map(|size| size.saturating_add(HEADINGS));
     let mut files = vec![
-        ("output.h5".to_string(), and_series(e.output_bytes)),
-        ("checkpoint.h5".to_string(), and_series(e.checkpoint_bytes)),
+        ("output.h5".to_string(), format!("{}, before compression", and_series(result))),
+        ("checkpoint.h5".to_string(), and_series(checkpoint)),
     ];
     let free = free_bytes(output);
     if let Some(free) = free {
@@ -81,7 +89,7 @@ fn page(
     }
     out += &columns(&files);
     // Two checkpoints and a new one beside them, the output and its temporary name.
-    let need = e.output_bytes.saturating_mul(2).saturating_add(e.checkpoint_bytes.saturating_mul(3));
+    let need = result.saturating_mul(2).saturating_add(checkpoint.saturating_mul(3));
     if free.is_some_and(|free| free < need) {
         out += &style.bad(&format!("  a run may need {} there: the disk is too full\n", bytes(need)));
     }
@@ -138,6 +146,8 @@ mod tests {
             memory: vec![("points".into(), 48_000_000), ("potentials".into(), 16_000_000)],
             bytes_per_step: 16_000,
             messages_per_step: 4,
+            bytes_per_record: 800,
+            messages_per_record: 2,
             seconds_per_step: Some(0.002),
             output_bytes: u64::MAX / 4,
             checkpoint_bytes: 1,
@@ -147,6 +157,7 @@ mod tests {
         assert!(text.contains("on 3 ranks, at most  192.0 MB"), "{text}");
         assert!(text.contains("most of it for \"points\" (0.0 GB)"), "{text}");
         assert!(text.contains("16.0 kB in 4 messages") && text.contains("2.000 ms"), "{text}");
+        assert!(text.contains("800 B in 2 messages more"), "{text}");
         assert!(text.contains("the disk is too full"), "{text}");
     }
 

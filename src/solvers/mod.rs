@@ -166,9 +166,12 @@ pub struct Estimate {
     /// Bytes sent per step and rank, and messages per step and rank.
     pub bytes_per_step: u64,
     pub messages_per_step: u64,
+    /// The same besides for each record of /series.
+    pub bytes_per_record: u64,
+    pub messages_per_record: u64,
     /// Seconds per step and rank, from the kernel rate of this machine measured now; none when unknown.
     pub seconds_per_step: Option<f64>,
-    /// Predicted size of output.h5 and of one checkpoint.
+    /// Predicted size of the datasets of output.h5, uncompressed, and of one checkpoint.
     pub output_bytes: u64,
     pub checkpoint_bytes: u64,
 }

@@ -580,24 +580,27 @@ pub fn check(
         ("unknowns".into(), unknowns.to_string()),
         ("process grid".into(), format!("{} × {}", grid[0], grid[1])),
     ];
-    let (trips, scheme) = if flow {
-        problem.end().map_err(refuse)?;
+    let (trips, scheme, end) = if flow {
         let refused = |e: super::time::Refusal| input.invalid(&format!("method.{}", e.key), e.message);
-        (trips(n == 3, heat == 1), *method.check(true, true).map_err(refused)?)
+        let end = problem.end().map_err(refuse)?;
+        (trips(n == 3, heat == 1), *method.check(true, true).map_err(refused)?, end)
     } else {
         // The solution is taken to the grid.
-        ((1, 0), steppers::schemes()[0])
+        ((1, 0), steppers::schemes()[0], 0.0)
     };
     let trip = Trip { backward: trips.0 as u64, forward: trips.1 as u64 };
     let keys = problem.output_keys();
-    let kept_domain = match posed {
+    let snapshots = keys.snapshots(end);
+    let (kept_domain, [snapshot, statistics]) = match posed {
         Posed::Flow(..) => {
             first_state(input, problem, &domain, heat > 0)?;
-            setup::kept_grid(input, &keys, &Velocities::new(n == 3, heat > 0), &lying)?
+            let asked = setup::asked(input, problem, &Velocities::new(n == 3, heat > 0), &lying)?;
+            let bytes = asked.bytes(&keys, &lying, 8);
+            (asked.domain, bytes)
         }
         Posed::Steady(steady, ..) => {
             let _ = steady_data(input, steady, &domain)?;
-            lying.clone()
+            (lying.clone(), [0, 0])
         }
         Posed::Stability(_) => unreachable!("has no grid"),
     };
@@ -647,14 +650,16 @@ pub fn check(
     let sent = per_step(&lying, grid, trips, evaluations, 16, &network);
     (estimate.bytes_per_step, estimate.messages_per_step) = (sent.traffic.bytes, sent.traffic.messages);
     estimate.problem.extend(sent.words(ranks, &network, 1, shared));
+    let history = stepper::<f64>(scheme.word, 1, 1).map_or(0, |mut stepper| stepper.history().0.len() as u64);
     if n == 3 && heat == 1 {
-        let history = stepper::<f64>(scheme.word, 1, 1).map_or(0, |mut stepper| stepper.history().0.len() as u64);
         let real = reality::exchanged(&lying, grid, unknowns * (1 + history), 16);
         estimate.problem.extend(check::keeping_real(real, &format!("every {REAL_EVERY} steps")));
     }
-    let all: u64 = domain.modes().iter().map(|&n| n as u64).product();
-    estimate.checkpoint_bytes = 16 * unknowns * all;
-    estimate.output_bytes =
-        estimate.checkpoint_bytes + 8 * (unknowns + 1) * problem.points.iter().map(|&n| n as u64).product::<u64>();
+    let product = |sides: [usize; 3]| sides.iter().map(|&n| n as u64).product::<u64>();
+    let state = 16 * unknowns * product(domain.modes());
+    // Where there are no statistics, the last state on the grid of the products is among the results.
+    let last = if statistics == 0 { 8 * product(lying.points()) * if flow { n as u64 + heat } else { 1 } } else { 0 };
+    estimate.output_bytes = state + snapshots * snapshot + statistics + last;
+    estimate.checkpoint_bytes = state * (1 + history) + statistics;
     Ok(estimate)
 }

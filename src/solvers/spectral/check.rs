@@ -6,6 +6,7 @@ use super::bounded;
 use super::domain::{Axis, Domain, Tile};
 use super::ensemble;
 use super::equation::{Coupling, Equation, Round};
+use super::evolution::recorded;
 use super::memory::{self, Place, Trip};
 use super::nonlinear::{following, goes_on_at_once};
 use super::problem::{EnsembleInput, EquationInput, Periodic, Precision, ProblemInput, WrittenKind};
@@ -56,19 +57,18 @@ const SHARED: &str = "no messages: their bytes are written into the memory of th
 fn estimate<T: Real>(
     input: &Input,
     problem: &ProblemInput,
-    asked: Periodic,
+    given: Periodic,
     method: &MethodInput,
     ranks: usize,
     threads: usize,
     members: u64,
 ) -> Result<Estimate> {
-    let posed = setup::pose::<T>(input, problem, asked)?;
+    let posed = setup::pose::<T>(input, problem, given)?;
     let (equation, domain) = (posed.equation.as_ref(), &posed.domain);
-    setup::first::<T>(input, problem, asked, equation.fields(), domain)?;
+    setup::first::<T>(input, problem, given, equation.fields(), domain)?;
     let end = problem.end().map_err(|(key, message)| input.invalid(&key, message))?;
-    let scheme = method
-        .check(false, !equation.rounds().is_empty())
-        .map_err(|e| input.invalid(&format!("method.{}", e.key), e.message))?;
+    let scheme =
+        method.check(false, equation.carries()).map_err(|e| input.invalid(&format!("method.{}", e.key), e.message))?;
     let network = Network::ordinary(RANKS_PER_NODE);
     let grid = process_grid(domain, ranks, problem.process_grid, &network)
         .map_err(|e| setup::of_process_grid(input, problem, e))?;
@@ -142,12 +142,11 @@ fn estimate<T: Real>(
     };
     let forced = if problem.forcing.is_some() || has_forcing(equation, domain) { count * array } else { 0 };
     let keys = problem.output_keys();
-    let kept_domain = setup::kept_grid(input, &keys, equation, domain)?;
-    let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
-    let kept_grid = process_grid(&kept_domain, ranks, beside, &network)?;
-    let kept = Place { domain: &kept_domain, grid: kept_grid, ..here };
-    let snapshots = problem.output.every.map_or(1.0, |every| 1.0 + (end / every).floor()) as u64
-        + problem.output.times.len() as u64;
+    let asked = setup::asked(input, problem, equation, domain)?;
+    let beside = setup::grid_beside(&asked.domain, problem.process_grid, ranks);
+    let kept_grid = process_grid(&asked.domain, ranks, beside, &network)?;
+    let kept = Place { domain: &asked.domain, grid: kept_grid, ..here };
+    let snapshots = keys.snapshots(end);
     let named = memory::named(&keys, count, equation.derived().len());
     let mut memory = vec![
         program(ranks),
@@ -179,21 +178,30 @@ fn estimate<T: Real>(
     }
 
     let sent = per_step(domain, grid, trips, scheme.evaluations(), 2 * size_of::<T>(), &network);
-    // The largest speed; whether a value is not finite.
-    understood.extend(sent.words(ranks, &network, 2, shared));
+    // The largest speed, where there is one; whether a value is not finite.
+    understood.extend(sent.words(ranks, &network, 1 + u64::from(equation.carries()), shared));
     let mut stepper = stepper::<T>(scheme.word, equation.fields().len(), 1).expect("a scheme of the registry");
     let history = stepper.history().0.len() as u64;
     let real = reality::exchanged(domain, grid, copies * count * (1 + history), 2 * size);
     understood.extend(keeping_real(real, "each time that the fastest growing mode of L has grown by e"));
     let state = count * 2 * size * domain.modes().iter().map(|&n| n as u64).product::<u64>();
-    let whole = size * domain.reals() as u64 * problem.points.iter().map(|&n| n as u64).product::<u64>();
+    let [snapshot, statistics] = asked.bytes(&keys, domain, size);
+    // Sums for the series are taken of a right-hand side of their own, and of squares on the grid.
+    let recorded = match recorded(equation).is_empty() {
+        true => Traffic::default(),
+        false => {
+            per_step(domain, grid, (trips.0 + measured as usize, trips.1), 1, 2 * size_of::<T>(), &network).traffic
+        }
+    };
     Ok(Estimate {
         problem: understood,
         memory,
         bytes_per_step: sent.traffic.bytes * copies,
         messages_per_step: sent.traffic.messages * copies,
-        output_bytes: state * copies + if problem.output.whole { snapshots * count * whole } else { 0 },
-        checkpoint_bytes: state * copies * (1 + history),
+        bytes_per_record: recorded.bytes,
+        messages_per_record: recorded.messages,
+        output_bytes: state * copies + snapshots * snapshot + statistics,
+        checkpoint_bytes: state * copies * (1 + history) + statistics,
         ..Estimate::default()
     })
 }

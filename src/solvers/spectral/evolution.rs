@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use num_complex::Complex;
 
-pub(super) use self::names::{CFL, STEP, TIME};
+pub(super) use self::names::{CFL, STEP, TIME, recorded};
 use self::names::{Names, walk_coefficients};
 use super::domain::Domain;
 use super::equation::Equation;
@@ -187,6 +187,7 @@ impl<T: Real> Evolution<T> {
             Kind::Imex => Part::Implicit(Fourier::new(linear)),
         };
 
+        setup::asked(input, problem, equation.as_ref(), &domain)?;
         let keys = problem.output_keys();
         let make =
             |grid: &Domain| setup::beside::<T>(input, problem, grid, team).expect("a part of the process grid fits");

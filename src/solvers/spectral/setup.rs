@@ -10,13 +10,12 @@ use super::domain::Domain;
 use super::ensemble::{self, Ensemble};
 use super::equation::{Equation, FieldName};
 use super::equations::Profile;
-use super::evolution::Evolution;
+use super::evolution::{Evolution, recorded};
 use super::expression::Function;
 use super::fields::Fields;
 use super::initial::{self, GridFile, InitialInput, Random};
 use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
 use super::results::asked::Asked;
-use super::results::keys::OutputKeys;
 use super::results::means::mean_squares;
 use super::results::ranks;
 use super::start;
@@ -78,17 +77,24 @@ pub fn of_process_grid(input: &Input, problem: &ProblemInput, refusal: Error) ->
     }
 }
 
-/// The grid of the kept fields of an equation solved in `domain`.
+/// What is kept of an equation solved in `domain`; all that is kept and recorded has names of its own.
 ///
 /// # Errors
-/// What cannot be kept.
-pub fn kept_grid<T: Real>(
+/// What cannot be kept, or would be written twice.
+pub fn asked<T: Real>(
     input: &Input,
-    keys: &OutputKeys,
+    problem: &ProblemInput,
     equation: &dyn Equation<T>,
     domain: &Domain,
-) -> Result<Domain> {
-    Ok(Asked::of(keys, equation, domain).map_err(|refusal| of_output(input, refusal))?.domain)
+) -> Result<Asked> {
+    let asked = Asked::of(&problem.output_keys(), equation, domain).map_err(|refusal| of_output(input, refusal))?;
+    let exponents: Vec<String> =
+        (1..=problem.tangent.as_ref().map_or(0, |t| t.vectors)).map(|j| format!("lyapunov_{j}")).collect();
+    let sums = recorded(equation);
+    let all: Vec<&str> = sums.iter().map(|q| q.name).chain(exponents.iter().map(String::as_str)).collect();
+    let told = asked.record_apart(&all, input.given("problem.ensemble"));
+    told.map_err(|message| input.invalid("problem.equation", message))?;
+    Ok(asked)
 }
 
 /// A refusal of what is to be kept with its key.

@@ -45,11 +45,16 @@ pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     let sweeps = plan.sweeps(Precision::F64);
     estimate.memory = plan.largest_moment(&source, &target);
 
-    // Potentials are gathered: everyone's rows to everyone.
-    estimate.bytes_per_step =
-        if ranks == 1 { 0 } else { copies * 8 * (size.n + size.m) * (size.ranks - 1) / size.ranks };
-    // A sweep sends roots and potentials; each of two passes asks twice whether all is well, and sends its potentials.
-    estimate.messages_per_step = if ranks == 1 { 0 } else { copies * if sweeps { 2 } else { 6 } * (size.ranks - 1) };
+    // Potentials are gathered, everyone's rows to everyone; on grids, what each axis makes of them too.
+    let (gathered, times) = match (grid, &source.shape, &target.shape) {
+        (true, Some(x), Some(y)) => (along_axes(x, y) + along_axes(y, x), 4 * size.d),
+        // A sweep sends roots and potentials; each of two passes asks twice whether all is well, and sends its potentials.
+        _ => (size.n + size.m, if sweeps { 2 } else { 6 }),
+    };
+    if ranks > 1 {
+        estimate.bytes_per_step = copies * 8 * gathered * (size.ranks - 1) / size.ranks;
+        estimate.messages_per_step = copies * times * (size.ranks - 1);
+    }
     if sweeps && ranks > 1 {
         estimate.bytes_per_step += copies * sweep::exchanged_bytes(source.n, target.n, ranks);
         let shared = !matrix && plan.stored_kernel() == 0;
@@ -319,6 +324,16 @@ impl Plan<'_> {
             ("results: the one being made".to_string(), work + self.pass()),
         ]
     }
+}
+
+/// Values of a pass from one grid to another, after each of its axes.
+fn along_axes(from: &[usize], to: &[usize]) -> u64 {
+    let mut sides = from.to_vec();
+    let after = |k: usize| {
+        sides[k] = to[k];
+        sides.iter().map(|&n| n as u64).product::<u64>()
+    };
+    (0..to.len()).map(after).sum()
 }
 
 fn describe(

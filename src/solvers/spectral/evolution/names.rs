@@ -61,21 +61,13 @@ impl Names {
                 &format!(" of direction {c} of the linearised equation"),
             )
         };
-        let mut series = equation.quadratics();
-        let eta = equation.smallest_eddies(&vec![1.0; series.len()]).map(|_| Quadratic {
-            name: "k_max_eta",
-            units: "1",
-            meaning: "highest kept wavenumber times the length of the smallest eddies; resolved from 1 to 1.5 on",
-        });
-        series.extend(equation.pointwise());
-        series.extend(eta);
         Names {
             fields: equation.fields().iter().map(|f| coefficients(&f.name, f, "")).collect(),
             wavenumbers: axes
                 .iter()
                 .map(|a| Name::kept(a, "1", "wavenumber, radians per unit of length", &[a.as_str()]))
                 .collect(),
-            quadratics: series.iter().map(|q| Name::kept(q.name, q.units, q.meaning, &[])).collect(),
+            quadratics: recorded(equation).iter().map(|q| Name::kept(q.name, q.units, q.meaning, &[])).collect(),
             directions: (1..copies)
                 .flat_map(|c| equation.fields().iter().map(move |f| (c, f)))
                 .map(|(c, f)| direction(c, f))
@@ -89,6 +81,19 @@ impl Names {
                 .collect(),
         }
     }
+}
+
+/// What is recorded of every step of a run: sums over modes, means over the grid, and k_max η where there is one.
+pub fn recorded<T: Real>(equation: &dyn Equation<T>) -> Vec<Quadratic> {
+    let mut series = equation.quadratics();
+    let eta = equation.smallest_eddies(&vec![1.0; series.len()]).map(|_| Quadratic {
+        name: "k_max_eta",
+        units: "1",
+        meaning: "highest kept wavenumber times the length of the smallest eddies; resolved from 1 to 1.5 on",
+    });
+    series.extend(equation.pointwise());
+    series.extend(eta);
+    series
 }
 
 /// Walks coefficients as a block of a global array with (re, im) on its last axis.

@@ -4,6 +4,7 @@ use super::super::domain::{Axis, Basis, Domain};
 use super::super::equation::{Equation, FieldName};
 use super::super::problem::MOST_POINTS;
 use super::keys::OutputKeys;
+use super::spectra::Shells;
 use crate::math::real::Real;
 use crate::state::Name;
 
@@ -90,25 +91,62 @@ impl Asked {
             return Err(("whole", message.into()));
         }
         let kept: Vec<Kept> = chosen.iter().map(|(s, name)| names(*s, name, &domain, &slices, profile)).collect();
-        let mut taken: Vec<&str> = ["time", "step", "wavenumber", "member", "seed"].into_iter().chain(axes).collect();
-        for kept in &kept {
-            let spectrum = spectra.then_some(&kept.spectrum);
-            let along = kept.profile.iter().flatten().filter(|_| profile.is_some());
-            let moments = kept.moments.iter().flatten().filter(|_| keys.statistics.is_some() && profile.is_none());
-            for name in
-                kept.whole.iter().chain(kept.slices.iter().flatten()).chain(spectrum).chain(along).chain(moments)
-            {
-                if taken.contains(&name.name) {
-                    let message =
-                        format!("\"{}\" would be written twice: a field or definition needs another name", name.name);
-                    return Err(("fields", message));
-                }
-                taken.push(name.name);
-            }
-        }
         let probes = probe_names(keys, &chosen, domain.complex);
-        Ok(Asked { domain, kept, slices, profile, spectra, probes })
+        let asked = Asked { domain, kept, slices, profile, spectra, probes };
+        let mut names: Vec<&str> = ["time", "step", "wavenumber", "member", "seed"].into_iter().chain(axes).collect();
+        names.extend(asked.in_snapshots());
+        let of_statistics = asked.kept.iter().filter(|_| keys.statistics.is_some()).flat_map(|kept| match profile {
+            Some(_) => kept.profile.iter().flatten(),
+            None => kept.moments.iter().flatten(),
+        });
+        names.extend(of_statistics.map(|name| name.name));
+        match twice(names) {
+            Some(message) => Err(("fields", message)),
+            None => Ok(asked),
+        }
     }
+
+    /// Names of fields, slices and spectra.
+    fn in_snapshots(&self) -> impl Iterator<Item = &str> {
+        self.kept.iter().flat_map(|kept| {
+            let spectrum = self.spectra.then_some(&kept.spectrum);
+            kept.whole.iter().chain(kept.slices.iter().flatten()).chain(spectrum).map(|name| name.name)
+        })
+    }
+
+    /// Bytes of values of `size` bytes each in files: of a snapshot, and of the statistics. `modes` as for [`Asked::of`].
+    pub fn bytes(&self, keys: &OutputKeys, modes: &Domain, size: u64) -> [u64; 2] {
+        let points = self.domain.points().map(|n| n as u64);
+        let all: u64 = points.iter().product();
+        let values = if keys.whole { all } else { 0 } + self.slices.iter().map(|s| all / points[s.axis]).sum::<u64>();
+        let spectrum = if self.spectra { 8 * Shells::new(modes).len() as u64 } else { 0 };
+        let (fields, parts) = (self.kept.len() as u64, self.domain.reals() as u64);
+        let sampled = keys.statistics.as_ref().map_or(0, |_| self.profile.map_or(all, |axis| points[axis]));
+        [fields * (parts * size * values + spectrum), fields * parts * 16 * sampled]
+    }
+
+    /// Whether all that a run records, sums and exponents (`recorded`) and values at probes, has names of its own; of an
+    /// ensemble's, which have a spread each and are in its snapshots too, as well.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn record_apart(&self, recorded: &[&str], ensemble: bool) -> std::result::Result<(), String> {
+        let own: Vec<&str> = recorded.iter().copied().chain(self.probes.iter().map(|p| p.name)).collect();
+        let spreads: Vec<String> = own.iter().filter(|_| ensemble).map(|name| format!("{name}_spread")).collect();
+        let series = ["time", "time_step", "cfl"].into_iter().chain(own.iter().copied());
+        let mut clash = twice(series.chain(spreads.iter().map(String::as_str)).collect());
+        if ensemble {
+            clash = clash.or_else(|| twice(self.in_snapshots().chain(own.iter().copied()).collect()));
+        }
+        clash.map_or(Ok(()), Err)
+    }
+}
+
+/// What is wrong where one of these names comes twice.
+fn twice(mut names: Vec<&str>) -> Option<String> {
+    names.sort_unstable();
+    let name = names.windows(2).find(|pair| pair[0] == pair[1])?[0];
+    Some(format!("\"{name}\" would be written twice: a field or definition needs another name"))
 }
 
 /// The grid that `keys` ask for: the box of `domain`, with as many of its modes as fit.
@@ -189,6 +227,13 @@ fn suffix(complex: bool, part: usize) -> &'static str {
     }
 }
 
+/// The square of units such as length/time.
+fn squared_units(units: &str) -> String {
+    let plain = units.split('/').all(|word| word == "1" || word.chars().all(char::is_alphabetic));
+    let square = |word: &str| if word == "1" { word.to_string() } else { format!("{word}²") };
+    if plain { units.split('/').map(square).collect::<Vec<_>>().join("/") } else { format!("({units})²") }
+}
+
 fn names(source: Source, field: &FieldName, domain: &Domain, slices: &[Slice], profile: Option<usize>) -> Kept {
     let own: Vec<&str> = axis_names(domain);
     let letter = |a: usize| own[a + domain.dimension - 3];
@@ -196,8 +241,7 @@ fn names(source: Source, field: &FieldName, domain: &Domain, slices: &[Slice], p
         Name::kept(&format!("{}{ending}", field.name), &field.units, &meaning, axes)
     };
     let squared = |ending: String, meaning: String, axes: &[&str]| {
-        let units = if field.units == "1" { "1".to_string() } else { format!("({})^2", field.units) };
-        Name::kept(&format!("{}{ending}", field.name), &units, &meaning, axes)
+        Name::kept(&format!("{}{ending}", field.name), &squared_units(&field.units), &meaning, axes)
     };
     let m = &field.meaning;
     let parts = 0..domain.reals();

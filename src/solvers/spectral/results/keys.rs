@@ -89,6 +89,14 @@ pub struct Times {
 /// What part of the whole time is rounding.
 const ROUNDING: f64 = 1e-12;
 
+impl OutputKeys {
+    /// How many snapshots a run until `end` keeps, to one.
+    pub fn snapshots(&self, end: f64) -> u64 {
+        let regular = self.every.map_or(0.0, |every| 1.0 + (end / every * (1.0 - ROUNDING)).floor());
+        1 + regular as u64 + self.times.len() as u64
+    }
+}
+
 impl Times {
     pub fn new(keys: &OutputKeys, start: f64, end: f64) -> Times {
         let mut listed = keys.times.clone();
