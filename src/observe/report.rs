@@ -187,8 +187,8 @@ pub fn stopped_short(report: &Report, directory: &Path) -> String {
         Ending::Stalled(why) => format!("stalled: {why}"),
         ending => format!("stopped by {}", ending.reason()),
     };
-    let steps = plain(report.steps as f64);
-    format!("{why} after {steps} steps; the results so far are in {}; --resume goes on", directory.display())
+    let steps = plain(report.steps as f64) + if report.steps == 1 { " step" } else { " steps" };
+    format!("{why} after {steps}; the results so far are in {}; --resume goes on", directory.display())
 }
 
 #[cfg(test)]

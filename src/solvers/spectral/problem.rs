@@ -361,7 +361,11 @@ impl ProblemInput {
             let basis = if a + 1 == n && !complex { Basis::HalfFourier } else { Basis::Fourier };
             let highest = points.saturating_sub(1) / 2;
             if points > 1 && highest == 0 {
-                return Err(too_few(a, points, 3));
+                return Err(too_few(
+                    a,
+                    points,
+                    "3 is the smallest number, with products of d fields and truncation d + 2",
+                ));
             }
             let (name, low, length) = (NAMES[a], origin[a], lengths[a]);
             axes.push(Axis { name, basis, low, length, points, highest, sawtooth: false });
@@ -379,7 +383,7 @@ impl ProblemInput {
             match points {
                 _ if points > MOST_POINTS => return refuse(format!("must be at most {MOST_POINTS}")),
                 _ if a == 0 && points < least => return refuse(format!("must be at least {least} from wall to wall")),
-                2 if a > 0 => return Err(too_few(a, points, 3)),
+                2 if a > 0 => return Err(too_few(a, points, "3 is the smallest number here")),
                 _ => {}
             }
         }
@@ -413,7 +417,11 @@ impl ProblemInput {
         for (a, axis) in domain.axes.iter_mut().enumerate().filter(|(_, a)| a.points > 1) {
             match self.dealiasing {
                 Dealiasing::Truncation if axis.points < degree + 2 => {
-                    return Err(too_few(a - first, axis.points, degree + 2));
+                    return Err(too_few(
+                        a - first,
+                        axis.points,
+                        &format!("{} is the smallest number here", degree + 2),
+                    ));
                 }
                 Dealiasing::Truncation => axis.highest = axis.highest.min((axis.points - 1) / (degree + 1)),
                 Dealiasing::Padding => axis.points = next_smooth((degree + 1) * axis.highest + 1).max(axis.points),
@@ -428,10 +436,9 @@ impl ProblemInput {
 }
 
 /// Points that resolve no wave; an axis of one point says that nothing varies along it.
-fn too_few(axis: usize, points: usize, least: usize) -> Finding {
+fn too_few(axis: usize, points: usize, least: &str) -> Finding {
     let message = format!(
-        "keeps no mode but the mean with {points} points: {least} is the smallest number here, or 1 where nothing is to \
-         vary along the axis"
+        "keeps no mode but the mean with {points} points: {least}, or 1 where nothing is to vary along the axis"
     );
     (format!("problem.points.{axis}"), message)
 }
