@@ -233,8 +233,10 @@ pub fn island_weights(log_evidence: &[f64]) -> Vec<f64> {
 /// carries all the weight, unless those that do are [`MANY`].
 pub fn over_islands(values: &[f64], weights: &[f64]) -> Estimated {
     let r = values.len() as f64;
-    let value: f64 = values.iter().zip(weights).map(|(v, w)| v * w).sum();
-    let squares: f64 = values.iter().zip(weights).map(|(v, w)| (w * (v - value)) * (w * (v - value))).sum();
+    // Islands that count for nothing may have no value.
+    let counting = || values.iter().zip(weights).filter(|(_, w)| **w > 0.0);
+    let value: f64 = counting().map(|(v, w)| v * w).sum();
+    let squares: f64 = counting().map(|(v, w)| (w * (v - value)) * (w * (v - value))).sum();
     // Weights of sum 1 have R Σ w² = 1 + (1 − 1/R) spread².
     let sum = weights.iter().map(|w| w * w).sum::<f64>();
     let even = r * sum - 1.0 <= LARGEST_SPREAD * LARGEST_SPREAD * (r - 1.0) / r;

@@ -104,6 +104,8 @@ pub struct Filter {
     pub(super) reference: Option<Reference>,
     /// Exact sums of the integer weights by tile of this rank.
     tiles: Vec<Sums>,
+    /// All weights of all islands were zero.
+    extinct: bool,
 }
 
 /// A log-weight that is no number: where.
@@ -131,6 +133,7 @@ impl Filter {
         Filter {
             islands: vec![Island::START; options.islands],
             tiles: vec![Sums::default(); layout.places.len()],
+            extinct: false,
             layout,
             population,
             options,
@@ -333,9 +336,9 @@ impl Filter {
         Error::Numerical { step: self.step as u64, message }
     }
 
-    /// Whether all weights of an island are zero: what made the last step fail.
+    /// Whether all weights of all islands are zero: what made the last step fail.
     pub fn is_extinct(&self) -> bool {
-        self.islands.iter().any(|i| i.max == f64::NEG_INFINITY)
+        self.extinct
     }
 
     /// The integer weights of this rank's particles, from their log-weights and the islands' largest.
@@ -352,7 +355,8 @@ impl Filter {
     }
 
     /// Integer weights, evidence and effective sample sizes of the present log-weights, whose largest on this rank are in
-    /// `islands`. Collective.
+    /// `islands`. An island whose weights are all zero has no evidence, Ẑ = 0, and keeps it: its particles go on with
+    /// weights of one, which count for nothing. Collective.
     pub(super) fn weigh(&mut self, team: &dyn Team) -> Result<()> {
         // The largest log-weight of every island, over ranks.
         let mine: Vec<f64> = self.layout.pieces().iter().map(|p| self.islands[p.island].max).collect();
@@ -362,13 +366,23 @@ impl Filter {
             let island = &mut self.islands[piece.island];
             island.max = island.max.max(*max);
         }
-        if let Some(island) = self.islands.iter().position(|i| i.max == f64::NEG_INFINITY) {
+        let dead: Vec<bool> = self.islands.iter().map(|i| i.max == f64::NEG_INFINITY).collect();
+        let lost = |(i, dead): (&Island, &bool)| *dead || i.settled == f64::NEG_INFINITY;
+        self.extinct = self.islands.iter().zip(&dead).all(lost);
+        if self.extinct {
+            let whose = if self.islands.len() > 1 { " of every island" } else { "" };
             let message = format!(
-                "all {} particles of island {island} have weight zero: no particle explains the data of this step. Use more \
-                 particles, a proposal that looks at the data (\"guided\"), or a wider observation noise",
+                "all {} particles{whose} have weight zero: no particle explains the data of this step. Use more particles, \
+                 a proposal that looks at the data (\"guided\"), or a wider observation noise",
                 self.layout.each
             );
             return Err(Error::Numerical { step: self.step as u64 - 1, message });
+        }
+        for (t, _) in self.layout.places.iter().enumerate().filter(|(_, place)| dead[place.island]) {
+            self.population.log_weights[self.layout.part(t)].fill(0.0);
+        }
+        for (island, _) in self.islands.iter_mut().zip(&dead).filter(|(_, dead)| **dead) {
+            (island.max, island.settled) = (0.0, f64::NEG_INFINITY);
         }
         self.restore();
         let bits = resampling::bits(self.layout.each as u64);

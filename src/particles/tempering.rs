@@ -141,8 +141,7 @@ impl Sampler {
             self.movements(target, &mut tuning, team)?
         };
         if self.frozen {
-            let rung = &mut self.rungs[self.level];
-            (rung.acceptance, rung.correlation) = (acceptance, correlation);
+            self.rungs[self.level].acceptance = acceptance;
         } else {
             self.scale = tuning.scale;
             self.rungs.push(Rung { lambda: next, tuning, moves, acceptance, correlation });
@@ -154,6 +153,13 @@ impl Sampler {
         let zero = vec![0.0; self.filter.layout.places.len()];
         let _ = self.filter.found(&zero);
         self.filter.weigh(team)
+    }
+
+    /// The largest correlation that moves left between particles and where they began, where that is more than was asked
+    /// for: they ended at the most moves allowed.
+    pub fn unmixed(&self) -> Option<f64> {
+        let worst = self.rungs.iter().map(|r| r.correlation).fold(f64::NAN, f64::max);
+        (worst > self.plan.correlation).then_some(worst)
     }
 
     fn movements(&mut self, target: &dyn Target, tuning: &mut Tuning, team: &dyn Team) -> Result<(usize, f64, f64)> {

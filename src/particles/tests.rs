@@ -539,3 +539,60 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
         }
     }
 }
+
+/// A standard normal above 1.
+struct Gate;
+
+impl FeynmanKac for Gate {
+    fn dimension(&self) -> usize {
+        1
+    }
+    fn horizon(&self) -> usize {
+        2
+    }
+    fn initial(&self, at: &Draws, x: &mut Tile<'_>, _: &mut [f64]) {
+        at.normals(0, x.coordinate_mut(0));
+    }
+    fn mutate(&self, _: usize, _: &Draws, previous: View<'_>, x: &mut Tile<'_>, _: &mut [f64]) {
+        x.coordinate_mut(0).copy_from_slice(previous.coordinate(0));
+    }
+    fn log_potential(&self, step: usize, _: View<'_>, x: View<'_>, w: &mut [f64]) {
+        for (w, x) in w.iter_mut().zip(x.coordinate(0)) {
+            if step == 0 && *x <= 1.0 {
+                *w = f64::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+/// P(x > 1) = 0.158655; of four particles none is there in half of the islands. The mean over 4096 islands is unbiased.
+#[test]
+fn islands_that_lose_all_particles_count_with_an_evidence_of_0() {
+    let mut filter = Filter::new(&Gate, options(4, 4096, Scheme::Systematic, 0.5, 3), &Solo);
+    (0..2).for_each(|_| filter.step(&Gate, &Solo).unwrap());
+    let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
+    let dead = logs.iter().filter(|l| **l == f64::NEG_INFINITY).count() as f64 / 4096.0;
+    assert!((dead - (1.0f64 - 0.158655).powi(4)).abs() < 4.0 * 0.5 / 64.0, "{dead}");
+    let found = super::estimate::evidence(&logs);
+    let error = (0.158655f64 * 0.841345 / 16384.0).sqrt();
+    assert!((found.log.exp() - 0.158655).abs() < 4.0 * error, "{} ± {error}", found.log.exp());
+    // The mean beyond 1 is φ(1)/0.158655 = 1.525135.
+    let weights = super::estimate::island_weights(&logs);
+    let mean = filter.means(&Solo, |t, i| filter.population.at(t, 0, i));
+    let mean = super::estimate::over_islands(&mean, &weights);
+    assert!((mean.value - 1.525135).abs() < 4.0 * mean.standard_error && mean.standard_error < 0.02, "{mean:?}");
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_not_taken_for_zero() {
+    let model = Broken(f64::NAN);
+    let mut filter = Filter::new(&model, options(1, 1, Scheme::Systematic, 1.0, 1), &Solo);
+    let mut seed = 1;
+    // One particle that is beyond 2.
+    while filter.step == 0 || filter.population.at(0, 0, 0) <= 2.0 {
+        filter = Filter::new(&model, options(1, 1, Scheme::Systematic, 1.0, seed), &Solo);
+        filter.step(&model, &Solo).unwrap();
+        seed += 1;
+    }
+    assert!(filter.step(&model, &Solo).is_err() && !filter.is_extinct());
+}

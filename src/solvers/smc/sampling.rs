@@ -108,6 +108,11 @@ impl Sampling {
         }
     }
 
+    /// Whether moves made particles forget where they began.
+    fn mixed(&self) -> bool {
+        self.sampler.unmixed().is_none()
+    }
+
     fn last(&self) -> Option<&Rung> {
         self.sampler.level.checked_sub(1).and_then(|k| self.sampler.rungs.get(k))
     }
@@ -239,6 +244,14 @@ impl Solver for Sampling {
                 self.sampler.lambda
             ));
         }
+        if let (true, Some(left)) = (self.reached(), self.sampler.unmixed()) {
+            let (most, asked) = (self.posed.method.most_moves, self.posed.method.correlation);
+            self.notes.push(format!(
+                "no errors: moves ended at method.most_moves = {most} with a correlation of {left:.2} left between particles \
+                 and where they began, above method.correlation = {asked}: islands may all miss the same regions; \
+                 raise method.most_moves"
+            ));
+        }
         let found = evidence(&self.evidences());
         if self.reached() && self.posed.method.freeze && found.interval.is_none() && found.spread.is_finite() {
             self.notes.push(format!(
@@ -276,7 +289,7 @@ impl Solver for Sampling {
     fn report(&self) -> Vec<Number> {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
         let found = evidence(&self.evidences());
-        let claimed = found.interval.filter(|_| self.posed.method.freeze && self.reached());
+        let claimed = found.interval.filter(|_| self.posed.method.freeze && self.reached() && self.mixed());
         let interval = claimed.map_or(ErrorBar::None, |(low, high)| ErrorBar::Interval(low, high));
         let meaning = match (self.reached(), claimed) {
             (false, _) => "log-evidence at the power reached, not that of the posterior",
@@ -304,7 +317,8 @@ impl Solver for Sampling {
             ));
         }
         let moment = |name: &Name, e: &Estimated| match self.reached() {
-            true => number(name.name, name.meaning, e.value, ErrorBar::of(e.standard_error)),
+            true if self.mixed() => number(name.name, name.meaning, e.value, ErrorBar::of(e.standard_error)),
+            true => number(name.name, name.meaning, e.value, ErrorBar::None),
             false => number(name.name, "at the power reached, not of the posterior", e.value, ErrorBar::None),
         };
         for (d, mean) in self.means.iter().enumerate().take(16) {

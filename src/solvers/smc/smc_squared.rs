@@ -346,6 +346,9 @@ impl Solver for Squared {
 
     fn finish(&mut self, team: &dyn Team) -> Result<()> {
         self.found = self.moments();
+        if !self.reached() {
+            self.notes.push(format!("all numbers are of the first {} observations", self.time));
+        }
         let found = evidence(&self.evidences);
         if self.time > 0 && found.spread > LARGEST_SPREAD {
             self.notes.push(format!(

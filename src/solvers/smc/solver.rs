@@ -326,9 +326,16 @@ impl Solver for Filtering {
         }
         if !self.reached() {
             let (done, all) = (self.filter.step, self.posed.data.len());
-            self.notes.push(format!("all numbers are of the first {done} of {all} observations"));
+            self.notes.push(format!("all numbers are of the first {done} of {all} times"));
         }
-        let found = evidence(&self.log_evidences());
+        let logs = self.log_evidences();
+        let dead = logs.iter().filter(|l| **l == f64::NEG_INFINITY).count();
+        if dead > 0 {
+            let all = logs.len();
+            self.notes
+                .push(format!("{dead} of {all} islands lost all their particles: they count, with an evidence of 0"));
+        }
+        let found = evidence(&logs);
         if self.filter.step > 0 {
             self.notes.extend(self.alone.notes(&self.posed.method));
         }

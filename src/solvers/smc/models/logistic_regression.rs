@@ -114,7 +114,7 @@ impl Input {
             }
             let mean = of(c).sum::<f64>() / rows;
             let variance = of(c).map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows;
-            if variance == 0.0 {
+            if variance.sqrt() <= 1e-14 * mean.abs() {
                 return Err(("file", format!("column {c} is constant: it cannot be standardised")));
             }
             scales.push((mean, variance.sqrt()));
