@@ -408,14 +408,16 @@ impl Run<'_> {
         for warning in &checkpoint.warnings {
             warn(self.team, &mut self.log, &self.progress, warning);
         }
-        let method = self.compare(&checkpoint)?;
+        let changed = self.compare(&checkpoint)?;
         let (solver, series, step) = (&mut self.solver, &mut self.series, &mut self.step);
         let mut fill = |file: &mut dyn Sections| walk_checkpoint(file, solver.as_mut(), series, step);
-        checkpoint.load(self.team, &mut fill).map_err(|e| match (method, e) {
-            (Some(key), Error::File { .. }) => Error::Usage(format!(
-                "--resume: {} was written with another [method] ({key} differs), and holds no state for this one; go on \
-                 with that, or run without --resume",
-                checkpoint.path.display()
+        checkpoint.load(self.team, &mut fill).map_err(|e| match (&changed[..], e) {
+            ([_, ..], Error::File { .. }) => Error::Usage(format!(
+                "--resume: {} was written with another [method] ({} {}), and holds no state for this one; go on with \
+                 that, or run without --resume",
+                checkpoint.path.display(),
+                changed.join(", "),
+                if changed.len() == 1 { "differs" } else { "differ" }
             )),
             (_, e) => e,
         })?;
@@ -431,8 +433,8 @@ impl Run<'_> {
     }
 
     /// A checkpoint belongs to one problem and, by name, one method; a change of limits, and of the method's other keys where
-    /// the state allows it, is the user's right. Returns a key of the method that differs.
-    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<Option<String>> {
+    /// the state allows it, is the user's right. Returns the keys of the method that differ.
+    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<Vec<String>> {
         let differs = |what: &str| {
             let path = checkpoint.path.display();
             Err(Error::Usage(format!("--resume: {path} was written for another {what}; run without --resume")))
@@ -472,7 +474,7 @@ impl Run<'_> {
                 warn(self.team, &mut self.log, &self.progress, &text);
             }
         }
-        Ok(in_method.into_iter().next())
+        Ok(in_method)
     }
 
     /// Certificates and derived results; a second signal gives them up.

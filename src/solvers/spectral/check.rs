@@ -100,7 +100,8 @@ fn estimate<T: Real>(
         copies += tangent.vectors;
         understood.push(("directions".into(), tangent.vectors.to_string()));
     }
-    understood.extend(posed.notes.into_iter().map(|note| match note.strip_prefix(WARNING) {
+    let notes = posed.notes.into_iter().chain(setup::cautions::<T>(input, method, end));
+    understood.extend(notes.map(|note| match note.strip_prefix(WARNING) {
         Some(text) => ("warning".to_string(), text.to_string()),
         None => ("note".to_string(), note),
     }));

@@ -30,7 +30,7 @@ use super::transform::{self, Scales, Transform};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::math::real::Real;
-use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outcome, Outlook, Solver, Status, WARNING};
 use crate::state::{Name, Walk};
 use crate::team::{Solo, Team};
 
@@ -124,8 +124,8 @@ impl<T: Real> Evolution<T> {
             Ok(here)
         };
         let state = from_points(&mut |points| {
-            let (state, note) = setup::first_state(input, problem, asked, equation.as_ref(), points, team)?;
-            notes.extend(note);
+            let (state, told) = setup::first_state(input, problem, asked, equation.as_ref(), points, team)?;
+            notes.extend(told);
             Ok(state)
         })?;
         let force = match &problem.forcing {
@@ -181,6 +181,18 @@ impl<T: Real> Evolution<T> {
         let judged = method.step_control == StepControl::Error && stepper.estimate(true);
         let linear = Linear::of(equation.as_ref(), &scales);
         let growth_rate = team.max(linear.growth_rate());
+        notes.extend(setup::cautions::<T>(input, method, end));
+        if scheme.word == "sbdf3" {
+            let excess = team.max(linear.excess_of_bdf3(control.regular())) * end / control.regular();
+            if excess > 0.1 {
+                let power = excess / std::f64::consts::LN_10;
+                notes.push(format!(
+                    "{WARNING}sbdf3 with steps of {} amplifies undamped waves of L, one by 10^{power:.1} until the end; \
+                     etdrk4, if_rk4 and sbdf2 do not",
+                    control.regular()
+                ));
+            }
+        }
         let reality = Reality::new(&domain, modes, team);
         let part = match scheme.kind {
             Kind::Exponential => Part::Exponential(linear),

@@ -119,7 +119,7 @@ impl<T: Real> Growth<T> {
         }
         let mut inner = inner_products(domain, scales, team);
         // What grew before the transient was over does not count, nor does a span that began in it.
-        if time - self.span < self.transient * (1.0 - 1e-9) {
+        if time - self.span < self.transient - 1e-9 * self.every {
             orthonormalise(&mut self.directions, along, self.count, &mut inner);
         } else {
             self.lyapunov.orthonormalise(&mut self.directions, along, self.span, &mut inner);

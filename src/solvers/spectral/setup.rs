@@ -1,12 +1,12 @@
 //! From `[problem]` and `[method]` to a solver that is ready for its first step.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use num_complex::Complex;
 
 use super::bounded;
-use super::domain::Domain;
+use super::domain::{Domain, Tile};
 use super::ensemble::{self, Ensemble};
 use super::equation::{Equation, FieldName};
 use super::equations::Profile;
@@ -19,11 +19,13 @@ use super::results::asked::Asked;
 use super::results::means::mean_squares;
 use super::results::ranks;
 use super::start;
-use super::time::MethodInput;
+use super::time::{MethodInput, SINGLE, StepControl};
 use super::transform::{Distributed, Level, ProcessGrid, Scales, Settings, Transform, pencil_limit};
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::io::read::Reader;
+use crate::math::elementary::{cos, sin};
+use crate::math::exact::Exact;
 use crate::math::real::Real;
 use crate::solvers::{Solver, WARNING};
 use crate::team::{Team, machine};
@@ -252,14 +254,15 @@ pub fn first_state<T: Real>(
     equation: &dyn Equation<T>,
     transform: &mut dyn Transform<T>,
     team: &dyn Team,
-) -> Result<(Fields<T>, Option<String>)> {
+) -> Result<(Fields<T>, Vec<String>)> {
     let names = equation.fields();
+    let mut notes = Vec::new();
     let mut state = Fields::zeros(names.len(), transform.modes().len());
     let at = |key: &str, message: String| input.invalid(&format!("problem.initial.{key}"), message);
     match first(input, problem, asked, names, transform.domain())? {
         First::Profile(profile) => initial::from_profile(&profile, 0.0, equation, transform, team, &mut state),
         First::Functions(functions) => {
-            let sample = |tile: &super::domain::Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+            let sample = |tile: &Tile, _: &[&[T]], out: &mut [&mut [T]]| {
                 for (out, function) in out.iter_mut().zip(&functions) {
                     match function {
                         Some(function) => function.evaluate(tile, 0.0, out),
@@ -268,6 +271,8 @@ pub fn first_state<T: Real>(
                 }
             };
             transform.through(team, &[], &sample, &mut state.views_mut());
+            let shares = missed(&functions, transform, team, &state);
+            notes.extend(names.iter().zip(shares).filter_map(|(name, share)| unresolved(&name.name, share)));
         }
         First::AsAsked => {}
     }
@@ -305,8 +310,81 @@ pub fn first_state<T: Real>(
         let message = format!("the first state is not finite everywhere, of {}", names[first as usize].name);
         return Err(input.invalid("problem.initial", message));
     }
-    let note = constrain(equation, transform, team, &mut state);
-    Ok((state, note))
+    notes.extend(constrain(equation, transform, team, &mut state));
+    Ok((state, notes))
+}
+
+/// What the user is told of a field of which the kept modes miss such a share of the mean square.
+fn unresolved(name: &str, share: f64) -> Option<String> {
+    const MUCH: f64 = 0.01;
+    let warning = if share > MUCH { WARNING } else { "" };
+    let words = "of the mean square of problem.initial: it has shorter waves than they hold, or is not periodic";
+    (share > initial::TOLD).then(|| format!("{warning}the kept modes miss {share:.1e} of {name}, {words}"))
+}
+
+/// The share of the mean square of each function that the kept modes miss, from its values and theirs at points between
+/// those of the grid, where waves that the grid takes for others show. Collective.
+fn missed<T: Real>(
+    functions: &[Option<Function<T>>],
+    transform: &mut dyn Transform<T>,
+    team: &dyn Team,
+    state: &Fields<T>,
+) -> Vec<f64> {
+    /// Of the way to the next point.
+    const BETWEEN: f64 = 0.381_966;
+    let domain = transform.domain().clone();
+    let by = domain.axes.each_ref().map(|a| if a.points > 1 { BETWEEN * a.length / a.points as f64 } else { 0.0 });
+    let mut moved = state.clone();
+    for (tile, at) in Scales::wavenumbers(&domain, transform.modes()).tiles(2048) {
+        tile.for_each(|i, k| {
+            let angle = k[0] * by[0] + k[1] * by[1] + k[2] * by[2];
+            let turn = Complex::new(T::of(cos(angle)), T::of(sin(angle)));
+            moved.arrays.iter_mut().for_each(|array| array[at.start + i] *= turn);
+        });
+    }
+    let sums = Mutex::new(vec![Exact::default(); 2 * functions.len()]);
+    let compare = |tile: &Tile, values: &[&[T]], _: &mut [&mut [T]]| {
+        let shifted = |x: &[f64], by: f64| x.iter().map(|x| x + by).collect::<Vec<f64>>();
+        let (rows, columns) = (shifted(tile.rows, by[1]), shifted(tile.columns, by[2]));
+        let between = Tile { plane: tile.plane + by[0], rows: &rows, columns: &columns, start: tile.start };
+        let mut own = vec![T::zero(); tile.len() * domain.reals()];
+        let mut here = vec![Exact::default(); 2 * functions.len()];
+        for ((sums, function), values) in here.chunks_mut(2).zip(functions).zip(values) {
+            let Some(function) = function else { continue };
+            function.evaluate(&between, 0.0, &mut own);
+            for (own, value) in own.iter().zip(*values).map(|(own, value)| (Real::to_f64(*own), Real::to_f64(*value))) {
+                sums[0].add((own - value) * (own - value));
+                sums[1].add(own * own);
+            }
+        }
+        let mut all = sums.lock().expect("no thread panicked");
+        all.iter_mut().zip(&here).for_each(|(all, here)| all.merge(here));
+    };
+    let inputs: Vec<&[Complex<T>]> = moved.arrays.iter().map(Vec::as_slice).collect();
+    transform.through(team, &inputs, &compare, &mut []);
+    let sums = ranks::total(team, &sums.into_inner().expect("no thread panicked"));
+    sums.chunks(2).map(|s| if s[1] > 0.0 { s[0] / s[1] } else { 0.0 }).collect()
+}
+
+/// What a user should know of steps before they are made, as warnings.
+pub fn cautions<T: Real>(input: &Input, method: &MethodInput, end: f64) -> Vec<String> {
+    let mut cautions = Vec::new();
+    if let (StepControl::Fixed, Some(step)) = (method.step_control, method.time_step) {
+        let (steps, most) = ((end / step * (1.0 - 1e-9)).ceil(), input.run.max_steps);
+        // Who gives a limit means it.
+        if steps > most as f64 && !input.given("run.max_steps") {
+            cautions
+                .push(format!("{WARNING}{steps} steps lead to the end, run.max_steps = {most} ends the run before"));
+        }
+    }
+    let single = size_of::<T>() == size_of::<f32>();
+    if single && method.step_control == StepControl::Error && method.tolerance < SINGLE {
+        let asked = method.tolerance;
+        cautions.push(format!(
+            "{WARNING}single precision holds errors of steps to {SINGLE:.1e}, not to method.tolerance = {asked:e}"
+        ));
+    }
+    cautions
 }
 
 /// Projects a first state onto the equation's constraints, and tells what that changed; collective.

@@ -236,13 +236,15 @@ pub fn frequency(fastest: [f64; 3], domain: &Domain) -> f64 {
     domain.axes.iter().zip(fastest).map(|(a, u)| u * std::f64::consts::TAU / a.length * a.highest as f64).sum()
 }
 
-/// What rounding may leave in a field, in units of `epsilon` and of the largest field.
+/// What rounding may leave in a field, in units of `epsilon` and of the largest field; at most [`SINGLE`].
 const ROUNDING_OF_FIELDS: f64 = 1e3;
+/// The smallest tolerance that single precision holds.
+pub const SINGLE: f64 = 32.0 * f32::EPSILON as f64;
 
 /// max over fields of ‖error‖ / (tolerance ‖field‖ + what is rounding): at most 1 when the step is good enough. Pairs of
 /// norms. A field that is but rounding of another one does not have to be right.
 pub fn error_ratio(norms: &[(f64, f64)], tolerance: f64, epsilon: f64) -> f64 {
-    let rounding = ROUNDING_OF_FIELDS * epsilon * norms.iter().map(|n| n.1).fold(0.0, f64::max);
+    let rounding = (ROUNDING_OF_FIELDS * epsilon).min(SINGLE) * norms.iter().map(|n| n.1).fold(0.0, f64::max);
     let ratio = |(error, norm): &(f64, f64)| if *error == 0.0 { 0.0 } else { error / (tolerance * norm + rounding) };
     // f64::max would lose a NaN.
     norms.iter().map(ratio).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a })
@@ -363,12 +365,14 @@ impl Control {
             let grown = if self.memory && self.last > 0.0 { self.change.1 * self.last } else { f64::INFINITY };
             let step = self.step.min(grown);
             let remaining = stop - time;
-            let steps = libm::ceil(remaining / step - ROUNDING).max(1.0);
+            // Times are sums of steps, and rounding adds up with their number.
+            let rounding = (f64::EPSILON * (time / step).powi(2)).clamp(ROUNDING, 1e-3);
+            let steps = libm::ceil(remaining / step - rounding).max(1.0);
             if steps > SPREAD {
                 return Next { step, time: time + step, lands: false };
             }
             let even = remaining / steps;
-            self.even = if (even - step).abs() <= ROUNDING * step { step } else { even };
+            self.even = if (even - step).abs() <= rounding * step { step } else { even };
             self.left = steps;
             self.stop = stop;
         }
@@ -573,6 +577,22 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_thousand_equal_steps_meet_their_outputs_without_a_step_more() {
+        let input = MethodInput { time_step: Some(0.001), ..Default::default() };
+        let mut control = Control::new(&input, input.check(false, true).unwrap(), 0.0).unwrap();
+        let (mut time, mut steps) = (0.0, 0);
+        for output in 1..=10 {
+            while time < 10.0 * f64::from(output) {
+                let next = control.next(time, 10.0 * f64::from(output));
+                assert_eq!(next.step, 0.001);
+                control.taken(&next);
+                (time, steps) = (next.time, steps + 1);
+            }
+        }
+        assert_eq!(steps, 100_000);
+    }
+
+    #[test]
     fn error_control_settles_where_the_error_meets_the_tolerance() {
         // An estimate that is 5 h⁴ against a tolerance of 1e-6: h = (2e-7)^{1/4} = 0.02115 would just meet it.
         let input = MethodInput {
@@ -609,6 +629,8 @@ mod tests {
         // A field of the size of rounding, all of it wrong, beside one of norm 2; and one of 1e-7.
         assert!(error_ratio(&[(1e-17, 1e-17), (1e-9, 2.0)], 1e-6, f64::EPSILON) < 1e-3);
         assert!(error_ratio(&[(1e-7, 1e-7), (1e-9, 2.0)], 1e-6, f64::EPSILON) > 1e5);
+        // In single precision a tolerance of 1e-5 is not drowned by what rounding may leave.
+        assert!(error_ratio(&[(2e-5, 1.0)], 1e-5, f64::from(f32::EPSILON)) > 1.0);
         let input = MethodInput { step_control: StepControl::Error, time_step: Some(0.5), ..Default::default() };
         let mut control = Control::new(&input, input.check(false, true).unwrap(), 0.0).unwrap();
         let mut tries = 0;

@@ -106,7 +106,7 @@ impl<T: Real> Output<T> {
             moments,
         };
         if let Some(moments) = &mut output.moments {
-            let each = moments.axis.map_or(points.len() * parts, |a| 2 * output.domain.points()[a] * parts);
+            let each = parts * moments.axis.map_or(points.len(), |a| output.domain.points()[a]);
             moments.fields = output.kept.iter().map(|_| Running::new(each)).collect();
         }
         Ok(output)
@@ -218,25 +218,46 @@ impl<T: Real> Output<T> {
             for f in 0..self.kept.len() {
                 self.make(f, state);
                 let block = self.to_grid(team, transform);
-                let parts = if self.domain.complex { 2 } else { 1 };
-                let sample: Option<Vec<f64>> = axis.map(|axis| {
-                    let n = self.domain.points()[axis];
-                    let weights = self.moments.as_ref().and_then(|m| m.weights.as_ref());
-                    let others = self.domain.points().iter().product::<usize>() as f64 / n as f64;
-                    let sums = (0..parts).flat_map(|part| {
-                        let values: Vec<T> = self.values.iter().skip(part).step_by(parts).copied().collect();
-                        profile(&values, block, self.domain.points(), axis, weights)
-                    });
-                    ranks::total(team, &sums.collect::<Vec<_>>()).into_iter().map(|s| s / others).collect()
-                });
+                let sample = axis.map(|axis| self.profile(f, axis, block, team));
                 let running = &mut self.moments.as_mut().expect("there are moments").fields[f];
                 match sample {
-                    Some(profile) => running.add(weight, profile.into_iter()),
+                    Some(profile) => running.add_spread(weight, profile.into_iter()),
                     None => running.add(weight, self.values.iter().map(|v| Real::to_f64(*v))),
                 }
             }
         }
         self.moments.as_mut().expect("there are moments").last = time;
+    }
+
+    /// Means and variances of the values of field `f` over all axes but one, part after part. Distances are taken to
+    /// the running mean, for the first sample to its own, so that no large mean cancels.
+    fn profile(&self, f: usize, axis: usize, block: Block, team: &dyn Team) -> Vec<(f64, f64)> {
+        let moments = self.moments.as_ref().expect("there are moments");
+        let (points, parts) = (self.domain.points(), self.domain.reals());
+        let n = points[axis];
+        let others = points.iter().product::<usize>() as f64 / n as f64;
+        let about = |centres: &[f64]| -> Vec<f64> {
+            let sums = (0..parts).flat_map(|part| {
+                let values: Vec<T> = self.values.iter().skip(part).step_by(parts).copied().collect();
+                profile(&values, block, points, axis, moments.weights.as_ref(), &centres[part * n..(part + 1) * n])
+            });
+            ranks::total(team, &sums.collect::<Vec<_>>()).into_iter().map(|s| s / others).collect()
+        };
+        // Of each part first the means, then the mean squares.
+        let own = |sums: &[f64], i: usize| [sums[i / n * 2 * n + i % n], sums[i / n * 2 * n + n + i % n]];
+        let centres = match &moments.fields[f] {
+            running if running.weight > 0.0 => running.mean.clone(),
+            nothing => {
+                let sums = about(&nothing.mean);
+                (0..parts * n).map(|i| own(&sums, i)[0]).collect()
+            }
+        };
+        let sums = about(&centres);
+        let moment = |(i, centre): (usize, &f64)| {
+            let [off, square] = own(&sums, i);
+            (centre + off, (square - off * off).max(0.0))
+        };
+        centres.iter().enumerate().map(moment).collect()
     }
 
     /// Walks what a restart needs: the sums of the statistics. For `Solver::state`; collective.
@@ -263,39 +284,32 @@ impl<T: Real> Output<T> {
         let (points, dimension, parts) = (self.domain.points(), self.domain.dimension, self.domain.reals());
         let Some(moments) = &mut self.moments else { return Ok(()) };
         for (kept, running) in self.kept.iter().zip(&mut moments.fields) {
+            let n = running.mean.len() / parts;
             for part in 0..parts {
-                let n = running.mean.len() / parts / if moments.axis.is_some() { 2 } else { 1 };
-                if moments.axis.is_some() {
-                    // Part after part, each the means of u, then those of u².
-                    let (means, squares) = running.mean[2 * n * part..][..2 * n].split_at_mut(n);
-                    let (mut means, mut squares) = (means.to_vec(), squares.to_vec());
-                    if finished {
-                        squares.iter_mut().zip(&means).for_each(|(s, m)| *s = (*s - m * m).max(0.0));
-                    }
-                    if finished && running.weight == 0.0 {
-                        means.iter_mut().chain(&mut squares).for_each(|x| *x = f64::NAN);
-                    }
-                    walk.replicated(&kept.profile[part][0], &mut means)?;
-                    walk.replicated(&kept.profile[part][1], &mut squares)?;
-                    if !finished {
-                        running.mean[2 * n * part..][..2 * n].copy_from_slice(&[means, squares].concat());
-                    }
-                    continue;
-                }
                 let share = if finished && running.weight > 0.0 { 1.0 / running.weight } else { 1.0 };
-                // Real and imaginary parts lie interleaved.
-                let mut means: Vec<f64> = running.mean.iter().skip(part).step_by(parts).copied().collect();
-                let mut scatter: Vec<f64> =
-                    running.scatter.iter().skip(part).step_by(parts).map(|s| s * share).collect();
+                // Parts of profiles lie one after the other, those of points interleaved.
+                let (skip, step) = if moments.axis.is_some() { (part * n, 1) } else { (part, parts) };
+                let own =
+                    |list: &[f64]| -> Vec<f64> { list.iter().skip(skip).step_by(step).take(n).copied().collect() };
+                let (mut means, mut scatter) = (own(&running.mean), own(&running.scatter));
+                scatter.iter_mut().for_each(|s| *s *= share);
                 if finished && running.weight == 0.0 {
                     means.iter_mut().chain(&mut scatter).for_each(|x| *x = f64::NAN);
                 }
-                let (global, slab) = own_axes(block, points, dimension);
-                walk.block(&kept.moments[part][0], &global, &slab, (&mut means).into())?;
-                walk.block(&kept.moments[part][1], &global, &slab, (&mut scatter).into())?;
+                if moments.axis.is_some() {
+                    walk.replicated(&kept.profile[part][0], &mut means)?;
+                    walk.replicated(&kept.profile[part][1], &mut scatter)?;
+                } else {
+                    let (global, slab) = own_axes(block, points, dimension);
+                    walk.block(&kept.moments[part][0], &global, &slab, (&mut means).into())?;
+                    walk.block(&kept.moments[part][1], &global, &slab, (&mut scatter).into())?;
+                }
                 if !finished {
-                    running.mean.iter_mut().skip(part).step_by(parts).zip(means).for_each(|(to, x)| *to = x);
-                    running.scatter.iter_mut().skip(part).step_by(parts).zip(scatter).for_each(|(to, x)| *to = x);
+                    let put = |list: &mut [f64], from: Vec<f64>| {
+                        list.iter_mut().skip(skip).step_by(step).zip(from).for_each(|(to, x)| *to = x);
+                    };
+                    put(&mut running.mean, means);
+                    put(&mut running.scatter, scatter);
                 }
             }
         }

@@ -21,12 +21,17 @@ impl Running {
 
     /// Adds a sample that counts `weight` > 0.
     pub fn add(&mut self, weight: f64, values: impl Iterator<Item = f64>) {
+        self.add_spread(weight, values.map(|value| (value, 0.0)));
+    }
+
+    /// Adds a sample whose values are means over places, each with the variance over them.
+    pub fn add_spread(&mut self, weight: f64, values: impl Iterator<Item = (f64, f64)>) {
         self.weight += weight;
         let share = weight / self.weight;
-        for ((mean, scatter), value) in self.mean.iter_mut().zip(&mut self.scatter).zip(values) {
+        for ((mean, scatter), (value, variance)) in self.mean.iter_mut().zip(&mut self.scatter).zip(values) {
             let off = value - *mean;
             *mean += share * off;
-            *scatter += weight * off * (value - *mean);
+            *scatter += weight * (variance + off * (value - *mean));
         }
     }
 
@@ -38,20 +43,22 @@ impl Running {
 }
 
 /// This rank's part of sums over all axes but `axis` (internal) of grid values: for each of its `points[axis]` indices the
-/// sum of u, then for each the sum of u². `values` as long as the block.
+/// sum of u − c, then for each the sum of (u − c)², with c of `centres`. `values` as long as the block.
 pub fn profile<T: Real>(
     values: &[T],
     block: Block,
     points: [usize; 3],
     axis: usize,
     weights: Option<&(usize, Vec<f64>)>,
+    centres: &[f64],
 ) -> Vec<Exact> {
     let n = points[axis];
     let mut sums = vec![Exact::default(); 2 * n];
     for (i, &value) in values.iter().enumerate() {
         let [_, rows, columns] = block.count;
         let local = [i / (rows * columns), i / columns % rows, i % columns];
-        let (place, value) = (block.start[axis] + local[axis], value.to_f64());
+        let place = block.start[axis] + local[axis];
+        let value = value.to_f64() - centres[place];
         let weight = weights.map_or(1.0, |(along, weights)| weights[block.start[*along] + local[*along]]);
         sums[place].add(weight * value);
         sums[n + place].add(weight * value * value);
@@ -85,12 +92,15 @@ mod tests {
             let axis = |a: usize| b.start[a]..b.start[a] + b.count[a];
             axis(0).flat_map(|i| axis(1).flat_map(move |j| axis(2).map(move |k| value(i, j, k)))).collect()
         };
-        let one = profile(&grid(whole), whole, points, 1, None);
-        // Over i = 0..3 and k = 0..5: 15 (10 j²) + 5·(0 + 1 + 2) + 3·100·(0 + … + 4).
-        assert_eq!(one[2].value(), 15.0 * 40.0 + 15.0 + 3000.0);
+        let centres = [0.0, 1.0, 2.0, 3.0];
+        let one = profile(&grid(whole), whole, points, 1, None, &centres);
+        // Over i = 0..3 and k = 0..5: 15 (10 j² − c) + 5·(0 + 1 + 2) + 3·100·(0 + … + 4).
+        assert_eq!(one[2].value(), 15.0 * 38.0 + 15.0 + 3000.0);
         let parts = [Block { start: [0, 0, 0], count: [3, 4, 2] }, Block { start: [0, 0, 2], count: [3, 4, 3] }];
-        let mut sum = profile(&grid(parts[0]), parts[0], points, 1, None);
-        sum.iter_mut().zip(profile(&grid(parts[1]), parts[1], points, 1, None)).for_each(|(a, b)| a.merge(&b));
+        let mut sum = profile(&grid(parts[0]), parts[0], points, 1, None, &centres);
+        sum.iter_mut()
+            .zip(profile(&grid(parts[1]), parts[1], points, 1, None, &centres))
+            .for_each(|(a, b)| a.merge(&b));
         assert!(sum.iter().zip(&one).all(|(a, b)| a.value().to_bits() == b.value().to_bits()));
     }
 }

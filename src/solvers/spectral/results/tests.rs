@@ -461,6 +461,35 @@ fn statistics_are_time_means_and_go_through_a_restart() {
     }
 }
 
+/// u = 10⁵ + 10⁻³ s cos x at s = 1, 2, 3, of which the first stands for no time: the mean of s² is 6.5, of cos² ½.
+#[test]
+fn the_variance_of_a_profile_does_not_cancel_beside_a_large_mean() {
+    let domain = box_of(&[12, 18]);
+    let statistics = Some(StatisticsKeys { start: 1.0, every: 1, profile: Some("y".into()) });
+    let keys = OutputKeys { fields: vec!["u".into()], statistics, ..OutputKeys::default() };
+    let mut transform = Reference::new(&domain);
+    let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
+    let mut output = Output::new(&keys, pair(), &transform, make, &Solo).unwrap();
+    for step in 1..=3u64 {
+        let mut values = vec![0.0; domain.points().iter().product()];
+        each_point(&domain, |i, x| {
+            let turn = std::f64::consts::TAU * (x[0] - domain.own()[0].low) / domain.own()[0].length;
+            values[i] = 1e5 + 1e-3 * step as f64 * turn.cos();
+        });
+        let mut fields = Fields::zeros(2, transform.modes().len());
+        Reference::new(&domain).forward(&Solo, &[&values, &values], &mut fields.views_mut());
+        output.sample(step, step as f64, &Solo, &fields, &mut transform);
+    }
+    let memory = Memory::default();
+    output.results(&mut &memory, &transform).unwrap();
+    assert!(memory.values("u_mean").iter().all(|m| (m - 1e5).abs() < 1e-9));
+    assert!(
+        memory.values("u_variance").iter().all(|v| (v / 3.25e-6 - 1.0).abs() < 1e-4),
+        "{:?}",
+        memory.values("u_variance")
+    );
+}
+
 #[test]
 fn what_cannot_be_kept_is_said_with_its_key() {
     let domain = box_of(&[12, 18]);

@@ -97,7 +97,10 @@ impl OrrSommerfeld {
                 break;
             }
         }
-        Err(format!("the neutral point was not found; the search ended at alpha = {alpha}, Re = {reynolds}"))
+        Err(format!(
+            "the neutral point was not found, the search ended at alpha = {alpha}, Re = {reynolds}: begin nearer to it, where \
+             a wave grows or nearly does (in some flows none ever grows)"
+        ))
     }
 }
 
