@@ -329,6 +329,60 @@ fn a_right_hand_side_that_is_no_polynomial_is_warned_of_once() {
     assert!(spanwise(1, &["check", "a.toml"], dir.path()).stdout.contains("warning"));
 }
 
+/// On 32 points at most 10 waves of Burgers' equation are kept: of sin x + cos 12x half of the mean square is lost, and
+/// cos 40x, which the grid takes for cos 8x, comes on top of that.
+#[test]
+fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = "solver = \"spectral\"\n[run]\nmax_steps = 1\n[problem]\npoints = [32]\nend_time = 100\n";
+    let burgers = "equation = { kind = \"burgers\", viscosity = 0.1 }\n";
+    let first = |u: &str| {
+        let initial = format!("initial = {{ kind = \"expressions\", fields = {{ u = \"{u}\" }} }}\n");
+        format!("{base}{burgers}{initial}[method]\ntime_step = 0.01\n")
+    };
+    let wave = "equation = { kind = \"advection_diffusion\", velocity = [1.0] }\n\
+                initial = { kind = \"named\", name = \"wave\", parameters = { waves_x = 5 } }\n";
+    let steps = |scheme: &str| format!("{base}{wave}[method]\nscheme = \"{scheme}\"\ntime_step = 0.2\n");
+    for (text, words) in [
+        (first("sin(x)"), ""),
+        (first("sin(x) + cos(12*x)"), "the first state of u is off by 5.0e-1 of its mean square"),
+        (first("cos(40*x)"), "the first state of u is off by"),
+        (steps("sbdf2"), ""),
+        (steps("sbdf3"), "amplifies undamped waves of L"),
+    ] {
+        fs::write(dir.path().join("case.toml"), text).unwrap();
+        for &ranks in program::rank_counts() {
+            let ended = spanwise(ranks, &["run", "case.toml", "--force"], dir.path());
+            let warned = ended.messages().iter().filter(|m| m.contains("warning")).count();
+            assert_eq!((ended.code(), warned), (3, usize::from(!words.is_empty())), "{words}: {ended:?}");
+            assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+        }
+    }
+    // Steady: 9 waves on 10 points.
+    let steady = |equation: &str| {
+        let equation = format!("equation = {{ kind = \"poisson\", {equation} }}");
+        format!("solver = \"spectral\"\n[problem]\npoints = [12, 10]\nlengths = [1.0, \"2*pi\"]\n{equation}\n")
+    };
+    for (text, words) in [
+        (steady("right_hand_side = \"cos(y)\""), ""),
+        (steady("right_hand_side = \"cos(9*y)\""), "the right-hand side is off by"),
+        (
+            steady("right_hand_side = \"0\", lower = [{ value = \"cos(9*x)\" }], upper = [{}]"),
+            "a condition at the lower wall is off by",
+        ),
+    ] {
+        fs::write(dir.path().join("case.toml"), text).unwrap();
+        let ended = spanwise(1, &["run", "case.toml", "--force"], dir.path());
+        let warned = ended.messages().iter().filter(|m| m.contains("warning")).count();
+        assert_eq!((ended.code(), warned), (0, usize::from(!words.is_empty())), "{words}: {ended:?}");
+        assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+    let long = first("sin(x)").replace("max_steps = 1\n", "").replace("0.01", "0.0001");
+    fs::write(dir.path().join("case.toml"), long).unwrap();
+    let told = spanwise(1, &["check", "case.toml"], dir.path());
+    assert!(told.code() == 0 && told.stdout.contains("run.max_steps = 100000 ends the run before"), "{told:?}");
+}
+
 #[test]
 fn a_run_that_diverges_ends_with_one_message_and_keeps_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();

@@ -121,6 +121,7 @@ fn mathematics_names_no_ranks_files_or_observers() {
         "steppers/small",
         "tangent",
         "reality",
+        "sampled",
         "equations/written/tests",
     ];
     door.extend(spectral.map(|f| format!("solvers/spectral/{f}")));

@@ -26,6 +26,7 @@ pub mod plot;
 pub mod problem;
 mod reality;
 pub mod results;
+mod sampled;
 mod setup;
 mod start;
 pub mod steppers;

@@ -1,7 +1,7 @@
 //! From `[problem]` and `[method]` to a solver that is ready for its first step.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use num_complex::Complex;
 
@@ -18,14 +18,13 @@ use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, 
 use super::results::asked::Asked;
 use super::results::means::mean_squares;
 use super::results::ranks;
+use super::sampled::{missed, told_of_missed};
 use super::start;
 use super::time::{MethodInput, SINGLE, StepControl};
 use super::transform::{Distributed, Level, ProcessGrid, Scales, Settings, Transform, pencil_limit};
 use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::io::read::Reader;
-use crate::math::elementary::{cos, sin};
-use crate::math::exact::Exact;
 use crate::math::real::Real;
 use crate::solvers::{Solver, WARNING};
 use crate::team::{Team, machine};
@@ -262,7 +261,7 @@ pub fn first_state<T: Real>(
     match first(input, problem, asked, names, transform.domain())? {
         First::Profile(profile) => initial::from_profile(&profile, 0.0, equation, transform, team, &mut state),
         First::Functions(functions) => {
-            let sample = |tile: &Tile, _: &[&[T]], out: &mut [&mut [T]]| {
+            let sample = |tile: &Tile, out: &mut [&mut [T]]| {
                 for (out, function) in out.iter_mut().zip(&functions) {
                     match function {
                         Some(function) => function.evaluate(tile, 0.0, out),
@@ -270,9 +269,10 @@ pub fn first_state<T: Real>(
                     }
                 }
             };
-            transform.through(team, &[], &sample, &mut state.views_mut());
-            let shares = missed(&functions, transform, team, &state);
-            notes.extend(names.iter().zip(shares).filter_map(|(name, share)| unresolved(&name.name, share)));
+            transform.through(team, &[], &|tile, _, out| sample(tile, out), &mut state.views_mut());
+            let shares = missed(&sample, transform, team, &state.views());
+            let first = |name: &FieldName| format!("the first state of {}", name.name);
+            notes.extend(names.iter().zip(shares).filter_map(|(name, share)| told_of_missed(&first(name), share)));
         }
         First::AsAsked => {}
     }
@@ -312,58 +312,6 @@ pub fn first_state<T: Real>(
     }
     notes.extend(constrain(equation, transform, team, &mut state));
     Ok((state, notes))
-}
-
-/// What the user is told of a field of which the kept modes miss such a share of the mean square.
-fn unresolved(name: &str, share: f64) -> Option<String> {
-    const MUCH: f64 = 0.01;
-    let warning = if share > MUCH { WARNING } else { "" };
-    let words = "of the mean square of problem.initial: it has shorter waves than they hold, or is not periodic";
-    (share > initial::TOLD).then(|| format!("{warning}the kept modes miss {share:.1e} of {name}, {words}"))
-}
-
-/// The share of the mean square of each function that the kept modes miss, from its values and theirs at points between
-/// those of the grid, where waves that the grid takes for others show. Collective.
-fn missed<T: Real>(
-    functions: &[Option<Function<T>>],
-    transform: &mut dyn Transform<T>,
-    team: &dyn Team,
-    state: &Fields<T>,
-) -> Vec<f64> {
-    /// Of the way to the next point.
-    const BETWEEN: f64 = 0.381_966;
-    let domain = transform.domain().clone();
-    let by = domain.axes.each_ref().map(|a| if a.points > 1 { BETWEEN * a.length / a.points as f64 } else { 0.0 });
-    let mut moved = state.clone();
-    for (tile, at) in Scales::wavenumbers(&domain, transform.modes()).tiles(2048) {
-        tile.for_each(|i, k| {
-            let angle = k[0] * by[0] + k[1] * by[1] + k[2] * by[2];
-            let turn = Complex::new(T::of(cos(angle)), T::of(sin(angle)));
-            moved.arrays.iter_mut().for_each(|array| array[at.start + i] *= turn);
-        });
-    }
-    let sums = Mutex::new(vec![Exact::default(); 2 * functions.len()]);
-    let compare = |tile: &Tile, values: &[&[T]], _: &mut [&mut [T]]| {
-        let shifted = |x: &[f64], by: f64| x.iter().map(|x| x + by).collect::<Vec<f64>>();
-        let (rows, columns) = (shifted(tile.rows, by[1]), shifted(tile.columns, by[2]));
-        let between = Tile { plane: tile.plane + by[0], rows: &rows, columns: &columns, start: tile.start };
-        let mut own = vec![T::zero(); tile.len() * domain.reals()];
-        let mut here = vec![Exact::default(); 2 * functions.len()];
-        for ((sums, function), values) in here.chunks_mut(2).zip(functions).zip(values) {
-            let Some(function) = function else { continue };
-            function.evaluate(&between, 0.0, &mut own);
-            for (own, value) in own.iter().zip(*values).map(|(own, value)| (Real::to_f64(*own), Real::to_f64(*value))) {
-                sums[0].add((own - value) * (own - value));
-                sums[1].add(own * own);
-            }
-        }
-        let mut all = sums.lock().expect("no thread panicked");
-        all.iter_mut().zip(&here).for_each(|(all, here)| all.merge(here));
-    };
-    let inputs: Vec<&[Complex<T>]> = moved.arrays.iter().map(Vec::as_slice).collect();
-    transform.through(team, &inputs, &compare, &mut []);
-    let sums = ranks::total(team, &sums.into_inner().expect("no thread panicked"));
-    sums.chunks(2).map(|s| if s[1] > 0.0 { s[0] / s[1] } else { 0.0 }).collect()
 }
 
 /// What a user should know of steps before they are made, as warnings.

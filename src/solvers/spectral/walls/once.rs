@@ -13,6 +13,7 @@ use super::steady::{Condition, Operator, solve_periodic, solve_walls};
 use super::walked::{coordinate_names, kept, walk_coefficients, walk_coordinates, walk_points};
 use crate::error::{Error, Result};
 use crate::solvers::spectral::domain::Tile;
+use crate::solvers::spectral::sampled::{missed, told_of_missed};
 use crate::solvers::spectral::transform::Transform;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
 use crate::state::{Name, Walk};
@@ -47,6 +48,7 @@ pub struct Steady {
     solved: bool,
     /// At the grid points; after `finish`.
     values: Vec<f64>,
+    notes: Vec<String>,
     /// Of the coefficients and of the values.
     names: [Name; 2],
     coordinates: Vec<Name>,
@@ -67,27 +69,31 @@ impl Steady {
     ) -> std::result::Result<Steady, Refusal> {
         let modes = transform.modes();
         let walls = transform.domain().axes[0].clone();
-        let mut project = |profile: &Profile, wall: Option<f64>| {
+        let mut notes = Vec::new();
+        let mut project = |what: &str, profile: &Profile, wall: Option<f64>| {
             let mut out = vec![C::new(0.0, 0.0); modes.len()];
-            let make = |tile: &Tile, _: &[&[f64]], out: &mut [&mut [f64]]| {
+            let sample = |tile: &Tile, out: &mut [&mut [f64]]| {
                 let tile = Tile { plane: wall.unwrap_or(tile.plane), ..*tile };
                 profile(&tile, out[0]);
             };
-            transform.through(team, &[], &make, &mut [&mut out]);
+            transform.through(team, &[], &|tile, _, out| sample(tile, out), &mut [&mut out]);
+            let share = missed(&sample, transform.as_mut(), team, &[&out])[0];
+            notes.extend(told_of_missed(what, share));
             out
         };
         let infinite = |key: &str, values: &[C]| match team.any(!values.iter().all(|z| z.norm_sqr().is_finite())) {
             true => Err((key.to_string(), "is not finite everywhere, or its square is not".to_string())),
             false => Ok(()),
         };
-        let u = project(right_hand_side, None);
+        let u = project("the right-hand side", right_hand_side, None);
         infinite("right_hand_side", &u)?;
         let columns = modes.count[1] * modes.count[2];
         let mut data_at_walls = Vec::with_capacity(conditions.len());
         for (derivative, upper, profile) in conditions {
             // Data are extended along z, so that they are the coefficients of degree 0.
             let wall = if *upper { walls.low + walls.length } else { walls.low };
-            let mut data = project(profile, Some(wall));
+            let what = if *upper { "a condition at the upper wall" } else { "a condition at the lower wall" };
+            let mut data = project(what, profile, Some(wall));
             infinite(if *upper { "upper" } else { "lower" }, &data)?;
             data.truncate(columns);
             data_at_walls.push(Condition { derivative: *derivative, upper: *upper, data });
@@ -104,6 +110,7 @@ impl Steady {
             tail: 0.0,
             solved: false,
             values: Vec::new(),
+            notes,
             names: [
                 kept("u_coefficients", "coefficients of the solution (of f before it), (real, imaginary)", &axes),
                 kept("u", "the solution at the grid points", &names),
@@ -160,6 +167,10 @@ impl Solver for Steady {
         walk_coefficients(walk, &self.names[0], &domain, block, &mut self.u)?;
         walk.scalar(&SIZE, (&mut self.size).into())?;
         walk.scalar(&TAIL, (&mut self.tail).into())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {

@@ -21,6 +21,7 @@ use crate::solvers::spectral::linear::Implicit;
 use crate::solvers::spectral::reality::Reality;
 use crate::solvers::spectral::results::spectra::{k_max_eta, kolmogorov_length};
 use crate::solvers::spectral::results::time_error::{self, TimeError};
+use crate::solvers::spectral::sampled::{missed, told_of_missed};
 use crate::solvers::spectral::steppers::{LinearPart, Nonlinear, Scheme, Stepper, retake, subtract};
 use crate::solvers::spectral::transform::Transform;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
@@ -438,15 +439,18 @@ fn first_state(
             start.w = Some(on_points(Box::new(move |[z, y, x]| hump(z).powi(2) * disturbance(z, y, x))));
         }
     }
-    let mut project = |profile: &Option<Profile>| -> Vec<Complex<f64>> {
+    let mut notes = Vec::new();
+    let mut project = |name: &str, profile: &Option<Profile>| -> Vec<Complex<f64>> {
         let mut out = zeros(geometry, 1);
         if let Some(profile) = profile {
-            let make = |tile: &Tile, _: &[&[f64]], out: &mut [&mut [f64]]| profile(tile, out[0]);
-            transform.through(team, &[], &make, &mut [&mut out.arrays[0]]);
+            let sample = |tile: &Tile, out: &mut [&mut [f64]]| profile(tile, out[0]);
+            transform.through(team, &[], &|tile, _, out| sample(tile, out), &mut [&mut out.arrays[0]]);
+            let share = missed(&sample, transform, team, &out.views())[0];
+            notes.extend(told_of_missed(&format!("the first state of {name}"), share));
         }
         out.arrays.remove(0)
     };
-    let (u, v, w) = (project(&start.u), project(&start.v), project(&start.w));
+    let (u, v, w) = (project("u", &start.u), project("v", &start.v), project("w", &start.w));
     let wide = geometry.three_dimensional();
     let mut state = zeros(geometry, 1 + usize::from(wide) + usize::from(physics.diffusivity.is_some()));
     state.arrays[0] = geometry.laplacian(&w);
@@ -464,7 +468,7 @@ fn first_state(
         }
     }
     if physics.diffusivity.is_some() {
-        *state.arrays.last_mut().expect("theta is the last") = project(&start.theta);
+        *state.arrays.last_mut().expect("theta is the last") = project("theta", &start.theta);
     }
     let theta = physics.diffusivity.and(state.arrays.last()).cloned();
     let state = conditioned(diffusion, state);
@@ -476,7 +480,7 @@ fn first_state(
     geometry.velocities(&state.arrays[0], wide.then(|| state.arrays[1].as_slice()), &mut changed.arrays);
     subtract(&mut changed, &asked);
     let [changed, whole] = [changed, asked].map(|velocity| means(geometry, &velocity, None, team).energy);
-    let mut notes = Vec::from_iter(told(changed / whole, "the velocity"));
+    notes.extend(told(changed / whole, "the velocity"));
     if let (Some(asked), Some(kept)) = (theta, state.arrays.last()) {
         let changed: Vec<Complex<f64>> = kept.iter().zip(&asked).map(|(kept, asked)| kept - asked).collect();
         let still = zeros(geometry, if wide { 3 } else { 2 });
