@@ -108,9 +108,10 @@ impl Sampling {
         }
     }
 
-    /// Whether moves made particles forget where they began.
-    fn mixed(&self) -> bool {
-        self.sampler.unmixed().is_none()
+    /// Whether the particles are those of the posterior, and moves made them forget where they began: else no error is
+    /// claimed.
+    fn claims(&self) -> bool {
+        self.reached() && self.sampler.unmixed().is_none()
     }
 
     fn last(&self) -> Option<&Rung> {
@@ -289,7 +290,7 @@ impl Solver for Sampling {
     fn report(&self) -> Vec<Number> {
         let number = |name, meaning, value, error| Number { name, unit: "1", meaning, value, error };
         let found = evidence(&self.evidences());
-        let claimed = found.interval.filter(|_| self.posed.method.freeze && self.reached() && self.mixed());
+        let claimed = found.interval.filter(|_| self.posed.method.freeze && self.claims());
         let interval = claimed.map_or(ErrorBar::None, |(low, high)| ErrorBar::Interval(low, high));
         let meaning = match (self.reached(), claimed) {
             (false, _) => "log-evidence at the power reached, not that of the posterior",
@@ -316,10 +317,10 @@ impl Solver for Sampling {
                 ErrorBar::None,
             ));
         }
-        let moment = |name: &Name, e: &Estimated| match self.reached() {
-            true if self.mixed() => number(name.name, name.meaning, e.value, ErrorBar::of(e.standard_error)),
-            true => number(name.name, name.meaning, e.value, ErrorBar::None),
-            false => number(name.name, "at the power reached, not of the posterior", e.value, ErrorBar::None),
+        let moment = |name: &Name, e: &Estimated| {
+            let meaning = if self.reached() { name.meaning } else { "at the power reached, not of the posterior" };
+            let error = if self.claims() { ErrorBar::of(e.standard_error) } else { ErrorBar::None };
+            number(name.name, meaning, e.value, error)
         };
         for (d, mean) in self.means.iter().enumerate().take(16) {
             report.push(moment(&self.names.means[d], mean));

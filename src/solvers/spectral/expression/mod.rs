@@ -3,11 +3,10 @@
 //! The grammar, real formulas and mistakes are those of [`crate::math::expression`]. Reading order: [`pair`] complex
 //! formulas · [`program`] instructions over tiles · [`function`] expressions of coordinates and time. For equations:
 //! [`symbol`] operators with constant coefficients · [`form`] sums of operators on fields and products · [`lower`] from
-//! syntax to forms · [`plan`] what is computed where · [`speeds`]
-//! what limits explicit steps · [`combine`] combinations in spectral space · [`linear`] all that
-//! is linear · [`directions`] of wavenumbers · [`growth`] whether it is well posed · [`posedness`] which term is to blame
-//! if not · [`pinpoint`] where a mistake stands · [`read`] all of it for the tables of an input · [`random`] forcing by
-//! address.
+//! syntax to forms · [`plan`] what is computed where · [`speeds`] what limits explicit steps · [`combine`] combinations in
+//! spectral space · [`linear`] all that is linear · [`directions`] of wavenumbers · [`growth`] whether it is well posed ·
+//! [`posedness`] which term is to blame if not · [`pinpoint`] where a mistake stands · [`read`] all of it for the tables of
+//! an input · [`random`] forcing by address.
 
 use crate::math::expression::{graph, mistake, syntax};
 
