@@ -177,14 +177,19 @@ fn stochastic_volatility_with_missing_observations_keeps_the_evidence_where_none
     assert!((evidence[1] - evidence[0]).abs() < 1e-9 && evidence[3] != evidence[2]);
 }
 
-struct Broken(f64);
+/// Particles that stay where they start, standard normal; their log-weights at one step are given.
+struct Still<W> {
+    horizon: usize,
+    step: usize,
+    log_weight: W,
+}
 
-impl FeynmanKac for Broken {
+impl<W: Fn(f64) -> f64 + Send + Sync> FeynmanKac for Still<W> {
     fn dimension(&self) -> usize {
         1
     }
     fn horizon(&self) -> usize {
-        3
+        self.horizon
     }
     fn initial(&self, at: &Draws, x: &mut Tile<'_>, _: &mut [f64]) {
         at.normals(0, x.coordinate_mut(0));
@@ -193,19 +198,23 @@ impl FeynmanKac for Broken {
         x.coordinate_mut(0).copy_from_slice(previous.coordinate(0));
     }
     fn log_potential(&self, step: usize, _: View<'_>, x: View<'_>, w: &mut [f64]) {
-        for (w, x) in w.iter_mut().zip(x.coordinate(0)) {
-            if step == 1 && (*x > 2.0 || self.0 == f64::NEG_INFINITY) {
-                *w = self.0;
-            }
+        if step == self.step {
+            w.iter_mut().zip(x.coordinate(0)).for_each(|(w, x)| *w = (self.log_weight)(*x));
         }
     }
+}
+
+/// `value` at step 1 beyond 2, and everywhere if it is −∞.
+fn broken(value: f64) -> Still<impl Fn(f64) -> f64 + Send + Sync> {
+    let log_weight = move |x| if x > 2.0 || value == f64::NEG_INFINITY { value } else { 0.0 };
+    Still { horizon: 3, step: 1, log_weight }
 }
 
 #[test]
 fn a_log_weight_that_is_no_number_and_weights_all_zero_are_told_with_step_and_particle_on_every_rank() {
     for (value, words) in [(f64::NAN, "is NaN"), (f64::INFINITY, "is inf"), (f64::NEG_INFINITY, "weight zero")] {
         let errors = threads::run(3, |team| {
-            let model = Broken(value);
+            let model = broken(value);
             let mut filter = Filter::new(&model, options(3000, 1, Scheme::Systematic, 1.0, 1), team);
             filter.step(&model, team).unwrap();
             filter.step(&model, team).unwrap_err().to_string()
@@ -540,36 +549,12 @@ fn the_variance_of_lee_and_whiteley_is_that_between_islands_under_multinomial_re
     }
 }
 
-/// A standard normal above 1.
-struct Gate;
-
-impl FeynmanKac for Gate {
-    fn dimension(&self) -> usize {
-        1
-    }
-    fn horizon(&self) -> usize {
-        2
-    }
-    fn initial(&self, at: &Draws, x: &mut Tile<'_>, _: &mut [f64]) {
-        at.normals(0, x.coordinate_mut(0));
-    }
-    fn mutate(&self, _: usize, _: &Draws, previous: View<'_>, x: &mut Tile<'_>, _: &mut [f64]) {
-        x.coordinate_mut(0).copy_from_slice(previous.coordinate(0));
-    }
-    fn log_potential(&self, step: usize, _: View<'_>, x: View<'_>, w: &mut [f64]) {
-        for (w, x) in w.iter_mut().zip(x.coordinate(0)) {
-            if step == 0 && *x <= 1.0 {
-                *w = f64::NEG_INFINITY;
-            }
-        }
-    }
-}
-
 /// P(x > 1) = 0.158655; of four particles none is there in half of the islands. The mean over 4096 islands is unbiased.
 #[test]
 fn islands_that_lose_all_particles_count_with_an_evidence_of_0() {
-    let mut filter = Filter::new(&Gate, options(4, 4096, Scheme::Systematic, 0.5, 3), &Solo);
-    (0..2).for_each(|_| filter.step(&Gate, &Solo).unwrap());
+    let gate = Still { horizon: 2, step: 0, log_weight: |x| if x > 1.0 { 0.0 } else { f64::NEG_INFINITY } };
+    let mut filter = Filter::new(&gate, options(4, 4096, Scheme::Systematic, 0.5, 3), &Solo);
+    (0..2).for_each(|_| filter.step(&gate, &Solo).unwrap());
     let logs: Vec<f64> = filter.islands.iter().map(|i| i.log_evidence).collect();
     let dead = logs.iter().filter(|l| **l == f64::NEG_INFINITY).count() as f64 / 4096.0;
     assert!((dead - (1.0f64 - 0.158655).powi(4)).abs() < 4.0 * 0.5 / 64.0, "{dead}");
@@ -585,7 +570,7 @@ fn islands_that_lose_all_particles_count_with_an_evidence_of_0() {
 
 #[test]
 fn a_weight_that_is_no_number_is_not_taken_for_zero() {
-    let model = Broken(f64::NAN);
+    let model = broken(f64::NAN);
     let mut filter = Filter::new(&model, options(1, 1, Scheme::Systematic, 1.0, 1), &Solo);
     let mut seed = 1;
     // One particle that is beyond 2.

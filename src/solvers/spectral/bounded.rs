@@ -211,8 +211,8 @@ pub fn build(
             let make = |grid: &Domain| {
                 setup::beside::<f64>(input, problem, grid, team).expect("a part of the process grid fits")
             };
-            let output = Output::new(&keys, names, on_grid.as_ref(), make, team)
-                .map_err(|refusal| setup::of_output(input, refusal))?;
+            let kept = setup::asked(input, problem, names.as_ref(), on_grid.domain())?;
+            let output = Output::new(&keys, kept, names, on_grid.as_ref(), make, team);
             let times = Times::new(&keys, 0.0, end);
             let word = scheme.word;
             let stepper = |fields, modes| stepper(word, fields, modes).expect("a scheme of the registry");

@@ -182,7 +182,7 @@ impl<T: Real> Evolution<T> {
         let linear = Linear::of(equation.as_ref(), &scales);
         let growth_rate = team.max(linear.growth_rate());
         notes.extend(setup::cautions::<T>(input, method, end));
-        if scheme.word == "sbdf3" {
+        if scheme.amplifies_waves() {
             let excess = team.max(linear.excess_of_bdf3(control.regular())) * end / control.regular();
             if excess > 0.1 {
                 let power = excess / std::f64::consts::LN_10;
@@ -199,12 +199,11 @@ impl<T: Real> Evolution<T> {
             Kind::Imex => Part::Implicit(Fourier::new(linear)),
         };
 
-        setup::asked(input, problem, equation.as_ref(), &domain)?;
+        let kept = setup::asked(input, problem, equation.as_ref(), &domain)?;
         let keys = problem.output_keys();
         let make =
             |grid: &Domain| setup::beside::<T>(input, problem, grid, team).expect("a part of the process grid fits");
-        let output = Output::new(&keys, equation.clone(), transform.as_ref(), make, team)
-            .map_err(|refusal| setup::of_output(input, refusal))?;
+        let output = Output::new(&keys, kept, equation.clone(), transform.as_ref(), make, team);
         let mut control = control;
         let names = Names::new(equation.as_ref(), &domain, stepper.as_mut(), &mut control, copies);
         notes.push(describe(&domain, transform.as_ref(), scheme.word));

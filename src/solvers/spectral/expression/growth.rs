@@ -7,10 +7,9 @@
 
 use std::f64::consts::{LN_2, PI};
 
-use ndarray::Array2;
-use ndarray_linalg::EigVals;
 use num_complex::Complex;
 
+use super::super::linear::eigenvalues;
 use super::directions::{Directions, tangents};
 use super::symbol::Symbol;
 use crate::math::elementary;
@@ -337,7 +336,7 @@ fn spectrum(n: usize, entries: Vec<Complex<f64>>, size: f64) -> Option<Spectrum>
     if !size.is_finite() {
         return None;
     }
-    let values = Array2::from_shape_vec((n, n), entries).ok()?.eigvals().ok()?;
+    let values = eigenvalues(n, entries)?;
     let rate = values.iter().map(|v| v.re).fold(f64::NEG_INFINITY, f64::max);
     let mut gap = f64::INFINITY;
     for (i, a) in values.iter().enumerate() {

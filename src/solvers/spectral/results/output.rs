@@ -59,19 +59,18 @@ const WEIGHT: Name = Name { name: "statistics_weight", units: "1", meaning: "tim
 const SAMPLED: Name = Name { name: "statistics_last", units: "1", meaning: "time of the last sample", axes: &[] };
 
 impl<T: Real> Output<T> {
-    /// `transform` is the solver's; `make` makes one for another grid, where `keys.points` ask for it. Collective.
-    ///
-    /// # Errors
-    /// (key below `output`, sentence), equal on every rank.
+    /// `asked` is what `keys` ask for of `equation` on the modes of `transform`, the solver's; `make` makes one for another
+    /// grid, where it wants one. Collective.
     pub fn new(
         keys: &OutputKeys,
+        asked: Asked,
         equation: Arc<dyn Equation<T>>,
         transform: &dyn Transform<T>,
         make: impl FnOnce(&Domain) -> Box<dyn Transform<T>>,
         team: &dyn Team,
-    ) -> std::result::Result<Self, (&'static str, String)> {
+    ) -> Self {
         let modes = transform.domain().clone();
-        let Asked { domain, kept, slices, profile, spectra, probes } = Asked::of(keys, equation.as_ref(), &modes)?;
+        let Asked { domain, kept, slices, profile, spectra, probes } = asked;
         let moments = keys.statistics.as_ref().map(|s| Moments {
             every: s.every.max(1),
             start: s.start,
@@ -109,7 +108,7 @@ impl<T: Real> Output<T> {
             let each = parts * moments.axis.map_or(points.len(), |a| output.domain.points()[a]);
             moments.fields = output.kept.iter().map(|_| Running::new(each)).collect();
         }
-        Ok(output)
+        output
     }
 
     /// The grid of the kept fields.

@@ -9,6 +9,7 @@ use super::super::domain::{Axis, Basis, Block, Domain, Tile};
 use super::super::equation::{Coupling, Degree, Equation, FieldName, Quadratic, Round};
 use super::super::fields::Fields;
 use super::super::transform::{Pointwise, Reference, Scales, Transform};
+use super::asked::Asked;
 use super::keys::{OutputKeys, SliceKeys, StatisticsKeys};
 use super::output::Output;
 use super::probe::Probe;
@@ -70,6 +71,16 @@ impl Equation<f64> for Pair {
 
 fn pair() -> Arc<Pair> {
     Arc::new(Pair { names: vec![FieldName::new("u", "first"), FieldName::new("v", "second")] })
+}
+
+fn output(
+    keys: &OutputKeys,
+    transform: &dyn Transform<f64>,
+    make: impl FnOnce(&Domain) -> Box<dyn Transform<f64>>,
+    team: &dyn Team,
+) -> Output<f64> {
+    let asked = Asked::of(keys, pair().as_ref(), transform.domain()).unwrap();
+    Output::new(keys, asked, pair(), transform, make, team)
 }
 
 fn axis(name: &'static str, points: usize, length: f64, last: bool) -> Axis {
@@ -371,7 +382,7 @@ fn kept_fields_slices_and_probes_are_the_function_itself() {
                 let probes = threads::run(ranks, |team| {
                     let mut transform = OnRoot::new(&domain, team);
                     let make = |d: &Domain| Box::new(OnRoot::new(d, team)) as Box<dyn Transform<f64>>;
-                    let mut output = Output::new(&keys, pair(), &transform, make, team).unwrap();
+                    let mut output = output(&keys, &transform, make, team);
                     let fields =
                         if team.rank() == 0 { state(&domain) } else { Fields::zeros(2, transform.modes().len()) };
                     output.walk(&mut &memory, team, &fields, &mut transform).unwrap();
@@ -421,7 +432,7 @@ fn statistics_are_time_means_and_go_through_a_restart() {
         let memory = Memory::default();
         let mut transform = Reference::new(&domain);
         let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
-        let mut output = Output::new(&keys, pair(), &transform, make, &Solo).unwrap();
+        let mut output = output(&keys, &transform, make, &Solo);
         let base = state(&domain);
         // u·s at times 0.5 step: samples at steps 2, 4, 6, 8 (t = 1, 2, 3, 4), the first of which stands for no time.
         let factor = |step: u64| step as f64;
@@ -469,7 +480,7 @@ fn the_variance_of_a_profile_does_not_cancel_beside_a_large_mean() {
     let keys = OutputKeys { fields: vec!["u".into()], statistics, ..OutputKeys::default() };
     let mut transform = Reference::new(&domain);
     let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
-    let mut output = Output::new(&keys, pair(), &transform, make, &Solo).unwrap();
+    let mut output = output(&keys, &transform, make, &Solo);
     for step in 1..=3u64 {
         let mut values = vec![0.0; domain.points().iter().product()];
         each_point(&domain, |i, x| {
@@ -494,9 +505,7 @@ fn the_variance_of_a_profile_does_not_cancel_beside_a_large_mean() {
 fn what_cannot_be_kept_is_said_with_its_key() {
     let domain = box_of(&[12, 18]);
     let fails = |keys: OutputKeys| {
-        let transform = Reference::new(&domain);
-        let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
-        Output::new(&keys, pair(), &transform, make, &Solo).err().map(|(key, text)| format!("{key}: {text}")).unwrap()
+        Asked::of::<f64>(&keys, pair().as_ref(), &domain).err().map(|(key, text)| format!("{key}: {text}")).unwrap()
     };
     let keys = OutputKeys::default;
     assert_eq!(
@@ -525,10 +534,8 @@ fn places_between_walls_are_within_the_layer_to_rounding() {
     let made = |z: f64| {
         let probes = vec![vec![z, 99.0, -99.0]];
         let slices = vec![SliceKeys { axis: "z".into(), at: z }, SliceKeys { axis: "x".into(), at: 99.0 }];
-        let transform = Reference::new(&domain);
-        let make = |d: &Domain| Box::new(Reference::new(d)) as Box<dyn Transform<f64>>;
         [OutputKeys { probes, ..OutputKeys::default() }, OutputKeys { slices, ..OutputKeys::default() }]
-            .map(|keys| Output::new(&keys, pair(), &transform, make, &Solo).err())
+            .map(|keys| Asked::of::<f64>(&keys, pair().as_ref(), &domain).err())
     };
     for z in [-0.3, 0.0, 0.7, 0.7 + 1e-15] {
         assert_eq!(made(z), [None, None], "{z}");

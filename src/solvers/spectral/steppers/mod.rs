@@ -161,6 +161,11 @@ impl Scheme {
         }
     }
 
+    /// Whether waves that L does not damp grow at any step. Of backward differences of third order.
+    pub fn amplifies_waves(&self) -> bool {
+        self.word == "sbdf3"
+    }
+
     /// Evaluations of N per step, past the start.
     pub fn evaluations(&self) -> u64 {
         match self.word {

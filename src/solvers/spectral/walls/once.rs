@@ -252,6 +252,15 @@ impl Stability {
         made
     }
 
+    /// Where the mode is given, in the units of the problem.
+    fn heights(&self, walk: &mut dyn Walk) -> Result<()> {
+        let (name, low, length) = match &self.question {
+            Question::OrrSommerfeld { .. } => (HALF_HEIGHT, -1.0, 2.0),
+            Question::Onset { .. } => (HEIGHT, 0.0, 1.0),
+        };
+        walk.replicated(&name, &mut (0..HEIGHTS).map(|i| low + length * i as f64 / (HEIGHTS - 1) as f64).collect())
+    }
+
     fn names(&self) -> Vec<(&'static str, &'static str)> {
         match &self.question {
             Question::OrrSommerfeld { critical, .. } => {
@@ -344,6 +353,8 @@ const MODE: [Name; 3] = [
 ];
 const HEIGHT: Name =
     Name { name: "z", units: "1", meaning: "distance from the lower wall over the height", axes: &["z"] };
+const HALF_HEIGHT: Name =
+    Name { name: "z", units: "1", meaning: "distance from the middle over half the height", axes: &["z"] };
 
 impl Solver for Stability {
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status> {
@@ -388,7 +399,7 @@ impl Solver for Stability {
 
     /// The leading mode over the height, for figures.
     fn snapshot(&mut self, walk: &mut dyn Walk, _team: &dyn Team) -> Result<()> {
-        walk.replicated(&HEIGHT, &mut (0..HEIGHTS).map(|i| i as f64 / (HEIGHTS - 1) as f64).collect())?;
+        self.heights(walk)?;
         for (name, list) in MODE.iter().zip(&mut self.mode).filter(|(_, list)| list.len() == HEIGHTS) {
             walk.scalar(name, list.into())?;
         }
@@ -400,7 +411,7 @@ impl Solver for Stability {
     }
 
     fn results(&mut self, walk: &mut dyn Walk) -> Result<()> {
-        walk.replicated(&HEIGHT, &mut (0..HEIGHTS).map(|i| i as f64 / (HEIGHTS - 1) as f64).collect())
+        self.heights(walk)
     }
 
     fn report(&self) -> Vec<Number> {

@@ -66,16 +66,39 @@ impl OrrSommerfeld {
         self.modes(n)?.into_iter().next().ok_or_else(|| "no finite eigenvalue".to_string())
     }
 
-    /// The smallest Reynolds number at which a wavenumber is neutral, and that wavenumber, by Newton's method from the
-    /// values given: Im c = 0 and ∂ Im c/∂α = 0.
+    /// The same flow at another wavenumber and Reynolds number.
+    fn at(&self, wavenumber: f64, reynolds: f64) -> OrrSommerfeld {
+        OrrSommerfeld { profile: self.profile.clone(), reynolds, wavenumber }
+    }
+
+    /// The smallest Reynolds number at which a wavenumber is neutral, and that wavenumber: from the values given, and if
+    /// the search fails there from the smallest Reynolds number of a coarse table at which a wave grows.
     ///
     /// # Errors
-    /// As for [`OrrSommerfeld::modes`]; when the iteration does not converge.
+    /// As for [`OrrSommerfeld::modes`]; when neither search converges.
     pub fn critical(&self, n: usize) -> Result<OrrSommerfeld, String> {
-        let growth = |alpha: f64, reynolds: f64| {
-            let problem = OrrSommerfeld { wavenumber: alpha, reynolds, ..self.clone() };
-            problem.leading(n).map(|m| m.value.im)
-        };
+        self.neutral(n).or_else(|message| match self.unstable(n)? {
+            Some(near) => near.neutral(n),
+            None => Err(message),
+        })
+    }
+
+    /// A wave that grows, at the smallest Reynolds number at which one of a table does.
+    fn unstable(&self, n: usize) -> Result<Option<OrrSommerfeld>, String> {
+        for reynolds in [1e2, 3e2, 1e3, 3e3, 1e4, 3e4] {
+            for alpha in [1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 1.3, 1.7, 2.2, 3.0] {
+                let near = self.at(alpha, reynolds);
+                if near.leading(n)?.value.im > 0.0 {
+                    return Ok(Some(near));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Newton's method for Im c = 0 and ∂ Im c/∂α = 0 from the values given.
+    fn neutral(&self, n: usize) -> Result<OrrSommerfeld, String> {
+        let growth = |alpha: f64, reynolds: f64| self.at(alpha, reynolds).leading(n).map(|m| m.value.im);
         let (mut alpha, mut reynolds) = (self.wavenumber, self.reynolds);
         for _ in 0..100 {
             // Fourth-order differences in α and in Re.
@@ -91,7 +114,7 @@ impl OrrSommerfeld {
             alpha += da;
             reynolds += dr;
             if da.abs() < 1e-9 * alpha && dr.abs() < 1e-9 * reynolds {
-                return Ok(OrrSommerfeld { wavenumber: alpha, reynolds, ..self.clone() });
+                return Ok(self.at(alpha, reynolds));
             }
             if !(reynolds < FARTHEST) {
                 break;
@@ -268,10 +291,11 @@ mod tests {
         println!("{critical:?}");
         assert!((critical.reynolds - 5772.2217).abs() < 2e-4, "{}", critical.reynolds);
         assert!((critical.wavenumber - 1.0205453).abs() < 3e-6, "{}", critical.wavenumber);
-        // From far away, too; into nowhere the search ends before long.
-        let far = poiseuille(6000.0, 0.3).critical(96).unwrap();
-        assert!((far.reynolds - 5772.2217).abs() < 2e-4 && (far.wavenumber - 1.0205453).abs() < 3e-6, "{far:?}");
-        assert!(poiseuille(2e5, 1.0).critical(64).unwrap_err().contains("not found"));
+        // From far away, too.
+        for (reynolds, wavenumber) in [(6000.0, 0.3), (2e5, 1.0), (50.0, 4.0)] {
+            let far = poiseuille(reynolds, wavenumber).critical(96).unwrap();
+            assert!((far.reynolds - 5772.2217).abs() < 2e-4 && (far.wavenumber - 1.0205453).abs() < 3e-6, "{far:?}");
+        }
         let c = critical.leading(112).unwrap().value;
         assert!((c.re - 0.2640000).abs() < 1e-6 && c.im.abs() < 1e-9, "{c}");
     }
@@ -280,6 +304,7 @@ mod tests {
     fn couette_flow_is_stable() {
         let flow = OrrSommerfeld { profile: vec![0.0, 1.0], reynolds: 1000.0, wavenumber: 1.0 };
         assert!(flow.leading(64).unwrap().value.im < 0.0);
+        assert!(flow.critical(64).unwrap_err().contains("not found"));
     }
 
     #[test]
