@@ -421,6 +421,7 @@ impl Run<'_> {
             )),
             (_, e) => e,
         })?;
+        self.solver.restored()?;
         let run = checkpoint.header("provenance/run").unwrap_or_default().to_string();
         self.snapshots.segments = Segments::resume(directory, &run, self.step, self.team)?;
         self.provenance.iter_mut().filter(|(key, _)| key == "run").for_each(|(_, value)| value.clone_from(&run));
@@ -536,6 +537,7 @@ impl Run<'_> {
             steps: self.step,
             resumed_from: self.resumed_from,
             numbers: if finished { self.solver.report() } else { Vec::new() },
+            warnings: self.solver.notes().iter().filter_map(|n| Some(n.strip_prefix(WARNING)?.to_string())).collect(),
             timings: over_ranks(self.team, self.timings, self.team.sent()),
             work,
             unit,

@@ -110,6 +110,10 @@ fn what_no_ensemble_can_be_is_refused_with_its_key_on_any_number_of_ranks() {
         (burgers(0.1, "ensemble = { members = 0 }"), "members"),
         (burgers(0.1, "ensemble = { members = 2, vary = { \"points\" = [1, 2] } }"), "cannot differ between members"),
         (
+            burgers(0.1, "ensemble = { members = 2, vary = { \"equation.kind\" = [\"kdv\", \"burgers\"] } }"),
+            "numbers alone can differ",
+        ),
+        (
             burgers(0.1, "ensemble = { members = 3, vary = { \"equation.viscosity\" = [1, 2] } }"),
             "2 values for 3 members",
         ),

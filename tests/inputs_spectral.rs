@@ -72,6 +72,7 @@ const CASES: &[Case] = &[
     Case(8, "initial = { kind = \"random\", spectrum = { kind = \"power_law\", exponent = 0.0, lowest = 7.0, highest = 9.0 } }", &["problem.initial.spectrum", "the kept modes", "from 1 to 5.83"]),
     Case(8, "initial = { kind = \"random\", spectrum = { kind = \"exponential_peak\", peak = 1e-3 } }", &["problem.initial.spectrum", "the kept modes"]),
     Case(8, "output = { every = 0.0 }", &["problem.output.every = 0.0", "> 0"]),
+    Case(8, "output = { every = 1e-12 }", &["problem.output.every = 1e-12", "more than 1e9 snapshots"]),
     Case(8, "output = { fields = [\"pressure\"] }", &["problem.output.fields"]),
     Case(8, "output = { probes = [[1.0]] }", &["problem.output.probes"]),
     Case(8, "output = { probes = [[inf, 0.0]] }", &["problem.output.probes", "finite"]),
@@ -91,7 +92,7 @@ const CASES: &[Case] = &[
 ];
 
 /// What is known of values and files alone.
-const ONLY_RUN: &[&str] = &["not finite", "no solution", "absent.h5", "the CFL limit", "directions"];
+const ONLY_RUN: &[&str] = &["not finite", "no solution", "the CFL limit", "directions"];
 
 #[test]
 fn malformed_inputs_are_refused_alike_on_1_and_3_ranks() {
@@ -340,6 +341,10 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
         let initial = format!("initial = {{ kind = \"expressions\", fields = {{ u = \"{u}\" }} }}\n");
         format!("{base}{burgers}{initial}[method]\ntime_step = 0.01\n")
     };
+    let random = format!(
+        "{base}{burgers}initial = {{ kind = \"random\", spectrum = {{ kind = \"von_karman\", peak = 1e9 }} }}\n\
+         [method]\ntime_step = 0.01\n"
+    );
     let wave = "equation = { kind = \"advection_diffusion\", velocity = [1.0] }\n\
                 initial = { kind = \"named\", name = \"wave\", parameters = { waves_x = 5 } }\n";
     let steps = |scheme: &str| format!("{base}{wave}[method]\nscheme = \"{scheme}\"\ntime_step = 0.2\n");
@@ -347,6 +352,7 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
         (first("sin(x)"), ""),
         (first("sin(x) + cos(12*x)"), "the first state of u is off by 5.0e-1 of its mean square"),
         (first("cos(40*x)"), "the first state of u is off by"),
+        (random, "the kept modes hold"),
         (steps("sbdf2"), ""),
         (steps("sbdf3"), "amplifies undamped waves of L"),
     ] {
@@ -357,6 +363,10 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
             assert_eq!((ended.code(), warned), (3, usize::from(!words.is_empty())), "{words}: {ended:?}");
             assert!(ended.stderr.contains(words), "{words}: {ended:?}");
         }
+        let without = spanwise(1, &["run", "case.toml", "--force", "--progress", "none"], dir.path());
+        assert!(without.stderr.contains(words), "{words}: {without:?}");
+        let report = fs::read_to_string(dir.path().join("case.out/report.json")).unwrap();
+        assert_eq!(report.contains("\"warnings\": []"), words.is_empty(), "{report}");
     }
     // Steady: 9 waves on 10 points.
     let steady = |equation: &str| {
@@ -370,12 +380,17 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
             steady("right_hand_side = \"0\", lower = [{ value = \"cos(9*x)\" }], upper = [{}]"),
             "a condition at the lower wall is off by",
         ),
+        (
+            steady("right_hand_side = \"exp(-2500*(z-0.5)^2)\", lower = [{}], upper = [{}]"),
+            "the right-hand side is off by",
+        ),
     ] {
         fs::write(dir.path().join("case.toml"), text).unwrap();
         let ended = spanwise(1, &["run", "case.toml", "--force"], dir.path());
         let warned = ended.messages().iter().filter(|m| m.contains("warning")).count();
         assert_eq!((ended.code(), warned), (0, usize::from(!words.is_empty())), "{words}: {ended:?}");
         assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+        assert!(dir.path().join("case.out/output.xdmf").exists(), "{ended:?}");
     }
     let long = first("sin(x)").replace("max_steps = 1\n", "").replace("0.01", "0.0001");
     fs::write(dir.path().join("case.toml"), long).unwrap();
@@ -412,4 +427,11 @@ fn a_run_goes_on_to_a_later_end_and_not_with_another_equation() {
     assert_eq!(run(&["--resume", "--set", "problem.end_time=0.8", "--set", "problem.process_grid=[1,1]"]).code(), 0);
     let report = fs::read_to_string(dir.path().join("a.out/report.json")).unwrap();
     assert!(report.contains("\"steps\": 80"), "{report}");
+    // Steps of another size, from there on.
+    let finer = ["--resume", "--set", "problem.end_time=1.0", "--set", "method.time_step=0.005"];
+    assert_eq!(run(&finer).code(), 0);
+    let report = fs::read_to_string(dir.path().join("a.out/report.json")).unwrap();
+    assert!(report.contains("\"steps\": 120"), "{report}");
+    let past = run(&["--resume", "--set", "problem.end_time=0.5"]);
+    assert!(past.code() == 2 && past.stderr.contains("past problem.end_time = 0.5"), "{past:?}");
 }

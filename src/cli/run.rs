@@ -25,7 +25,7 @@ pub fn run(arguments: &RunArguments, common: &Common, team: &dyn Team, style: St
     let plan = machine::threads_per_rank(input.run.threads, team);
     team.agree(machine::start_threads(&plan))?;
     let progress = match common.progress {
-        _ if common.quiet => Mode::None,
+        _ if common.quiet => Mode::Quiet,
         ProgressChoice::Auto if under_launcher() || !std::io::stderr().is_terminal() => Mode::Lines,
         ProgressChoice::Auto | ProgressChoice::Bar => Mode::Bar,
         ProgressChoice::Lines => Mode::Lines,

@@ -154,9 +154,17 @@ pub fn length(schema: &Json, key: &str) -> Option<u64> {
 fn plural(root: &Json, items: &Json) -> String {
     let one = describe(root, items);
     let bounds = bounds(items);
-    match resolve(root, items).get("type").and_then(Json::as_str) {
+    let items = resolve(root, items);
+    if words(root, items).is_some() || tagged(root, items).is_some() {
+        return one;
+    }
+    if let Some(branches) = branches(items) {
+        return branches.iter().map(|b| plural(root, b)).collect::<Vec<_>>().join(" or ");
+    }
+    match items.get("type").and_then(Json::as_str) {
         Some("number") => format!("numbers{bounds}"),
         Some("integer") => format!("integers{bounds}"),
+        Some("string") => "texts in quotes".to_string(),
         Some("array") => one.replacen("a list", "lists", 1),
         Some("object") => one.replacen("a table", "tables", 1),
         _ => one,

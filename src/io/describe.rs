@@ -19,12 +19,14 @@ pub fn describe(path: &Path) -> Result<String> {
     for (name, value) in short {
         line(&mut out, format!("  {name:<18}{value}"));
     }
-    for group in reader.groups() {
+    let root = (!reader.datasets("/").is_empty()).then(String::new);
+    for group in root.into_iter().chain(reader.groups()) {
         line(&mut out, format!("\n/{group}"));
         for (name, value) in reader.attributes(&group) {
             line(&mut out, format!("  {name:<18}{value}"));
         }
-        let rows: Vec<[String; 5]> = reader.datasets(&group).iter().map(|d| row(&reader, &group, d)).collect();
+        let rows: Vec<[String; 5]> =
+            reader.datasets(&format!("/{group}")).iter().map(|d| row(&reader, &group, d)).collect();
         let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
         let widths = [width(0), width(1), width(2), width(3)];
         for r in &rows {
@@ -46,7 +48,7 @@ fn line(out: &mut String, text: String) {
 
 /// name, type and shape, units, storage, meaning
 fn row(reader: &Reader, group: &str, name: &str) -> [String; 5] {
-    let Ok(dataset) = reader.file.dataset(&format!("{group}/{name}")) else {
+    let Ok(dataset) = reader.file.dataset(&format!("/{group}/{name}")) else {
         return [name.into(), "unreadable".into(), String::new(), String::new(), String::new()];
     };
     let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_or("?".into(), |t| t.to_string());

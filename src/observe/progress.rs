@@ -14,7 +14,10 @@ use crate::state::Name;
 pub enum Mode {
     Bar,
     Lines,
+    /// Warnings alone.
     None,
+    /// Nothing.
+    Quiet,
 }
 
 /// What is known after a step.
@@ -36,6 +39,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     barred: bool,
     lines: bool,
+    quiet: bool,
     last: Instant,
     shown: bool,
 }
@@ -52,7 +56,8 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Progress { bar, barred: false, lines: mode == Mode::Lines, last: Instant::now(), shown: false }
+        let (lines, quiet) = (mode == Mode::Lines, mode == Mode::Quiet);
+        Progress { bar, barred: false, lines, quiet, last: Instant::now(), shown: false }
     }
 
     pub fn look(&mut self, look: &Look) {
@@ -84,8 +89,8 @@ impl Progress {
     pub fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| tell(line)),
-            None if self.lines => tell(line),
-            None => {}
+            None if self.quiet => {}
+            None => tell(line),
         }
     }
 

@@ -54,6 +54,7 @@ pub struct Report {
     pub steps: u64,
     pub resumed_from: Option<u64>,
     pub numbers: Vec<Number>,
+    pub warnings: Vec<String>,
     pub timings: TeamTimings,
     /// Work done by this process, its unit, and the seconds of its steps.
     pub work: f64,
@@ -94,6 +95,7 @@ impl Report {
             "steps": self.steps,
             "resumed_from": self.resumed_from,
             "numbers": self.numbers.iter().map(number).collect::<Vec<_>>(),
+            "warnings": self.warnings,
             "timings": {
                 "total_seconds": t.mean.total,
                 "build_seconds": t.mean.build,
@@ -207,6 +209,7 @@ mod tests {
                 number("cost", 0.123456789, ErrorBar::Interval(0.1234567, 0.1234569)),
                 number("mass", f64::NAN, ErrorBar::None),
             ],
+            warnings: vec!["steps are long".into()],
             timings: TeamTimings::default(),
             work: 2e9,
             unit: "entries",

@@ -13,6 +13,8 @@ pub(super) struct Scale {
     pub high: f64,
     pub ticks: Vec<f64>,
     pub log: bool,
+    /// Distance of neighbouring ticks; 1 on logarithmic axes.
+    step: f64,
     /// What the numbers beside the ticks leave out, as they would not differ otherwise; 0 for most.
     offset: f64,
 }
@@ -39,24 +41,61 @@ impl Scale {
             let half = if low == 0.0 { 1.0 } else { 0.5 * low.abs() };
             (low, high) = (low - half, high + half);
         }
-        let ticks = if axis.log { decades(low, high) } else { round_ticks(low, high, 6) };
-        let mut scale = Scale { low, high, ticks, log: axis.log, offset: 0.0 };
-        if !scale.log {
-            scale.offset = scale.common();
+        let mut scale = Scale { low, high, ticks: Vec::new(), log: axis.log, step: 1.0, offset: 0.0 };
+        if axis.log {
+            scale.ticks = decades(low, high);
+        } else {
+            scale.set_ticks(6);
         }
         scale
     }
 
-    /// A number with few digits near ticks whose own numbers are long or do not differ; otherwise 0.
+    /// About so many ticks at round numbers, on a linear axis.
+    pub fn set_ticks(&mut self, wanted: usize) {
+        self.step = round_step(self.low, self.high, wanted);
+        self.ticks = multiples(self.low, self.high, self.step);
+        self.offset = 0.0;
+        self.offset = self.common();
+    }
+
+    /// With as many ticks as an axis of this length has room for. `needed`: the length that a label takes.
+    pub fn with_room(mut self, length: f64, needed: impl Fn(&str) -> f64) -> Scale {
+        for wanted in (2..6).rev() {
+            if self.log || self.is_clear(length, &needed) {
+                break;
+            }
+            self.set_ticks(wanted);
+        }
+        let mut kept: Vec<f64> = Vec::new();
+        for tick in &self.ticks {
+            if kept.last().is_none_or(|last| self.are_clear(*last, *tick, length, &needed)) {
+                kept.push(*tick);
+            }
+        }
+        self.ticks = kept;
+        self
+    }
+
+    fn is_clear(&self, length: f64, needed: &impl Fn(&str) -> f64) -> bool {
+        self.ticks.windows(2).all(|w| self.are_clear(w[0], w[1], length, needed))
+    }
+
+    /// Whether the labels of two ticks do not touch.
+    fn are_clear(&self, a: f64, b: f64, length: f64, needed: &impl Fn(&str) -> f64) -> bool {
+        let apart = (self.fraction(b) - self.fraction(a)) * length;
+        apart >= 0.5 * (needed(&self.label(a)) + needed(&self.label(b)))
+    }
+
+    /// A number near ticks that about five digits cannot tell apart; otherwise 0.
     fn common(&self) -> f64 {
-        let (Some(step), [first, .., last]) = (step(&self.ticks), &self.ticks[..]) else { return 0.0 };
+        let [first, .., last] = &self.ticks[..] else { return 0.0 };
+        let (span, size) = (last - first, first.abs().max(last.abs()));
         let alike = self.ticks.windows(2).any(|w| self.label(w[0]) == self.label(w[1]));
-        // What fits between the axis and its name.
-        let long = self.ticks.iter().any(|t| self.label(*t).chars().count() > 7);
-        if !alike && !long && first.abs().max(last.abs()) < 1e5 * step {
+        if span > 1e-3 * size && !alike {
             return 0.0;
         }
-        let digit = (last - first).log10().ceil() as i32;
+        // Eleven digits at most: a longer number tells nobody more.
+        let digit = (span.log10().ceil() as i32).max(size.log10().floor() as i32 - 10);
         // As a literal is read, so that it is written with as few digits.
         format!("{:.0}e{digit}", 0.5 * (first + last) / 10f64.powi(digit)).parse().unwrap_or(0.0)
     }
@@ -69,7 +108,11 @@ impl Scale {
                 let (sign, size) = (if offset < 0.0 { '+' } else { '−' }, offset.abs());
                 let written = format!("{size:e}");
                 match written.split_once('e').map(|(digits, power)| (digits, power.parse())) {
-                    Some((digits, Ok(power))) if !(-3..15).contains(&power) => {
+                    Some(("1", Ok(power))) if !(-3..5).contains(&power) => {
+                        format!("{label} {sign} {}", power_of_ten(power))
+                    }
+                    // Short numbers, and those that would begin or end with many zeros.
+                    Some((digits, Ok(power))) if power < -3 || power > (digits.len() as i32 - 1).max(4) => {
                         format!("{label} {sign} {digits}·{}", power_of_ten(power))
                     }
                     _ => format!("{label} {sign} {size}"),
@@ -94,7 +137,7 @@ impl Scale {
             let exponent = tick.round();
             if (tick - exponent).abs() < 1e-9 { power_of_ten(exponent as i32) } else { number(10f64.powf(tick), 4) }
         } else {
-            let step = step(&self.ticks).unwrap_or(1.0);
+            let step = self.step;
             // Ticks and offset are multiples of the step.
             let tick = if self.offset == 0.0 { tick } else { ((tick - self.offset) / step).round() * step };
             fixed(tick, step)
@@ -130,20 +173,20 @@ impl ValueFormatter<f64> for Scale {
     }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten inside [low, high]; about `wanted` of them, or half as many again.
-pub(super) fn round_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
+/// 1, 2 or 5 times a power of ten, of which [low, high] holds about `wanted`, or half as many again.
+fn round_step(low: f64, high: f64, wanted: usize) -> f64 {
     let raw = (high - low) / wanted as f64;
     let magnitude = 10f64.powf(raw.log10().floor());
     let distance = |m: &f64| (m * magnitude / raw).ln().abs();
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(1.0);
-    let step = step * magnitude;
+    step * magnitude
+}
+
+/// Multiples of `step` inside [low, high].
+fn multiples(low: f64, high: f64, step: f64) -> Vec<f64> {
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     (first..=last).map(|k| k as f64 * step).collect()
-}
-
-fn step(ticks: &[f64]) -> Option<f64> {
-    ticks.windows(2).map(|w| w[1] - w[0]).next()
 }
 
 /// Whole decades inside [low, high] (in log₁₀), at most about eight; 1, 2, 5 within short ranges.
@@ -178,10 +221,17 @@ fn fixed(v: f64, step: f64) -> String {
         return "0".into();
     }
     if !(1e-3..1e5).contains(&v.abs().max(step.abs())) {
-        return number(v, 4);
+        // As many digits as tell neighbours apart, five at most.
+        let place = |v: f64| (v.abs().log10() + 1e-9).floor() as i32;
+        return scientific(v, (place(v) - place(step)).clamp(0, 4) as usize);
     }
     let decimals = (-step.abs().log10() + 1e-9).ceil().clamp(0.0, 9.0) as usize;
     format!("{v:.decimals$}")
+}
+
+/// Without zeros at the end of decimals.
+fn bare(text: String) -> String {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
 /// Short form with so many significant digits, as m·10ᵉ for very large and very small numbers.
@@ -189,16 +239,18 @@ pub fn number(v: f64, digits: usize) -> String {
     if v == 0.0 || !v.is_finite() {
         return format!("{v}");
     }
-    let bare = |text: String| {
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
-    };
     let last = digits.max(1) as i32 - 1;
     let exponent = v.abs().log10().floor() as i32;
     if (-3..=last.max(4)).contains(&exponent) {
         return bare(format!("{v:.*}", (last - exponent).max(0) as usize));
     }
+    scientific(v, last.min(2) as usize)
+}
+
+/// As m·10ᵉ, with so many decimals in m.
+fn scientific(v: f64, decimals: usize) -> String {
     // Rounded before it is split: 9.999·10⁻¹⁴ is 10⁻¹³.
-    let written = format!("{:.*e}", last.min(2) as usize, v);
+    let written = format!("{v:.decimals$e}");
     let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
     let (mantissa, exponent) = (bare(mantissa.into()), exponent.parse().unwrap_or(0));
     match mantissa.as_str() {
@@ -214,8 +266,9 @@ mod tests {
 
     #[test]
     fn linear_ticks_are_round_numbers_inside_the_range() {
-        assert_eq!(round_ticks(0.0, 1.0, 5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(round_ticks(-8.0, 8.0, 4), [-5.0, 0.0, 5.0]);
+        let ticks = |low, high, wanted| multiples(low, high, round_step(low, high, wanted));
+        assert_eq!(ticks(0.0, 1.0, 5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(ticks(-8.0, 8.0, 4), [-5.0, 0.0, 5.0]);
     }
 
     #[test]
@@ -228,6 +281,10 @@ mod tests {
             (0.27218, 0.272186, "energy − 0.27218"),
             (0.0, 3e-12, "energy"),
             (1.0, 1.01, "energy"),
+            // A decay by 18 %, and a constant of 10¹⁴.
+            (8.2e-5, 1e-4, "energy"),
+            (1e14, 1e14, "energy"),
+            (1e5, 1e5 + 6.2, "energy − 10⁵"),
         ] {
             let scale = Scale::new(&Axis::default(), [low, high].into_iter());
             let mut labels: Vec<String> = scale.ticks.iter().map(|t| scale.label(*t)).collect();
@@ -236,6 +293,22 @@ mod tests {
             labels.dedup();
             assert_eq!(labels.len(), scale.ticks.len(), "{labels:?}");
         }
+    }
+
+    #[test]
+    fn labels_of_seven_characters_do_not_touch_on_short_axes() {
+        let needed = |label: &str| 7.0 * label.chars().count() as f64 + 10.0;
+        let scale = |high: f64| Scale::new(&Axis { range: Some((0.0, high)), ..Axis::default() }, std::iter::empty());
+        // Ticks at multiples of 2·10⁻⁷ are 60 pixels wide with their gap: six on 400 pixels, three on 160.
+        for (length, ticks) in [(400.0, 6), (160.0, 3), (40.0, 2)] {
+            let fitted = scale(1e-6).with_room(length, needed);
+            assert!(fitted.is_clear(length, &needed), "{fitted:?}");
+            assert_eq!(fitted.ticks.len(), ticks, "{fitted:?}");
+        }
+        let one = scale(0.1).with_room(30.0, needed);
+        assert_eq!(one.ticks.iter().map(|t| one.label(*t)).collect::<Vec<_>>(), ["0", "0.10"]);
+        let decades = Scale::new(&Axis::log("error"), [1e-8, 1.0].into_iter()).with_room(100.0, needed);
+        assert!(decades.is_clear(100.0, &needed) && decades.ticks.len() >= 2, "{decades:?}");
     }
 
     #[test]

@@ -147,8 +147,28 @@ pub struct Field {
     pub palette: Palette,
     /// Values shown at the ends of the bar; others are shown as these. From the data when absent.
     pub range: Option<(f64, f64)>,
-    /// The same length per unit on both axes.
+    /// The same length per unit on both axes, as far as the picture is not too thin to be read.
     pub equal: bool,
+}
+
+impl Field {
+    /// A picture has at least this share of its length as its width.
+    const THINNEST: f64 = 1.0 / 6.0;
+    /// And this many pixels, for a few ticks.
+    const SHORTEST: f64 = 90.0;
+
+    /// Width and height of the picture where it may be so wide and high. `scale`: of every length.
+    pub(crate) fn extent(&self, wide: f64, high: f64, scale: f64) -> (f64, f64) {
+        if !self.equal {
+            return (wide, high);
+        }
+        let length = |axis: &Axis| axis.range.map_or(1.0, |(low, high)| high - low);
+        let (x, y) = (length(&self.x), length(&self.y));
+        let unit = (wide / x).min(high / y);
+        let (w, h) = (unit * x, unit * y);
+        let least = |other: f64| (Self::THINNEST * other).max(Self::SHORTEST * scale);
+        (w.max(least(h)).min(wide), h.max(least(w)).min(high))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -326,6 +346,19 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("Title") && text.contains("data:image/png;base64,iVBOR"), "{text}");
         assert!(text.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn a_box_of_40_by_a_half_is_drawn_a_sixth_as_high_as_wide() {
+        let axis = |length: f64| Axis { label: String::new(), log: false, range: Some((0.0, length)) };
+        let field = |x: f64, y: f64| Field { x: axis(x), y: axis(y), equal: true, ..Field::default() };
+        let (w, h) = field(40.0, 0.5).extent(1200.0, 400.0, 1.0);
+        assert!(w == 1200.0 && (h - 200.0).abs() < 1e-9, "{w} × {h}");
+        // Three side by side, and layers 0.1 wide: 90 pixels.
+        assert_eq!(field(40.0, 0.5).extent(300.0, 290.0, 1.0), (300.0, 90.0));
+        assert_eq!(field(0.1, 1.0).extent(300.0, 290.0, 1.0), (90.0, 290.0));
+        assert_eq!(field(2.0, 1.0).extent(300.0, 290.0, 1.0), (300.0, 150.0));
+        assert_eq!(field(2.0, 1.0).extent(50.0, 40.0, 1.0), (50.0, 40.0));
     }
 
     #[test]

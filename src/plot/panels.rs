@@ -5,7 +5,7 @@ use plotters::element::{DashedPathElement, PathElement};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{self, Scale};
+use super::axes::Scale;
 use super::colours::{self, GREY, INK, LIGHT, Rgb};
 use super::raster::Raster;
 use super::{Area, Cloud, Curves, Drawn, Field, Heat, Palette, Panel, Pen, Picture, Style, Table, words};
@@ -38,6 +38,15 @@ fn titled<DB: DrawingBackend>(title: &str, area: &Area<DB>, pen: &Pen) -> Result
 
 type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Scale, Scale>>;
 
+/// How many pixels a text is wide.
+fn measured<DB: DrawingBackend>(text: &str, style: &TextStyle, area: &Area<DB>, pen: &Pen) -> f64 {
+    let guess = 7.0 * pen.scale * text.chars().count() as f64;
+    area.estimate_text_size(text, style).map_or(guess, |(w, _)| f64::from(w))
+}
+
+/// Height of a line of numbers beside ticks, with what is free above and below.
+const LINE: f64 = 18.0;
+
 /// Frame, grid, ticks and labels.
 fn chart<'a, DB: DrawingBackend>(
     area: &'a Area<DB>,
@@ -46,11 +55,19 @@ fn chart<'a, DB: DrawingBackend>(
     labels: [&str; 2],
     pen: &Pen,
 ) -> Result<Chart<'a, DB>, String> {
+    let (w, h) = area.dim_in_pixel();
+    let numbers = pen.text(12.5, GREY);
+    let y = y.clone().with_room(f64::from(h) - 48.0 * pen.scale, |_| LINE * pen.scale);
+    // Numbers, tick mark and name stand side by side.
+    let widest = y.ticks.iter().map(|t| measured(&y.label(*t), &numbers, area, pen)).fold(0.0, f64::max);
+    let left = (70.0 * pen.scale).max(widest + 28.0 * pen.scale).min(0.5 * f64::from(w));
+    let length = f64::from(w) - left - 16.0 * pen.scale;
+    let x = x.clone().with_room(length, |label| measured(label, &numbers, area, pen) + 10.0 * pen.scale);
     let mut chart = ChartBuilder::on(area)
         .margin_top(pen.px(4.0))
         .margin_right(pen.px(16.0))
         .x_label_area_size(pen.px(44.0))
-        .y_label_area_size(pen.px(70.0))
+        .y_label_area_size(left.round() as i32)
         .build_cartesian_2d(x.clone(), y.clone())
         .map_err(words)?;
     chart
@@ -59,7 +76,7 @@ fn chart<'a, DB: DrawingBackend>(
         .bold_line_style(pen.stroke(0.8, LIGHT))
         .axis_style(pen.stroke(1.0, GREY))
         .set_all_tick_mark_size(pen.px(4.0))
-        .label_style(pen.text(12.5, GREY))
+        .label_style(numbers)
         .axis_desc_style(pen.text(13.5, INK))
         .x_labels(x.ticks.len())
         .y_labels(y.ticks.len())
@@ -201,7 +218,7 @@ fn equal_units(x: &mut Scale, y: &mut Scale, width: f64, height: f64) {
         let more = (unit * length - (scale.high - scale.low)) / 2.0;
         scale.low -= more;
         scale.high += more;
-        scale.ticks = axes::round_ticks(scale.low, scale.high, 6);
+        scale.set_ticks(6);
     }
 }
 
@@ -318,7 +335,8 @@ fn bar_beside<DB: DrawingBackend>(
     if !low.is_finite() {
         return Ok(());
     }
-    let scale = Scale::new(&super::Axis { range: Some((low, high)), ..Default::default() }, std::iter::empty());
+    let axis = super::Axis { range: Some((low, high)), ..Default::default() };
+    let scale = Scale::new(&axis, std::iter::empty()).with_room(f64::from(height), |_| LINE * pen.scale);
     let style = pen.text(12.0, GREY).pos(Pos::new(HPos::Left, VPos::Center));
     for tick in &scale.ticks {
         let y = top + ((1.0 - (tick - low) / (high - low)) * height as f64) as i32;
@@ -330,8 +348,11 @@ fn bar_beside<DB: DrawingBackend>(
     // Beyond the longest number.
     let longest = scale.ticks.iter().map(|t| scale.label(*t).chars().count()).max().unwrap_or(0);
     let beyond = pen.px((34.0 + 7.0 * longest as f64).min(72.0));
-    let at = ((left + beyond + pen.px(12.0)).min(w as i32 - 1), top + height as i32 / 2);
-    area.draw_text(&scale.name(label), &turned, at).map_err(words)
+    let name = scale.name(label);
+    // A name longer than the bar does not reach into the title.
+    let half = (0.5 * measured(&name, &pen.text(12.5, INK), area, pen)).ceil() as i32;
+    let at = ((left + beyond + pen.px(12.0)).min(w as i32 - 1), (top + height as i32 / 2).max(half));
+    area.draw_text(&name, &turned, at).map_err(words)
 }
 
 fn field<DB: DrawingBackend>(p: &Field, area: &Area<DB>, pen: &Pen) -> Drawn {
@@ -339,11 +360,7 @@ fn field<DB: DrawingBackend>(p: &Field, area: &Area<DB>, pen: &Pen) -> Drawn {
     let (x, y) = (Scale::new(&p.x, std::iter::empty()), Scale::new(&p.y, std::iter::empty()));
     // What the axes and the bar take: see `chart` and `bar_beside`.
     let (beside, below, bar) = (86.0 * pen.scale, 48.0 * pen.scale, 88.0 * pen.scale);
-    let (mut pw, mut ph) = ((w as f64 - beside - bar).max(1.0), (h as f64 - below).max(1.0));
-    if p.equal {
-        let unit = (pw / (x.high - x.low)).min(ph / (y.high - y.low));
-        (pw, ph) = (unit * (x.high - x.low), unit * (y.high - y.low));
-    }
+    let (pw, ph) = p.extent((w as f64 - beside - bar).max(1.0), (h as f64 - below).max(1.0), pen.scale);
     let free = ((w as f64 - beside - bar - pw) / 2.0) as i32;
     let inner = area.clone().shrink((free, 0), ((pw + beside) as u32, (ph + below) as u32));
     let chart = chart(&inner, &x, &y, [&p.x.label, &p.y.label], pen)?;

@@ -105,6 +105,13 @@ pub trait Solver {
     }
     /// Everything a restart needs, and what a reader wants as the final state. Collective.
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()>;
+    /// After [`Solver::state`] was read from a checkpoint, which a run with other limits may have written.
+    ///
+    /// # Errors
+    /// A state that this run cannot go on from, alike on every rank.
+    fn restored(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// What a reader needs to understand the rest (points, weights, …): `/inputs` of output.h5. Collective.
     fn inputs(&mut self, walk: &mut dyn Walk) -> Result<()>;
     /// Makes what `record` and `report` say of the present state; before each recorded step, collective.

@@ -318,7 +318,8 @@ fn wait_all(requests: &mut Vec<ffi::MPI_Request>) {
     requests.clear();
 }
 
-/// Ends every rank with exit code 1. Without it a rank that ends alone leaves the others waiting for ever.
+/// Ends every rank with exit code 1. Without it a rank that ends alone leaves the others waiting for ever; a process that no
+/// launcher started has none, and ends without the words of MPI_Abort.
 pub(super) fn abort() -> ! {
     extern "C" fn end_before_other_handlers() {
         super::end_now()
@@ -332,7 +333,11 @@ pub(super) fn abort() -> ! {
         ffi::MPI_Initialized(&mut begun);
         ffi::MPI_Finalized(&mut ended);
         if begun != 0 && ended == 0 {
-            ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1);
+            let mut size = 1;
+            ffi::MPI_Comm_size(ffi::RSMPI_COMM_WORLD, &mut size);
+            if size > 1 || super::launch::under_launcher(&super::launch::environment) {
+                ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1);
+            }
         }
     }
     super::end_now()

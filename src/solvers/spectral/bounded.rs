@@ -18,7 +18,7 @@ use super::problem::{Finding, Precision, ProblemInput};
 use super::reality;
 use super::results::keys::Times;
 use super::results::output::Output;
-use super::results::xdmf;
+use super::results::{ranks, xdmf};
 use super::setup;
 use super::start;
 use super::steppers::{self, retake_arrays, stepper};
@@ -350,6 +350,10 @@ impl Pace for Controlled {
     fn numbers(&mut self) -> Vec<(&'static str, &mut f64)> {
         self.control.numbers()
     }
+
+    fn restored(&mut self) {
+        self.control.restored();
+    }
 }
 
 /// What is kept of a flow between walls: velocity and temperature. An equation in name only.
@@ -467,6 +471,11 @@ impl Solver for Flow {
         self.time >= self.end
     }
 
+    fn restored(&mut self) -> Result<()> {
+        self.flow.restored()?;
+        self.times.restored(self.time)
+    }
+
     fn state(&mut self, walk: &mut dyn Walk) -> Result<()> {
         self.flow.state(walk)?;
         self.time = self.flow.time();
@@ -533,8 +542,7 @@ impl Solver for Flow {
     }
 
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {
-        let written = if team.rank() == 0 { xdmf::write(dir) } else { Ok(Vec::new()) };
-        team.agree(written)
+        ranks::from_first(team, || xdmf::write(dir))
     }
 }
 

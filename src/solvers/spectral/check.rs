@@ -66,6 +66,7 @@ fn estimate<T: Real>(
     let posed = setup::pose::<T>(input, problem, given)?;
     let (equation, domain) = (posed.equation.as_ref(), &posed.domain);
     setup::first::<T>(input, problem, given, equation.fields(), domain)?;
+    setup::look_at_files::<T>(input, problem, equation.fields(), domain)?;
     let end = problem.end().map_err(|(key, message)| input.invalid(&key, message))?;
     let scheme =
         method.check(false, equation.carries()).map_err(|e| input.invalid(&format!("method.{}", e.key), e.message))?;
@@ -87,7 +88,9 @@ fn estimate<T: Real>(
         ("process grid".into(), format!("{} × {}", grid[0], grid[1])),
     ];
     if let Some(step) = method.time_step {
-        understood.push(("steps to the end".into(), format!("{:.0}", (end / step).ceil())));
+        let steps = (end / step).ceil();
+        let steps = if steps < 1e15 { format!("{steps:.0}") } else { format!("{steps:.3e}") };
+        understood.push(("steps to the end".into(), steps));
     }
     let estimates = method.time_error && !equation.is_stirred();
     if estimates {

@@ -75,6 +75,9 @@ pub fn check(input: &Input, problem: &ProblemInput, asked: &EnsembleInput) -> Re
         if !["equation.", "initial."].iter().any(|p| key.starts_with(p) && key.len() > p.len()) {
             return refuse(format!("\"{key}\" cannot differ between members; keys of equation and initial can"));
         }
+        if key.ends_with(".kind") || key.ends_with(".name") {
+            return refuse(format!("\"{key}\" is no number; numbers alone can differ between members"));
+        }
         let known = match (&problem.equation, &problem.initial) {
             (EquationInput::Written(WrittenKind::Written(written)), _) if key.starts_with("equation.parameters.") => {
                 Some(written.parameters.keys().collect::<Vec<_>>())
@@ -148,7 +151,8 @@ pub fn of_member(input: &Input, m: usize, e: Error) -> Error {
     match e {
         Error::Input { key, value, message, .. } if problem_key(&key) => {
             let message = message.split(" (from --set").next().unwrap_or_default().to_string();
-            input.invalid("problem.ensemble.vary", format!("member {m}: {key} = {value}: {message}"))
+            let set = if value.is_empty() { key } else { format!("{key} = {value}") };
+            input.invalid("problem.ensemble.vary", format!("member {m}: {set}: {message}"))
         }
         other => other,
     }
@@ -310,6 +314,10 @@ impl<T: Real> Solver for Ensemble<T> {
 
     fn reached(&self) -> bool {
         self.members[0].reached()
+    }
+
+    fn restored(&mut self) -> Result<()> {
+        self.members.iter_mut().try_for_each(Evolution::restored)
     }
 
     fn measure(&mut self, team: &dyn Team) -> Result<()> {

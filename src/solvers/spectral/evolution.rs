@@ -525,6 +525,11 @@ impl<T: Real> Solver for Evolution<T> {
         self.time >= self.end
     }
 
+    fn restored(&mut self) -> Result<()> {
+        self.control.restored();
+        self.times.restored(self.time)
+    }
+
     fn measure(&mut self, team: &dyn Team) -> Result<()> {
         if !self.names.quadratics.is_empty() {
             let mut bound = self.evaluation.bind(self.transform.as_mut(), team, None);
@@ -647,7 +652,6 @@ impl<T: Real> Solver for Evolution<T> {
     }
 
     fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {
-        let written = if team.rank() == 0 { xdmf::write(dir) } else { Ok(Vec::new()) };
-        team.agree(written)
+        ranks::from_first(team, || xdmf::write(dir))
     }
 }

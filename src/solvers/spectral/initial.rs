@@ -15,6 +15,7 @@ use super::transform::{Scales, Transform};
 use crate::math::elementary::exp;
 use crate::math::real::Real;
 use crate::math::rng::{Stream, uniform_pair};
+use crate::solvers::WARNING;
 use crate::team::Team;
 
 /// The fields at time 0.
@@ -291,8 +292,10 @@ pub const TOLD: f64 = 1e-6;
 
 /// What the user is told where constraints changed such a share of the mean square of fields of a first state.
 pub fn told(changed: f64, fields: &str) -> Option<String> {
+    const MUCH: f64 = 0.5;
+    let warning = if changed > MUCH { WARNING } else { "" };
     let words = "the first state does not keep the constraints: putting that right changed";
-    (changed > TOLD).then(|| format!("{words} {changed:.2e} of the mean square of {fields}"))
+    (changed > TOLD).then(|| format!("{warning}{words} {changed:.2e} of the mean square of {fields}"))
 }
 
 /// Projects `state` onto the equation's constraints.

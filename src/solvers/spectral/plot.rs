@@ -2,16 +2,20 @@
 //! three), spectra, series.
 
 mod ensemble;
+mod series;
 
 use std::path::Path;
 
 use super::equations;
+use super::time::MethodInput;
 use crate::error::{Error, Result};
 use crate::io::read::Reader;
 use crate::plot::{Axis, Curves, Field, Figure, Line, Palette, Panel, Style, colours, number};
 
 /// Values along an axis of a picture, at most; more are thinned out.
 const MOST: usize = 2048;
+/// Rows of a picture of uneven ones, at least: more than it is pixels high.
+const ROWS: usize = 600;
 const COLOURS: [colours::Rgb; 5] =
     [colours::BLUE, colours::VERMILION, colours::GREEN, colours::PURPLE, colours::ORANGE];
 
@@ -19,6 +23,7 @@ const COLOURS: [colours::Rgb; 5] =
 #[derive(Debug, Clone)]
 struct Kept {
     name: String,
+    group: &'static str,
     /// One, or real and imaginary part of what is drawn as its modulus.
     parts: Vec<String>,
     units: String,
@@ -36,19 +41,20 @@ fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     if reader.has("fields/member") {
         return ensemble::draw(reader, output);
     }
-    let times = if reader.has("fields/time") { reader.array("fields/time")?.values } else { Vec::new() };
-    let fields = if times.is_empty() { Vec::new() } else { fields(reader)? };
+    let (fields, times) = kept(reader)?;
     let above = match fields.first().map(|f| f.axes.len()) {
         Some(1) => lines(reader, &fields, &times)?,
         Some(_) => planes(reader, &fields, &times)?,
         None => Vec::new(),
     };
     let mut below: Vec<(f64, Panel)> = Vec::new();
-    if let Some(t) = times.last() {
+    if let Some(t) = times.last().filter(|_| fields.iter().all(|f| f.group == "fields")) {
         let last = |path: &str, shells| Ok(reader.slab(path, &[times.len() - 1, 0], &[1, shells])?.values);
-        below.extend(spectrum(reader, format!("Spectrum at t = {}", number(*t, 4)), last)?.map(|p| (1.0, p)));
+        let title = if timeless(reader) { "Spectrum".into() } else { format!("Spectrum at t = {}", number(*t, 4)) };
+        below.extend(spectrum(reader, title, last)?.map(|p| (1.0, p)));
     }
-    below.extend(series(reader, 4 - below.len().min(1))?.into_iter().map(|p| (1.0, p)));
+    let sizes = series::sizes(reader, &fields, times.len())?;
+    below.extend(series::series(reader, 4 - below.len().min(1), &sizes)?.into_iter().map(|p| (1.0, p)));
     // Three squares side by side are not as high as wide.
     let (share, high) = if above.len() > 2 { (1.0, 850) } else { (1.35, 960) };
     let rows: Vec<(f64, Vec<(f64, Panel)>)> =
@@ -69,42 +75,66 @@ fn fitted(mut figure: Figure) -> Figure {
     const ABOVE_AND_BELOW: f64 = 100.0;
     const BESIDE: f64 = 188.0;
     let (width, height) = (f64::from(figure.size.0), f64::from(figure.size.1));
-    let [(share, above), (other, _)] = &mut figure.rows[..] else { return figure };
+    let Some((first, others)) = figure.rows.split_first_mut() else { return figure };
+    let ((share, above), below) = (first, others.first_mut());
     let each = (width - 36.0) / above.len() as f64 - BESIDE;
     // A panel that fills what it is given needs all of it.
-    let shape = |panel: &Panel| match panel {
-        Panel::Field(field) if field.equal => {
-            let extent = |axis: &Axis| axis.range.map_or(1.0, |(low, high)| high - low);
-            extent(&field.y) / extent(&field.x)
-        }
+    let needed = |panel: &Panel| match panel {
+        Panel::Field(field) => field.extent(each, f64::INFINITY, 1.0).1,
         _ => f64::INFINITY,
     };
-    let tallest = above.iter().map(|(_, panel)| shape(panel)).fold(0.0, f64::max);
-    let given = (height - AROUND) * *share / (*share + *other);
-    let needed = (tallest * each + ABOVE_AND_BELOW).max(240.0);
+    let tallest = above.iter().map(|(_, panel)| needed(panel)).fold(0.0, f64::max);
+    let other = below.as_ref().map_or(0.0, |(other, _)| *other);
+    let given = (height - AROUND) * *share / (*share + other);
+    let needed = (tallest + ABOVE_AND_BELOW).max(240.0);
     if needed < given {
-        // The lower row keeps its height.
-        let below = height - AROUND - given;
-        (*share, *other) = (needed, below);
-        figure.size.1 = (AROUND + needed + below).round() as u32;
+        // The lower row, if there is one, keeps its height.
+        let kept = height - AROUND - given;
+        *share = needed;
+        if let Some((other, _)) = below {
+            *other = kept;
+        }
+        figure.size.1 = (AROUND + needed + kept).round() as u32;
     }
     figure
 }
 
-/// The fields on the most axes, velocities and scalars alike, in the order of the file.
-fn fields(reader: &Reader) -> Result<Vec<Kept>> {
+/// Steady and stability problems record no times: the one of their fields says nothing.
+fn timeless(reader: &Reader) -> bool {
+    !reader.has("series/time") && reader.shape("fields/time").map_or(true, |shape| shape.iter().product::<usize>() < 2)
+}
+
+/// The fields and their times; the last state where the run ended before its first snapshot and kept it.
+fn kept(reader: &Reader) -> Result<(Vec<Kept>, Vec<f64>)> {
+    let array = |path| if reader.has(path) { Ok(reader.array(path)?.values) } else { Ok(Vec::new()) };
+    let times = array("fields/time")?;
+    if !times.is_empty() {
+        return Ok((fields(reader, "fields")?, times));
+    }
+    let last: Vec<f64> = array("series/time")?.last().copied().into_iter().collect();
+    let fields = if last.is_empty() { Vec::new() } else { fields(reader, "results")? };
+    Ok(if fields.is_empty() { (fields, Vec::new()) } else { (fields, last) })
+}
+
+/// The fields on the most axes, velocities and scalars alike, in the order of the file. Among the results they have no
+/// times, and statistics beside them.
+fn fields(reader: &Reader, group: &'static str) -> Result<Vec<Kept>> {
+    let timed = usize::from(group == "fields");
     let mut all = Vec::new();
-    for name in reader.datasets("fields") {
-        let path = format!("fields/{name}");
+    for name in reader.datasets(group) {
+        let path = format!("{group}/{name}");
         let axes = reader.axes(&path)?;
-        let spatial = axes.iter().skip(1).all(|a| ["x", "y", "z"].contains(&a.as_str()));
-        if axes.len() < 2 || axes[0] != "time" || !spatial {
+        let spatial = axes.iter().skip(timed).all(|a| ["x", "y", "z"].contains(&a.as_str()));
+        let statistics = ["_mean", "_variance"].iter().any(|ending| name.ends_with(ending));
+        let state = timed == 0 && !statistics && !axes.is_empty() && axes != [name.as_str()];
+        let snapshot = timed == 1 && axes.len() > 1 && axes[0] == "time";
+        if !spatial || !(state || snapshot) {
             continue;
         }
         let attribute = |key| reader.attribute(&path, key).unwrap_or_default();
         let (units, meaning) = (attribute("units"), attribute("long_name"));
-        let (axes, shape) = (axes[1..].to_vec(), reader.shape(&path)?[1..].to_vec());
-        all.push(Kept { parts: vec![name.clone()], name, units, meaning, axes, shape });
+        let (axes, shape) = (axes[timed..].to_vec(), reader.shape(&path)?[timed..].to_vec());
+        all.push(Kept { parts: vec![name.clone()], name, group, units, meaning, axes, shape });
     }
     let most = all.iter().map(|f| f.axes.len()).max().unwrap_or(0);
     all.retain(|f| f.axes.len() == most);
@@ -126,9 +156,13 @@ fn with_moduli(fields: Vec<Kept>) -> Vec<Kept> {
 }
 
 impl Kept {
-    /// Its values in a part of the file, as [`Reader::slab`] has them.
+    /// Its values in a part of the file, as [`Reader::slab`] has them; the first axis is time.
     fn slab(&self, reader: &Reader, start: &[usize], count: &[usize]) -> Result<Vec<f64>> {
-        let read = |name: &String| Ok(reader.slab(&format!("fields/{name}"), start, count)?.values);
+        let from = usize::from(self.group != "fields");
+        let read = |name: &String| {
+            let path = format!("{}/{name}", self.group);
+            Ok(reader.slab(&path, &start[from..], &count[from..])?.values)
+        };
         let mut values = read(&self.parts[0])?;
         if let [_, imaginary] = &self.parts[..] {
             values.iter_mut().zip(read(imaginary)?).for_each(|(re, im)| *re = re.hypot(im));
@@ -142,8 +176,8 @@ fn with_units(name: &str, units: &str) -> String {
 }
 
 /// Coordinates of an axis of a field; indices where the file has none.
-fn coordinate(reader: &Reader, axis: &str, n: usize) -> Result<Vec<f64>> {
-    let path = format!("fields/{axis}");
+fn coordinate(reader: &Reader, field: &Kept, axis: usize) -> Result<Vec<f64>> {
+    let (path, n) = (format!("{}/{}", field.group, field.axes[axis]), field.shape[axis]);
     let known = if reader.has(&path) { reader.array(&path)?.values } else { Vec::new() };
     Ok(if known.len() == n { known } else { (0..n).map(|i| i as f64).collect() })
 }
@@ -164,23 +198,39 @@ fn ranged(label: String, x: &[f64]) -> Axis {
     Axis { label, log: false, range: Some(edges(x)) }
 }
 
-/// Diverging where values of both signs matter. A few extremes do not wash out the rest: the range holds 99.7 % of the
-/// values where the largest is half as large again.
-fn palette(values: &[f64]) -> (Palette, Option<(f64, f64)>) {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    if sorted.is_empty() {
-        return (Palette::Sequential, None);
+fn range_of(values: &[f64]) -> Option<(f64, f64)> {
+    let finite = values.iter().copied().filter(|v| v.is_finite());
+    finite.map(|v| (v, v)).reduce(|(low, high), (v, _)| (low.min(v), high.max(v)))
+}
+
+/// Whether values of both signs matter.
+fn signed(values: &[f64]) -> bool {
+    range_of(values).is_some_and(|(low, high)| low < 0.0 && high > 0.0 && (-low).min(high) > 0.15 * (-low).max(high))
+}
+
+/// Diverging if asked. A few extremes do not wash out the rest: the range holds 99.7 % of the values where the largest
+/// is half as large again.
+fn palette(values: &[f64], diverging: bool) -> (Palette, Option<(f64, f64)>) {
+    if !diverging {
+        return (Palette::Sequential, range_of(values));
     }
-    sorted.sort_by(f64::total_cmp);
-    let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
-    if low < 0.0 && high > 0.0 && (-low).min(high) > 0.15 * (-low).max(high) {
-        sorted.iter_mut().for_each(|v| *v = v.abs());
-        sorted.sort_by(f64::total_cmp);
-        let (usual, largest) = (sorted[(sorted.len() - 1) * 997 / 1000], sorted[sorted.len() - 1]);
-        let reach = if largest > 1.5 * usual && usual > 0.0 { usual } else { largest };
-        return (Palette::Diverging, Some((-reach, reach)));
+    let mut sizes: Vec<f64> = values.iter().map(|v| v.abs()).filter(|v| v.is_finite()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let Some(&largest) = sizes.last() else { return (Palette::Diverging, None) };
+    let usual = sizes[(sizes.len() - 1) * 997 / 1000];
+    let reach = if largest > 1.5 * usual && usual > 0.0 { usual } else { largest };
+    (Palette::Diverging, Some((-reach, reach)))
+}
+
+/// What a field is a component of, by its name: velocities, vectors along axes, complex numbers. Itself otherwise.
+fn whole(name: &str) -> &str {
+    if ["u", "v", "w"].contains(&name) {
+        return "velocity";
     }
-    (Palette::Sequential, None)
+    ["_x", "_y", "_z", "_real", "_imag", "x", "y", "z"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(name)
 }
 
 /// Indices 0..n, thinned to at most [`MOST`].
@@ -189,49 +239,59 @@ fn thinned(n: usize) -> Vec<usize> {
     (0..n).step_by(stride).collect()
 }
 
-/// A matrix that may not be equispaced in its rows, on as many equispaced rows: the nearest row below, interpolated.
-fn even_rows(values: &[f64], cols: usize, at: &[f64]) -> Vec<f64> {
-    let n = at.len();
-    if n < 3 || cols == 0 {
-        return values.to_vec();
+/// [`thinned`], and the last.
+fn thinned_to_the_last(n: usize) -> Vec<usize> {
+    let mut kept = thinned(n);
+    if kept.last().is_some_and(|last| last + 1 < n) {
+        kept.push(n - 1);
     }
-    let step = (at[n - 1] - at[0]) / (n - 1) as f64;
-    if at.windows(2).all(|w| (w[1] - w[0] - step).abs() < 1e-6 * step) {
-        return values.to_vec();
-    }
-    let mut out = Vec::with_capacity(values.len());
-    let mut below = 0;
-    for i in 0..n {
-        let target = at[0] + i as f64 * step;
-        while below + 2 < n && at[below + 1] <= target {
-            below += 1;
-        }
-        let w = ((target - at[below]) / (at[below + 1] - at[below])).clamp(0.0, 1.0);
-        let row = |r: usize| &values[r * cols..(r + 1) * cols];
-        out.extend(row(below).iter().zip(row(below + 1)).map(|(a, b)| (1.0 - w) * a + w * b));
+    kept
+}
+
+/// Where `target` lies among rising coordinates: the index below, and which part of the way to the next one.
+fn between(at: &[f64], target: f64) -> (usize, f64) {
+    let below = at.partition_point(|a| *a <= target).clamp(1, at.len() - 1) - 1;
+    let gap = at[below + 1] - at[below];
+    (below, if gap > 0.0 { ((target - at[below]) / gap).clamp(0.0, 1.0) } else { 1.0 })
+}
+
+/// A matrix whose rows lie at `at` on `rows` rows of equal height, from the first of these places to the last.
+fn even_rows(values: &[f64], cols: usize, at: &[f64], rows: usize) -> Vec<f64> {
+    let (first, last) = (at[0], at[at.len() - 1]);
+    let row = |r: usize| &values[r * cols..(r + 1) * cols];
+    let mut out = Vec::with_capacity(rows * cols);
+    for i in 0..rows {
+        let (below, w) = between(at, first + (last - first) * (i as f64 + 0.5) / rows as f64);
+        let mix = |(a, b): (&f64, &f64)| if w == 0.0 { *a } else { (1.0 - w) * a + w * b };
+        out.extend(row(below).iter().zip(row(below + 1)).map(mix));
     }
     out
+}
+
+fn equispaced(at: &[f64]) -> bool {
+    let step = (at[at.len() - 1] - at[0]) / (at.len() - 1).max(1) as f64;
+    at.windows(2).all(|w| (w[1] - w[0] - step).abs() <= 1e-6 * step.abs())
 }
 
 /// The values of a field on one axis at all times, time upwards.
 fn space_time(reader: &Reader, field: &Kept, times: &[f64], all: &[f64], title: &str) -> Result<Panel> {
     let (n, axis) = (field.shape[0], &field.axes[0]);
-    let x = coordinate(reader, axis, n)?;
+    let x = coordinate(reader, field, 0)?;
     let time_units = reader.attribute("fields/time", "units").unwrap_or_default();
-    let (rows, cols) = (thinned(times.len()), thinned(n));
+    let (records, cols) = (thinned_to_the_last(times.len()), thinned(n));
     let values: Vec<f64> =
-        rows.iter().flat_map(|&t| cols.iter().map(move |&i| (t, i))).map(|(t, i)| all[t * n + i]).collect();
-    let at: Vec<f64> = rows.iter().map(|&t| times[t]).collect();
-    let values = even_rows(&values, cols.len(), &at);
-    let (palette, range) = palette(&values);
-    let even = |i: usize| at[0] + (at[at.len() - 1] - at[0]) * i as f64 / (at.len() - 1) as f64;
+        records.iter().flat_map(|&t| cols.iter().map(move |&i| (t, i))).map(|(t, i)| all[t * n + i]).collect();
+    let at: Vec<f64> = records.iter().map(|&t| times[t]).collect();
+    let (palette, range) = palette(&values, signed(&values));
+    let rows = at.len().max(ROWS);
+    let time = Axis { label: with_units("time t", &time_units), log: false, range: Some((at[0], at[at.len() - 1])) };
     Ok(Panel::Field(Field {
         title: title.to_string(),
         x: ranged(axis.clone(), &x),
-        y: ranged(with_units("time t", &time_units), &(0..at.len()).map(even).collect::<Vec<_>>()),
-        rows: rows.len(),
+        y: time,
+        rows,
         cols: cols.len(),
-        values,
+        values: even_rows(&values, cols.len(), &at, rows),
         bar: with_units(&field.name, &field.units),
         palette,
         range,
@@ -239,28 +299,40 @@ fn space_time(reader: &Reader, field: &Kept, times: &[f64], all: &[f64], title: 
     }))
 }
 
+/// An entry of a legend that says how many of `all` curves have no colour left.
+fn and_more(all: usize) -> Option<Line> {
+    let left = all.checked_sub(COLOURS.len()).filter(|left| *left > 0)?;
+    let label = format!("… and {left} more");
+    Some(Line { label, x: Vec::new(), y: Vec::new(), colour: [255; 3], style: Style::Solid })
+}
+
 /// One dimension: space and time, and the last state.
 fn lines(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, Panel)>> {
     let first = &fields[0];
     let (n, axis) = (first.shape[0], &first.axes[0]);
-    let x = coordinate(reader, axis, n)?;
+    let x = coordinate(reader, first, 0)?;
     let mut panels = Vec::new();
     if times.len() > 2 {
         let all = first.slab(reader, &[0, 0], &[times.len(), n])?;
         panels.push((1.7, space_time(reader, first, times, &all, &format!("{}({axis}, t)", first.name))?));
     }
     let last = times.len() - 1;
-    let shown = fields.iter().filter(|f| f.shape == first.shape && f.axes == first.axes).take(COLOURS.len());
+    let alike = || fields.iter().filter(|f| f.shape == first.shape && f.axes == first.axes);
     let mut curves = Vec::new();
-    for (field, colour) in shown.zip(COLOURS) {
+    for (field, colour) in alike().zip(COLOURS) {
         let y = field.slab(reader, &[last, 0], &[1, n])?;
-        curves.push(Line { label: field.name.clone(), x: x.clone(), y, colour, style: Style::Solid });
+        // A modulus often is its real part.
+        let style = if field.parts.len() > 1 { Style::Dashed } else { Style::Solid };
+        curves.push(Line { label: field.name.clone(), x: x.clone(), y, colour, style });
     }
+    curves.sort_by_key(|line| line.style == Style::Dashed);
     let label = if curves.len() == 1 { with_units(&first.name, &first.units) } else { "fields".into() };
     if curves.len() == 1 {
         curves[0].label.clear();
+        curves[0].style = Style::Solid;
     }
-    let title = format!("at t = {}", number(times[last], 4));
+    curves.extend(and_more(alike().count()));
+    let title = if timeless(reader) { String::new() } else { format!("at t = {}", number(times[last], 4)) };
     panels
         .push((1.0, Panel::Curves(Curves { title, x: ranged(axis.clone(), &x), y: Axis::new(label), lines: curves })));
     Ok(panels)
@@ -296,9 +368,19 @@ fn largest(values: &[f64]) -> f64 {
 
 /// Below this share of what a field is elsewhere a plane shows rounding, not the field.
 const ROUNDING: f64 = 1e-6;
+/// The plane in the middle is shown if it has this share of the largest variance of a plane.
+const ENOUGH: f64 = 0.25;
+
+/// The mean square of what is left of finite values without their mean.
+fn variance(values: &[f64]) -> f64 {
+    let finite = || values.iter().copied().filter(|v| v.is_finite());
+    let n = finite().count().max(1) as f64;
+    let mean = finite().sum::<f64>() / n;
+    finite().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n
+}
 
 /// A plane of a field at a time, and its largest value: in three dimensions the one in the middle, or a quarter or an
-/// eighth of the way where the field vanishes in the middle by symmetry.
+/// eighth of the way where the field varies little in the middle, as by symmetry.
 fn chosen(reader: &Reader, field: &Kept, t: usize) -> Result<(Vec<f64>, usize, f64)> {
     let (_, _, axis) = sides(field);
     let Some(axis) = axis else {
@@ -312,39 +394,56 @@ fn chosen(reader: &Reader, field: &Kept, t: usize) -> Result<(Vec<f64>, usize, f
     let mut planes = Vec::new();
     for at in places {
         let values = cut(reader, field, t, Some(axis), at)?;
-        let size = largest(&values);
-        planes.push((values, at, size));
+        let (size, varied) = (largest(&values), variance(&values));
+        planes.push(((values, at, size), varied));
     }
-    let most = planes.iter().map(|p| p.2).fold(0.0, f64::max);
-    Ok(planes.into_iter().find(|p| p.2 >= ROUNDING * most).expect("one of them is the largest"))
+    let most = planes.iter().map(|p| p.1).fold(0.0, f64::max);
+    // Where planes are much alike fields are shown in the same one.
+    let best = planes.iter().position(|p| p.1 >= ENOUGH * most).unwrap_or(0);
+    Ok(planes.swap_remove(best).0)
 }
 
 /// A picture of a plane. `size`: the largest value of what is shown beside it; what is rounding beside that is drawn as
-/// nothing.
-fn plane(reader: &Reader, field: &Kept, time: f64, plane: &(Vec<f64>, usize, f64), size: f64) -> Result<Panel> {
+/// nothing. `diverging`: zero is white.
+fn plane(
+    reader: &Reader,
+    field: &Kept,
+    time: f64,
+    plane: &(Vec<f64>, usize, f64),
+    (size, diverging): (f64, bool),
+) -> Result<Panel> {
     let (across, up, axis) = sides(field);
-    let mut at = format!("t = {}", number(time, 4));
+    let mut at = Vec::new();
     if let Some(axis) = axis {
-        let z = coordinate(reader, &field.axes[axis], field.shape[axis])?;
-        at = format!("{} = {}, {at}", field.axes[axis], number(z[plane.1], 4));
+        let z = coordinate(reader, field, axis)?;
+        at.push(format!("{} = {}", field.axes[axis], number(z[plane.1], 4)));
     }
+    if !timeless(reader) {
+        at.push(format!("t = {}", number(time, 4)));
+    }
+    let at = if at.is_empty() { String::new() } else { format!("   ({})", at.join(", ")) };
     let (nx, ny) = (field.shape[across], field.shape[up]);
-    let (columns, rows) = (thinned(nx), thinned(ny));
-    let (x, y) = (coordinate(reader, &field.axes[across], nx)?, coordinate(reader, &field.axes[up], ny)?);
+    let (columns, rows) = (thinned(nx), thinned_to_the_last(ny));
+    let (x, y) = (coordinate(reader, field, across)?, coordinate(reader, field, up)?);
     let picked = |all: &[f64], at: &[usize]| -> Vec<f64> { at.iter().map(|&i| all[i]).collect() };
     let (x, y) = (picked(&x, &columns), picked(&y, &rows));
     let value = |i: usize, j: usize| plane.0[if across < up { i * ny + j } else { j * nx + i }];
     let values: Vec<f64> = rows.iter().flat_map(|&j| columns.iter().map(move |&i| value(i, j))).collect();
-    let values = even_rows(&values, x.len(), &y);
-    let (mut palette, mut range) = palette(&values);
+    let (mut palette, mut range) = palette(&values, diverging);
+    let (values, rows, height) = if equispaced(&y) {
+        (values, y.len(), edges(&y))
+    } else {
+        let rows = y.len().max(ROWS);
+        (even_rows(&values, x.len(), &y, rows), rows, (y[0], y[y.len() - 1]))
+    };
     if plane.2 < ROUNDING * size {
         (palette, range) = (Palette::Diverging, Some((-ROUNDING * size, ROUNDING * size)));
     }
     Ok(Panel::Field(Field {
-        title: format!("{}   ({at})", field.name),
+        title: format!("{}{at}", field.name),
         x: ranged(field.axes[across].clone(), &x),
-        y: Axis { label: field.axes[up].clone(), log: false, range: Some(edges_of_even(&y)) },
-        rows: y.len(),
+        y: Axis { label: field.axes[up].clone(), log: false, range: Some(height) },
+        rows,
         cols: x.len(),
         values,
         bar: with_units(if field.meaning.chars().count() <= 36 { &field.meaning } else { &field.name }, &field.units),
@@ -352,16 +451,6 @@ fn plane(reader: &Reader, field: &Kept, time: f64, plane: &(Vec<f64>, usize, f64
         range,
         equal: true,
     }))
-}
-
-/// [`edges`] after rows were made equispaced.
-fn edges_of_even(y: &[f64]) -> (f64, f64) {
-    let n = y.len();
-    if n < 2 {
-        return edges(y);
-    }
-    let half = 0.5 * (y[n - 1] - y[0]) / (n - 1) as f64;
-    (y[0] - half, y[n - 1] + half)
 }
 
 /// Two and three dimensions: up to three fields at the end, or one field at three times.
@@ -380,8 +469,14 @@ fn planes(reader: &Reader, fields: &[Kept], times: &[f64]) -> Result<Vec<(f64, P
         let alike = shown.iter().zip(&planes).filter(|((other, _), _)| other.units == field.units);
         alike.map(|(_, plane)| plane.2).fold(0.0, f64::max)
     };
+    // Components of one vector are told apart by their values, not by their colours.
+    let both: Vec<bool> = planes.iter().map(|p| signed(&p.0)).collect();
+    let diverging = |field: &Kept| {
+        let one = |other: &Kept| whole(&other.name) == whole(&field.name) && other.units == field.units;
+        shown.iter().zip(&both).any(|((other, _), both)| *both && one(other))
+    };
     let panels = shown.iter().zip(&planes);
-    panels.map(|((f, t), p)| Ok((1.0, plane(reader, f, times[*t], p, size(f))?))).collect()
+    panels.map(|((f, t), p)| Ok((1.0, plane(reader, f, times[*t], p, (size(f), diverging(f)))?))).collect()
 }
 
 /// Spectra, on logarithmic axes; none when there are none. `read`: the spectrum at a path, with as many shells.
@@ -391,7 +486,8 @@ fn spectrum(reader: &Reader, title: String, read: impl Fn(&str, usize) -> Result
     }
     let k = reader.array("fields/wavenumber")?.values;
     let mut shown = Vec::new();
-    for (name, colour) in reader.datasets("fields").iter().filter(|n| n.ends_with("_spectrum")).zip(COLOURS) {
+    let names: Vec<String> = reader.datasets("fields").into_iter().filter(|n| n.ends_with("_spectrum")).collect();
+    for (name, colour) in names.iter().zip(COLOURS) {
         let path = format!("fields/{name}");
         let units = reader.attribute(&path, "units").unwrap_or_default();
         shown.push((name.trim_end_matches("_spectrum").to_string(), colour, units, read(&path, k.len())?));
@@ -415,101 +511,9 @@ fn spectrum(reader: &Reader, title: String, read: impl Fn(&str, usize) -> Result
     if let [only] = &mut lines[..] {
         only.label.clear();
     }
+    lines.extend(and_more(names.len()));
     let y = Axis::log("mean square per shell");
     Ok(Some(Panel::Curves(Curves { title, x: Axis::log("wavenumber k"), y, lines })))
-}
-
-/// The name of a series in words.
-fn spoken(name: &str) -> String {
-    const NUMBERS: [(&str, &str); 5] = [
-        ("nusselt", "Nusselt number"),
-        ("reynolds", "Reynolds number"),
-        ("cfl", "CFL number"),
-        ("k_max_eta", "k_max η"),
-        ("theta", "temperature θ"),
-    ];
-    match NUMBERS.iter().find_map(|(word, said)| Some((said, name.strip_prefix(word)?))) {
-        Some((said, "")) => said.to_string(),
-        Some((said, rest)) if rest.starts_with('_') => format!("{said}, {}", rest[1..].replace('_', " ")),
-        _ => name.replace('_', " "),
-    }
-}
-
-fn first_nonzero(values: &[f64]) -> usize {
-    values.iter().position(|v| *v != 0.0).unwrap_or(values.len())
-}
-
-/// The most telling series, each in a panel of its own; exponents share one. What is zero throughout says nothing.
-fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
-    const FIRST: [&str; 10] = [
-        "lyapunov",
-        "energy",
-        "kinetic",
-        "enstrophy",
-        "dissipation",
-        "nusselt",
-        "mass",
-        "momentum",
-        "cfl",
-        "time_step",
-    ];
-    let rank = |name: &str| FIRST.iter().position(|f| name.contains(f)).unwrap_or(FIRST.len());
-    let mut names = reader.datasets("series");
-    names.retain(|n| n != "step" && n != "time");
-    names.sort_by_key(|n| rank(n));
-    let along = if reader.has("series/time") { "time" } else { "step" };
-    let x =
-        if reader.has(&format!("series/{along}")) { reader.array(&format!("series/{along}"))?.values } else { vec![] };
-    let units = reader.attribute(&format!("series/{along}"), "units").unwrap_or_default();
-    let x_axis = Axis::new(with_units(if along == "time" { "time t" } else { "step" }, &units));
-    let mut panels = Vec::new();
-    let (exponents, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| n.starts_with("lyapunov_"));
-    let mut lines = Vec::new();
-    for (j, name) in exponents.iter().enumerate() {
-        let y = reader.array(&format!("series/{name}"))?.values;
-        // Before growth is counted there is nothing.
-        let from = first_nonzero(&y);
-        let style = if j < COLOURS.len() { Style::Solid } else { Style::Dashed };
-        let label = if exponents.len() <= 2 * COLOURS.len() { name.replace("lyapunov_", "λ") } else { String::new() };
-        let (x, y) = (x[from.min(x.len())..].to_vec(), y[from..].to_vec());
-        lines.push(Line { label, x, y, colour: COLOURS[j % COLOURS.len()], style });
-    }
-    if lines.iter().any(|l| l.x.len() > 1) {
-        let title = "Lyapunov exponents so far".to_string();
-        // The first few decompositions say nothing yet, and would set the scale.
-        let later = |l: &Line| l.y[l.y.len() / 8..].to_vec();
-        let values: Vec<f64> = lines.iter().flat_map(later).filter(|v| v.is_finite()).collect();
-        let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        let room = 0.15 * (high - low).max(1e-6);
-        let label = "exponent [1/time]".into();
-        let y_axis = Axis { label, log: false, range: Some((low - room, high + room)) };
-        panels.push(Panel::Curves(Curves { title, x: x_axis.clone(), y: y_axis, lines }));
-    }
-    let mut colours = COLOURS.iter().cycle();
-    for name in &names {
-        if panels.len() == most.min(COLOURS.len()) {
-            break;
-        }
-        let path = format!("series/{name}");
-        let y = reader.array(&path)?.values;
-        if y.len() != x.len() || y.iter().all(|v| *v == 0.0) {
-            continue;
-        }
-        // What is said of steps begins with the first one, and a fixed step says nothing.
-        let from = if ["cfl", "time_step"].contains(&name.as_str()) { first_nonzero(&y) } else { 0 };
-        let (x, y) = (&x[from..], &y[from..]);
-        if y.len() < 2 || (name == "time_step" && y.iter().all(|v| *v == y[0])) {
-            continue;
-        }
-        let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        let label = with_units(&spoken(name), &reader.attribute(&path, "units").unwrap_or_default());
-        let y_axis = if low > 0.0 && high > 1e3 * low { Axis::log(label) } else { Axis::new(label) };
-        let colour = *colours.next().expect("they go round");
-        let line = Line { label: String::new(), x: x.to_vec(), y: y.to_vec(), colour, style: Style::Solid };
-        let title = spoken(name);
-        panels.push(Panel::Curves(Curves { title, x: x_axis.clone(), y: y_axis, lines: vec![line] }));
-    }
-    Ok(panels)
 }
 
 /// The name of an equation or problem of this room by the word of the input.
@@ -524,6 +528,16 @@ fn known(word: &str) -> Option<&'static str> {
     // Summaries read "name: equation".
     let built_in = || Some(equations::ALL.iter().find(|about| about.word == word)?.summary.split_once(':')?.0);
     bounded.or_else(built_in)
+}
+
+/// Equations in time whose first axis lies between walls.
+const BETWEEN_WALLS: [&str; 2] = ["rayleigh_benard", "channel"];
+
+/// The scheme of a run with this input, which names none.
+fn default_scheme(input: &toml::Table, walls: bool) -> Option<String> {
+    let method = input.get("method").cloned().unwrap_or_else(|| toml::Table::new().into());
+    let method: MethodInput = method.try_into().ok()?;
+    Some(method.check(walls, true).ok()?.word.to_string())
 }
 
 /// Title and subtitle: the equation as the input names it, grid, times.
@@ -553,13 +567,16 @@ fn words(reader: &Reader, fields: &[Kept], times: &[f64]) -> (String, String) {
     }
     match times {
         [] => (),
+        _ if timeless(reader) => (),
         [time] => parts.push(format!("t = {}", number(*time, 4))),
         [first, .., last] => {
             parts.push(format!("{} snapshots, t = {} to {}", times.len(), number(*first, 4), number(*last, 4)));
         }
     }
-    if let Some(scheme) = text(&["method", "scheme"]).or_else(|| text(&["method", "name"])) {
-        parts.push(format!("scheme: {}", scheme.replace('_', " ")));
+    if !timeless(reader) {
+        let walls = text(&["problem", "equation", "kind"]).is_some_and(|k| BETWEEN_WALLS.contains(&k.as_str()));
+        let scheme = text(&["method", "scheme"]).or_else(|| default_scheme(&input, walls));
+        parts.extend(scheme.map(|scheme| format!("scheme: {scheme}")));
     }
     if let Some(status) = reader.attribute("/", "status").filter(|s| s != "converged") {
         parts.push(format!("status: {status}"));

@@ -53,7 +53,8 @@ pub struct ProblemInput {
     /// Precision of the grid.
     #[serde(default)]
     pub precision: Precision,
-    /// Ranks along the two axes that are cut, their product the number of ranks; absent: chosen by a cost model.
+    /// Ranks along the two axes that are cut, their product at most the number of ranks (the others have no part); absent:
+    /// chosen by a cost model.
     #[serde(default)]
     pub process_grid: Option<[usize; 2]>,
     /// Ranks that all run on one node write into each other's memory instead of sending messages.
@@ -272,6 +273,9 @@ pub const MOST_POINTS: usize = 1 << 24;
 /// The farthest origin, in lengths of the axis: coordinates keep ten digits of the length.
 const FARTHEST: f64 = 1e6;
 
+/// No run keeps more snapshots at regular times.
+const MOST_SNAPSHOTS: f64 = 1e9;
+
 impl ProblemInput {
     /// Points per internal axis.
     pub fn grid(&self) -> [usize; 3] {
@@ -298,6 +302,10 @@ impl ProblemInput {
         {
             let message = format!("nothing is sampled: the run ends at problem.end_time = {end}");
             return Err(("problem.output.statistics.start".into(), message));
+        }
+        if self.output.every.is_some_and(|every| end / every > MOST_SNAPSHOTS) {
+            let message = format!("would keep more than {MOST_SNAPSHOTS:e} snapshots until problem.end_time = {end}");
+            return Err(("problem.output.every".into(), message));
         }
         match self.output.times.iter().position(|t| !reached.contains(t)) {
             Some(i) => {

@@ -1,12 +1,13 @@
 //! From `[problem]` and `[method]` to a solver that is ready for its first step.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use num_complex::Complex;
 
 use super::bounded;
-use super::domain::{Domain, Tile};
+use super::domain::{Block, Domain, Tile};
 use super::ensemble::{self, Ensemble};
 use super::equation::{Equation, FieldName};
 use super::equations::Profile;
@@ -241,6 +242,44 @@ pub fn first<T: Real>(
     }
 }
 
+/// Looks whether the files of the first state and of the force hold what a run will read; nothing is read but shapes.
+///
+/// # Errors
+/// The key at fault.
+pub fn look_at_files<T: Real>(
+    input: &Input,
+    problem: &ProblemInput,
+    names: &[FieldName],
+    domain: &Domain,
+) -> Result<()> {
+    let at = |key: &str, key_of: &str, message: String| input.invalid(&format!("{key}.{key_of}"), message);
+    let open = |key: &str, file: &Path| Reader::open(&input.resolve(file)).map_err(|e| at(key, "file", e.to_string()));
+    let on_points = domain.on_points(problem.grid());
+    let grid = |key: &str, asked: &GridFile| {
+        known_datasets(input, key, asked, names)?;
+        let reader = open(key, &asked.file)?;
+        asked.fields.iter().try_for_each(|(field, dataset)| {
+            let found = start::values::<T>(&reader, dataset, &on_points, Block::default());
+            found.map(|_| ()).map_err(|e| at(key, &format!("fields.{field}"), e.to_string()))
+        })
+    };
+    match &problem.initial {
+        Some(InitialInput::File { file, member }) => {
+            let reader = open("problem.initial", file)?;
+            for name in names {
+                let found = start::coefficients::<T>(&reader, &name.name, *member, domain, Block::default());
+                found.map_err(|(key, message)| at("problem.initial", key, message))?;
+            }
+        }
+        Some(InitialInput::Grid(asked)) => grid("problem.initial", asked)?,
+        _ => {}
+    }
+    problem.forcing.as_ref().map_or(Ok(()), |asked| grid("problem.forcing", asked))
+}
+
+/// Of the mean square that a random first state is to have, what its kept modes hold at least without a warning.
+const HELD: f64 = 0.5;
+
 /// The state at time 0, and what the user is to be told of it; collective. `transform` has the kept modes on the user's
 /// points.
 ///
@@ -288,6 +327,15 @@ pub fn first_state<T: Real>(
                 seed: input.run.seed,
             };
             initial::random(&random, equation, transform, &mut state);
+            // The means are no part of the spectrum.
+            let means: f64 = means.iter().map(|m| m * m).sum();
+            let held = (squares(transform, team, &state).iter().sum::<f64>() - means) / (amplitude * amplitude);
+            if held < HELD {
+                notes.push(format!(
+                    "{WARNING}the kept modes hold {held:.1e} of the mean square that problem.initial.amplitude asks for: most of \
+                     the spectrum lies elsewhere"
+                ));
+            }
         }
         Some(InitialInput::File { file, member }) => {
             let path = input.resolve(file);
@@ -342,15 +390,10 @@ fn constrain<T: Real>(
     team: &dyn Team,
     state: &mut Fields<T>,
 ) -> Option<String> {
-    let (domain, modes) = (transform.domain(), transform.modes());
-    let squares = |state: &Fields<T>| {
-        let parts = mean_squares(domain, &Scales::wavenumbers(domain, modes), &state.views());
-        ranks::total(team, &parts)
-    };
-    let before = squares(state);
+    let before = squares(transform, team, state);
     initial::constrain(equation, transform, state);
     let (mut all, mut left, mut names) = (0.0, 0.0, Vec::new());
-    for ((before, after), field) in before.iter().zip(squares(state)).zip(equation.fields()) {
+    for ((before, after), field) in before.iter().zip(squares(transform, team, state)).zip(equation.fields()) {
         if (before - after).abs() > initial::TOLD * before {
             (all, left) = (all + before, left + after);
             names.push(field.name.as_str());
@@ -358,6 +401,13 @@ fn constrain<T: Real>(
     }
     // A projection takes away what it changes.
     initial::told(1.0 - left / all, &names.join(", "))
+}
+
+/// The mean square of each field; collective.
+fn squares<T: Real>(transform: &dyn Transform<T>, team: &dyn Team, state: &Fields<T>) -> Vec<f64> {
+    let domain = transform.domain();
+    let scales = Scales::wavenumbers(domain, transform.modes());
+    ranks::total(team, &mean_squares(domain, &scales, &state.views()))
 }
 
 /// Coefficients of the fields whose values at the grid points of `transform` are in a file; collective.
@@ -373,13 +423,7 @@ pub fn on_grid<T: Real>(
     team: &dyn Team,
 ) -> Result<Fields<T>> {
     let at = |key_of: &str, message: String| input.invalid(&format!("{key}.{key_of}"), message);
-    if asked.fields.is_empty() {
-        let list: Vec<&str> = names.iter().map(|n| n.name.as_str()).collect();
-        return Err(at("fields", format!("needs a dataset for at least one field of {}", list.join(", "))));
-    }
-    for field in asked.fields.keys() {
-        known(field, names).map_err(|message| at(&format!("fields.{field}"), message))?;
-    }
+    known_datasets(input, key, asked, names)?;
     let mut state = Fields::zeros(names.len(), transform.modes().len());
     let path = input.resolve(&asked.file);
     let reader = team.agree(Reader::open(&path).map_err(|e| at("file", e.to_string())))?;
@@ -390,6 +434,17 @@ pub fn on_grid<T: Real>(
         transform.forward(team, &[&values], &mut [coefficients]);
     }
     Ok(state)
+}
+
+/// Refuses a file of values on the grid that has none of the fields, or others.
+fn known_datasets(input: &Input, key: &str, asked: &GridFile, names: &[FieldName]) -> Result<()> {
+    let at = |key_of: &str, message: String| input.invalid(&format!("{key}.{key_of}"), message);
+    if asked.fields.is_empty() {
+        let list: Vec<&str> = names.iter().map(|n| n.name.as_str()).collect();
+        return Err(at("fields", format!("needs a dataset for at least one field of {}", list.join(", "))));
+    }
+    let is_known = |field: &String| known(field, names).map_err(|message| at(&format!("fields.{field}"), message));
+    asked.fields.keys().try_for_each(is_known)
 }
 
 fn known(field: &str, names: &[FieldName]) -> std::result::Result<(), String> {

@@ -14,7 +14,7 @@ use crate::math::elementary::{exp, ln};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MethodInput {
-    /// Time-stepping scheme. Default: etdrk4 on periodic axes, ars443 with walls.
+    /// Time-stepping scheme. Default: etdrk4 on periodic axes (if_rk4 with step_control = "error"), ars443 with walls.
     pub scheme: Option<SchemeName>,
     /// Size of a step; the first one where it is controlled (with "cfl" it may be left out).
     #[schemars(extend("exclusiveMinimum" = 0))]
@@ -289,6 +289,8 @@ pub struct Control {
     order: f64,
     /// Schemes with memory: steps grow by max_change at most, also after a short one.
     memory: bool,
+    /// What the input says of a fixed step; otherwise the regular step is the state's.
+    given: Option<f64>,
     /// The regular step.
     step: f64,
     /// The last step taken; 0: none.
@@ -335,6 +337,7 @@ impl Control {
             threshold: input.threshold,
             order: f64::from(scheme.embedded.unwrap_or(scheme.order) + 1),
             memory: scheme.steps > 1,
+            given: (input.step_control == StepControl::Fixed).then_some(step),
             step,
             last: 0.0,
             even: 0.0,
@@ -352,6 +355,15 @@ impl Control {
     /// Begins with a regular step of `step`.
     pub fn begin(&mut self, step: f64) {
         self.step = step;
+    }
+
+    /// After a checkpoint was read, which may have been written with other steps: those of this input hold.
+    pub fn restored(&mut self) {
+        let step = self.given.unwrap_or(self.step.min(self.limits.1));
+        if step != self.step {
+            self.step = step;
+            self.left = 0.0;
+        }
     }
 
     /// The regular step: what is taken where no stop is near.

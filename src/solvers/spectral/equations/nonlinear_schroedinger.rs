@@ -68,7 +68,7 @@ impl BuiltIn for Input {
             },
             Named {
                 word: "soliton",
-                summary: "1-D, exact on the line: (a/√g) sech(a(x − vt − x₀)) e^(i(vx + (a² − v²)t/2)); error e^(−a length/2) in a box",
+                summary: "1-D, exact on the line: (a/√g) sech(a(x − vt − x₀)) e^(i(v(x − x₀) + (a² − v²)t/2)); error e^(−a length/2) in a box",
                 parameters: &[
                     parameter("amplitude", 1.0, "a > 0, the inverse width"),
                     parameter("velocity", 0.0, "v"),
@@ -96,12 +96,13 @@ impl BuiltIn for Input {
             Potential::Harmonic { frequencies } => {
                 if frequencies.len() != domain.dimension {
                     let (n, d) = (frequencies.len(), domain.dimension);
-                    return Err(("frequencies", format!("{n} trap frequencies for {d} axes")));
+                    return Err(("potential.frequencies", format!("{n} trap frequencies for {d} axes")));
                 }
                 let mut well = [(0.0, 0.0); 3];
                 for (a, &frequency) in frequencies.iter().enumerate() {
                     let axis = &domain.own()[a];
-                    let omega = positive("frequencies", frequency)?;
+                    let omega = positive("frequencies", frequency)
+                        .map_err(|(_, message)| ("potential.frequencies", message))?;
                     well[3 - domain.dimension + a] = (0.5 * omega * omega, axis.low + middle(domain, a));
                 }
                 Well::Harmonic(well)

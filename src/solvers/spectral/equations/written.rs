@@ -98,7 +98,8 @@ pub struct RandomInput {
     pub amplitude: f64,
     /// Lowest and highest |k| that are forced, in radians per unit of length.
     pub band: [f64; 2],
-    /// White in time (what a step receives grows as the root of its length); false: constant over each step.
+    /// White in time (what a step receives grows as the root of its length; false: as its
+    /// length). It is added at the end of each step.
     #[serde(default = "yes")]
     pub white: bool,
 }

@@ -89,7 +89,8 @@ pub fn recorded<T: Real>(equation: &dyn Equation<T>) -> Vec<Quadratic> {
     let eta = equation.smallest_eddies(&vec![1.0; series.len()]).map(|_| Quadratic {
         name: "k_max_eta",
         units: "1",
-        meaning: "highest kept wavenumber times the length of the smallest eddies; resolved from 1 to 1.5 on",
+        meaning: "highest kept wavenumber, of the axis where it is least, times the length of the smallest eddies; resolved from 1 \
+                  to 1.5 on",
     });
     series.extend(equation.pointwise());
     series.extend(eta);

@@ -92,7 +92,7 @@ pub fn constant(text: &str) -> Result<f64, Mistake> {
 
 /// The number that an expression of `parameters` is.
 pub fn constant_with(text: &str, parameters: &[(String, f64)]) -> Result<f64, Mistake> {
-    let z = complex_constant(text, parameters)?;
+    let z = number(text, parameters, &["pi"])?;
     match (z.im == 0.0, z.re.is_finite()) {
         (true, true) => Ok(z.re),
         (true, false) => Err(Mistake::new(text, 0..text.len(), format!("the value is {}", z.re))),
@@ -102,8 +102,13 @@ pub fn constant_with(text: &str, parameters: &[(String, f64)]) -> Result<f64, Mi
 
 /// The complex number that an expression of `parameters` is.
 pub fn complex_constant(text: &str, parameters: &[(String, f64)]) -> Result<Complex<f64>, Mistake> {
+    number(text, parameters, NUMBERS)
+}
+
+/// The same, `offered` as known beside the parameters where a name is not.
+fn number(text: &str, parameters: &[(String, f64)], offered: &[&str]) -> Result<Complex<f64>, Mistake> {
     let mut graph = Graph::default();
-    let known: Vec<&str> = parameters.iter().map(|p| p.0.as_str()).chain(NUMBERS.iter().copied()).collect();
+    let known: Vec<&str> = parameters.iter().map(|p| p.0.as_str()).chain(offered.iter().copied()).collect();
     let mut name = |word: &str, graph: &mut Graph| {
         let value = parameters.iter().find(|p| p.0 == word)?.1;
         Some(graph.pair(Complex::new(value, 0.0)))

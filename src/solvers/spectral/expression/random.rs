@@ -20,7 +20,7 @@ pub struct RandomForcing {
     /// Wavenumbers |k| that are forced, in radians per length; the mean never is.
     pub band: [f64; 2],
     /// White in time: a step adds a draw of variance in proportion to its length, so that what is added in a time does
-    /// not depend on the steps; else the forcing is constant over each step.
+    /// not depend on the steps; else it adds a draw times its length.
     pub white: bool,
 }
 

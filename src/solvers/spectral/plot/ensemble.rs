@@ -1,6 +1,7 @@
 //! The figure of an ensemble: member 0 in space and time, the last state and its spread over the members, series of
 //! means with their spreads.
 
+use super::series::scaled;
 use super::*;
 
 /// Members whose own curves are drawn behind the mean.
@@ -29,7 +30,12 @@ pub(super) fn draw(reader: &Reader, output: &Path) -> Result<Figure> {
     };
     let title = format!("Mean spectrum at t = {}", number(times[last], 4));
     let mut below: Vec<(f64, Panel)> = spectrum(reader, title, mean)?.into_iter().map(|p| (1.0, p)).collect();
-    below.extend(series(reader, 4 - below.len())?.into_iter().map(|p| (1.0, p)));
+    let size = |field: &Kept| {
+        let last = field.slab(reader, &[last, 0, 0], &[1, members, field.shape[0]])?;
+        Ok((field.name.clone(), largest(&last)))
+    };
+    let sizes: Vec<(String, f64)> = fields.iter().map(size).collect::<Result<_>>()?;
+    below.extend(series(reader, 4 - below.len(), &sizes)?.into_iter().map(|p| (1.0, p)));
     let rows: Vec<_> = [(1.35, above), (1.0, below)].into_iter().filter(|(_, panels)| !panels.is_empty()).collect();
     if rows.is_empty() {
         return Err(Error::file(output, "holds neither fields nor series of its members to draw"));
@@ -51,7 +57,7 @@ fn fields(reader: &Reader) -> Result<Vec<Kept>> {
         let attribute = |key| reader.attribute(&path, key).unwrap_or_default();
         let (units, meaning) = (attribute("units"), attribute("long_name"));
         let (axes, shape) = (axes[2..].to_vec(), reader.shape(&path)?[2..].to_vec());
-        all.push(Kept { parts: vec![name.clone()], name, units, meaning, axes, shape });
+        all.push(Kept { parts: vec![name.clone()], name, group: "fields", units, meaning, axes, shape });
     }
     Ok(with_moduli(all))
 }
@@ -81,10 +87,11 @@ fn band(x: &[f64], mean: &[f64], spread: &[f64], colour: colours::Rgb, labelled:
 /// Some members at the last time, their mean and spread.
 fn last_state(reader: &Reader, field: &Kept, times: &[f64], members: usize) -> Result<Panel> {
     let (n, last) = (field.shape[0], times.len() - 1);
-    let x = coordinate(reader, &field.axes[0], n)?;
+    let x = coordinate(reader, field, 0)?;
     let all = field.slab(reader, &[last, 0, 0], &[1, members, n])?;
+    let named = if members > DRAWN { format!("{DRAWN} of {members} members") } else { "members".into() };
     let member = |m: usize| Line {
-        label: if m == 0 { "members".into() } else { String::new() },
+        label: if m == 0 { named.clone() } else { String::new() },
         x: x.clone(),
         y: all[m * n..(m + 1) * n].to_vec(),
         colour: GREY,
@@ -99,7 +106,7 @@ fn last_state(reader: &Reader, field: &Kept, times: &[f64], members: usize) -> R
 }
 
 /// Series of means over the members, with their spreads.
-fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
+fn series(reader: &Reader, most: usize, sizes: &[(String, f64)]) -> Result<Vec<Panel>> {
     if !reader.has("series/time") {
         return Ok(Vec::new());
     }
@@ -117,6 +124,9 @@ fn series(reader: &Reader, most: usize) -> Result<Vec<Panel>> {
         let words = name.replace('_', " ");
         let units_of = reader.attribute(&format!("series/{name}"), "units").unwrap_or_default();
         let (x_axis, y) = (Axis::new(with_units("time t", &units)), Axis::new(with_units(&words, &units_of)));
+        // A spread beside which the mean is nothing is drawn.
+        let far: Vec<f64> = mean.iter().zip(&spread).map(|(m, s)| m.abs() + s.abs()).collect();
+        let y = scaled(y, reader, &format!("series/{name}"), &far, sizes);
         let lines = band(&x, &mean, &spread, colour, panels.is_empty());
         panels.push(Panel::Curves(Curves { title: format!("{words}: mean ± spread"), x: x_axis, y, lines }));
     }

@@ -1,5 +1,6 @@
 //! Figures of made-up outputs. With SPANWISE_FIGURES=DIR they are kept there, to be looked at.
 
+use super::series::{flat, scaled, spoken};
 use super::*;
 use crate::io::{Header, Segments, Storage, save_joined};
 use crate::state::{Hyperslab, Name};
@@ -11,7 +12,7 @@ fn output(dir: &Path, points: &[usize], times: &[f64], fields: &[(&str, &dyn Fn(
     let coordinate = |a: usize, i: usize| std::f64::consts::TAU * i as f64 / points[a] as f64;
     let total: usize = points.iter().product();
     let mut segments = Segments::start(dir, &Solo).unwrap();
-    let input = "[comment]\ntitle = \"decaying waves\"\n[method]\nscheme = \"etdrk4\"\n";
+    let input = "[comment]\ntitle = \"decaying waves\"\n[method]\nscheme = \"if_rk4\"\n";
     let header =
         Header { solver: "spectral".into(), input: input.into(), status: "converged".into(), ..Header::default() };
     let steps: Vec<f64> = (0..times.len()).map(|i| 10.0 * i as f64).collect();
@@ -130,7 +131,7 @@ fn the_modulus_of_a_complex_field_is_drawn_first() {
     let im = |t: f64, x: &[f64]| 3.0 * (2.0 * x[0] - t).sin();
     output(dir.path(), &[32], &[0.0, 1.0, 2.0], &[("psi_real", &re), ("psi_imag", &im)]);
     let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
-    let kept = fields(&reader).unwrap();
+    let kept = fields(&reader, "fields").unwrap();
     let mut names = kept.iter().map(|f| f.name.as_str()).collect::<Vec<_>>();
     assert_eq!(names.remove(0), "|psi|");
     names.sort_unstable();
@@ -148,15 +149,109 @@ fn a_component_that_vanishes_in_the_middle_is_shown_elsewhere() {
     let nothing = |_: f64, x: &[f64]| 1e-17 * (7.0 * x[0]).sin();
     output(dir.path(), &[16, 16, 20], &[0.0, 5.0], &[("u", &u), ("w", &w), ("v", &nothing)]);
     let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
-    let kept = fields(&reader).unwrap();
+    let kept = fields(&reader, "fields").unwrap();
     let plane_of = |name: &str| chosen(&reader, kept.iter().find(|f| f.name == name).unwrap(), 1).unwrap();
     assert_eq!([plane_of("u").1, plane_of("w").1], [10, 5]);
     assert!(plane_of("w").2 > 0.9);
     // Nothing but rounding anywhere: drawn against the others, as nothing.
-    let panel = plane(&reader, kept.iter().find(|f| f.name == "v").unwrap(), 5.0, &plane_of("v"), 1.0).unwrap();
+    let panel = plane(&reader, kept.iter().find(|f| f.name == "v").unwrap(), 5.0, &plane_of("v"), (1.0, true)).unwrap();
     let Panel::Field(field) = panel else { panic!("a field") };
     assert_eq!(field.range, Some((-ROUNDING, ROUNDING)));
     assert!(drawn("vanishing", dir.path()) > 2000);
+}
+
+#[test]
+fn records_at_0_1_2_3_and_100_lie_at_their_times() {
+    // Each record holds its time; the upper 97 % of the picture interpolate between the last two.
+    let at = [0.0, 1.0, 2.0, 3.0, 100.0];
+    let rows = even_rows(&at, 1, &at, 200);
+    assert_eq!(rows.len(), 200);
+    for (i, v) in rows.iter().enumerate() {
+        assert!((v - 0.5 * (i as f64 + 0.5)).abs() < 1e-12, "row {i}: {v}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    output(dir.path(), &[16], &at, &[("u", &|t: f64, x: &[f64]| (-t / 20.0).exp() * x[0].cos())]);
+    let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
+    let (kept, times) = kept(&reader).unwrap();
+    assert_eq!(words(&reader, &kept, &times).1, "16 points kept  ·  5 snapshots, t = 0 to 100  ·  scheme: if_rk4");
+    let all = kept[0].slab(&reader, &[0, 0], &[5, 16]).unwrap();
+    let Panel::Field(field) = space_time(&reader, &kept[0], &times, &all, "u(x, t)").unwrap() else {
+        panic!("a field")
+    };
+    assert_eq!((field.y.range, field.rows), (Some((0.0, 100.0)), 600));
+    assert_eq!((field.palette, field.range), (Palette::Diverging, Some((-1.0, 1.0))));
+    assert_eq!(thinned_to_the_last(4098), [(0..4098).step_by(3).collect(), vec![4097]].concat());
+}
+
+#[test]
+fn components_of_one_vector_have_one_colour_map() {
+    for (a, b, one) in [("u", "w", true), ("ux", "uy", true), ("b_x", "b_z", true), ("psi_real", "psi_imag", true)] {
+        assert_eq!(whole(a) == whole(b), one, "{a} and {b}");
+    }
+    for (a, b) in [("u", "theta"), ("u", "c"), ("|psi|", "psi_real")] {
+        assert_ne!(whole(a), whole(b));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let u = |_: f64, x: &[f64]| 2.0 + x[1].cos();
+    let v = |_: f64, x: &[f64]| 0.1 * x[0].sin();
+    let c = |_: f64, x: &[f64]| 2.0 + x[1].cos();
+    output(dir.path(), &[16, 16], &[0.0, 5.0], &[("u", &u), ("v", &v), ("c", &c)]);
+    let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
+    let (kept, times) = kept(&reader).unwrap();
+    for (field, (_, panel)) in kept.iter().zip(planes(&reader, &kept, &times).unwrap()) {
+        let Panel::Field(drawn) = panel else { panic!("a field") };
+        let expected = if field.name == "c" { Palette::Sequential } else { Palette::Diverging };
+        assert_eq!(drawn.palette, expected, "{}", field.name);
+    }
+}
+
+#[test]
+fn a_mean_of_rounding_is_flat_beside_its_field_of_two() {
+    let dir = tempfile::tempdir().unwrap();
+    output(dir.path(), &[16], &[0.0, 1.0], &[("u", &|_: f64, x: &[f64]| 2.0 * x[0].cos())]);
+    let reader = Reader::open(&dir.path().join("output.h5")).unwrap();
+    let drawn =
+        |values: &[f64], sizes: &[(String, f64)]| scaled(Axis::new("mass"), &reader, "fields/u", values, sizes).range;
+    // The made-up file calls it "field u": no mean of anything.
+    assert_eq!(drawn(&[1e-17], &[("u".into(), 2.0)]), None);
+    assert_eq!(flat(&[-2e-17, -5.5e-17], 2.0), Some((-2.0, 2.0)));
+    assert_eq!(flat(&[-2e-17, 1e-12], 2.0), None);
+    assert_eq!(flat(&[0.0], 0.0), None);
+}
+
+#[test]
+fn a_run_that_ended_at_a_half_before_its_first_snapshot_shows_its_last_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("output.h5");
+    let written = crate::io::save(&path, &Header::default(), Storage::output(0), &Solo, &mut |s| {
+        let walk = s.section("series");
+        walk.series(&Name::kept("step", "1", "step", &["step"]), &mut vec![0.0, 1.0])?;
+        walk.series(&Name::kept("time", "1", "time", &["step"]), &mut vec![0.0, 0.5])?;
+        let walk = s.section("results");
+        for axis in ["z", "x"] {
+            let mut places: Vec<f64> = (0..8).map(f64::from).collect();
+            walk.scalar(&Name::kept(axis, "1", "coordinate", &[axis]), places[..].as_mut().into())?;
+        }
+        let whole = Hyperslab { start: vec![0, 0], count: vec![8, 8] };
+        for name in ["u", "u_mean"] {
+            let mut values: Vec<f64> = (0..64).map(f64::from).collect();
+            walk.block(&Name::kept(name, "1", "velocity", &["z", "x"]), &[8, 8], &whole, (&mut values).into())?;
+        }
+        Ok(())
+    });
+    written.unwrap();
+    let reader = Reader::open(&path).unwrap();
+    let (kept, times) = kept(&reader).unwrap();
+    assert_eq!((kept.len(), kept[0].name.as_str(), &times[..]), (1, "u", &[0.5][..]));
+    let panels = planes(&reader, &kept, &times).unwrap();
+    let [(_, Panel::Field(field))] = &panels[..] else { panic!("a field") };
+    assert_eq!((field.title.as_str(), field.values[1]), ("u   (t = 0.5)", 1.0));
+}
+
+#[test]
+fn eight_curves_with_five_colours_leave_three() {
+    assert_eq!(and_more(8).unwrap().label, "… and 3 more");
+    assert!(and_more(5).is_none() && and_more(1).is_none());
 }
 
 #[test]
@@ -164,7 +259,15 @@ fn between_walls_z_points_up_and_x_to_the_right() {
     let shown = |axes: &[&str], shape: &[usize]| {
         let text = String::new;
         let axes = axes.iter().map(|a| a.to_string()).collect();
-        sides(&Kept { name: text(), parts: vec![], units: text(), meaning: text(), axes, shape: shape.to_vec() })
+        sides(&Kept {
+            name: text(),
+            group: "fields",
+            parts: vec![],
+            units: text(),
+            meaning: text(),
+            axes,
+            shape: shape.to_vec(),
+        })
     };
     assert_eq!(shown(&["z", "x"], &[9, 8]), (1, 0, None));
     assert_eq!(shown(&["z", "y", "x"], &[9, 8, 8]), (2, 0, Some(1)));

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// What is kept of the fields, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -112,6 +114,18 @@ impl Times {
     /// Whether `b` is after `a` by more than rounding: 3 · 0.3 is no other time than 0.9.
     fn after(&self, a: f64, b: f64) -> bool {
         b - a > ROUNDING * (self.end - self.start)
+    }
+
+    /// Refuses a state that is past the end.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn restored(&self, time: f64) -> Result<()> {
+        if !self.after(self.end, time) {
+            return Ok(());
+        }
+        let end = self.end;
+        Err(Error::Usage(format!("--resume: the checkpoint is at time {time}, past problem.end_time = {end}")))
     }
 
     /// The first time after `time` at which a snapshot is due; none after the end.

@@ -17,6 +17,7 @@ use super::statistics::{Running, profile};
 use super::{means, ranks};
 use crate::error::Result;
 use crate::math::real::Real;
+use crate::solvers::WARNING;
 use crate::state::{Data, Hyperslab, Name, Walk};
 use crate::team::Team;
 
@@ -190,7 +191,9 @@ impl<T: Real> Output<T> {
     pub fn note(&self) -> Option<String> {
         let none = |m: &Moments| m.fields.iter().all(|running| running.weight == 0.0);
         let start = self.moments.as_ref().filter(|m| none(m))?.start;
-        Some(format!("the statistics are not numbers: no sample was taken from time {start} on before the run ended"))
+        Some(format!(
+            "{WARNING}the statistics are not numbers: no sample was taken from time {start} on before the run ended"
+        ))
     }
 
     /// Whether [`sample`](Output::sample) would take a sample.

@@ -1,4 +1,4 @@
-//! Exact sums over ranks.
+//! Exact sums over ranks, and files that the first rank writes.
 
 use std::ops::Range;
 
@@ -7,6 +7,7 @@ use num_complex::Complex;
 use super::super::domain::{Block, Domain};
 use super::super::transform::Scales;
 use super::spectra::{Decay, Shells, by_axis, by_shell, decay, of_line};
+use crate::error::Result;
 use crate::math::exact::Exact;
 use crate::math::real::Real;
 use crate::team::{Partition, Team};
@@ -19,6 +20,15 @@ pub fn blocks(team: &dyn Team, mine: Block) -> Vec<Block> {
     let words = team.gather(&[mine.start, mine.count].concat().into_iter().map(|n| n as u64).collect::<Vec<_>>());
     let three = |words: &[u64]| std::array::from_fn(|a| words[a] as usize);
     words.chunks_exact(6).map(|words| Block { start: three(words), count: three(&words[3..]) }).collect()
+}
+
+/// What rank 0 writes beside the output: the names of the files, nothing on other ranks. Collective.
+///
+/// # Errors
+/// That of `write`, on every rank.
+pub fn from_first(team: &dyn Team, write: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
+    let written = if team.rank() == 0 { write() } else { Ok(Vec::new()) };
+    team.agree(written)
 }
 
 /// The sum over all ranks of each of `parts` (as many on every rank), rounded once; on every rank, with the same bits

@@ -13,6 +13,7 @@ use super::steady::{Condition, Operator, solve_periodic, solve_walls};
 use super::walked::{coordinate_names, kept, walk_coefficients, walk_coordinates, walk_points};
 use crate::error::{Error, Result};
 use crate::solvers::spectral::domain::Tile;
+use crate::solvers::spectral::results::{ranks, xdmf};
 use crate::solvers::spectral::sampled::{missed, told_of_missed};
 use crate::solvers::spectral::transform::Transform;
 use crate::solvers::{ErrorBar, Number, Outcome, Solver, Status};
@@ -212,8 +213,8 @@ impl Solver for Steady {
         (if self.solved { points } else { 0.0 }, "points")
     }
 
-    fn extras(&mut self, _dir: &Path, _team: &dyn Team) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    fn extras(&mut self, dir: &Path, team: &dyn Team) -> Result<Vec<String>> {
+        ranks::from_first(team, || xdmf::write(dir))
     }
 }
 

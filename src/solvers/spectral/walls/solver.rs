@@ -52,6 +52,8 @@ pub trait Pace {
     fn ended(&self, time: f64) -> bool;
     /// What a restart needs.
     fn numbers(&mut self) -> Vec<(&'static str, &mut f64)>;
+    /// A restart gave what it holds.
+    fn restored(&mut self) {}
 }
 
 /// Steps of one size to an end; the last one is shortened to meet it.
@@ -568,6 +570,11 @@ impl Solver for WallFlow {
         walk.scalar(&TIME, (&mut self.time).into())?;
         walk.scalar(&STEP, (&mut self.last_step).into())?;
         walk.scalar(&FREQUENCY, (&mut self.frequency).into())
+    }
+
+    fn restored(&mut self) -> Result<()> {
+        self.pace.restored();
+        Ok(())
     }
 
     fn inputs(&mut self, _walk: &mut dyn Walk) -> Result<()> {
