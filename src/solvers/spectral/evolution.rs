@@ -159,8 +159,8 @@ impl<T: Real> Evolution<T> {
         let mut fastest = [0.0; 3];
         let first = evaluation.bind(transform.as_mut(), team, Some(&mut fastest)).evaluate(0.0, &state, &mut rate);
         first.map_err(|e| input.invalid("problem.initial", e.to_string()))?;
-        if team.any(!rate.finite()) {
-            let message = "the right-hand side is not finite at the first state and time";
+        if let Some(field) = setup::not_finite(&rate, equation.fields(), team) {
+            let message = format!("the right-hand side of {field} is not finite at the first state and time");
             return Err(input.invalid("problem.equation", message));
         }
         let frequency = frequency(fastest, &domain);

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use num_complex::Complex;
-
 use super::bounded;
 use super::domain::{Block, Domain, Tile};
 use super::ensemble::{self, Ensemble};
@@ -13,7 +11,7 @@ use super::equation::{Equation, FieldName};
 use super::equations::Profile;
 use super::evolution::{Evolution, recorded};
 use super::expression::Function;
-use super::fields::Fields;
+use super::fields::{Fields, finite};
 use super::initial::{self, GridFile, InitialInput, Random};
 use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
 use super::results::asked::Asked;
@@ -351,15 +349,19 @@ pub fn first_state<T: Real>(
         }
         _ => {}
     }
-    let infinite = |array: &Vec<Complex<T>>| array.iter().any(|z| !(z.re.is_finite() && z.im.is_finite()));
-    let first = state.arrays.iter().position(infinite).map_or(f64::INFINITY, |f| f as f64);
-    let first = team.min(first);
-    if first.is_finite() {
-        let message = format!("the first state is not finite everywhere, of {}", names[first as usize].name);
+    if let Some(field) = not_finite(&state, names, team) {
+        let message = format!("the first state is not finite everywhere, or its square is not, of {field}");
         return Err(input.invalid("problem.initial", message));
     }
     notes.extend(constrain(equation, transform, team, &mut state));
     Ok((state, notes))
+}
+
+/// The first field with a coefficient whose square is not finite, by name; collective.
+pub fn not_finite<'n, T: Real>(state: &Fields<T>, names: &'n [FieldName], team: &dyn Team) -> Option<&'n str> {
+    let first = state.arrays.iter().position(|array| !finite(std::slice::from_ref(array)));
+    let first = team.min(first.map_or(f64::INFINITY, |f| f as f64));
+    first.is_finite().then(|| names[first as usize].name.as_str())
 }
 
 /// What a user should know of steps before they are made, as warnings.
