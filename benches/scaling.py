@@ -1,10 +1,10 @@
 """Many cores against one, for every room: threads, ranks and independent copies; prints Markdown.
 
-usage: scaling.py [--cores 2] [--binary PATH] [--repetitions 3] [--seconds 4] [--only NAME]
+usage: scaling.py [--cores 2] [--binary PATH] [--repetitions 5] [--seconds 4] [--only NAME]
 
 The yardstick computes in cache (Kuramoto–Sivashinsky on 1024 points): a copy of it on every core at once over one
 alone says what the cores are worth on this machine now, and the speed-up of a problem is divided by it. Copies of the
-problem itself, one on every core, say what memory allows. Everything is interleaved; medians. Throughput is the work
+problem itself, one on every core, say what memory allows. Everything is interleaved; medians of the ratios of each repetition. Throughput is the work
 that report.json counts over the seconds of stepping. Cores 0 … cores − 1 are used.
 
 A host may move the cores of a virtual machine. If there are two and benches/cores.rs was built (`cargo bench --bench
@@ -27,7 +27,7 @@ from sinkhorn import sinkhorn
 parser = argparse.ArgumentParser()
 parser.add_argument("--cores", type=int, default=2)
 parser.add_argument("--binary", default=Path(__file__).resolve().parents[1] / "target/release/spanwise")
-parser.add_argument("--repetitions", type=int, default=3)
+parser.add_argument("--repetitions", type=int, default=5)
 parser.add_argument("--seconds", type=float, default=4.0)
 parser.add_argument("--only", default="")
 args = parser.parse_args()
@@ -141,7 +141,7 @@ def distance():
 def main():
     n, every = args.cores, f"0-{args.cores - 1}"
     print("The yardstick: this many times one copy in as many copies at once. M/s: million entries of the cost, "
-          "point-steps, particle-steps a second. Medians of so many repetitions.\n")
+          "point-steps, particle-steps a second. Medians over so many repetitions of the ratios within each.\n")
     print(f"| problem | repetitions | one core, M/s | yardstick | {n} copies | {n} threads | over the yardstick "
           f"| {n} ranks | over the yardstick |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
@@ -151,8 +151,8 @@ def main():
         for problem, (text, few) in PROBLEMS.items():
             if args.only not in problem:
                 continue
-            # A run on every core has as many more steps, so that it is not over in a moment.
-            small, large = sized(folder, text, few), sized(folder, text, few, factor=n / 2)
+            # A run on every core has as many more steps: the first one, which touches the memory, weighs the same in both.
+            small, large = sized(folder, text, few), sized(folder, text, few, factor=n)
             found, before = {}, distance()
             for _ in range(3 * args.repetitions):
                 rates = {
@@ -177,12 +177,18 @@ def main():
 
 def show(problem, repetitions):
     """A row of the table."""
-    median = {way: statistics.median(rates[way] for rates in repetitions) for way in repetitions[0]}
-    worth, one = median["yardstick"] / median["alone"], median["one"]
-    gain = {way: median[way] / one for way in ("copies", "threads", "ranks")}
-    print(f"| {problem} | {len(repetitions)} | {one / 1e6:.4g} | {worth:.2f} | {gain['copies']:.2f} | "
-          f"{gain['threads']:.2f} | {gain['threads'] / worth:.2f} | {gain['ranks']:.2f} | {gain['ranks'] / worth:.2f} |",
-          flush=True)
+    def median(of):
+        return statistics.median(of(rates) for rates in repetitions)
+
+    def gain(way):
+        return median(lambda rates: rates[way] / rates["one"])
+
+    def over(way):
+        return median(lambda rates: rates[way] / rates["one"] / (rates["yardstick"] / rates["alone"]))
+
+    print(f"| {problem} | {len(repetitions)} | {median(lambda rates: rates['one']) / 1e6:.4g} | "
+          f"{median(lambda rates: rates['yardstick'] / rates['alone']):.2f} | {gain('copies'):.2f} | "
+          f"{gain('threads'):.2f} | {over('threads'):.2f} | {gain('ranks'):.2f} | {over('ranks'):.2f} |", flush=True)
 
 
 main()
