@@ -17,6 +17,18 @@ use num_complex::Complex;
 use super::domain::{Domain, Tile};
 use crate::math::real::Real;
 
+/// What a random forcing adds at one end of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kick {
+    /// Of the run.
+    pub seed: u64,
+    pub step: u64,
+    /// After the step, not before it: another draw where the noise is white in time.
+    pub after: bool,
+    /// The time whose forcing it brings: half the step, or all of it where nothing is added at the other end.
+    pub span: f64,
+}
+
 /// One unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldName {
@@ -161,14 +173,12 @@ pub trait Equation<T: Real>: Send + Sync {
         false
     }
 
-    /// Whether there is a random forcing: then [`Equation::stir`] follows every step.
+    /// Whether there is a random forcing: then [`Equation::stir`] goes with every step.
     fn is_stirred(&self) -> bool {
         false
     }
-    /// Adds what the random forcing brings in step `step`, which is `span` long, at one tile, projected onto the
-    /// constraints.
-    fn stir(&self, _seed: u64, _step: u64, _span: f64, _domain: &Domain, _tile: &Tile, _out: &mut [&mut [Complex<T>]]) {
-    }
+    /// Adds a kick of the random forcing at one tile, projected onto the constraints.
+    fn stir(&self, _kick: Kick, _domain: &Domain, _tile: &Tile, _out: &mut [&mut [Complex<T>]]) {}
 
     /// Projects a state onto the constraints (such as div u = 0) and fixes gauges, at one tile.
     fn constrain(&self, _tile: &Tile, _state: &mut [&mut [Complex<T>]]) {}

@@ -10,7 +10,7 @@ use num_complex::Complex;
 pub(super) use self::names::{CFL, STEP, TIME, recorded};
 use self::names::{Names, walk_coefficients};
 use super::domain::Domain;
-use super::equation::Equation;
+use super::equation::{Equation, Kick};
 use super::fields::{Fields, finite};
 use super::growth::Growth;
 use super::linear::{Fourier, Linear};
@@ -249,7 +249,7 @@ impl<T: Real> Evolution<T> {
         Ok(made)
     }
 
-    /// Takes step `step`; after an error the state is as before.
+    /// Takes step `step`.
     fn advance(&mut self, step: u64, team: &dyn Team) -> Result<()> {
         loop {
             let next = self.next();
@@ -325,6 +325,9 @@ impl<T: Real> Evolution<T> {
                 }
                 made.before.copy_from(&made.state);
             }
+            if made.kicks_before() {
+                made.stir(Kick { seed: made.seed, step, after: false, span: 0.5 * next.step });
+            }
             let (mut fastest, from) = ([0.0; 3], made.time);
             made.with_equation(team, Some(&mut fastest), |moving, nonlinear, linear| {
                 moving.stepper.step(nonlinear, linear, from, next.step, moving.state)
@@ -360,7 +363,8 @@ impl<T: Real> Evolution<T> {
         if self.is_measured(step, &taken) {
             self.measure_step(from, team)?;
         }
-        self.stir(step);
+        let span = if self.kicks_before() { 0.5 } else { 1.0 } * self.last_step;
+        self.stir(Kick { seed: self.seed, step, after: true, span });
         over_tiles(&self.scales, &mut self.state.arrays, |tile, _, parts| self.equation.constrain(tile, parts));
         self.keep_real(from, team);
         let directions = self.growth.as_ref().is_none_or(|g| finite(&g.directions));
@@ -449,18 +453,25 @@ impl<T: Real> Evolution<T> {
         reality.restore_all(team, state, stepper.as_mut(), directions);
     }
 
-    /// Adds what the random forcing brings in step `step`, where there is one.
-    fn stir(&mut self, step: u64) {
+    /// Whether half of what a random forcing brings in a step is added before it, the rest after it: so its statistics are of
+    /// second order in the step (Strang's splitting). All after steps that may be taken back, and those that go by earlier
+    /// states too.
+    fn kicks_before(&self) -> bool {
+        self.scheme.steps == 1 && !self.judged
+    }
+
+    /// Adds what the random forcing brings, where there is one.
+    fn stir(&mut self, kick: Kick) {
         if !self.equation.is_stirred() {
             return;
         }
-        let Self { equation, scales, domain, seed, last_step, stepper, state, .. } = self;
-        let fields = state.len();
+        let Self { equation, scales, domain, stepper, state, .. } = self;
+        let fields = equation.fields().len();
         let mut add = |to: &mut Fields<T>| {
             for (tile, at) in scales.tiles(2048) {
                 let mut parts: Views<&mut [Complex<T>]> =
                     to.arrays[..fields].iter_mut().map(|a| &mut a[at.clone()]).collect();
-                equation.stir(*seed, step, *last_step, domain, &tile, &mut parts);
+                equation.stir(kick, domain, &tile, &mut parts);
             }
         };
         add(state);

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
-use crate::solvers::spectral::equation::{Coupling, Degree, Equation, FieldName, Quadratic, Round};
+use crate::solvers::spectral::equation::{Coupling, Degree, Equation, FieldName, Kick, Quadratic, Round};
 use crate::solvers::spectral::expression::{
     Combine, Constraint, Graph, Output, Pair, Plan, Program, RandomForcing, Read, Refusal, Source, Symbol, Tables,
     parameters, project, read, with_parts,
@@ -98,8 +98,7 @@ pub struct RandomInput {
     pub amplitude: f64,
     /// Lowest and highest |k| that are forced, in radians per unit of length.
     pub band: [f64; 2],
-    /// White in time (what a step receives grows as the root of its length; false: as its
-    /// length). It is added at the end of each step.
+    /// White in time (what a step receives grows as the root of its length; false: as its length).
     #[serde(default = "yes")]
     pub white: bool,
 }
@@ -434,7 +433,7 @@ impl<T: Real> Equation<T> for Written<T> {
         !self.random.is_empty()
     }
 
-    fn stir(&self, seed: u64, step: u64, span: f64, domain: &Domain, tile: &Tile, out: &mut [&mut [Complex<T>]]) {
+    fn stir(&self, kick: Kick, domain: &Domain, tile: &Tile, out: &mut [&mut [Complex<T>]]) {
         let counts = {
             let mut forced = self.forced.lock().unwrap_or_else(|e| e.into_inner());
             match forced.iter().find(|f| f.0 == *domain) {
@@ -447,7 +446,7 @@ impl<T: Real> Equation<T> for Written<T> {
             }
         };
         for (forcing, modes) in self.random.iter().zip(counts) {
-            forcing.add((seed, step, span), modes, domain, tile, out);
+            forcing.add(kick, modes, domain, tile, out);
         }
         self.constrain(tile, out);
     }

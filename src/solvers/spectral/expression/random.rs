@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::math::real::Real;
 use crate::math::rng::{Stream, normal_pair, word};
 use crate::solvers::spectral::domain::{Domain, Tile, in_band};
+use crate::solvers::spectral::equation::Kick;
 
 /// A forcing that is drawn anew for each step.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,8 @@ pub struct RandomForcing {
     pub amplitude: f64,
     /// Wavenumbers |k| that are forced, in radians per length; the mean never is.
     pub band: [f64; 2],
-    /// White in time: a step adds a draw of variance in proportion to its length, so that what is added in a time does
-    /// not depend on the steps; else it adds a draw times its length.
+    /// White in time: a kick is a draw of variance in proportion to its span, so that what is added in a time does not
+    /// depend on the steps; else it is the draw of its step times its span.
     pub white: bool,
 }
 
@@ -59,16 +60,16 @@ impl RandomForcing {
         }
     }
 
-    /// Adds what the forcing brings in step `step`, `span` long, at a tile of wavenumbers; `modes` is [`Self::modes`].
+    /// Adds a kick at a tile of wavenumbers; `modes` is [`Self::modes`].
     pub fn add<T: Real>(
         &self,
-        address: (u64, u64, f64),
+        Kick { seed, step, after, span }: Kick,
         modes: usize,
         domain: &Domain,
         tile: &Tile,
         out: &mut [&mut [Complex<T>]],
     ) {
-        let (seed, step, span) = address;
+        let occasion = 2 * step + u64::from(self.white && after);
         let scale = self.amplitude / (modes.max(1) as f64).sqrt() * if self.white { span.sqrt() } else { span };
         let width = tile.columns.len();
         let seeds: SmallVec<[(usize, u64); 8]> = self.fields.iter().map(|&f| (f, self.seed(seed, f))).collect();
@@ -86,9 +87,9 @@ impl RandomForcing {
             }
             let item = number.into_iter().fold(0u64, |item, n| item << 21 | (n + (1 << 20)) as u64);
             for &(field, seed) in &seeds {
-                // Steps beyond 2³² continue in the draws, of which there are 2²⁰: fields take the lowest six bits.
-                let draw = (field as u32 & 63) | ((step >> 32) as u32 & 0x3fff) << 6;
-                let [re, im] = normal_pair(seed, Stream::SpectralForcing, step as u32, item, draw);
+                // Beyond 2³² occasions continue in the draws, of which there are 2²⁰: fields take the lowest six bits.
+                let draw = (field as u32 & 63) | ((occasion >> 32) as u32 & 0x3fff) << 6;
+                let [re, im] = normal_pair(seed, Stream::SpectralForcing, occasion as u32, item, draw);
                 let im = if mirrored { -im } else { im };
                 let value = Complex::new(re, im) * (scale * std::f64::consts::FRAC_1_SQRT_2);
                 out[field][i] += T::complex(value);

@@ -102,7 +102,7 @@ pub trait Stepper<T: Real>: Send {
     /// What a restart needs besides the state: arrays of earlier steps, by name; and numbers (such as earlier step
     /// sizes and how many steps the history holds).
     fn history(&mut self) -> (Vec<(&'static str, &mut Fields<T>)>, Vec<(&'static str, &mut f64)>);
-    /// After something was added to the state at the end of a step: `add` adds it to a state. It moves earlier states too,
+    /// After something was added to the state between steps: `add` adds it to a state. It moves earlier states too,
     /// as it is no part of the slope that is read off them; what was evaluated at the state is forgotten.
     fn disturb(&mut self, _add: &mut dyn FnMut(&mut Fields<T>)) {}
     /// Before the first step: whether to compare each step with the embedded scheme. False: there is none.

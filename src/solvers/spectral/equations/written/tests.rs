@@ -552,7 +552,7 @@ fn random_forcing_has_its_mean_square_and_does_not_depend_on_resolution() {
         // What a step adds, over its length: the forcing itself.
         for (tile, at) in Scales::wavenumbers(&domain, bench.transform.modes()).tiles(100) {
             let mut parts: Vec<&mut [Complex<f64>]> = out.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
-            bench.equation.stir(7, step, span, &domain, &tile, &mut parts);
+            bench.equation.stir(Kick { seed: 7, step, after: false, span }, &domain, &tile, &mut parts);
         }
         out.arrays.iter_mut().flatten().for_each(|z| *z /= span);
         (bench, out)
@@ -610,7 +610,7 @@ fn two_equal_random_forcings_are_two_noises_and_bring_twice_the_mean_square_of_o
                 Fields::zeros(Equation::<f64>::fields(bench.equation.as_ref()).len(), bench.transform.modes().len());
             for (tile, at) in Scales::wavenumbers(&plane, bench.transform.modes()).tiles(100) {
                 let mut parts: Vec<&mut [Complex<f64>]> = out.arrays.iter_mut().map(|a| &mut a[at.clone()]).collect();
-                bench.equation.stir(7, step, 1.0, &plane, &tile, &mut parts);
+                bench.equation.stir(Kick { seed: 7, step, after: true, span: 1.0 }, &plane, &tile, &mut parts);
             }
             out
         };
