@@ -171,6 +171,25 @@ fn where_errors_decay_the_estimate_lies_above_the_truth_by_up_to_sixty() {
     }
 }
 
+/// A state that grows as e^t takes its errors with it: at t = 20 errors that stayed as they were made would be 1/20 of the
+/// truth. One that decays as e^{−t} loses them likewise.
+#[test]
+fn errors_that_grow_and_decay_with_the_state_are_found_within_a_factor_of_two() {
+    for (rate, scheme) in [(1.0f64, "ars222"), (1.0, "sbdf2"), (1.0, "ars443"), (-1.0, "ars222"), (-1.0, "cnab2")] {
+        let problem = format!(
+            "points = [8]\nend_time = 20.0\ninitial = {{ kind = \"expressions\", fields = {{ u = \"cos(x)\" }} }}\n\
+             equation = {{ kind = \"written\", fields = [\"u\"], rhs = {{ u = \"{rate}*u\" }} }}"
+        );
+        let mut solver = ended(&problem, &format!("scheme = \"{scheme}\"\ntime_step = 0.1"));
+        let estimate = number(solver.as_ref(), "time_error");
+        let largest = fields(solver.as_mut(), &["u"], false)[0].1.iter().fold(0.0f64, |most, c| most.max(c.abs()));
+        // The coefficient of cos x is half of its amplitude.
+        let error = (2.0 * largest / (20.0 * rate).exp() - 1.0).abs();
+        println!("{scheme}, rate {rate}: error {error:.2e}, estimate {estimate:.2e}");
+        assert!((0.5..2.0).contains(&(estimate / error)), "{scheme}, rate {rate}: {estimate:e} for {error:e}");
+    }
+}
+
 #[test]
 fn a_run_that_is_told_so_measures_no_time_error() {
     let solver = ended(WAVE, "scheme = \"sbdf2\"\ntime_step = 0.1\ntime_error = false");

@@ -285,7 +285,7 @@ impl<T: Real> Evolution<T> {
         if self.is_measured(step, &taken)
             && let Some(kept) = &mut self.time_error
         {
-            kept.add(self.time, &[0.0]);
+            kept.add(self.time, &[0.0, 0.0]);
         }
         self.steps += 1;
         self.output.sample(step, self.time, &Solo, &self.state, self.transform.as_mut());
@@ -429,8 +429,9 @@ impl<T: Real> Evolution<T> {
             return Err(self.diverged(from));
         }
         let regular = self.control.regular();
+        let norm = self.norm_of(&self.state.arrays, team);
         if let Some(kept) = &mut self.time_error {
-            kept.add_step(self.time, &[error], size, regular, scheme.order);
+            kept.add_step(self.time, (&[error], &[norm]), size, regular, scheme.order);
         }
         Ok(())
     }

@@ -3,8 +3,15 @@
 //! At the first step, the 4th, 16th, 64th, … and the last, the error that the step made is measured by taking it a second
 //! time with smaller steps (`steppers::retake`): over the length of the step a rate, error per unit of time. Between two
 //! measured steps the rate is taken to rise or fall exponentially, so that it contributes its logarithmic mean times the
-//! time between them. What has added up estimates the error at the end as if every error stayed as large as it was made:
-//! errors that grow (chaos, phases of waves) make the truth larger, errors that decay (diffusion) smaller.
+//! time between them.
+//!
+//! What becomes of an error after it was made is not known. Two sums are kept: A of the errors, right at the end if they
+//! stay as large as they were made, and B of the errors over the norm of the state that they were made in, right if they
+//! decay and grow as the state does. Errors in a state that decays go with it: the estimate is B where that is less than
+//! A over the norm at the end. In a state that grows it is at least what steps like the last one would have made of
+//! relative errors in all of the time, up to B: early errors are not counted as having grown where they were of another
+//! kind, as those of a rough start are, which decay. Chaos and phases of waves make the truth larger; errors that decay
+//! faster than the state (high wavenumbers, on the way to a steady state) make it smaller.
 
 use smallvec::SmallVec;
 
@@ -32,7 +39,7 @@ fn logarithmic_mean(a: f64, b: f64) -> f64 {
     if !(ratio > 1.0 + 1e-9) { high } else { (high - low) / libm::log(ratio) }
 }
 
-/// What is kept of the measured steps; a checkpoint holds it. One entry per norm.
+/// What is kept of the measured steps; a checkpoint holds it. Two entries per norm: of errors, then of relative ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimeError {
     /// Errors accumulated up to `until`.
@@ -47,22 +54,25 @@ pub struct TimeError {
 
 impl TimeError {
     pub fn new(norms: usize) -> TimeError {
-        TimeError { sum: vec![0.0; norms], rate: vec![0.0; norms], until: 0.0, measured: 0.0 }
+        TimeError { sum: vec![0.0; 2 * norms], rate: vec![0.0; 2 * norms], until: 0.0, measured: 0.0 }
     }
 
-    /// The step of `size` that ended at `time` had these errors. Steps of the `regular` size before it had others where it
-    /// was shortened to land on an output: an error per unit of time grows as the step to the `order` of the scheme. One
-    /// that is much shorter, whose error may be rounding, says nothing.
-    pub fn add_step(&mut self, time: f64, errors: &[f64], size: f64, regular: f64, order: u32) {
+    /// The step of `size` that ended at `time` had errors, and left a state, of these norms. Steps of the `regular` size
+    /// before it had other errors where it was shortened to land on an output: an error per unit of time grows as the step
+    /// to the `order` of the scheme. One that is much shorter, whose error may be rounding, says nothing.
+    pub fn add_step(&mut self, time: f64, (errors, norms): (&[f64], &[f64]), size: f64, regular: f64, order: u32) {
         // No step was longer than all of them.
         let longer = regular.min(time) / size;
         if longer <= SHORTEST || self.measured == 0.0 {
             let factor = longer.min(SHORTEST).powi(order as i32) / size;
-            self.add(time, &errors.iter().map(|error| error * factor).collect::<SmallVec<[f64; 4]>>());
+            // Where nothing moves nothing is wrong, and more than all of a state cannot be.
+            let relative = |(&error, norm): (&f64, &f64)| if error == 0.0 { 0.0 } else { (error / norm).min(1.0) };
+            let all = errors.iter().copied().chain(errors.iter().zip(norms).map(relative)).map(|error| factor * error);
+            self.add(time, &all.collect::<SmallVec<[f64; 4]>>());
         }
     }
 
-    /// The step that ended at `time` had an error of `rate` per unit of time.
+    /// The step that ended at `time` had errors of `rate` per unit of time.
     pub fn add(&mut self, time: f64, rate: &[f64]) {
         let span = time - self.until;
         for ((sum, last), &rate) in self.sum.iter_mut().zip(&mut self.rate).zip(rate) {
@@ -81,12 +91,16 @@ impl TimeError {
     }
 }
 
-const SUM: Name =
-    Name { name: "time_error_sum", units: "1", meaning: "errors of steps, accumulated in time", axes: &["norm"] };
+const SUM: Name = Name {
+    name: "time_error_sum",
+    units: "1",
+    meaning: "errors of steps, accumulated in time: of each norm, then relative to it",
+    axes: &["norm"],
+};
 const RATE: Name = Name {
     name: "time_error_rate",
     units: "1",
-    meaning: "error per unit of time of the last step that was measured",
+    meaning: "error per unit of time of the last step that was measured: of each norm, then relative to it",
     axes: &["norm"],
 };
 const UNTIL: Name = Name { name: "time_error_until", units: "1", meaning: "time at the end of that step", axes: &[] };
@@ -104,13 +118,17 @@ impl TimeError {
         walk.scalar(&MEASURED, (&mut self.measured).into())
     }
 
-    /// The headline number at `time`: the largest accumulated error over its `norms` of the present state (0 where nothing
-    /// moves); none where no step was measured.
+    /// The headline number at `time`: the largest relative error, of `norms` of the present state (0 where nothing moves);
+    /// none where no step was measured.
     pub fn number(&self, time: f64, norms: &[f64]) -> Option<Number> {
-        let errors = self.at(time)?;
-        let pairs = errors.iter().zip(norms).filter(|(_, norm)| **norm > 0.0);
-        let value = pairs.map(|(error, norm)| error / norm).max_by(f64::total_cmp).unwrap_or(0.0);
-        let meaning = "estimate of the relative time error: errors of steps added up, without later growth or decay";
+        let sums = self.at(time)?;
+        let (absolute, relative) = sums.split_at(norms.len());
+        let alike = self.rate[norms.len()..].iter().map(|rate| rate * time);
+        let all = absolute.iter().zip(norms).zip(relative.iter().zip(alike)).filter(|((_, norm), _)| **norm > 0.0);
+        let one = |((a, norm), (b, alike)): ((&f64, &f64), (&f64, f64))| (a / norm).max(alike).min(*b);
+        let value = all.map(one).max_by(f64::total_cmp).unwrap_or(0.0);
+        let meaning =
+            "estimate of the relative time error: errors of steps added up, taken to decay and grow as the state";
         Some(Number { name: "time_error", unit: "1", meaning, value, error: ErrorBar::None })
     }
 
@@ -131,7 +149,7 @@ mod tests {
     #[test]
     fn rates_that_fall_or_rise_exponentially_add_up_to_their_integral() {
         // ∫₀^T e^{−a t} dt from rates at any times; the first entry rises with a = −0.3, the second falls with 2.
-        let mut error = TimeError::new(2);
+        let mut error = TimeError::new(1);
         let rate = |t: f64| [(0.3 * t).exp(), (-2.0 * t).exp()];
         error.add(0.0, &rate(0.0));
         for t in [0.01, 0.04, 0.5, 2.0] {
@@ -151,15 +169,41 @@ mod tests {
         for last in [0.1, 0.04, 0.01] {
             let mut error = TimeError::new(1);
             let made = |size: f64| [0.3 * size.powi(3)];
-            error.add_step(0.1, &made(0.1), 0.1, 0.1, 2);
-            error.add_step(0.9 + last, &made(last), last, 0.1, 2);
+            error.add_step(0.1, (&made(0.1), &[1.0]), 0.1, 0.1, 2);
+            error.add_step(0.9 + last, (&made(last), &[1.0]), last, 0.1, 2);
             let found = error.at(0.9 + last).unwrap()[0];
             assert!((found / (0.003 * (0.9 + last)) - 1.0).abs() < 1e-12, "{last}: {found}");
         }
         // A run of one step alone has its error.
         let mut error = TimeError::new(1);
-        error.add_step(0.01, &[7.0], 0.01, 0.1, 2);
-        assert_eq!(error.at(0.01), Some(vec![7.0]));
+        error.add_step(0.01, (&[7.0], &[14.0]), 0.01, 0.1, 2);
+        assert_eq!(error.at(0.01), Some(vec![7.0, 0.5]));
+    }
+
+    #[test]
+    fn errors_decay_and_grow_as_the_state_does() {
+        // A state e^{−a t} whose steps of 0.1 have a relative error of 10⁻⁵ each: after a time of 8 they are 8 · 10⁻⁴ of it.
+        // A rough start, whose errors are a hundred times as large, does not count for more where the state grows.
+        let of = |a: f64, rough: f64| {
+            let mut error = TimeError::new(1);
+            let norm = |t: f64| libm::exp(-a * t);
+            for t in [0.1, 0.4, 1.6, 6.4, 8.0] {
+                let relative = if t < 1.6 { rough } else { 1e-5 };
+                error.add_step(t, (&[relative * norm(t)], &[norm(t)]), 0.1, 0.1, 2);
+            }
+            error.number(8.0, &[norm(8.0)]).unwrap().value
+        };
+        for (a, rough) in [(1.0, 1e-5), (-1.0, 1e-5), (-1.0, 1e-3)] {
+            assert!((of(a, rough) / 8e-4 - 1.0).abs() < 1e-12, "{a} {rough}: {}", of(a, rough));
+        }
+        assert!(of(0.0, 1e-3) > 7e-3);
+        // At rest nothing is wrong; beside nothing all is.
+        for (made, expected) in [(0.0, 0.0), (1e-3, 1.0)] {
+            let mut error = TimeError::new(1);
+            error.add_step(0.1, (&[made], &[0.0]), 0.1, 0.1, 2);
+            assert_eq!(error.number(0.1, &[1e-9]).unwrap().value, expected);
+            assert_eq!(error.number(0.1, &[0.0]).unwrap().value, 0.0);
+        }
     }
 
     #[test]

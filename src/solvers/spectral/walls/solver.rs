@@ -267,10 +267,12 @@ impl WallFlow {
             retake(scheme, lent, &mut nonlinear, &mut linear, self.time, size, &mut self.before)?
         };
         subtract(&mut self.before, &self.state);
-        let theta = self.physics.diffusivity.and(self.before.arrays.last()).map(Vec::as_slice);
-        let found = means(&self.geometry, self.advection.velocities(&self.before), theta, team);
-        let errors = norms(&found).map(|norm| factor * norm);
-        kept.add_step(after, &errors, size, self.pace.regular(), scheme.order);
+        let mut norms_of = |fields: &Fields<f64>| {
+            let theta = self.physics.diffusivity.and(fields.arrays.last()).map(Vec::as_slice);
+            norms(&means(&self.geometry, self.advection.velocities(fields), theta, team))
+        };
+        let errors = norms_of(&self.before).map(|norm| factor * norm);
+        kept.add_step(after, (&errors, &norms_of(&self.state)), size, self.pace.regular(), scheme.order);
         Ok(())
     }
 
