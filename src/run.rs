@@ -18,7 +18,7 @@ use crate::observe::series::Series;
 use crate::observe::snapshots::Snapshots;
 use crate::observe::terminal::Style;
 use crate::observe::timings::{Metered, Timings, over_ranks};
-use crate::solvers::{self, Entry, Left, Outcome, Solver, Status, WARNING};
+use crate::solvers::{self, Entry, Left, Outcome, Solver, Status};
 use crate::state::Name;
 use crate::team::{Team, machine};
 
@@ -537,7 +537,7 @@ impl Run<'_> {
             steps: self.step,
             resumed_from: self.resumed_from,
             numbers: if finished { self.solver.report() } else { Vec::new() },
-            warnings: self.solver.notes().iter().filter_map(|n| Some(n.strip_prefix(WARNING)?.to_string())).collect(),
+            warnings: self.solver.notes().iter().filter_map(|n| Some(solvers::warning(n)?.to_string())).collect(),
             timings: over_ranks(self.team, self.timings, self.team.sent()),
             work,
             unit,
@@ -558,7 +558,7 @@ impl Run<'_> {
     fn log_notes(&mut self) {
         let notes = self.solver.notes();
         for note in notes.iter().skip(self.noted) {
-            match note.strip_prefix(WARNING) {
+            match solvers::warning(note) {
                 Some(text) => warn(self.team, &mut self.log, &self.progress, text),
                 None => self.log.line(&format!("note: {note}")),
             }

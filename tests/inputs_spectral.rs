@@ -56,7 +56,7 @@ const CASES: &[Case] = &[
     Case(7, "equation = { kind = \"written\", fields = [\"kx\"], rhs = { kx = \"lap(kx)\" } }", &["problem.equation.fields", "cannot be called", "kx"]),
     Case(7, "equation = { kind = \"written\", fields = [\"vorticity\"], rhs = { vorticity = \"lap(vorticity)\" }, define = { time = \"2*vorticity\" } }\noutput = { fields = [\"all\"] }", &["problem.output.fields", "time", "written twice"]),
     Case(7, "equation = { kind = \"written\", fields = [\"vorticity\", \"mean_square_vorticity\"], vectors = { vorticity_probe_1 = [\"a\"] }, rhs = { vorticity = \"lap(vorticity)\", mean_square_vorticity = \"vorticity\", vorticity_probe_1 = \"[a]\" } }\noutput = { probes = [[1.0, 1.0]] }", &["problem.equation", "mean_square_vorticity_probe_1", "written twice"]),
-    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"u\", amplitude = 0.1, band = [2.1, 2.2] }] }", &["problem.equation.random[0].band", "no wavenumber"]),
+    Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"u\", amplitude = 0.1, band = [2.1, 2.2] }] }", &["problem.equation.random[0].band", "2.1", "no wavenumber"]),
     Case(7, "equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"lap(u)\" }, random = [{ field = \"v\", amplitude = 0.1, band = [1, 2] }] }", &["problem.equation.random[0].field", "they are u"]),
     Case(7, "equation = { kind = \"written\", fields = [\"vorticity\"], rhs = { vorticity = \"lap(vorticity) + 1/sin(x)\" } }", &["problem.equation", "not finite at the first state"]),
     Case(8, "initial = { kind = \"expressions\", fields = { vorticty = \"sin(x)\" } }", &["problem.initial.fields.vorticty", "did you mean \"vorticity\"?"]),
@@ -396,6 +396,28 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
     fs::write(dir.path().join("case.toml"), long).unwrap();
     let told = spanwise(1, &["check", "case.toml"], dir.path());
     assert!(told.code() == 0 && told.stdout.contains("run.max_steps = 100000 ends the run before"), "{told:?}");
+    // What has no effect is told, of members too.
+    let convection =
+        "equation = { kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 1 }\npoints = [17, 16]\nlengths = [1, 2]\n";
+    for (problem, words) in [
+        (
+            format!("points = [32]\n{burgers}ensemble = {{ members = 3 }}\n"),
+            &["all members are equal", "tolerance has"][..],
+        ),
+        (convection.to_string(), &["method.tolerance has no effect with step_control = \"fixed\""]),
+    ] {
+        let text = format!("solver = \"spectral\"\n[run]\nmax_steps = 1\n[problem]\nend_time = 1\n{problem}");
+        fs::write(dir.path().join("case.toml"), text + "[method]\ntime_step = 0.01\ntolerance = 1e-3\n").unwrap();
+        let (ran, checked) = (
+            spanwise(1, &["run", "case.toml", "--force"], dir.path()),
+            spanwise(1, &["check", "case.toml"], dir.path()),
+        );
+        assert_eq!((ran.code(), checked.code()), (3, 0), "{ran:?} {checked:?}");
+        let log = fs::read_to_string(dir.path().join("case.out/run.log")).unwrap();
+        for words in words {
+            assert!(log.contains(words) && checked.stdout.contains(words), "{words}: {log} {checked:?}");
+        }
+    }
 }
 
 #[test]

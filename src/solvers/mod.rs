@@ -96,6 +96,11 @@ impl Outlook {
 /// What begins a note of a solver that is a warning.
 pub const WARNING: &str = "warning: ";
 
+/// The text of a note that is a warning.
+pub fn warning(note: &str) -> Option<&str> {
+    note.strip_prefix(WARNING)
+}
+
 pub trait Solver {
     /// One step of the method; collective. An `Err(Interrupted)` leaves the state untouched.
     fn step(&mut self, step: u64, team: &dyn Team) -> Result<Status>;

@@ -225,6 +225,7 @@ pub fn build(
             // The first step of "cfl" needs the speeds of the first state.
             let control = Control::new(method, scheme, flow.frequency()).map_err(of_method)?;
             flow.set_pace(Box::new(Controlled { control, times: times.clone(), end, next: None }));
+            flow.tell(setup::cautions::<f64>(input, method, end));
             if method.time_error {
                 flow.measure_time_error(scheme);
             }
@@ -615,6 +616,7 @@ pub fn check(
     let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
     let kept = Place { domain: &kept_domain, grid: process_grid(&kept_domain, ranks, beside, &network)?, ..here };
     if flow {
+        estimate.problem.extend(setup::cautions::<f64>(input, method, end).into_iter().map(setup::understood));
         // One set of factors for each γ of the scheme, and those of Poisson's equation for the velocity.
         let gammas = if scheme.word == "smr_rk3" { 3 } else { 1 };
         let (velocities, lasting) = (n as u64 + heat, scheme.lasting_arrays() as u64);

@@ -18,7 +18,7 @@ use super::transform::layout::{self, Direction, Network, ProcessGrid, Traffic, p
 use crate::error::Result;
 use crate::input::Input;
 use crate::math::real::Real;
-use crate::solvers::{Estimate, WARNING, program};
+use crate::solvers::{Estimate, program};
 use crate::team::Solo;
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
@@ -104,10 +104,7 @@ fn estimate<T: Real>(
         understood.push(("directions".into(), tangent.vectors.to_string()));
     }
     let notes = posed.notes.into_iter().chain(setup::cautions::<T>(input, method, end));
-    understood.extend(notes.map(|note| match note.strip_prefix(WARNING) {
-        Some(text) => ("warning".to_string(), text.to_string()),
-        None => ("note".to_string(), note),
-    }));
+    understood.extend(notes.map(setup::understood));
 
     let size = size_of::<T>() as u64;
     let shared = is_shared(problem, ranks);
@@ -312,15 +309,18 @@ fn of_ensemble<T: Real>(
             EquationInput::Written(WrittenKind::Written(written)) => Periodic::Written(written),
             EquationInput::Bounded(_) => unreachable!("refused before"),
         };
-        let posed = setup::pose::<T>(&own, &problem, equation).map_err(|e| ensemble::of_member(input, m, e));
+        let of_member = |e| if asked.vary.is_empty() { e } else { ensemble::of_member(input, m, e) };
         if m == 0 {
-            first = Some(estimate::<T>(&own, &problem, equation, method, 1, threads, here)?);
+            let estimate = estimate::<T>(&own, &problem, equation, method, 1, threads, here);
+            first = Some(estimate.map_err(of_member)?);
         }
-        kept.push(posed?.domain.modes()[2] as f64);
+        let posed = setup::pose::<T>(&own, &problem, equation).map_err(of_member)?;
+        kept.push(posed.domain.modes()[2] as f64);
     }
     ensemble::same_modes(input, &kept, &Solo)?;
     let mut estimate = first.expect("an ensemble has at least one member");
     estimate.problem.push(("members".into(), format!("{members}, at most {here} on a rank")));
+    estimate.problem.extend(ensemble::caution(problem, asked).map(setup::understood));
     if ranks as u64 > members {
         let idle = format!("{} ranks have no member", ranks as u64 - members);
         estimate.problem.push(("note".into(), idle));

@@ -18,7 +18,7 @@ use crate::math::expression::did_you_mean;
 use crate::math::real::Real;
 use crate::math::rng::{Stream, word};
 use crate::math::sum::tree_sum;
-use crate::solvers::{ErrorBar, Number, Outlook, Solver, Status};
+use crate::solvers::{ErrorBar, Number, Outlook, Solver, Status, WARNING};
 use crate::state::{Name, Walk};
 use crate::team::{Partition, Solo, Team};
 
@@ -29,6 +29,7 @@ const TASK: usize = 2048;
 pub struct Ensemble<T: Real> {
     /// Those of this rank. A rank beyond the members has one that only follows in time.
     members: Vec<Evolution<T>>,
+    caution: Option<String>,
     part: Partition,
     /// The members' own steps would differ: all take the smallest.
     together: bool,
@@ -102,6 +103,19 @@ pub fn check(input: &Input, problem: &ProblemInput, asked: &EnsembleInput) -> Re
         }
     }
     Ok(())
+}
+
+/// What a user should know of members that nothing sets apart.
+pub fn caution(problem: &ProblemInput, asked: &EnsembleInput) -> Option<String> {
+    let is_drawn = match (&problem.equation, &problem.initial) {
+        (_, Some(InitialInput::Random { .. })) => true,
+        (EquationInput::Written(WrittenKind::Written(written)), _) => !written.random.is_empty(),
+        _ => false,
+    };
+    let equal = asked.members > 1 && asked.vary.is_empty() && !is_drawn;
+    equal.then(|| {
+        format!("{WARNING}all members are equal: neither problem.ensemble.vary nor a random first state or forcing sets them apart")
+    })
 }
 
 /// Refuses members, of which these are on this rank, that keep other numbers of modes than each other; collective.
@@ -202,6 +216,7 @@ impl<T: Real> Ensemble<T> {
             .collect();
         let mut made = Ensemble {
             members,
+            caution: caution(problem, asked),
             part,
             together: method.step_control != StepControl::Fixed,
             varied: varied(&asked.vary),
@@ -413,6 +428,7 @@ impl<T: Real> Solver for Ensemble<T> {
     fn notes(&self) -> Vec<String> {
         let mut notes = self.members[0].notes();
         notes.push(format!("ensemble of {} members, {} on rank 0", self.part.n, self.part.of(0).len()));
+        notes.extend(self.caution.clone());
         notes
     }
 

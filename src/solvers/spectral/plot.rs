@@ -7,6 +7,7 @@ mod series;
 use std::path::Path;
 
 use super::equations;
+use super::problem::EquationInput;
 use super::time::MethodInput;
 use crate::error::{Error, Result};
 use crate::io::read::Reader;
@@ -530,11 +531,10 @@ fn known(word: &str) -> Option<&'static str> {
     bounded.or_else(built_in)
 }
 
-/// Equations in time whose first axis lies between walls.
-const BETWEEN_WALLS: [&str; 2] = ["rayleigh_benard", "channel"];
-
-/// The scheme of a run with this input, which names none.
-fn default_scheme(input: &toml::Table, walls: bool) -> Option<String> {
+/// The scheme of a run in time with this input, which names none.
+fn default_scheme(input: &toml::Table) -> Option<String> {
+    let equation: EquationInput = input.get("problem")?.get("equation")?.clone().try_into().ok()?;
+    let walls = matches!(equation, EquationInput::Bounded(_));
     let method = input.get("method").cloned().unwrap_or_else(|| toml::Table::new().into());
     let method: MethodInput = method.try_into().ok()?;
     Some(method.check(walls, true).ok()?.word.to_string())
@@ -574,8 +574,7 @@ fn words(reader: &Reader, fields: &[Kept], times: &[f64]) -> (String, String) {
         }
     }
     if !timeless(reader) {
-        let walls = text(&["problem", "equation", "kind"]).is_some_and(|k| BETWEEN_WALLS.contains(&k.as_str()));
-        let scheme = text(&["method", "scheme"]).or_else(|| default_scheme(&input, walls));
+        let scheme = text(&["method", "scheme"]).or_else(|| default_scheme(&input));
         parts.extend(scheme.map(|scheme| format!("scheme: {scheme}")));
     }
     if let Some(status) = reader.attribute("/", "status").filter(|s| s != "converged") {

@@ -416,8 +416,8 @@ impl ProblemInput {
             _ if linear => return Ok((domain, None)),
             (Degree::Polynomial(d), None) => (d as usize, None),
             (Degree::Other, None) => {
-                let text = "the right-hand side is no polynomial of the fields: dealiasing allows for products of 3 \
-                            factors (problem.product_degree), higher ones leave aliasing errors";
+                let text = "the right-hand side is no polynomial of the fields (powers up to 64 count as such): dealiasing \
+                            allows for products of 3 factors (problem.product_degree), higher ones leave aliasing errors";
                 (3, Some(text.to_string()))
             }
         };

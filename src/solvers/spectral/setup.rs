@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::input::{Input, KernelLevel};
 use crate::io::read::Reader;
 use crate::math::real::Real;
-use crate::solvers::{Solver, WARNING};
+use crate::solvers::{Solver, WARNING, warning};
 use crate::team::{Team, machine};
 
 pub fn build(input: &Input, team: &dyn Team) -> Result<Box<dyn Solver>> {
@@ -364,7 +364,7 @@ pub fn not_finite<'n, T: Real>(state: &Fields<T>, names: &'n [FieldName], team: 
     first.is_finite().then(|| names[first as usize].name.as_str())
 }
 
-/// What a user should know of steps before they are made, as warnings.
+/// What a user should know of steps before they are made.
 pub fn cautions<T: Real>(input: &Input, method: &MethodInput, end: f64) -> Vec<String> {
     let mut cautions = Vec::new();
     if let (StepControl::Fixed, Some(step)) = (method.step_control, method.time_step) {
@@ -382,7 +382,22 @@ pub fn cautions<T: Real>(input: &Input, method: &MethodInput, end: f64) -> Vec<S
             "{WARNING}single precision holds errors of steps to {SINGLE:.1e}, not to method.tolerance = {asked:e}"
         ));
     }
+    let (control, unused) = match method.step_control {
+        StepControl::Fixed => ("fixed", &["safety", "tolerance", "min_step", "min_change", "threshold"][..]),
+        StepControl::Cfl => ("cfl", &["tolerance"][..]),
+        StepControl::Error => ("error", &[][..]),
+    };
+    let given = unused.iter().filter(|key| input.given(&format!("method.{key}")));
+    cautions.extend(given.map(|key| format!("method.{key} has no effect with step_control = \"{control}\"")));
     cautions
+}
+
+/// A note as a line of what `check` understood.
+pub fn understood(note: String) -> (String, String) {
+    match warning(&note) {
+        Some(text) => ("warning".to_string(), text.to_string()),
+        None => ("note".to_string(), note),
+    }
 }
 
 /// Projects a first state onto the equation's constraints, and tells what that changed; collective.

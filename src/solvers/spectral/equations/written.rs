@@ -142,7 +142,7 @@ impl WrittenInput {
         let mut random = Vec::new();
         let read = self.read(&Domain { complex: self.complex, ..domain.clone() })?;
         for (n, input) in self.random.iter().enumerate() {
-            let key = |name: &str| format!("random[{n}].{name}");
+            let key = |name: &str| format!("random.{n}.{name}");
             let names = self.vectors.get(&input.field).cloned().unwrap_or_else(|| vec![input.field.clone()]);
             let places: Vec<usize> = names.iter().filter_map(|n| read.fields.iter().position(|f| f == n)).collect();
             if places.len() != names.len() {

@@ -249,6 +249,11 @@ impl WallFlow {
         self.pace = pace;
     }
 
+    /// Adds to what the user is told.
+    pub fn tell(&mut self, notes: Vec<String>) {
+        self.notes.extend(notes);
+    }
+
     /// Has a few steps taken a second time for an estimate of their error; `scheme` is that of the steps. Before the
     /// first step.
     pub fn measure_time_error(&mut self, scheme: &'static Scheme) {
