@@ -132,7 +132,7 @@ impl<V: Lanes> Metric<V> for Euclidean {
     }
 }
 
-/// |x − y|^p of points that are not scaled: q = 2^(p/2 · log2|x−y|² + log2(log2(e)/ε)).
+/// |x − y|^p of points that are not scaled, in f64 not shifted either: q = 2^(p/2 · log2|x−y|² + log2(log2(e)/ε)).
 #[derive(Clone, Copy)]
 pub struct Power<E> {
     pub half: E,

@@ -244,10 +244,16 @@ impl PointCloud {
 
     fn scaled<E: Element>(&self, points: &[f64], scale: f64, norms: bool) -> Cloud<E> {
         let cosine = self.pair.cost == PointCost::Cosine;
+        // Differences of coordinates as given have one rounding, relative to themselves; about an origin each coordinate
+        // has its own, which |x − y|^p with p < 1 raises without bound where points lie near each other. In f32
+        // coordinates far from 0 would lose more.
+        let as_given = matches!(self.pair.cost, PointCost::Power(_)) && size_of::<E>() == 8;
+        let zero = vec![0.0; self.pair.d];
+        let origin = if as_given { &zero } else { &self.origin };
         Cloud::new(points.len() / self.pair.d, self.pair.d, norms, |i, scaled| {
             let x = &points[i * self.pair.d..(i + 1) * self.pair.d];
             let scale = if cosine { scale * inverse_norm(x) } else { scale };
-            for ((s, x), o) in scaled.iter_mut().zip(x).zip(&self.origin) {
+            for ((s, x), o) in scaled.iter_mut().zip(x).zip(origin) {
                 *s = (x - o) * scale;
             }
         })

@@ -20,7 +20,8 @@ pub fn sum_error(cols: usize) -> f64 {
 /// h − centre, its product with log2(e) and that constant: 3, with |h − centre| ≤ 2|h|; the same for the shift; their
 /// sum and the d products added to it, d + 1 in all, each of |h| + |shift| + C/ε. The cost carries 2d + 9: scaled
 /// coordinates (2 roundings each, in squares and products), the squares' sums, the products, the scale; the box
-/// bounds (|x| + |y|)² about its middle. Norms and powers take less, up to |log2| of the distance for powers.
+/// bounds (|x| + |y|)² about its middle. Norms take less. So do powers, up to |log2| of the distance: their points are
+/// not shifted, so that distances have the relative error of one subtraction however small they are.
 pub fn term_error(d: usize, h: f64, shift: f64, cost: f64) -> f64 {
     let argument = (d as f64 + 6.0) * (2.0 * h + shift) + (2 * d + 10) as f64 * cost;
     EXP2_ERROR_F64 + argument * U

@@ -64,6 +64,7 @@ fn book_cost(cost: PointCost, x: &[f64], y: &[f64]) -> f64 {
 
 /// A problem with its cost matrix written out.
 struct Case {
+    cost: PointCost,
     c: Vec<f64>,
     n: usize,
     m: usize,
@@ -91,7 +92,7 @@ impl Case {
             })
             .collect();
         let cloud = PointCloud::new(cost, x.into(), y.into(), d);
-        Case { c, n, m, d, epsilon, h, shift, cloud }
+        Case { cost, c, n, m, d, epsilon, h, shift, cloud }
     }
 
     fn z(&self, i: usize, j: usize) -> f64 {
@@ -105,8 +106,23 @@ impl Case {
         match precision {
             // Twice: the twin rounds too.
             F64 => 2.0 * rounding::row_sum_error(self.m, self.d, top(&self.h), top(&self.shift), cost),
-            F32 => 1e-6 + 1.2e-7 * (2.0 + top(&self.h) + top(&self.shift) + (self.d as f64 + 8.0) * cost),
+            F32 => {
+                1e-6 + 1.2e-7 * (2.0 + top(&self.h) + top(&self.shift) + (self.d as f64 + 8.0) * cost)
+                    + 1.2e-7 * self.steepness() / self.epsilon
+            }
         }
+    }
+
+    /// Change of C, largest for a power p < 1 at the least distance r of two points, by a relative change of coordinates:
+    /// p·r^(p−1) times the extent of the box. Other costs change by no more than their bound.
+    fn steepness(&self) -> f64 {
+        let PointCost::Power(p) = self.cost else { return 0.0 };
+        if p >= 1.0 {
+            return 0.0;
+        }
+        let distance = |c: f64| c.powf(1.0 / p);
+        let nearest = distance(self.c.iter().copied().fold(f64::INFINITY, f64::min));
+        p * nearest.powf(p - 1.0) * distance(self.cloud.cost_bound())
     }
 }
 
@@ -124,7 +140,8 @@ fn check_all(case: &Case, rows: &dyn Rows, precision: Precision) {
     let e = |i: usize, j: usize| case.z(i, j).exp().max(lowest);
     let width = 3;
     let v: Vec<f64> = (0..m * width).map(|k| 0.5 + (k % 7) as f64).collect();
-    let costliest = case.c.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+    // What the rounding of a cost is relative to: on a line all cosines may be 0.
+    let costliest = case.cloud.cost_bound();
 
     let mut sums = vec![0.25; n];
     rows.shifted_sum(0..n, &case.h, &case.shift, &mut sums);
@@ -401,6 +418,28 @@ fn both_orientations_see_one_cost_and_share_the_scaled_points() {
     // Padded to 16 points in f64 and 32 in f32.
     assert_eq!(case.cloud.scaled_bytes(F64), (16 + 64) * 3 * 8);
     assert_eq!(case.cloud.scaled_bytes(F32), (32 + 64) * 3 * 4);
+}
+
+/// √r of distances r = 1e-9 to 1e-11 in a box of 1: rounding coordinates about its middle would change r by 1e-7 of itself,
+/// and sums by a thousand times the bound.
+#[test]
+fn a_root_of_small_distances_keeps_the_digits_that_the_bound_promises() {
+    let (n, epsilon) = (40, 1e-6);
+    let mut random = Random(3);
+    let x = random.vector(n, -0.3, 0.7);
+    let y: Vec<f64> = x.iter().map(|x| x + 1e-9 * (0.01 + random.next())).collect();
+    let cloud = PointCloud::new(PointCost::Power(0.5), x.clone().into(), y.clone().into(), 1);
+    let (h, shift) = (vec![0.0; n], vec![30.0; n]);
+    for level in levels() {
+        let mut sums = vec![0.0; n];
+        cloud.rows(epsilon, F64, level).shifted_sum(0..n, &h, &shift, &mut sums);
+        for i in 0..n {
+            let wanted: f64 = (0..n).map(|j| (30.0 - (x[i] - y[j]).abs().sqrt() / epsilon).exp()).sum();
+            let bound = rounding::row_sum_error(n, 1, 0.0, 30.0, 1.0 / epsilon);
+            assert!(bound < 2e-9);
+            close_to(sums[i], wanted, bound, "sum of roots");
+        }
+    }
 }
 
 #[test]
