@@ -92,11 +92,10 @@ fn the_peak_of_ten_million_particles_is_within_a_tenth_of_what_check_promises_in
     assert!((double - single - 80.0).abs() < 20.0, "{double:.1} and {single:.1} MB");
 }
 
-/// 16 000 filters at once, each of 100 particles, which are stored in 128 places and not in a whole tile. Many small
-/// pieces: from run to run threads leave more or fewer holes between them.
+/// 16 000 filters at once, each of 100 particles, which are stored in 128 places and not in a whole tile.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_models_of_smc_squared_are_within_a_quarter_of_what_check_promises() {
+fn the_models_of_smc_squared_take_what_check_promises() {
     let directory = tempfile::tempdir().unwrap();
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/smc/smc_squared.toml")).unwrap();
@@ -110,5 +109,5 @@ fn the_models_of_smc_squared_are_within_a_quarter_of_what_check_promises() {
     let measured = peak(directory.path(), &of(1000)) - base;
     let [_, promised] = promised(directory.path());
     println!("measured {measured:.1} MB, promised {promised:.1} MB");
-    assert!((0.75..1.25).contains(&(measured / promised)), "{measured:.1} of {promised:.1} MB");
+    assert!((0.9..1.1).contains(&(measured / promised)), "{measured:.1} of {promised:.1} MB");
 }

@@ -143,6 +143,25 @@ impl Filter {
         }
     }
 
+    /// Back before its first step, in the memory it has.
+    pub fn restart(&mut self) {
+        self.islands.fill(Island::START);
+        (self.step, self.extinct) = (0, false);
+        self.traffic = Traffic::default();
+    }
+
+    /// Becomes a copy of `other`, in the memory it has.
+    pub fn copy_from(&mut self, other: &Filter) {
+        let Filter { options, layout, population, islands, step, traffic, reference, tiles, extinct } = other;
+        self.options.clone_from(options);
+        self.layout.clone_from(layout);
+        self.population.copy_from(population);
+        self.islands.clone_from(islands);
+        (self.step, self.traffic, self.extinct) = (*step, *traffic, *extinct);
+        self.reference.clone_from(reference);
+        self.tiles.clone_from(tiles);
+    }
+
     /// One step: resample the islands that are due, move, weigh. Collective.
     ///
     /// # Errors

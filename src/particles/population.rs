@@ -50,6 +50,15 @@ impl States {
         }
     }
 
+    /// Becomes a copy of `other`, in the memory it has.
+    fn copy_from(&mut self, other: &States) {
+        match (self, other) {
+            (States::F64(to), States::F64(from)) => to.clone_from(from),
+            (States::F32(to), States::F32(from)) => to.clone_from(from),
+            (to, from) => *to = from.clone(),
+        }
+    }
+
     #[inline(always)]
     pub(super) fn get(&self, at: usize) -> f64 {
         match self {
@@ -96,6 +105,17 @@ impl Population {
             ancestors: ancestors.then(|| vec![0; n]),
             eves: eves.then(|| vec![0; n]),
         }
+    }
+
+    /// Becomes a copy of `other`, in the memory it has.
+    pub(super) fn copy_from(&mut self, other: &Population) {
+        let Population { dimension, lanes, level, states, log_weights, masses, ancestors, eves } = other;
+        (self.dimension, self.lanes, self.level) = (*dimension, *lanes, *level);
+        self.states.copy_from(states);
+        self.log_weights.clone_from(log_weights);
+        self.masses.clone_from(masses);
+        self.ancestors.clone_from(ancestors);
+        self.eves.clone_from(eves);
     }
 
     /// The particles of tile `t`, widened in `room` where they are kept in single precision.

@@ -99,9 +99,9 @@ fn squared(posed: ChainPosed, ranks: usize, threads: usize) -> Estimate {
     let parameters: Vec<String> = family.parameters().into_iter().map(|p| p.name).collect();
     let (d, p, all) = (dimension as u64, parameters.len() as u64, (method.islands * method.parameter_particles) as u64);
     let (each, tiles) = stored_in_one(method.particles);
-    // What a filter and its model are besides their particles, with the holes between small pieces: 2000 bytes (measured:
-    // 1070 to 2690, by where the allocator's threads put them).
-    let filter = Population::bytes(each, d, method.precision, false, false) + tiles * 160 + 2000;
+    // What a filter and its model are besides their particles, with the holes between small pieces (measured: 1120 to
+    // 1210 bytes).
+    let filter = Population::bytes(each, d, method.precision, false, false) + tiles * 160 + 1160;
     // Parameters, weight and likelihood, and the seeds: few of a particle.
     let numbers = 8 * all * (p + 2 + 8);
     let mut understood = vec![

@@ -10,6 +10,9 @@ use crate::particles::adaptive::AdaptiveWalk;
 use crate::particles::{FeynmanKac, Filter};
 use crate::team::{Solo, Team};
 
+/// Particles of parameters that a thread moves in one task, with one spare filter.
+const GRAIN: usize = 8;
+
 /// A filter with its model, at the time of the run.
 pub(super) struct Running {
     pub flow: Box<dyn FeynmanKac>,
@@ -17,20 +20,41 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// At `theta`, with `seeds`, after `steps` steps; none where the data are impossible. The filter's errors are passed on.
-    fn made(squared: &Squared, theta: &[f64], seeds: &[(usize, u64)], steps: usize) -> Result<Option<Running>> {
+    /// At `theta`, with `seeds`, after `steps` steps, in the memory of the filter in `spare` if there is one; none where
+    /// the data are impossible, and the filter is back in `spare`. The filter's errors are passed on.
+    fn made(
+        squared: &Squared,
+        theta: &[f64],
+        seeds: &[(usize, u64)],
+        steps: usize,
+        spare: &mut Option<Filter>,
+    ) -> Result<Option<Running>> {
         if squared.posed.family.log_prior(theta) == f64::NEG_INFINITY {
             return Ok(None);
         }
         let Ok(flow) = squared.posed.family.at(theta) else { return Ok(None) };
-        let filter = Filter::new(flow.as_ref(), squared.options.clone(), &Solo);
+        let mut filter = spare.take().unwrap_or_else(|| Filter::new(flow.as_ref(), squared.options.clone(), &Solo));
+        filter.restart();
         let mut made = Running { flow, filter };
         for _ in 0..steps {
             if !made.step(seeds)? {
+                *spare = Some(made.filter);
                 return Ok(None);
             }
         }
         Ok(Some(made))
+    }
+
+    /// A copy of `other` with a model of its own, in the memory of `spare`.
+    pub fn copied(other: &Running, flow: Box<dyn FeynmanKac>, spare: Option<Filter>) -> Running {
+        let filter = match spare {
+            Some(mut filter) => {
+                filter.copy_from(&other.filter);
+                filter
+            }
+            None => other.filter.clone(),
+        };
+        Running { flow, filter }
     }
 
     /// The seed of the next step becomes the filter's.
@@ -69,7 +93,8 @@ impl Squared {
             return Ok(None);
         }
         if held.as_ref().is_none_or(|r| r.filter.step != self.time) {
-            *held = Running::made(self, &particle.theta, &particle.seeds, self.time)?;
+            let mut spare = held.take().map(|r| r.filter);
+            *held = Running::made(self, &particle.theta, &particle.seeds, self.time, &mut spare)?;
         }
         Ok(held.as_mut())
     }
@@ -89,8 +114,15 @@ impl Squared {
         Ok(team.gather(&mine))
     }
 
-    /// Particle marginal Metropolis–Hastings of particle `j`, whose filter becomes that of the last proposal accepted.
-    fn moved(&self, j: usize, walk: &AdaptiveWalk, held: &mut Option<Running>) -> Result<Moved> {
+    /// Particle marginal Metropolis–Hastings of particle `j`, whose filter becomes that of the last proposal accepted;
+    /// filters that are not kept are left in `spare` for the next.
+    fn moved(
+        &self,
+        j: usize,
+        walk: &AdaptiveWalk,
+        held: &mut Option<Running>,
+        spare: &mut Option<Filter>,
+    ) -> Result<Moved> {
         let particle = &self.particles[j];
         let family = self.posed.family.as_ref();
         let mut made: Moved = (particle.theta.clone(), particle.log_likelihood, 0.0, 0);
@@ -105,13 +137,15 @@ impl Squared {
                         .into(),
             })?;
             let seed = self.number(Purpose::Filter(m), self.time, j);
-            let Some(running) = Running::made(self, &theta, &[(0, seed)], self.time)? else { continue };
+            let Some(running) = Running::made(self, &theta, &[(0, seed)], self.time, spare)? else { continue };
             let likelihood = running.log_likelihood();
             let mut u = [0.0];
             at.stream(Stream::ParticlesAccept).uniforms(0, &mut u);
             if ln(u[0]) < posterior(&theta, likelihood) - posterior(&made.0, made.1) {
-                *held = Some(running);
+                *spare = held.replace(running).map(|r| r.filter);
                 made = (theta, likelihood, made.2 + 1.0, seed);
+            } else {
+                *spare = Some(running.filter);
             }
         }
         Ok(made)
@@ -121,11 +155,12 @@ impl Squared {
     pub(super) fn moves(&mut self, due: &[bool], walk: &AdaptiveWalk, team: &dyn Team) -> Result<()> {
         let first = team.split(self.particles.len()).mine().start;
         let mut filters = std::mem::take(&mut self.filters);
-        let one = |i: usize, held: &mut Option<Running>| -> Result<Option<Moved>> {
+        let one = |spare: &mut Option<Filter>, i: usize, held: &mut Option<Running>| -> Result<Option<Moved>> {
             let j = first + i;
-            if due[j / self.each()] { self.moved(j, walk, held).map(Some) } else { Ok(None) }
+            if due[j / self.each()] { self.moved(j, walk, held, spare).map(Some) } else { Ok(None) }
         };
-        let done: Result<Vec<Option<Moved>>> = crew::map(filters.iter_mut(), one).into_iter().collect();
+        let done: Result<Vec<Option<Moved>>> =
+            crew::map_in(filters.iter_mut(), GRAIN, || None, one).into_iter().collect();
         self.filters = filters;
         let done = team.agree(done)?;
         let mut packed = Vec::new();

@@ -54,10 +54,10 @@ impl Squared {
             copy.seeds.push((self.time, self.number(Purpose::Copy, self.time, to)));
             if mine.contains(&to) {
                 // Where the filter is not here it is made again when it is needed.
+                let dead = self.filters[to - mine.start].take().map(|r| r.filter);
                 let held = if mine.contains(&from) { self.filters[from - mine.start].as_ref() } else { None };
                 let flow = held.and_then(|_| self.posed.family.at(&copy.theta).ok());
-                let copied = held.zip(flow).map(|(h, flow)| Running { flow, filter: h.filter.clone() });
-                self.filters[to - mine.start] = copied;
+                self.filters[to - mine.start] = held.zip(flow).map(|(held, flow)| Running::copied(held, flow, dead));
             }
             self.particles[to] = copy;
         }
