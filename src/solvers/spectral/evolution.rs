@@ -285,7 +285,8 @@ impl<T: Real> Evolution<T> {
         if self.is_measured(step, &taken)
             && let Some(kept) = &mut self.time_error
         {
-            kept.add(self.time, &[0.0, 0.0]);
+            let regular = self.control.regular();
+            kept.add_step(self.time, (&[0.0], &[0.0]), self.last_step, regular, self.scheme.order);
         }
         self.steps += 1;
         self.output.sample(step, self.time, &Solo, &self.state, self.transform.as_mut());
