@@ -94,7 +94,7 @@ pub use x86::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Isa, Level, Op};
-    use crate::math::simd::{avx2, avx512};
+    use crate::math::simd::{align_frame, avx2, avx512};
 
     pub struct Avx2;
 
@@ -114,9 +114,6 @@ mod x86 {
 
     pub struct Avx512;
 
-    #[repr(align(64))]
-    struct CacheLine(#[allow(dead_code)] u8);
-
     impl Isa for Avx512 {
         const LEVEL: Level = Level::Avx512;
         type F64 = avx512::F64;
@@ -124,10 +121,7 @@ mod x86 {
         fn enter<O: Op>(op: O) -> O::Out {
             #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
             fn go<O: Op>(op: O) -> O::Out {
-                // A variable on a cache line makes the compiler align the stack, so that registers saved in the loops
-                // do not straddle lines.
-                let mut line = CacheLine(0);
-                std::hint::black_box(&mut line);
+                align_frame();
                 op.run()
             }
             // SAFETY: as above.

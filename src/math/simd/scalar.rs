@@ -244,6 +244,7 @@ fn folded(s: [f64; 8]) -> f64 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
+    super::align_frame();
     work()
 }
 
@@ -254,6 +255,7 @@ pub unsafe fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512bw,avx512vl")]
 pub unsafe fn with_avx512<R>(work: impl FnOnce() -> R) -> R {
+    super::align_frame();
     work()
 }
 

@@ -139,9 +139,6 @@ pub trait Vector<T: Real>: Copy {
 #[repr(align(64))]
 struct Block<T>([T; 256]);
 
-#[repr(align(64))]
-struct Line([u8; 64]);
-
 /// Work for [`Vector::call`].
 pub trait Call<T: Real, V: Vector<T>> {
     /// Must be `#[inline(always)]`.
@@ -171,6 +168,7 @@ pub unsafe fn enter<T: Real, J: Job<T>>(level: Level, job: J) {
         Level::Avx2 => {
             #[target_feature(enable = "avx2,fma")]
             unsafe fn go<T: Real, J: Job<T>>(job: J) {
+                crate::math::simd::align_frame();
                 unsafe { job.run::<x86::V256<T>>() }
             }
             unsafe { go(job) }
@@ -179,6 +177,7 @@ pub unsafe fn enter<T: Real, J: Job<T>>(level: Level, job: J) {
         Level::Avx512 => {
             #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl")]
             unsafe fn go<T: Real, J: Job<T>>(job: J) {
+                crate::math::simd::align_frame();
                 unsafe { job.run::<x86::V512<T>>() }
             }
             unsafe { go(job) }

@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 use std::mem::{transmute, transmute_copy};
 
 use super::{Call, PhantomData, Real, Vector};
+use crate::math::simd::align_frame;
 
 /// A 512-bit vector of f64 or f32.
 #[derive(Clone, Copy)]
@@ -129,8 +130,7 @@ impl<T: Real> Vector<T> for V512<T> {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl")]
         unsafe fn go<T: Real, V: Vector<T>>(work: impl Call<T, V>) {
-            // Something that must lie on a cache line makes the compiler align the vectors it keeps on the stack.
-            std::hint::black_box(super::Line([0; 64]).0.as_ptr());
+            align_frame();
             unsafe { work.call() }
         }
         unsafe { go(work) }
@@ -250,8 +250,10 @@ impl<T: Real> Vector<T> for V512<T> {
                     *r = _mm512_loadu_pd(p.add(8 * i));
                 }
                 transpose8(&mut r);
-                for (r, line) in r.iter().zip(lines).take(count) {
-                    _mm512_storeu_pd(line.add(at).cast(), *r);
+                if count == 8 {
+                    (0..8).for_each(|l| _mm512_storeu_pd(lines[l].add(at).cast(), r[l]));
+                } else {
+                    (0..count).for_each(|l| _mm512_storeu_pd(lines[l].add(at).cast(), r[l]));
                 }
             } else {
                 let mut block = super::Block([T::zero(); 256]);
@@ -305,8 +307,7 @@ impl<T: Real> Vector<T> for V256<T> {
         #[inline(never)]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn go<T: Real, V: Vector<T>>(work: impl Call<T, V>) {
-            // Something that must lie on a cache line makes the compiler align the vectors it keeps on the stack.
-            std::hint::black_box(super::Line([0; 64]).0.as_ptr());
+            align_frame();
             unsafe { work.call() }
         }
         unsafe { go(work) }
@@ -329,6 +330,51 @@ impl<T: Real> Vector<T> for V256<T> {
     }
 
     #[inline(always)]
+    unsafe fn transpose(block: *mut T) {
+        unsafe {
+            if size_of::<T>() == 8 {
+                let at = |i: usize| block.add(4 * i).cast::<f64>();
+                let r = transpose4_pd(std::array::from_fn(|i| _mm256_loadu_pd(at(i))));
+                (0..4).for_each(|i| _mm256_storeu_pd(at(i), r[i]));
+            } else {
+                let at = |i: usize| block.add(8 * i).cast::<f32>();
+                let r = transpose8_ps(std::array::from_fn(|i| _mm256_loadu_ps(at(i))));
+                (0..8).for_each(|i| _mm256_storeu_ps(at(i), r[i]));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(lines: &[*const T; 16], at: usize, to: *mut T) {
+        unsafe {
+            if size_of::<T>() == 8 {
+                let r = transpose4_pd(std::array::from_fn(|i| _mm256_loadu_pd(lines[i].add(at).cast())));
+                (0..4).for_each(|i| _mm256_storeu_pd(to.add(4 * i).cast(), r[i]));
+            } else {
+                let r = transpose8_ps(std::array::from_fn(|i| _mm256_loadu_ps(lines[i].add(at).cast())));
+                (0..8).for_each(|i| _mm256_storeu_ps(to.add(8 * i).cast(), r[i]));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_transposed(from: *const T, lines: &[*mut T; 16], at: usize, count: usize) {
+        unsafe {
+            if size_of::<T>() == 8 {
+                let r = transpose4_pd(std::array::from_fn(|i| _mm256_loadu_pd(from.add(4 * i).cast())));
+                for (r, line) in r.iter().zip(lines).take(count) {
+                    _mm256_storeu_pd(line.add(at).cast(), *r);
+                }
+            } else {
+                let r = transpose8_ps(std::array::from_fn(|i| _mm256_loadu_ps(from.add(8 * i).cast())));
+                for (r, line) in r.iter().zip(lines).take(count) {
+                    _mm256_storeu_ps(line.add(at).cast(), *r);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_pairs(re: Self, im: Self, to: *mut T) {
         unsafe {
             let (low, high) = if size_of::<T>() == 8 {
@@ -341,5 +387,46 @@ impl<T: Real> Vector<T> for V256<T> {
             _mm256_storeu_pd(to.cast(), low);
             _mm256_storeu_pd(to.add(Self::LANES).cast(), high);
         }
+    }
+}
+
+/// The transpose of 4 × 4 numbers of double precision.
+#[inline(always)]
+unsafe fn transpose4_pd([a, b, c, d]: [__m256d; 4]) -> [__m256d; 4] {
+    unsafe {
+        let (p, q) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let (r, s) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+        [
+            _mm256_permute2f128_pd::<0x20>(p, r),
+            _mm256_permute2f128_pd::<0x20>(q, s),
+            _mm256_permute2f128_pd::<0x31>(p, r),
+            _mm256_permute2f128_pd::<0x31>(q, s),
+        ]
+    }
+}
+
+/// The transpose of 8 × 8 numbers of single precision.
+#[inline(always)]
+unsafe fn transpose8_ps(r: [__m256; 8]) -> [__m256; 8] {
+    unsafe {
+        // Pairs of numbers of two lines, as one of double precision each.
+        let low = |i: usize| _mm256_castps_pd(_mm256_unpacklo_ps(r[i], r[i + 1]));
+        let high = |i: usize| _mm256_castps_pd(_mm256_unpackhi_ps(r[i], r[i + 1]));
+        let join = |p: __m256d, q: __m256d| [_mm256_unpacklo_pd(p, q), _mm256_unpackhi_pd(p, q)];
+        // Numbers 0 … 3 of lines 0 … 3 in the first halves, 4 … 7 in the second; then the same of lines 4 … 7.
+        let [[a0, a1], [a2, a3]] = [join(low(0), low(2)), join(high(0), high(2))];
+        let [[b0, b1], [b2, b3]] = [join(low(4), low(6)), join(high(4), high(6))];
+        let first = |a, b| _mm256_castpd_ps(_mm256_permute2f128_pd::<0x20>(a, b));
+        let second = |a, b| _mm256_castpd_ps(_mm256_permute2f128_pd::<0x31>(a, b));
+        [
+            first(a0, b0),
+            first(a1, b1),
+            first(a2, b2),
+            first(a3, b3),
+            second(a0, b0),
+            second(a1, b1),
+            second(a2, b2),
+            second(a3, b3),
+        ]
     }
 }
