@@ -152,12 +152,10 @@ pub fn columns_to_line<T>(row: *const Complex<T>, column: usize) -> usize {
 #[inline(always)]
 fn fetch<T: Real, V: Vector<T>>(row: *const Complex<T>, column: usize) {
     let first: *const u8 = row.wrapping_add(column).cast();
-    let bytes = V::LANES * size_of::<Complex<T>>();
-    for at in (0..bytes).step_by(64) {
+    // A group that begins within a line shares that one with the group before it.
+    for at in (63..V::LANES * size_of::<Complex<T>>()).step_by(64) {
         prefetch(first.wrapping_add(at));
     }
-    // The group may begin within a line.
-    prefetch(first.wrapping_add(bytes - 1));
 }
 
 /// A group of `count` columns from `column` on, of rows that are elements of a transform; other lanes are zero.
@@ -375,13 +373,15 @@ pub struct LinesBackward<'a, T: Real> {
     pub lines: std::ops::Range<usize>,
     /// Grid values of the first of the lines; the others follow.
     pub values: *mut T,
+    /// They lie in memory, which is asked for them.
+    pub far: bool,
     pub buffers: Buffers<'a, T>,
 }
 
 impl<T: Real> Job<T> for LinesBackward<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T>>(self) {
-        let LinesBackward { plan, runs, modes, lines, values, buffers } = self;
+        let LinesBackward { plan, runs, modes, lines, values, far, buffers } = self;
         let mut first = lines.start;
         while first < lines.end {
             let count = (lines.end - first).min(V::LANES);
@@ -397,7 +397,7 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
                 }
                 let to: [*mut T; 16] = std::array::from_fn(|l| values.add(l.min(count - 1) * plan.reals()));
                 // The lines follow each other: what will be written is one piece.
-                let bytes = count * plan.reals() * size_of::<T>();
+                let bytes = if far { count * plan.reals() * size_of::<T>() } else { 0 };
                 lines_backward::<T, V>(plan, &buffers, values.cast_const().cast(), bytes);
                 store_lines::<T, V>(buffers.c, plan.reals(), &to, count);
             }
@@ -461,8 +461,14 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
     written: *const u8,
     bytes: usize,
 ) {
-    let ask =
-        |from: usize, to: usize| (from..to.min(bytes)).step_by(64).for_each(|at| prefetch(written.wrapping_add(at)));
+    let mut asked = written;
+    let mut ask = |lines: usize| {
+        for _ in 0..lines {
+            prefetch(asked);
+            asked = asked.wrapping_add(64);
+        }
+    };
+    let lines = bytes.div_ceil(64);
     let (a, b, c, n) = (buffers.a, buffers.b, buffers.c, plan.n);
     let (ends, line) = (Buffer::exchanged::<V>(c), unsafe { buffers.line_again() });
     unsafe {
@@ -476,9 +482,9 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
                     let (re, _) = element::<T, V>(c, k, false);
                     set(c, k, false, (re, zero));
                 }
-                let each = (bytes / (h / 2 + 1)).next_multiple_of(64);
+                let each = lines.div_ceil(h / 2 + 1);
                 for (k, w) in plan.roots.iter().enumerate().take(h / 2 + 1) {
-                    ask(k * each, (k + 1) * each);
+                    ask(each);
                     let (x, y) = (element::<T, V>(c, k, false), element::<T, V>(c, h - k, false));
                     let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im));
                     set(c, k, false, x);
@@ -487,7 +493,7 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
                 plan.fft.run::<V>(&ends, &ends, a, b, line);
             }
             Kind::Odd => {
-                ask(0, bytes);
+                ask(lines);
                 clear::<T, V>(b, 0..n);
                 let (re, _) = element::<T, V>(c, 0, false);
                 set(b, 0, true, (re, zero));
@@ -503,7 +509,7 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
                 }
             }
             Kind::Complex => {
-                ask(0, bytes);
+                ask(lines);
                 for (i, &at) in plan.place.iter().enumerate() {
                     set(b, at, true, element::<T, V>(c, i, false));
                 }

@@ -396,7 +396,8 @@ impl<T: Real> Core<T> {
             };
             let modes = array(s, f).cast_const();
             let (plan, runs, lines) = (&self.last, &self.runs[..], lines.clone());
-            let job = LinesBackward { plan, runs, modes, lines, values, buffers: s.buffers() };
+            let far = matches!(work, Work::Keep(_));
+            let job = LinesBackward { plan, runs, modes, lines, values, far, buffers: s.buffers() };
             // SAFETY: runs lie within the arrays by construction; other tasks have other lines.
             unsafe { enter(self.level, job) };
         }
