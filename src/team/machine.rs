@@ -116,6 +116,25 @@ pub fn node_memory() -> u64 {
     kib.map_or(4 << 30, |kib| kib << 10)
 }
 
+/// Bytes of the last cache and the number of cores that share it; those of Zen 4 where the system does not tell.
+pub fn last_cache() -> (usize, usize) {
+    let told = |name: &str| {
+        std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index3/{name}")).unwrap_or_default()
+    };
+    cache(&told("size"), &told("shared_cpu_list")).unwrap_or((32 << 20, 8))
+}
+
+/// Of a size such as "32768K" and a list of cores such as "0-7,64-71".
+fn cache(size: &str, cores: &str) -> Option<(usize, usize)> {
+    let kib: usize = size.trim().strip_suffix('K')?.parse().ok()?;
+    let count = |range: &str| -> Option<usize> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        (last.parse::<usize>().ok()? + 1).checked_sub(first.parse().ok()?)
+    };
+    let cores = cores.trim().split(',').map(count).sum::<Option<usize>>()?;
+    (kib * cores > 0).then_some((kib << 10, cores))
+}
+
 /// Memory of this node divided by the ranks on it. Collective.
 pub fn memory_per_rank(team: &dyn Team) -> u64 {
     let mine = node();
@@ -276,6 +295,15 @@ mod tests {
         assert!(!crowded.own_cores);
         let crowded = crowded.advice.unwrap();
         assert!(crowded.contains("9 threads on 8 visible cores"), "{crowded}");
+    }
+
+    #[test]
+    fn a_last_cache_of_32_mib_is_shared_by_the_16_cores_of_its_list() {
+        assert_eq!(cache("32768K\n", "0-7,64-71\n"), Some((32 << 20, 16)));
+        assert_eq!(cache("266240K", "0"), Some((260 << 20, 1)));
+        for (size, cores) in [("", "0-7"), ("32M", "0-7"), ("32768K", ""), ("32768K", "7-3"), ("0K", "0")] {
+            assert_eq!(cache(size, cores), None, "{size:?}, {cores:?}");
+        }
     }
 
     #[test]

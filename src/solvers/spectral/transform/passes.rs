@@ -16,14 +16,12 @@ use super::{Counts, Pointwise, Scales, Then};
 use crate::crew::each;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Basis, Block, Domain, Tile};
-use crate::team::Flight;
+use crate::team::{Flight, machine};
 
 /// Columns of a task of a strided pass.
 const COLUMNS: usize = 64;
-/// Bytes of an array in a node from which on passes write past the caches, and planes are brought in and out row by row.
-const STREAM: usize = if cfg!(test) { 32 << 10 } else { 8 << 20 };
-/// Cores that share a last cache, about: `STREAM` is for so many.
-const CORES: usize = 8;
+/// Of the last cache, what an array takes that stays there between two passes, beside what they read and write.
+const STAYS: f64 = 0.25;
 /// Fields whose slices are listed without an allocation.
 pub const LISTED: usize = 24;
 
@@ -51,7 +49,8 @@ pub struct Core<T: Real> {
     /// Complex numbers from row to row of a plane when fused.
     pitch: usize,
     tile_rows: usize,
-    /// What `STREAM` makes of the part of an array that this rank has.
+    /// Bytes of the part of an array that this rank has from which on passes write past the caches, and planes are brought
+    /// in and out row by row.
     stream: usize,
     /// Of each thread, so that it stays in that one's cache from loop to loop.
     scratch: Vec<Own<T>>,
@@ -120,6 +119,14 @@ pub enum Work<'a, T> {
 /// Progress of messages between the parts of a pass.
 pub type Moving<'a, 't, T> = Option<&'a mut Flight<'t, Complex<T>>>;
 
+/// What an array may have on each of so many ranks of a node to stay in their last caches.
+fn stream(ranks_per_node: usize) -> usize {
+    // Small enough for tests to go both ways.
+    let (bytes, cores) = if cfg!(test) { (128 << 10, 8) } else { machine::last_cache() };
+    let caches = (ranks_per_node * rayon::current_num_threads()).div_ceil(cores);
+    (STAYS * (bytes * caches) as f64) as usize / ranks_per_node
+}
+
 impl<T: Real> Core<T> {
     /// The passes of the rank of `layout`, with tables for ranks that are `together` or not, so many of which a node has.
     pub fn new(domain: &Domain, layout: &Layout, level: Level, together: bool, ranks_per_node: usize) -> Self {
@@ -156,7 +163,7 @@ impl<T: Real> Core<T> {
             fused,
             runs,
             pitch,
-            stream: STREAM * (ranks_per_node * rayon::current_num_threads()).div_ceil(CORES) / ranks_per_node,
+            stream: stream(ranks_per_node),
             tile_rows: level.lanes::<T>().max(8),
             scratch: (0..rayon::current_num_threads()).map(|_| Own(Mutex::new(None))).collect(),
         }
