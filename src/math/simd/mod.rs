@@ -20,9 +20,9 @@ pub mod scalar;
 pub use level::Level;
 
 /// Makes the compiler align the stack frame of the function that this is inlined into, so that vectors kept there do not
-/// straddle cache lines (on Sapphire Rapids a store and a load of one that does take twice as long). The compiler does not
-/// do so on its own for registers that it runs out of, but for a variable on a cache line; one that is only read would
-/// become a constant elsewhere.
+/// straddle cache lines (on an Intel Xeon, family 6, model 207, a store and a load of one that does take 0.9 ns for 0.5). The
+/// compiler does not do so on its own for registers that it runs out of, but for a variable on a cache line; one that is
+/// only read would become a constant elsewhere.
 #[inline(always)]
 pub fn align_frame() {
     #[repr(align(64))]
