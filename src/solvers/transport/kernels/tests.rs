@@ -140,8 +140,9 @@ fn check_all(case: &Case, rows: &dyn Rows, precision: Precision) {
     let e = |i: usize, j: usize| case.z(i, j).exp().max(lowest);
     let width = 3;
     let v: Vec<f64> = (0..m * width).map(|k| 0.5 + (k % 7) as f64).collect();
-    // What the rounding of a cost is relative to: on a line all cosines may be 0.
-    let costliest = case.cloud.cost_bound();
+    // On a line all cosines may be 0, and their rounding is relative to their bound.
+    let least = if case.cost == PointCost::Cosine { case.cloud.cost_bound() } else { 0.0 };
+    let costliest = case.c.iter().fold(least, |a, b| a.max(b.abs()));
 
     let mut sums = vec![0.25; n];
     rows.shifted_sum(0..n, &case.h, &case.shift, &mut sums);
