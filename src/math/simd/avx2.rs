@@ -76,6 +76,10 @@ impl Lanes for F64 {
         unsafe { F64(_mm256_max_pd(self.0, b.0), _mm256_max_pd(self.1, b.1)) }
     }
     #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        unsafe { F64(_mm256_min_pd(self.0, b.0), _mm256_min_pd(self.1, b.1)) }
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         unsafe { F64(_mm256_sqrt_pd(self.0), _mm256_sqrt_pd(self.1)) }
     }
@@ -190,6 +194,10 @@ impl Lanes for F32 {
     #[inline(always)]
     fn max(self, b: Self) -> Self {
         unsafe { F32(_mm256_max_ps(self.0, b.0), _mm256_max_ps(self.1, b.1)) }
+    }
+    #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        unsafe { F32(_mm256_min_ps(self.0, b.0), _mm256_min_ps(self.1, b.1)) }
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

@@ -90,6 +90,10 @@ impl Lanes for F64 {
         F64(unsafe { _mm512_max_pd(self.0, b.0) })
     }
     #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        F64(unsafe { _mm512_min_pd(self.0, b.0) })
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         F64(unsafe { _mm512_sqrt_pd(self.0) })
     }
@@ -201,6 +205,10 @@ impl Lanes for F32 {
     #[inline(always)]
     fn max(self, b: Self) -> Self {
         F32(unsafe { _mm512_max_ps(self.0, b.0) })
+    }
+    #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        F32(unsafe { _mm512_min_ps(self.0, b.0) })
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

@@ -73,6 +73,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn neg_mul_add(self, b: Self, c: Self) -> Self;
     /// b where self is NaN.
     fn max(self, b: Self) -> Self;
+    /// b where self is NaN.
+    fn min(self, b: Self) -> Self;
     fn sqrt(self) -> Self;
     /// Nearest integer, for |x| < 2⁵¹ (f64) or 2²² (f32); any integer-valued result serves beyond.
     fn round(self) -> Self;
@@ -218,6 +220,10 @@ macro_rules! portable {
             #[inline(always)]
             fn max(self, b: Self) -> Self {
                 self.zip(b, |x, y| if x > y { x } else { y })
+            }
+            #[inline(always)]
+            fn min(self, b: Self) -> Self {
+                self.zip(b, |x, y| if x < y { x } else { y })
             }
             #[inline(always)]
             fn sqrt(self) -> Self {

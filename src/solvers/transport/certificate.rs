@@ -284,7 +284,7 @@ fn unregularised_dual(passes: &mut dyn Passes, d: &Dual, phi: &[f64]) -> Result<
     passes.min_cols(&f, &mut h)?;
     let (a, b) = (passes.a(), passes.b());
     // Taken off f, so that f + h ≤ C holds exactly.
-    let slack = 16.0 * U * (d.epsilon * d.scale + max_abs(&f) + max_abs(&h));
+    let slack = d.epsilon * passes.rounding() + 16.0 * U * (d.epsilon * d.scale + max_abs(&f) + max_abs(&h));
     update(&mut f, |_, f| (f - slack) / d.epsilon);
     update(&mut h, |_, h| h / d.epsilon);
     if !(d.source.hard() && d.target.hard()) {

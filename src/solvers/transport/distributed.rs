@@ -632,7 +632,10 @@ impl Passes for TeamPasses<'_> {
         let cost = data.cost_range.0.abs().max(data.cost_range.1.abs()) / data.scale.epsilon;
         let weight = data.a.iter().chain(data.b.iter()).fold(0.0f64, |m, w| m.max(ln(*w).abs()));
         let potential = data.largest_potential + weight;
-        kernels::rounding::row_sum_error(n.max(m), data.geometry.dimension().max(1), potential, potential, cost)
+        let d = data.geometry.dimension().max(1);
+        // A matrix has but its product with the scale.
+        let roundings = data.geometry.point_cost().map_or(2.0, |cost| cost.roundings(d));
+        kernels::rounding::row_sum_error(n.max(m), d, potential, potential, cost, roundings)
     }
 
     fn entries(&self) -> f64 {

@@ -10,7 +10,7 @@ use super::kernels::PointCost;
 use super::largest::{Largest, merged, order};
 use super::passes::{Passes, Precision};
 use crate::error::{Error, Result};
-use crate::math::elementary::{exp, ln};
+use crate::math::elementary::{exp, ln, pow};
 use crate::team::Team;
 
 /// The points of a side that this rank holds.
@@ -117,7 +117,7 @@ fn cost_and_slope(cost: PointCost, x: &[f64], y: &[f64], slope: &mut [f64]) -> f
         _ if square == 0.0 => (0.0, 0.0),
         PointCost::Euclidean => (square.sqrt(), 1.0 / square.sqrt()),
         PointCost::Power(p) => {
-            let value = exp(0.5 * p * ln(square));
+            let value = pow(square, 0.5 * p);
             (value, p * value / square)
         }
         PointCost::Cosine => unreachable!("treated above"),

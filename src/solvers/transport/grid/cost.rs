@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::axis::AxisKernel;
-use super::real::{binary_log, binary_power};
+use super::real::binary_log;
+use crate::math::elementary::pow;
 
 /// C^(k), `outputs` × `inputs` in C order, for a pass from inputs to outputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,9 +29,7 @@ impl AxisCost {
             match exponent {
                 1.0 => d,
                 2.0 => d * d,
-                _ if d == 0.0 => 0.0,
-                // Not the system's pow, whose bits differ between machines.
-                _ => binary_power(exponent * binary_log(d)),
+                _ => pow(d, exponent),
             }
         };
         let costs = x.iter().flat_map(|&x| y.iter().map(move |&y| cost(x, y))).collect();

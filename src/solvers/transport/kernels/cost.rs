@@ -132,11 +132,15 @@ impl<V: Lanes> Metric<V> for Euclidean {
     }
 }
 
-/// |x − y|^p of points that are not scaled, in f64 not shifted either: q = 2^(p/2 · log2|x−y|² + log2(log2(e)/ε)).
+/// |x − y|^p = R^p · 2^A, A = p/2 · log2|x/R − y/R|² ≤ 0, of points divided by a power of two R above their extent: the
+/// rounding of A counts by |A| 2^A, whatever the units and ε.
 #[derive(Clone, Copy)]
 pub struct Power<E> {
+    /// p/2.
     pub half: E,
-    pub log2_scale: E,
+    /// R^p·log2(e)/ε.
+    pub largest: E,
+    /// Smallest normal number.
     pub smallest: E,
 }
 
@@ -152,9 +156,10 @@ where
     }
     #[inline(always)]
     fn finish(self, squares: V) -> V {
-        // The logarithm wants normal numbers; the smallest one stands for distance 0.
-        let log = squares.max(V::splat(self.smallest)).log2();
-        log.mul_add(V::splat(self.half), V::splat(self.log2_scale)).exp2()
+        // The logarithm wants normal numbers, and the ramp is 0 at distance 0, at least 1 at normal ones.
+        let (smallest, ramp) = (V::splat(self.smallest), V::splat(V::Elem::from_f64(1.0 / self.smallest.to_f64())));
+        let power = squares.max(smallest).log2().mul(V::splat(self.half)).exp2();
+        power.min(squares.mul(ramp)).mul(V::splat(self.largest))
     }
 }
 

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::exp;
 use super::lanes::{Element, Lanes};
 use super::level::{Isa, Level};
+use crate::math::elementary::pow;
 use crate::solvers::transport::passes::Precision;
 
 /// In f32 the product form |x|² + |y|² − 2x·y takes over above this dimension: below, the difference form is nearly as
@@ -28,6 +29,22 @@ pub enum PointCost {
     Power(f64),
     /// 1 − x·y/(|x||y|), evaluated as ½|x/|x| − y/|y||². A point at 0 stays there: cost ½ to every other.
     Cosine,
+}
+
+impl PointCost {
+    /// Roundings of a cost in d dimensions in the f64 kernels, to first order, in units of 2^−53 times the bound of all
+    /// costs.
+    ///
+    /// 2d + 9: scaled coordinates (2 roundings each, in squares and products), the squares' sums, the products, the
+    /// scale; the box bounds (|x| + |y|)² about its middle. Norms take less. Powers, R^p·2^A: |x − y|² has d + 2, as
+    /// coordinates are subtracted as given; A one of its own and nine of the logarithm, times ln 2 and |A| 2^A, which is
+    /// at most p + 0.54 times the largest 2^A; the exponential nine, the products and R^p·log2(e)/ε eight.
+    pub fn roundings(self, d: usize) -> f64 {
+        match self {
+            PointCost::Power(p) => 0.5 * p * (d + 2) as f64 + 7.0 * (p + 0.54) + 17.0,
+            _ => (2 * d + 9) as f64,
+        }
+    }
 }
 
 /// Two clouds and their cost in plain arithmetic.
@@ -55,7 +72,7 @@ impl Pair {
             PointCost::Euclidean => squares(&|x, y| x - y).sqrt(),
             PointCost::Power(p) => match squares(&|x, y| x - y) {
                 0.0 => 0.0,
-                s => exp::exp(0.5 * p * exp::ln(s)),
+                s => pow(s, 0.5 * p),
             },
             PointCost::Cosine => {
                 let (a, b) = (inverse_norm(x), inverse_norm(y));
@@ -116,7 +133,7 @@ impl PointCloud {
         match self.pair.cost {
             PointCost::Squared | PointCost::SquaredTorus(_) => self.extent * self.extent,
             PointCost::Euclidean => self.extent,
-            PointCost::Power(p) => exp::exp(p * exp::ln(self.extent)),
+            PointCost::Power(p) => pow(self.extent, p),
             PointCost::Cosine => 2.0,
         }
     }
@@ -192,12 +209,13 @@ impl PointCloud {
                 _ => self.difference::<V, _, 0>(epsilon, per_cost, Euclidean),
             },
             PointCost::Power(p) => {
+                let binary = if self.extent > 0.0 { exp::log2(self.extent).ceil().clamp(-1000.0, 1000.0) } else { 0.0 };
                 let metric = Power {
                     half: number(0.5 * p),
-                    log2_scale: number(exp::log2(per_cost)),
+                    largest: number(per_cost * pow(exp::exp2(binary), p)),
                     smallest: number(if V::N == 8 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 }),
                 };
-                self.difference::<V, _, 0>(epsilon, 1.0, metric)
+                self.difference::<V, _, 0>(epsilon, exp::exp2(-binary), metric)
             }
         }
     }

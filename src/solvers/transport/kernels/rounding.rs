@@ -14,23 +14,20 @@ pub fn sum_error(cols: usize) -> f64 {
 }
 
 /// Relative error of one term exp(h_j + shift_i − C_ij/ε) in f64, to first order, where |h| ≤ `h`, |shift| ≤ `shift`,
-/// C/ε ≤ `cost` over the common box of the points ([`super::PointCloud::cost_bound`]) and dimension `d`
-/// (1 for a matrix): the rounding of the argument counts in full.
+/// C/ε ≤ `cost` over the common box of the points ([`super::PointCloud::cost_bound`]) with `roundings` of its own
+/// ([`super::PointCost::roundings`]) and dimension `d` (1 for a matrix): the rounding of the argument counts in full.
 ///
 /// h − centre, its product with log2(e) and that constant: 3, with |h − centre| ≤ 2|h|; the same for the shift; their
-/// sum and the d products added to it, d + 1 in all, each of |h| + |shift| + C/ε. The cost carries 2d + 9: scaled
-/// coordinates (2 roundings each, in squares and products), the squares' sums, the products, the scale; the box
-/// bounds (|x| + |y|)² about its middle. Norms take less. So do powers, up to |log2| of the distance: their points are
-/// not shifted, so that distances have the relative error of one subtraction however small they are.
-pub fn term_error(d: usize, h: f64, shift: f64, cost: f64) -> f64 {
-    let argument = (d as f64 + 6.0) * (2.0 * h + shift) + (2 * d + 10) as f64 * cost;
+/// sum and the d products added to it, d + 1 in all, each of |h| + |shift| + C/ε.
+pub fn term_error(d: usize, h: f64, shift: f64, cost: f64, roundings: f64) -> f64 {
+    let argument = (d as f64 + 6.0) * (2.0 * h + shift) + (roundings + 1.0) * cost;
     EXP2_ERROR_F64 + argument * U
 }
 
 /// Relative error of S_i = Σ_j exp(h_j + shift_i − C_ij/ε) in the f64 passes: terms and sum, with a tenth for the
-/// higher orders. Valid for the point costs and matrices, given `h`, `shift`, `cost` as in [`term_error`].
-pub fn row_sum_error(cols: usize, d: usize, h: f64, shift: f64, cost: f64) -> f64 {
-    1.1 * (sum_error(cols) + term_error(d, h, shift, cost))
+/// higher orders. Valid for the point costs and matrices, all but `cols` as in [`term_error`].
+pub fn row_sum_error(cols: usize, d: usize, h: f64, shift: f64, cost: f64, roundings: f64) -> f64 {
+    1.1 * (sum_error(cols) + term_error(d, h, shift, cost, roundings))
 }
 
 #[cfg(test)]
@@ -57,7 +54,8 @@ mod tests {
             let shift: Vec<f64> = (0..n).map(|i| -(0..m).map(|j| z(i, j)).fold(f64::NEG_INFINITY, f64::max)).collect();
             let top = |v: &[f64]| v.iter().fold(0.0f64, |a, b| a.max(b.abs()));
             let cloud = PointCloud::new(PointCost::Squared, x.clone().into(), y.clone().into(), d);
-            let bound = row_sum_error(m, d, top(&h), top(&shift), cloud.cost_bound() / epsilon);
+            let roundings = PointCost::Squared.roundings(d);
+            let bound = row_sum_error(m, d, top(&h), top(&shift), cloud.cost_bound() / epsilon, roundings);
             for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
                 let mut sums = vec![0.0; n];
                 cloud.rows(epsilon, Precision::F64, level).shifted_sum(0..n, &h, &shift, &mut sums);
