@@ -373,8 +373,16 @@ impl<T: Real> Transform<T> for Distributed<T> {
             }
             return;
         }
-        self.reserve(team, values.len());
         let values: Vec<_> = values.iter().map(|v| Shared(v.as_ptr())).collect();
+        if self.has_all_planes() {
+            // Axis 0 then reads and writes one array: a third faster than two, which share the caches.
+            let arrays: FieldList<_> = coefficients.iter_mut().map(|c| c.as_mut_ptr()).collect();
+            let shared: FieldList<_> = arrays.iter().copied().map(Shared).collect();
+            self.core.on_grid(&shared, 0, values.len(), &Work::Given(&values));
+            let in_place = |array| Ends { from: from_ref(array), to: from_ref(array) };
+            return self.core.x(false, &arrays.iter().map(in_place).collect::<FieldList<_>>(), None);
+        }
+        self.reserve(team, values.len());
         self.on_grid(0, values.len(), &Work::Given(&values));
         self.ascend(team, coefficients);
     }
@@ -435,6 +443,12 @@ impl<T: Real> Transform<T> for Distributed<T> {
 }
 
 impl<T: Real> Distributed<T> {
+    /// Whether an array of coefficients of this rank is as one between axes 0 and 1: alone, with all modes of axis 0.
+    fn has_all_planes(&self) -> bool {
+        let core = &self.core;
+        self.layout.grid == [1, 1] && !core.flat_domain && core.modes.count[0] == core.points.count[0]
+    }
+
     /// In which outputs can be taken at once: where axis 0 is transformed last, and comes without messages.
     fn blocks(&self, outputs: usize, next: usize) -> Option<Blocks> {
         let last = !self.core.flat_domain && self.together.is_some();

@@ -1,6 +1,8 @@
 //! Transforms of all lines along one axis, a group of lanes at a time: kept modes are padded by zeros when they are
 //! loaded, truncated when they are stored, so that modes that are not kept are never touched.
 
+use std::cell::Cell;
+
 use num_complex::Complex;
 
 use super::fft::{Buffer, Fft, Sink, Source, root};
@@ -84,7 +86,7 @@ pub enum Rows {
     Near,
     /// In memory: they are asked for before they are needed.
     Far,
-    /// In memory, to be written to the second-level cache.
+    /// In memory, to be written to the second-level cache, or to where they were read.
     Brought,
     /// In memory, to be written past the caches where rows lie on whole cache lines.
     Streamed,
@@ -392,13 +394,13 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
                     // Lanes without a line repeat the last one.
                     let line: [*const T; 16] =
                         std::array::from_fn(|l| modes.add(run.base + (first + l.min(count - 1)) * run.pitch).cast());
-                    load_lines::<T, V>(&line, 0, 2 * run.modes, buffers.c.add(2 * at * V::LANES));
+                    load_lines::<T, V>(&line, 2 * run.modes, buffers.c.add(2 * at * V::LANES));
                     at += run.modes;
                 }
                 let to: [*mut T; 16] = std::array::from_fn(|l| values.add(l.min(count - 1) * plan.reals()));
                 // The lines follow each other: what will be written is one piece.
-                let bytes = if far { count * plan.reals() * size_of::<T>() } else { 0 };
-                lines_backward::<T, V>(plan, &buffers, values.cast_const().cast(), bytes);
+                let soon = Soon::new(values.cast_const(), if far { count * plan.reals() } else { 0 });
+                lines_backward::<T, V>(plan, &buffers, &soon);
                 store_lines::<T, V>(buffers.c, plan.reals(), &to, count);
             }
             first += count;
@@ -406,16 +408,58 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
     }
 }
 
-/// The numbers 0..n of each lane's line, as vectors. Asks for the lines that lie `ahead` numbers further, if any.
+/// A piece of memory that is to be read or written soon, asked for one cache line at a time while there is other work: all
+/// at once would hold up what comes next.
+struct Soon {
+    next: Cell<*const u8>,
+    end: *const u8,
+}
+
+impl Soon {
+    #[inline(always)]
+    fn new<T>(start: *const T, numbers: usize) -> Soon {
+        Soon { next: Cell::new(start.cast()), end: start.wrapping_add(numbers).cast() }
+    }
+
+    #[inline(always)]
+    fn ask(&self) {
+        let at = self.next.get();
+        if at < self.end {
+            prefetch(at);
+            self.next.set(at.wrapping_add(64));
+        }
+    }
+}
+
+/// A buffer whose every use asks for a cache line of something else.
+struct Asking<'a, T> {
+    buffer: Buffer<T>,
+    soon: &'a Soon,
+}
+
+impl<T: Real, V: Vector<T>> Source<T, V> for Asking<'_, T> {
+    #[inline(always)]
+    unsafe fn take(&self, i: usize) -> (V, V) {
+        self.soon.ask();
+        unsafe { self.buffer.take(i) }
+    }
+}
+
+impl<T: Real, V: Vector<T>> Sink<T, V> for Asking<'_, T> {
+    #[inline(always)]
+    unsafe fn put(&self, i: usize, z: (V, V)) {
+        self.soon.ask();
+        unsafe { self.buffer.put(i, z) }
+    }
+}
+
+/// The numbers 0..n of each lane's line, as vectors.
 #[inline(always)]
-unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], ahead: usize, n: usize, to: *mut T) {
+unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], n: usize, to: *mut T) {
     let whole = n - n % V::LANES;
     unsafe {
         for i in (0..whole).step_by(V::LANES) {
             V::load_transposed(lines, i, to.add(i * V::LANES));
-            if ahead > 0 {
-                lines.iter().take(V::LANES).for_each(|line| prefetch(line.wrapping_add(i + ahead).cast()));
-            }
         }
         for i in whole..n {
             for (l, line) in lines.iter().take(V::LANES).enumerate() {
@@ -453,24 +497,11 @@ unsafe fn halves<T: Real, V: Vector<T>>(x: (V, V), y: (V, V), cosine: V, sine: V
     }
 }
 
-/// Modes in `c` to numbers of the grid, in `c`. On the way asks for the cache lines that will be written, a few at a time.
+/// Modes in `c` to numbers of the grid, in `c`.
 #[inline(always)]
-unsafe fn lines_backward<T: Real, V: Vector<T>>(
-    plan: &Contiguous<T>,
-    buffers: &Buffers<T>,
-    written: *const u8,
-    bytes: usize,
-) {
-    let mut asked = written;
-    let mut ask = |lines: usize| {
-        for _ in 0..lines {
-            prefetch(asked);
-            asked = asked.wrapping_add(64);
-        }
-    };
-    let lines = bytes.div_ceil(64);
+unsafe fn lines_backward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, buffers: &Buffers<T>, soon: &Soon) {
     let (a, b, c, n) = (buffers.a, buffers.b, buffers.c, plan.n);
-    let (ends, line) = (Buffer::exchanged::<V>(c), unsafe { buffers.line_again() });
+    let (ends, line) = (Asking { buffer: Buffer::exchanged::<V>(c), soon }, unsafe { buffers.line_again() });
     unsafe {
         let zero = V::splat(T::zero());
         match plan.kind {
@@ -482,9 +513,7 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
                     let (re, _) = element::<T, V>(c, k, false);
                     set(c, k, false, (re, zero));
                 }
-                let each = lines.div_ceil(h / 2 + 1);
                 for (k, w) in plan.roots.iter().enumerate().take(h / 2 + 1) {
-                    ask(each);
                     let (x, y) = (element::<T, V>(c, k, false), element::<T, V>(c, h - k, false));
                     let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im));
                     set(c, k, false, x);
@@ -493,7 +522,6 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
                 plan.fft.run::<V>(&ends, &ends, a, b, line);
             }
             Kind::Odd => {
-                ask(lines);
                 clear::<T, V>(b, 0..n);
                 let (re, _) = element::<T, V>(c, 0, false);
                 set(b, 0, true, (re, zero));
@@ -509,7 +537,6 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(
                 }
             }
             Kind::Complex => {
-                ask(lines);
                 for (i, &at) in plan.place.iter().enumerate() {
                     set(b, at, true, element::<T, V>(c, i, false));
                 }
@@ -540,7 +567,8 @@ impl<T: Real> Job<T> for LinesForward<'_, T> {
             unsafe {
                 let values = values.add((first - lines.start) * plan.reals());
                 let from: [*const T; 16] = std::array::from_fn(|l| values.add(l.min(count - 1) * plan.reals()));
-                lines_forward::<T, V>(plan, &from, &buffers);
+                let next = values.wrapping_add(V::LANES * plan.reals());
+                lines_forward::<T, V>(plan, &from, &buffers, &Soon::new(next, V::LANES * plan.reals()));
                 let mut at = 0;
                 for run in runs {
                     let line: [*mut T; 16] =
@@ -556,15 +584,20 @@ impl<T: Real> Job<T> for LinesForward<'_, T> {
 
 /// Numbers of the grid to modes in `c`.
 #[inline(always)]
-unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*const T; 16], buffers: &Buffers<T>) {
+unsafe fn lines_forward<T: Real, V: Vector<T>>(
+    plan: &Contiguous<T>,
+    from: &[*const T; 16],
+    buffers: &Buffers<T>,
+    soon: &Soon,
+) {
     let (a, b, c) = (buffers.a, buffers.b, buffers.c);
-    let (ends, line) = (Buffer::new::<V>(c), unsafe { buffers.line_again() });
+    let (ends, line) = (Asking { buffer: Buffer::new::<V>(c), soon }, unsafe { buffers.line_again() });
     unsafe {
         let (zero, scale) = (V::splat(T::zero()), V::splat(plan.scale));
         match plan.kind {
             Kind::Even => {
                 let h = plan.n / 2;
-                load_lines::<T, V>(from, V::LANES * plan.n, plan.n, c);
+                load_lines::<T, V>(from, plan.n, c);
                 plan.fft.run::<V>(&ends, &ends, a, b, line);
                 for (k, w) in plan.roots.iter().enumerate().take((h / 2 + 1).min(plan.modes)) {
                     let (x, y) =
@@ -578,7 +611,7 @@ unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*co
                 }
             }
             Kind::Odd => {
-                load_lines::<T, V>(from, V::LANES * plan.n, plan.n, c);
+                load_lines::<T, V>(from, plan.n, c);
                 for i in 0..plan.n {
                     set(b, i, false, (V::load(c.add(i * V::LANES)), zero));
                 }
@@ -589,7 +622,7 @@ unsafe fn lines_forward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, from: &[*co
                 }
             }
             Kind::Complex => {
-                load_lines::<T, V>(from, 2 * V::LANES * plan.n, 2 * plan.n, b);
+                load_lines::<T, V>(from, 2 * plan.n, b);
                 plan.fft.run::<V>(&Buffer::new::<V>(b), &ends, a, b, line);
                 for (i, &at) in plan.place.iter().enumerate() {
                     let (re, im) = element::<T, V>(c, at, false);
