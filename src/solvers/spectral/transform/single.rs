@@ -8,7 +8,7 @@ use rustfft::{Fft, FftDirection};
 
 use super::Pointwise;
 use super::fft::{library_plan, root};
-use super::vector::Level;
+use super::vector::{Job, Level, Vector, enter};
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Axis, Tile};
 
@@ -19,6 +19,7 @@ pub struct Single<T: Real> {
     /// Length of the complex transform: half the points of real lines of even length.
     length: usize,
     kind: Kind,
+    level: Level,
     place: Vec<usize>,
     /// e^{−2πik/n}, k = 0 … n/2.
     roots: Vec<Complex<T>>,
@@ -55,11 +56,12 @@ impl<T: Real> Single<T> {
             reals: if complex { 2 * n } else { n },
             length,
             kind,
+            level,
             place: (0..axis.modes()).map(|i| axis.number(i).rem_euclid(n as i64) as usize).collect(),
             roots: (0..=n / 2).map(|k| T::complex(root(k, n))).collect(),
             scale: T::of(scale),
             plans,
-            line: vec![zero; length + 1],
+            line: vec![zero; length],
             scratch: vec![zero; scratch],
             coordinates: (0..n).map(|i| axis.coordinate(i)).collect(),
             values: Vec::new(),
@@ -70,19 +72,23 @@ impl<T: Real> Single<T> {
     /// Coefficients to grid values.
     pub fn backward(&mut self, modes: &[Complex<T>], values: &mut [T]) {
         let (h, zero) = (self.length, Complex::new(T::zero(), T::zero()));
-        let line = &mut self.line[..];
+        // Values of even and of complex lines are the complex line itself.
+        let line = if self.kind == Kind::Odd { &mut self.line[..] } else { bytemuck::cast_slice_mut(values) };
         match self.kind {
             Kind::Even => {
-                line[..modes.len()].copy_from_slice(modes);
-                line[modes.len()..].fill(zero);
                 // What is real of a real line.
-                (line[0].im, line[h].im) = (T::zero(), T::zero());
-                // Modes k and h − k together make elements k and h − k of the half transform.
-                for k in 0..=h / 2 {
-                    let (x, y) = (line[k], line[h - k]);
-                    line[k] = joined(x, y, self.roots[k]);
-                    line[h - k] = joined(y, x, self.roots[h - k]);
+                let last = modes.get(h).map_or(T::zero(), |z| z.re);
+                line[0] = Complex::new(modes[0].re + last, modes[0].re - last);
+                let kept = modes.len().min(h);
+                line[1..kept].copy_from_slice(&modes[1..kept]);
+                line[kept..].fill(zero);
+                if h % 2 == 0 {
+                    line[h / 2] = joined(line[h / 2], line[h / 2], self.roots[h / 2]);
                 }
+                let (front, back) = line[1..].split_at_mut((h - 1) / 2);
+                let back = &mut back[(h - 1) % 2..];
+                // SAFETY: a level of this processor.
+                unsafe { enter(self.level, Joining { front, back, roots: &self.roots[1..] }) };
             }
             Kind::Odd => {
                 line.fill(zero);
@@ -98,30 +104,32 @@ impl<T: Real> Single<T> {
                 }
             }
         }
-        let line = &mut line[..h];
         self.plans[0].process_with_scratch(line, &mut self.scratch);
-        match self.kind {
-            Kind::Odd => values.iter_mut().zip(line).for_each(|(v, z)| *v = z.re),
-            _ => values.copy_from_slice(bytemuck::cast_slice(line)),
+        if self.kind == Kind::Odd {
+            values.iter_mut().zip(&self.line).for_each(|(v, z)| *v = z.re);
         }
     }
 
     /// Grid values to coefficients.
     pub fn forward(&mut self, values: &[T], modes: &mut [Complex<T>]) {
-        let (h, scale) = (self.length, self.scale);
-        let line = &mut self.line[..h];
+        let (h, scale, line) = (self.length, self.scale, &mut self.line[..]);
         match self.kind {
             Kind::Odd => line.iter_mut().zip(values).for_each(|(z, v)| *z = Complex::new(*v, T::zero())),
-            _ => bytemuck::cast_slice_mut(line).copy_from_slice(values),
+            _ => line.copy_from_slice(bytemuck::cast_slice(values)),
         }
         self.plans[1].process_with_scratch(line, &mut self.scratch);
         match self.kind {
             Kind::Even => {
-                for (k, (mode, w)) in modes.iter_mut().zip(&self.roots).enumerate() {
-                    let (x, y) = (line[if k == h { 0 } else { k }], line[if k == 0 { 0 } else { h - k }].conj());
-                    let (sum, d) = (x + y, x - y);
-                    *mode = (sum + *w * Complex::new(d.im, -d.re)) * scale;
+                let kept = modes.len().min(h);
+                for k in [0, h] {
+                    if let Some(mode) = modes.get_mut(k) {
+                        *mode = parted(line[0], line[0], self.roots[k]) * scale;
+                    }
                 }
+                let (front, back) = (&line[1..kept], &line[h + 1 - kept..]);
+                let parting = Parting { front, back, roots: &self.roots[1..], modes: &mut modes[1..kept], scale };
+                // SAFETY: a level of this processor.
+                unsafe { enter(self.level, parting) };
             }
             _ => modes.iter_mut().zip(&self.place).for_each(|(mode, &at)| *mode = line[at] * scale),
         }
@@ -145,8 +153,58 @@ impl<T: Real> Single<T> {
 }
 
 /// X_k + X̄_{h−k} + i e^{2πik/n} (X_k − X̄_{h−k}), w = e^{−2πik/n}.
+#[inline(always)]
 pub fn joined<T: Real>(x: Complex<T>, y: Complex<T>, w: Complex<T>) -> Complex<T> {
     let (sum, d) = (x + y.conj(), x - y.conj());
     let turned = w.conj() * d;
     Complex::new(sum.re - turned.im, sum.im + turned.re)
+}
+
+/// Z_k + Z̄_{h−k} − i e^{−2πik/n} (Z_k − Z̄_{h−k}), w = e^{−2πik/n}: the reverse.
+#[inline(always)]
+fn parted<T: Real>(x: Complex<T>, y: Complex<T>, w: Complex<T>) -> Complex<T> {
+    let (sum, d) = (x + y.conj(), x - y.conj());
+    sum + w * Complex::new(d.im, -d.re)
+}
+
+/// Modes k and h − k to elements k and h − k of the half transform, for k = 1, 2, …: `front` goes up, `back` down. A loop
+/// of its own, so that vectors go along it; as products and sums are rounded apart, they change no bits.
+struct Joining<'a, T> {
+    front: &'a mut [Complex<T>],
+    back: &'a mut [Complex<T>],
+    roots: &'a [Complex<T>],
+}
+
+impl<T: Real> Job<T> for Joining<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T>>(self) {
+        let Joining { front, back, roots } = self;
+        for ((front, back), w) in front.iter_mut().zip(back.iter_mut().rev()).zip(roots) {
+            let (x, y) = (*front, *back);
+            let (sum, d) = (x + y.conj(), x - y.conj());
+            // Of h − k: the same numbers, some with the other sign.
+            let turned = w.conj() * d;
+            *front = Complex::new(sum.re - turned.im, sum.im + turned.re);
+            *back = Complex::new(sum.re + turned.im, turned.re - sum.im);
+        }
+    }
+}
+
+/// Elements k (`front`) and h − k (`back`, downwards) of the half transform to modes k, for k = 1, 2, ….
+struct Parting<'a, T> {
+    front: &'a [Complex<T>],
+    back: &'a [Complex<T>],
+    roots: &'a [Complex<T>],
+    modes: &'a mut [Complex<T>],
+    scale: T,
+}
+
+impl<T: Real> Job<T> for Parting<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T>>(self) {
+        let Parting { front, back, roots, modes, scale } = self;
+        for ((mode, w), (x, y)) in modes.iter_mut().zip(roots).zip(front.iter().zip(back.iter().rev())) {
+            *mode = parted(*x, *y, *w) * scale;
+        }
+    }
 }
