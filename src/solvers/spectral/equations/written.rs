@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::kernel::raise;
 use crate::math::real::Real;
 use crate::solvers::spectral::domain::{Domain, Tile};
 use crate::solvers::spectral::equation::{Coupling, Degree, Equation, FieldName, Kick, Quadratic, Round};
@@ -417,8 +418,7 @@ impl<T: Real> Equation<T> for Written<T> {
         work.resize(places.len() * n, T::zero());
         with_parts(&mut work, n, |parts| program.run(tile, time, values, parts));
         for (part, &place) in work.chunks_exact(n).zip(places) {
-            let most = part.iter().fold(T::zero(), |m, v| if v.abs() > m { v.abs() } else { m });
-            largest[place] = largest[place].max(most.to_f64());
+            raise(&mut largest[place], part, 1.0);
         }
         if let Ok(mut pool) = self.pool.lock() {
             pool.push(work);

@@ -74,6 +74,24 @@ enum Code {
     Call(Function),
 }
 
+impl Code {
+    fn of(op: Op) -> Code {
+        match op {
+            Op::Add(..) => Code::Add,
+            Op::Sub(..) => Code::Sub,
+            Op::Mul(..) => Code::Mul,
+            Op::Div(..) => Code::Div,
+            Op::Neg(_) => Code::Neg,
+            Op::Pow(..) => Code::Pow,
+            Op::Atan2(..) => Code::Atan2,
+            Op::Min(..) => Code::Min,
+            Op::Max(..) => Code::Max,
+            Op::Call(f, _) => Code::Call(f),
+            Op::Constant(_) | Op::Coordinate(_) | Op::Time | Op::Leaf(_) => Code::Copy,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Instruction {
     code: Code,
@@ -178,17 +196,16 @@ impl<T: Real> Program<T> {
             for (i, small) in list.iter().enumerate() {
                 let (before, rest) = values.split_at_mut(i);
                 let mine = &mut rest[0];
-                mine.clear();
-                let at = |p: Place, j: usize| match p {
-                    Place::Scalar(s) => scalars[s],
-                    Place::Row(r) | Place::Column(r) => before[r][j],
-                    _ => 0.0,
-                };
-                let [a, b] = small.operands;
-                mine.extend((0..coordinates.len()).map(|j| match small.op {
-                    Op::Coordinate(_) => coordinates[j],
-                    op => apply(op, at(a, j), at(b, j)),
-                }));
+                mine.resize(coordinates.len(), 0.0);
+                let [a, b] = small.operands.map(|p| match p {
+                    Place::Scalar(s) => Values::One(scalars[s]),
+                    Place::Row(r) | Place::Column(r) => Values::Slice(&before[r]),
+                    _ => Values::One(0.0),
+                });
+                match small.op {
+                    Op::Coordinate(_) => mine.copy_from_slice(coordinates),
+                    op => execute(Code::of(op), mine, a, b, Values::One(0.0)),
+                }
             }
         }
     }
@@ -484,22 +501,7 @@ impl<'a> Compiler<'a> {
                 }
                 return;
             }
-            (op, _) => {
-                let code = match op {
-                    Op::Add(..) => Code::Add,
-                    Op::Sub(..) => Code::Sub,
-                    Op::Mul(..) => Code::Mul,
-                    Op::Div(..) => Code::Div,
-                    Op::Neg(_) => Code::Neg,
-                    Op::Pow(..) => Code::Pow,
-                    Op::Atan2(..) => Code::Atan2,
-                    Op::Min(..) => Code::Min,
-                    Op::Max(..) => Code::Max,
-                    Op::Call(f, _) => Code::Call(f),
-                    Op::Constant(_) | Op::Coordinate(_) | Op::Time | Op::Leaf(_) => Code::Copy,
-                };
-                (code, op.operands().collect())
-            }
+            (op, _) => (Code::of(op), op.operands().collect()),
         };
         let mut operands = [none; 3];
         for (slot, &operand) in operands.iter_mut().zip(&ids) {

@@ -179,17 +179,20 @@ impl<T: Real> Core<T> {
         self.pass(1, backward, self.points.count[0], self.modes.count[2], fields, flight);
     }
 
-    /// A pass, in place where all fields have the same arrays at both ends, along axis 0 or 1 over all planes and columns of some fields, in tasks of some columns.
+    /// A pass along axis 0 or 1 over all planes and columns of some fields, in tasks of some columns; in place where all
+    /// fields have the same arrays at both ends.
     fn pass(&self, axis: usize, backward: bool, planes: usize, columns: usize, fields: &[Ends<T>], flight: Moving<T>) {
         let rows = if axis == 0 { &self.x_rows } else { &self.y_rows };
         let rows = &rows[usize::from(backward)];
         let rows_to = rows[1].iter().flatten().count();
         let width = self.width(fields.len() * planes * columns);
         let tasks = columns.div_ceil(width).max(1);
-        let far = match self.is_large(planes * columns * rows_to) {
-            _ if fields.iter().all(|field| field.from == field.to) => Rows::Brought,
-            true => Rows::Streamed,
-            false => Rows::Far,
+        let far = if fields.iter().all(|field| field.from == field.to) {
+            Rows::Brought
+        } else if self.is_large(planes * columns * rows_to) {
+            Rows::Streamed
+        } else {
+            Rows::Far
         };
         let run = |task: usize| {
             let (field, task) = (&fields[task / (planes * tasks)], task % (planes * tasks));
