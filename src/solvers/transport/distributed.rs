@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Scale, Side};
-use super::kernels::{self, MaxSum, Rows};
+use super::kernels::{self, MaxSum, PointCost, Rows};
 use super::passes::{Passes, Precision};
 use super::results;
 use super::sweep::{self, Board, Stored};
@@ -633,8 +633,8 @@ impl Passes for TeamPasses<'_> {
         let weight = data.a.iter().chain(data.b.iter()).fold(0.0f64, |m, w| m.max(ln(*w).abs()));
         let potential = data.largest_potential + weight;
         let d = data.geometry.dimension().max(1);
-        // A matrix has but its product with the scale.
-        let roundings = data.geometry.point_cost().map_or(2.0, |cost| cost.roundings(d));
+        // A matrix has but its product with log2(e)/ε, fewer than distances on a line.
+        let roundings = data.geometry.point_cost().unwrap_or(PointCost::Euclidean).roundings(d);
         kernels::rounding::row_sum_error(n.max(m), d, potential, potential, cost, roundings)
     }
 

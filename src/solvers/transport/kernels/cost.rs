@@ -140,8 +140,9 @@ pub struct Power<E> {
     pub half: E,
     /// R^p·log2(e)/ε.
     pub largest: E,
-    /// Smallest normal number.
+    /// Smallest normal number, and its inverse.
     pub smallest: E,
+    pub ramp: E,
 }
 
 impl<V: Lanes> Metric<V> for Power<V::Elem>
@@ -157,9 +158,8 @@ where
     #[inline(always)]
     fn finish(self, squares: V) -> V {
         // The logarithm wants normal numbers, and the ramp is 0 at distance 0, at least 1 at normal ones.
-        let (smallest, ramp) = (V::splat(self.smallest), V::splat(V::Elem::from_f64(1.0 / self.smallest.to_f64())));
-        let power = squares.max(smallest).log2().mul(V::splat(self.half)).exp2();
-        power.min(squares.mul(ramp)).mul(V::splat(self.largest))
+        let power = squares.max(V::splat(self.smallest)).log2().mul(V::splat(self.half)).exp2();
+        power.min(squares.mul(V::splat(self.ramp))).mul(V::splat(self.largest))
     }
 }
 

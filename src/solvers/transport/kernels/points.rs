@@ -70,10 +70,7 @@ impl Pair {
             PointCost::Squared => squares(&|x, y| x - y),
             PointCost::SquaredTorus(period) => squares(&|x, y| (x - y) - period * ((x - y) / period).round()),
             PointCost::Euclidean => squares(&|x, y| x - y).sqrt(),
-            PointCost::Power(p) => match squares(&|x, y| x - y) {
-                0.0 => 0.0,
-                s => pow(s, 0.5 * p),
-            },
+            PointCost::Power(p) => pow(squares(&|x, y| x - y), 0.5 * p),
             PointCost::Cosine => {
                 let (a, b) = (inverse_norm(x), inverse_norm(y));
                 0.5 * squares(&|x, y| x * a - y * b)
@@ -210,10 +207,12 @@ impl PointCloud {
             },
             PointCost::Power(p) => {
                 let binary = if self.extent > 0.0 { exp::log2(self.extent).ceil().clamp(-1000.0, 1000.0) } else { 0.0 };
+                let smallest = if V::N == 8 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 };
                 let metric = Power {
                     half: number(0.5 * p),
                     largest: number(per_cost * pow(exp::exp2(binary), p)),
-                    smallest: number(if V::N == 8 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 }),
+                    smallest: number(smallest),
+                    ramp: number(1.0 / smallest),
                 };
                 self.difference::<V, _, 0>(epsilon, exp::exp2(-binary), metric)
             }
