@@ -16,7 +16,6 @@ mod passes;
 mod reference;
 mod scratch;
 mod single;
-mod strided;
 mod tables;
 mod together;
 mod vector;

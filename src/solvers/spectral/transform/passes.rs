@@ -8,9 +8,8 @@ use smallvec::SmallVec;
 
 use super::blocks::Blocks;
 use super::layout::Layout;
-use super::lines::{Contiguous, LinesBackward, LinesForward, Run};
+use super::lines::{Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, StridedJob, columns_to_line};
 use super::scratch::{Aligned, Scratch};
-use super::strided::{Rows, Strided, StridedJob, columns_to_line};
 use super::tables::{Place, tables};
 use super::vector::{Level, enter};
 use super::{Counts, Pointwise, Scales, Then};
@@ -278,7 +277,7 @@ impl<T: Real> Core<T> {
                 for f in 0..counts.next {
                     s.list_by(&self.x_rows[1], |p| in_room(f, p), |p| in_array(f, p));
                     // SAFETY: as above.
-                    unsafe { self.strided(0, true, begin..begin + count, Rows::Sent, s) };
+                    unsafe { self.strided(0, true, begin..begin + count, Rows::Far, s) };
                 }
             });
         });
@@ -337,7 +336,7 @@ impl<T: Real> Core<T> {
         }
         let columns = 0..self.modes.count[2];
         let large = self.is_large(self.points.count[0] * self.y_rows[0][1].len() * columns.len());
-        let [brought, sent] = if large { [Rows::Near; 2] } else { [Rows::Brought, Rows::Sent] };
+        let kept = if large { Rows::Near } else { Rows::Far };
         let in_plane = |s: &mut Scratch<T>, f: usize| -> *mut Complex<T> { s.planes[f].start().cast() };
         for (f, array) in arrays.iter().enumerate().take(inputs) {
             let to = in_plane(s, f);
@@ -347,7 +346,7 @@ impl<T: Real> Core<T> {
                 if large {
                     s.bring(to, self.pitch, columns.len());
                 }
-                self.strided(1, true, columns.clone(), brought, s);
+                self.strided(1, true, columns.clone(), kept, s);
             }
         }
         let rows = self.points.count[1];
@@ -367,7 +366,7 @@ impl<T: Real> Core<T> {
                 if large {
                     s.stay(from, self.pitch);
                 }
-                self.strided(1, false, columns.clone(), sent, s);
+                self.strided(1, false, columns.clone(), kept, s);
                 if large {
                     s.send(columns.len());
                 }
