@@ -29,10 +29,15 @@ fn shells(domain: &Domain, spectra: bool) -> usize {
 pub fn files(solver: &Place, kept: &Place, members: u64, keys: &OutputKeys) -> u64 {
     let copies = if members > 1 { 3 } else { 2 };
     let block = if keys.whole { kept.values() } else { solver.array() };
-    let axes = |domain: &Domain| domain.own().iter().map(|a| a.points + a.modes()).sum::<usize>();
-    // Those of a line that ranks share are over before the largest moment, but for one.
-    let each = if is_long(kept.domain) { 8 } else { 32 };
-    copies * members * block + (each * axes(kept.domain) + 32 * shells(kept.domain, keys.spectra)) as u64
+    let (points, modes) = kept.domain.own().iter().fold((0, 0), |(p, m), a| (p + a.points, m + a.modes()));
+    let shells = shells(kept.domain, keys.spectra);
+    // At the largest moment: what was collected of coordinates and two copies, two of each list of wavenumbers. Those of a
+    // line that ranks share are over before it, but for one.
+    let lists = match is_long(kept.domain) {
+        true => 8 * (points + modes) + 32 * shells,
+        false => 24 * points + 16 * (modes + shells),
+    };
+    copies * members * block + lists as u64
 }
 
 /// Arrays that one trip takes to the grid and back: the most of any round.
@@ -94,8 +99,8 @@ impl Place<'_> {
         if self.domain.dimension == 1 {
             let even = self.domain.axes[2].basis == Basis::HalfFourier && n[2].is_multiple_of(2);
             let length = if even { n[2] / 2 } else { n[2] };
-            // The line, its copy while it is transformed, factors of two plans; roots; coordinates and places, which the
-            // passes over many lines have once more.
+            // The line, its copy while it is transformed, factors of two plans; roots; coordinates, for it and for all;
+            // places and wavenumbers.
             let line = complex * (4 * length + n[2] / 2) + 2 * (8 * n[2] + 8 * m[2] as u64);
             return line + both * reals * self.size * n[2];
         }

@@ -36,7 +36,8 @@ pub struct Core<T: Real> {
     /// Of the modes.
     waves: Scales,
     axes: [Strided<T>; 2],
-    last: Contiguous<T>,
+    /// None in one dimension: a line alone has a transform of its own.
+    last: Option<Contiguous<T>>,
     /// Axis 0 has nothing to do.
     pub flat_domain: bool,
     /// Planes are worked on whole.
@@ -158,7 +159,7 @@ impl<T: Real> Core<T> {
             x_rows: ordered(&axes[0], x_rows),
             y_rows: ordered(&axes[1], y_rows),
             axes,
-            last: Contiguous::new(&domain.axes[2], domain.complex, scale, level),
+            last: (domain.dimension > 1).then(|| Contiguous::new(&domain.axes[2], domain.complex, scale, level)),
             flat_domain,
             fused,
             runs,
@@ -167,6 +168,10 @@ impl<T: Real> Core<T> {
             tile_rows: level.lanes::<T>().max(8),
             scratch: (0..rayon::current_num_threads()).map(|_| Own(Mutex::new(None))).collect(),
         }
+    }
+
+    fn last(&self) -> &Contiguous<T> {
+        self.last.as_ref().expect("passes are for more dimensions than one")
     }
 
     /// The pass along axis 0.
@@ -392,7 +397,7 @@ impl<T: Real> Core<T> {
         outputs: usize,
         work: &Work<T>,
     ) {
-        let reals = self.last.reals();
+        let reals = self.last().reals();
         let size = rows.len() * reals;
         let at = (plane * self.points.count[1] + rows.start) * reals;
         let lines = line + rows.start..line + rows.end;
@@ -409,7 +414,7 @@ impl<T: Real> Core<T> {
                 _ => unsafe { s.values.start().add(f * size) },
             };
             let modes = array(s, f).cast_const();
-            let (plan, runs, lines) = (&self.last, &self.runs[..], lines.clone());
+            let (plan, runs, lines) = (self.last(), &self.runs[..], lines.clone());
             let far = matches!(work, Work::Keep(_));
             let job = LinesBackward { plan, runs, modes, lines, values, far, buffers: s.buffers() };
             // SAFETY: runs lie within the arrays by construction; other tasks have other lines.
@@ -431,7 +436,7 @@ impl<T: Real> Core<T> {
                 _ => unsafe { s.products.start().add(f * size).cast_const() },
             };
             let modes = array(s, f);
-            let (plan, runs, lines) = (&self.last, &self.runs[..], lines.clone());
+            let (plan, runs, lines) = (self.last(), &self.runs[..], lines.clone());
             let job = LinesForward { plan, runs, modes, lines, values, buffers: s.buffers() };
             // SAFETY: as above.
             unsafe { enter(self.level, job) };
@@ -449,8 +454,8 @@ impl<T: Real> Core<T> {
 
     fn new_scratch(&self) -> Scratch<T> {
         let modes_of_line = self.domain.modes()[2].max(self.domain.points()[2] / 2 + 1);
-        let elements = self.axes.iter().map(Strided::elements).chain([self.last.elements().max(modes_of_line)]);
+        let elements = self.axes.iter().map(Strided::elements).chain([self.last().elements().max(modes_of_line)]);
         let lanes = elements.max().unwrap_or(1) * 2 * self.level.lanes::<T>();
-        Scratch::new(lanes, self.axes.iter().map(Strided::line).chain([self.last.line()]).max().unwrap_or(0))
+        Scratch::new(lanes, self.axes.iter().map(Strided::line).chain([self.last().line()]).max().unwrap_or(0))
     }
 }
