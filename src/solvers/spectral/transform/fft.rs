@@ -68,14 +68,14 @@ pub fn rustfft_plan<T: Real>(n: usize, direction: FftDirection, level: Level) ->
 }
 
 /// Element `i` of the line of every lane, for a transform to begin with.
-pub trait Source<T: Real, V: Vector<T>> {
+pub trait Source<T: Real, V: Vector<T>>: Copy {
     /// # Safety
     /// The maker of the source answers for its pointers.
     unsafe fn take(&self, i: usize) -> Pair<V>;
 }
 
 /// Where element `i` of every lane goes at the end.
-pub trait Sink<T: Real, V: Vector<T>> {
+pub trait Sink<T: Real, V: Vector<T>>: Copy {
     /// # Safety
     /// As for [`Source::take`].
     unsafe fn put(&self, i: usize, z: Pair<V>);
@@ -305,6 +305,8 @@ where
     #[inline(always)]
     unsafe fn call(self) {
         let PassJob { pass, twiddles, source, sink } = self;
+        // Copies of this function's own: nothing that is stored can change them, so they stay in registers.
+        let (source, sink) = (&{ *source }, &{ *sink });
         let (m, s) = (pass.m, pass.s);
         unsafe {
             for q in 0..s {

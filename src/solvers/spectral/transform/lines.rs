@@ -1,74 +1,19 @@
-//! Transforms of all lines along one axis, a group of lanes at a time: kept modes are padded by zeros when they are
-//! loaded, truncated when they are stored, so that modes that are not kept are never touched.
+//! Transforms of lines along the last axis, contiguous on the grid, a group of lanes at a time: modes that are not kept are
+//! never touched.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use num_complex::Complex;
 
 use super::fft::{Buffer, Fft, Sink, Source, root};
-use super::vector::{Job, Level, Vector, prefetch, settle};
+use super::vector::{Job, Level, Vector, prefetch};
 use crate::math::real::Real;
-use crate::solvers::spectral::domain::{Axis, Basis};
-
-/// Lines whose consecutive elements are rows: the first two axes. Rows are given by pointers to their first column: one
-/// for each element of the complex transform, null for modes that are not kept; for Chebyshev axes
-/// one for each degree on the side of the modes.
-pub struct Strided<T: Real> {
-    fft: Fft<T>,
-    modes: usize,
-    /// For each element of the complex transform its mode, if it is kept, and its point.
-    order: [Vec<Option<usize>>; 2],
-    /// Chebyshev: ω_k / 2 and the factors of the forward transform.
-    chebyshev: Option<Vec<(Complex<T>, T)>>,
-}
+use crate::solvers::spectral::domain::Axis;
 
 /// Positions of kept Fourier modes in a transform of `n` points.
-fn places(axis: &Axis) -> Vec<usize> {
+pub fn places(axis: &Axis) -> Vec<usize> {
     (0..axis.modes()).map(|i| axis.number(i).rem_euclid(axis.points as i64) as usize).collect()
-}
-
-impl<T: Real> Strided<T> {
-    pub fn new(axis: &Axis, level: Level) -> Strided<T> {
-        let (n, modes) = (axis.points, axis.modes());
-        let mut order = [vec![None; n], (0..n).map(Some).collect()];
-        let mut chebyshev = None;
-        if axis.basis == Basis::Chebyshev {
-            order[0] = (0..n).map(|k| (k < modes).then_some(k)).collect();
-            // Ascending points are the standard ones from the last to the first; the standard ones go even ones first,
-            // then odd ones backwards (J. Makhoul, IEEE Trans. ASSP 28 (1980) 27).
-            for (point, s) in (0..n).rev().enumerate() {
-                order[1][if s % 2 == 0 { s / 2 } else { n - 1 - s / 2 }] = Some(point);
-            }
-            let factor = |k: usize| T::of(if k == 0 { 1.0 } else { 2.0 } / n as f64);
-            chebyshev = Some((0..n).map(|k| (T::complex(root(k, 4 * n) * 0.5), factor(k))).collect());
-        } else {
-            places(axis).into_iter().enumerate().for_each(|(mode, at)| order[0][at] = Some(mode));
-        }
-        Strided { fft: Fft::new(n, level), modes, order, chebyshev }
-    }
-
-    /// Rows of modes and of points in the order in which [`StridedJob`] takes them: from and to, forwards and backwards.
-    pub fn in_order<P: Clone>(&self, modes: &[P], points: &[P]) -> [[Vec<Option<P>>; 2]; 2] {
-        let list = |order: &[Option<usize>], rows: &[P]| -> Vec<_> {
-            order.iter().map(|i| i.map(|i| rows[i].clone())).collect()
-        };
-        let [modes, points] = [list(&self.order[0], modes), list(&self.order[1], points)];
-        let mut opposite = modes.clone();
-        if self.chebyshev.is_none() {
-            // The inverse transform is the forward one of the elements in opposite order.
-            opposite[1..].reverse();
-        }
-        [[points.clone(), modes], [opposite, points]]
-    }
-
-    /// Elements of a buffer.
-    pub fn elements(&self) -> usize {
-        self.fft.len()
-    }
-
-    pub fn line(&self) -> usize {
-        self.fft.line()
-    }
 }
 
 /// Work space of one group of lanes.
@@ -79,142 +24,19 @@ pub struct Buffers<'a, T> {
     pub line: &'a mut [Complex<T>],
 }
 
-/// Where the rows of a strided transform are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// In the second-level cache.
-    Near,
-    /// In memory: they are asked for before they are needed.
-    Far,
-    /// In memory, to be written to the second-level cache, or to where they were read.
-    Brought,
-    /// In memory, to be written past the caches where rows lie on whole cache lines.
-    Streamed,
-}
-
-/// Some columns of a strided transform; `from` and `to` point to the first column of each row. A row of `to` may be one
-/// of `from`: all rows of some columns are read before the first is written.
-pub struct StridedJob<'a, T: Real> {
-    pub plan: &'a Strided<T>,
-    pub backward: bool,
-    pub from: &'a [*const Complex<T>],
-    pub to: &'a [*mut Complex<T>],
-    pub columns: std::ops::Range<usize>,
-    pub rows: Rows,
-    pub buffers: Buffers<'a, T>,
-}
-
-impl<T: Real> Job<T> for StridedJob<'_, T> {
-    #[inline(always)]
-    unsafe fn run<V: Vector<T>>(self) {
-        let StridedJob { plan, backward, from, to, columns, mut rows, buffers } = self;
-        let mut column = columns.start;
-        // Groups begin with a cache line if the columns do.
-        let head = (to.iter().find(|row| !row.is_null())).map_or(0, |row| columns_to_line(*row, column));
-        if rows == Rows::Streamed && to.iter().any(|row| !row.is_null() && columns_to_line(*row, column) != head) {
-            rows = Rows::Far;
-        }
-        while column < columns.end {
-            let whole = if column == columns.start && head > 0 { head } else { V::LANES };
-            let count = (columns.end - column).min(whole);
-            let Buffers { a, b, .. } = buffers;
-            let group = Columns { from, to, column, count, rows };
-            unsafe {
-                match (&plan.chebyshev, backward) {
-                    (None, _) => plan.fft.run::<V>(&group, &group, a, b, buffers.line_again()),
-                    (Some(roots), true) => chebyshev_backward::<T, V>(plan, roots, &group, &buffers),
-                    (Some(roots), false) => chebyshev_forward::<T, V>(plan, roots, &group, &buffers),
-                }
-            }
-            column += count;
-        }
-        if rows == Rows::Streamed {
-            settle();
-        }
-    }
-}
-
 impl<T> Buffers<'_, T> {
     /// # Safety
     /// One at a time.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    unsafe fn line_again(&self) -> &mut [Complex<T>] {
+    pub unsafe fn line_again(&self) -> &mut [Complex<T>] {
         unsafe { std::slice::from_raw_parts_mut(self.line.as_ptr().cast_mut(), self.line.len()) }
-    }
-}
-
-/// Columns of a row from `column` to the next beginning of a cache line.
-pub fn columns_to_line<T>(row: *const Complex<T>, column: usize) -> usize {
-    let at = row.wrapping_add(column) as usize;
-    (at.next_multiple_of(64) - at) / size_of::<Complex<T>>()
-}
-
-/// Asks for the cache lines of a group of columns, which are to be read or written soon.
-#[inline(always)]
-fn fetch<T: Real, V: Vector<T>>(row: *const Complex<T>, column: usize) {
-    let first: *const u8 = row.wrapping_add(column).cast();
-    // A group that begins within a line shares that one with the group before it.
-    for at in (63..V::LANES * size_of::<Complex<T>>()).step_by(64) {
-        prefetch(first.wrapping_add(at));
-    }
-}
-
-/// A group of `count` columns from `column` on, of rows that are elements of a transform; other lanes are zero.
-struct Columns<'a, T> {
-    from: &'a [*const Complex<T>],
-    to: &'a [*mut Complex<T>],
-    column: usize,
-    count: usize,
-    rows: Rows,
-}
-
-impl<T: Real, V: Vector<T>> Source<T, V> for Columns<'_, T> {
-    /// Asks for the next group of the row, and for the columns to which this group goes in the end.
-    #[inline(always)]
-    unsafe fn take(&self, i: usize) -> (V, V) {
-        unsafe {
-            let (row, to) = (*self.from.get_unchecked(i), *self.to.get_unchecked(i));
-            if self.rows == Rows::Far {
-                fetch::<T, V>(to, self.column);
-            }
-            if row.is_null() {
-                let zero = V::splat(T::zero());
-                return (zero, zero);
-            }
-            if self.rows != Rows::Near {
-                fetch::<T, V>(row, self.column + V::LANES);
-            }
-            let at: *const T = row.add(self.column).cast();
-            let all = self.count == V::LANES;
-            if all { V::load_pairs(at) } else { V::load_some_pairs(at, self.count) }
-        }
-    }
-}
-
-impl<T: Real, V: Vector<T>> Sink<T, V> for Columns<'_, T> {
-    #[inline(always)]
-    unsafe fn put(&self, i: usize, (re, im): (V, V)) {
-        unsafe {
-            let row = *self.to.get_unchecked(i);
-            if row.is_null() {
-                return;
-            }
-            let at = row.add(self.column).cast();
-            if self.count < V::LANES {
-                V::store_some_pairs(re, im, at, self.count);
-            } else if self.rows == Rows::Streamed {
-                V::stream_pairs(re, im, at);
-            } else {
-                V::store_pairs(re, im, at);
-            }
-        }
     }
 }
 
 /// The real and imaginary parts of element `i` of a buffer; exchanged with `swap`.
 #[inline(always)]
-unsafe fn element<T: Real, V: Vector<T>>(buffer: *const T, i: usize, swap: bool) -> (V, V) {
+pub unsafe fn element<T: Real, V: Vector<T>>(buffer: *const T, i: usize, swap: bool) -> (V, V) {
     unsafe {
         let at = buffer.add(2 * i * V::LANES);
         let (x, y) = (V::load(at), V::load(at.add(V::LANES)));
@@ -223,7 +45,7 @@ unsafe fn element<T: Real, V: Vector<T>>(buffer: *const T, i: usize, swap: bool)
 }
 
 #[inline(always)]
-unsafe fn set<T: Real, V: Vector<T>>(buffer: *mut T, i: usize, swap: bool, (re, im): (V, V)) {
+pub unsafe fn set<T: Real, V: Vector<T>>(buffer: *mut T, i: usize, swap: bool, (re, im): (V, V)) {
     unsafe {
         let at = buffer.add(2 * i * V::LANES);
         let (x, y) = if swap { (im, re) } else { (re, im) };
@@ -233,7 +55,7 @@ unsafe fn set<T: Real, V: Vector<T>>(buffer: *mut T, i: usize, swap: bool, (re, 
 }
 
 #[inline(always)]
-unsafe fn clear<T: Real, V: Vector<T>>(buffer: *mut T, elements: std::ops::Range<usize>) {
+unsafe fn clear<T: Real, V: Vector<T>>(buffer: *mut T, elements: Range<usize>) {
     unsafe {
         let zero = V::splat(T::zero());
         for i in elements {
@@ -243,60 +65,10 @@ unsafe fn clear<T: Real, V: Vector<T>>(buffer: *mut T, elements: std::ops::Range
 }
 
 /// Positions between the kept modes of both signs.
-fn gap(place: &[usize], n: usize) -> std::ops::Range<usize> {
+fn gap(place: &[usize], n: usize) -> Range<usize> {
     // Places are 0 … K, then n − (modes − K − 1) … n − 1.
     let jump = (1..place.len()).find(|&i| place[i] != i).unwrap_or(place.len());
     jump..place.get(jump).copied().unwrap_or(n)
-}
-
-/// u(x_i) = Σ_k c_k cos kθ_i, by one complex transform of V_k = ω̄_k (c_k − i c_{n−k}) / 2, ω_k = e^{−iπk/2n}.
-#[inline(always)]
-unsafe fn chebyshev_backward<T: Real, V: Vector<T>>(
-    plan: &Strided<T>,
-    roots: &[(Complex<T>, T)],
-    columns: &Columns<T>,
-    buffers: &Buffers<T>,
-) {
-    let n = plan.fft.len();
-    unsafe {
-        for k in 0..n {
-            set::<T, V>(buffers.c, k, false, columns.take(k));
-        }
-        set::<T, V>(buffers.b, 0, false, element(buffers.c, 0, false));
-        for (k, (w, _)) in roots.iter().enumerate().skip(1) {
-            let (x, y) = (element::<T, V>(buffers.c, k, false), element::<T, V>(buffers.c, n - k, false));
-            let (re, im) = (x.0.add(y.1), x.1.sub(y.0));
-            let (c, s) = (V::splat(w.re), V::splat(-w.im));
-            let z = (re.mul_sub(c, im.mul(s)), re.mul_add(s, im.mul(c)));
-            // In opposite order, as the inverse transform is the forward one.
-            set(buffers.b, n - k, false, z);
-        }
-        // The transform reads all of `b` before it writes there.
-        plan.fft.run::<V>(&Buffer::new::<V>(buffers.b), columns, buffers.a, buffers.b, buffers.line_again());
-    }
-}
-
-/// c_k = (2 − δ_{k0})/n Σ_i u(x_i) cos kθ_i = (2 − δ_{k0})/n · (ω_k V_k + ω̄_k V_{n−k}) / 2.
-#[inline(always)]
-unsafe fn chebyshev_forward<T: Real, V: Vector<T>>(
-    plan: &Strided<T>,
-    roots: &[(Complex<T>, T)],
-    columns: &Columns<T>,
-    buffers: &Buffers<T>,
-) {
-    let n = plan.fft.len();
-    unsafe {
-        let result = Buffer::new::<V>(buffers.c);
-        plan.fft.run::<V>(columns, &result, buffers.a, buffers.b, buffers.line_again());
-        for (k, (w, factor)) in roots.iter().enumerate().take(plan.modes) {
-            let (x, y) = (element::<T, V>(buffers.c, k, false), element::<T, V>(buffers.c, (n - k) % n, false));
-            // ω x + ω̄ y = c (x + y) + i s (x − y), with ω = c + i s.
-            let (c, s, factor) = (V::splat(w.re), V::splat(w.im), V::splat(*factor));
-            let re = x.0.add(y.0).mul_sub(c, x.1.sub(y.1).mul(s));
-            let im = x.1.add(y.1).mul_add(c, x.0.sub(y.0).mul(s));
-            columns.put(k, (re.mul(factor), im.mul(factor)));
-        }
-    }
 }
 
 /// Kept modes of the last axis that lie together in memory.
@@ -318,6 +90,8 @@ pub struct Contiguous<T: Real> {
     kind: Kind,
     /// e^{−2πik/n}, k = 0 … n/2, for real lines of even length.
     roots: Vec<Complex<T>>,
+    /// −e^{2πik/n} times `scale`: of the other sine.
+    scaled_roots: Vec<Complex<T>>,
     /// What the forward transform multiplies by.
     scale: T,
 }
@@ -340,6 +114,7 @@ impl<T: Real> Contiguous<T> {
             false => Kind::Odd,
         };
         let (length, roots) = if kind == Kind::Even { (n / 2, n / 2 + 1) } else { (n, 0) };
+        let scale = if kind == Kind::Even { 0.5 * scale } else { scale };
         Contiguous {
             fft: Fft::new(length, level),
             n,
@@ -347,7 +122,8 @@ impl<T: Real> Contiguous<T> {
             place: places(axis),
             kind,
             roots: (0..roots).map(|k| T::complex(root(k, n))).collect(),
-            scale: T::of(if kind == Kind::Even { 0.5 * scale } else { scale }),
+            scaled_roots: (0..roots).map(|k| T::complex(-root(k, n).conj() * scale)).collect(),
+            scale: T::of(scale),
         }
     }
 
@@ -358,6 +134,15 @@ impl<T: Real> Contiguous<T> {
 
     pub fn line(&self) -> usize {
         self.fft.line()
+    }
+
+    /// Modes from either end of a line that [`store_paired`] makes: where all modes of real lines lie together, in whole
+    /// blocks.
+    #[inline(always)]
+    fn paired<V: Vector<T>>(&self, runs: &[Run]) -> usize {
+        let h = self.n / 2;
+        let all = self.kind == Kind::Even && runs.len() == 1 && self.modes == h + 1;
+        if all && h % V::LANES == 0 { h / 2 } else { 0 }
     }
 
     /// Reals of a line on the grid.
@@ -372,7 +157,7 @@ pub struct LinesBackward<'a, T: Real> {
     pub runs: &'a [Run],
     pub modes: *const Complex<T>,
     /// Numbers of the lines in the runs.
-    pub lines: std::ops::Range<usize>,
+    pub lines: Range<usize>,
     /// Grid values of the first of the lines; the others follow.
     pub values: *mut T,
     /// They lie in memory, which is asked for them.
@@ -401,7 +186,7 @@ impl<T: Real> Job<T> for LinesBackward<'_, T> {
                 // The lines follow each other: what will be written is one piece.
                 let soon = Soon::new(values.cast_const(), if far { count * plan.reals() } else { 0 });
                 lines_backward::<T, V>(plan, &buffers, &soon);
-                store_lines::<T, V>(buffers.c, plan.reals(), &to, count);
+                store_lines::<T, V>(buffers.c, 0..plan.reals(), &to, count);
             }
             first += count;
         }
@@ -432,6 +217,7 @@ impl Soon {
 }
 
 /// A buffer whose every use asks for a cache line of something else.
+#[derive(Clone, Copy)]
 struct Asking<'a, T> {
     buffer: Buffer<T>,
     soon: &'a Soon,
@@ -459,7 +245,10 @@ unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], n: usize, to
     let whole = n - n % V::LANES;
     unsafe {
         for i in (0..whole).step_by(V::LANES) {
-            V::load_transposed(lines, i, to.add(i * V::LANES));
+            let block = V::load_block(lines, i);
+            for (j, v) in block.iter().enumerate().take(V::LANES) {
+                v.store(to.add((i + j) * V::LANES));
+            }
         }
         for i in whole..n {
             for (l, line) in lines.iter().take(V::LANES).enumerate() {
@@ -469,15 +258,24 @@ unsafe fn load_lines<T: Real, V: Vector<T>>(lines: &[*const T; 16], n: usize, to
     }
 }
 
-/// The reverse, for the first `count` lanes.
+/// The reverse, of some of the numbers, for the first `count` lanes.
 #[inline(always)]
-unsafe fn store_lines<T: Real, V: Vector<T>>(from: *const T, n: usize, lines: &[*mut T; 16], count: usize) {
-    let whole = n - n % V::LANES;
+unsafe fn store_lines<T: Real, V: Vector<T>>(
+    from: *const T,
+    numbers: Range<usize>,
+    lines: &[*mut T; 16],
+    count: usize,
+) {
+    let whole = numbers.end - numbers.len() % V::LANES;
     unsafe {
-        for i in (0..whole).step_by(V::LANES) {
-            V::store_transposed(from.add(i * V::LANES), lines, i, count);
+        for i in (numbers.start..whole).step_by(V::LANES) {
+            let mut block = [V::splat(T::zero()); 16];
+            for (j, v) in block.iter_mut().enumerate().take(V::LANES) {
+                *v = V::load(from.add((i + j) * V::LANES));
+            }
+            V::store_block(block, lines, i, count);
         }
-        for i in whole..n {
+        for i in whole..numbers.end {
             for (l, line) in lines.iter().take(count).enumerate() {
                 *line.add(i) = *from.add(i * V::LANES + l);
             }
@@ -485,15 +283,54 @@ unsafe fn store_lines<T: Real, V: Vector<T>>(from: *const T, n: usize, lines: &[
     }
 }
 
-/// X_k + X̄_{h−k} ± i e^{±2πik/n} (X_k − X̄_{h−k}) and the same of h − k, n = 2h: between the modes of a real line and those
-/// of the complex one of its even and odd elements. The sine is that of −2πk/n on the way back, of 2πk/n forwards.
+/// `scale` times X_k + X̄_{h−k} ± i e^{±2πik/n} (X_k − X̄_{h−k}) and the same of h − k, n = 2h: between the modes of a real line
+/// and those of the complex one of its even and odd elements. Cosine and sine are multiples of that scale; the sine is that
+/// of −2πk/n on the way back, of 2πk/n forwards.
 #[inline(always)]
-unsafe fn halves<T: Real, V: Vector<T>>(x: (V, V), y: (V, V), cosine: V, sine: V) -> [(V, V); 2] {
+unsafe fn halves<T: Real, V: Vector<T>>(x: (V, V), y: (V, V), cosine: V, sine: V, scale: V) -> [(V, V); 2] {
     unsafe {
         let (sum, difference) = ((x.0.add(y.0), x.1.sub(y.1)), (x.0.sub(y.0), x.1.add(y.1)));
         let a = difference.0.mul_sub(sine, difference.1.mul(cosine));
         let b = difference.1.mul_add(sine, difference.0.mul(cosine));
-        [(sum.0.add(a), sum.1.add(b)), (sum.0.sub(a), b.sub(sum.1))]
+        [(sum.0.mul_add(scale, a), sum.1.mul_add(scale, b)), (sum.0.mul_sub(scale, a), sum.1.neg_mul_add(scale, b))]
+    }
+}
+
+/// What the transform forwards left in `c`, all modes of lines, to where these lie together: [`halves`] makes them in
+/// registers, so many from either end, up to those in the middle, which are made.
+#[inline(always)]
+unsafe fn store_paired<T: Real, V: Vector<T>>(
+    plan: &Contiguous<T>,
+    paired: usize,
+    c: *mut T,
+    lines: &[*mut T; 16],
+    count: usize,
+) {
+    let (h, some) = (plan.n / 2, V::LANES / 2);
+    unsafe {
+        let scale = V::splat(plan.scale);
+        let (mut low, mut high) = ([scale; 16], [scale; 16]);
+        for first in (0..paired).step_by(some) {
+            for i in 0..some {
+                let k = first + i;
+                let w = plan.scaled_roots.get_unchecked(k);
+                let (x, y) = (element::<T, V>(c, k, false), element::<T, V>(c, if k == 0 { 0 } else { h - k }, false));
+                let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im), scale);
+                (low[2 * i], low[2 * i + 1]) = x;
+                // Blocks of the upper modes begin where those of the lower do: with mode h − first, which completes one.
+                let j = 2 * ((some - i) % some);
+                (high[j], high[j + 1]) = y;
+                if k == 0 {
+                    set(c, h, false, y);
+                } else if i == 0 {
+                    V::store_block(high, lines, 2 * (h - k), count);
+                }
+            }
+            V::store_block(low, lines, 2 * first, count);
+        }
+        (high[0], high[1]) = element(c, paired, false);
+        V::store_block(high, lines, 2 * paired, count);
+        store_lines::<T, V>(c, 2 * h..2 * h + 2, lines, count);
     }
 }
 
@@ -513,9 +350,10 @@ unsafe fn lines_backward<T: Real, V: Vector<T>>(plan: &Contiguous<T>, buffers: &
                     let (re, _) = element::<T, V>(c, k, false);
                     set(c, k, false, (re, zero));
                 }
+                let one = V::splat(T::one());
                 for (k, w) in plan.roots.iter().enumerate().take(h / 2 + 1) {
                     let (x, y) = (element::<T, V>(c, k, false), element::<T, V>(c, h - k, false));
-                    let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im));
+                    let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im), one);
                     set(c, k, false, x);
                     set(c, h - k, false, y);
                 }
@@ -552,7 +390,7 @@ pub struct LinesForward<'a, T: Real> {
     pub plan: &'a Contiguous<T>,
     pub runs: &'a [Run],
     pub modes: *mut Complex<T>,
-    pub lines: std::ops::Range<usize>,
+    pub lines: Range<usize>,
     pub values: *const T,
     pub buffers: Buffers<'a, T>,
 }
@@ -568,13 +406,20 @@ impl<T: Real> Job<T> for LinesForward<'_, T> {
                 let values = values.add((first - lines.start) * plan.reals());
                 let from: [*const T; 16] = std::array::from_fn(|l| values.add(l.min(count - 1) * plan.reals()));
                 let next = values.wrapping_add(V::LANES * plan.reals());
-                lines_forward::<T, V>(plan, &from, &buffers, &Soon::new(next, V::LANES * plan.reals()));
-                let mut at = 0;
-                for run in runs {
-                    let line: [*mut T; 16] =
-                        std::array::from_fn(|l| modes.add(run.base + (first + l.min(count - 1)) * run.pitch).cast());
-                    store_lines::<T, V>(buffers.c.add(2 * at * V::LANES), 2 * run.modes, &line, count);
-                    at += run.modes;
+                let paired = plan.paired::<V>(runs);
+                lines_forward::<T, V>(plan, paired, &from, &buffers, &Soon::new(next, V::LANES * plan.reals()));
+                let in_run = |run: &Run| -> [*mut T; 16] {
+                    std::array::from_fn(|l| modes.add(run.base + (first + l.min(count - 1)) * run.pitch).cast())
+                };
+                if paired > 0 {
+                    store_paired::<T, V>(plan, paired, buffers.c, &in_run(&runs[0]), count);
+                } else {
+                    let mut at = 0;
+                    for run in runs {
+                        let c = buffers.c.add(2 * at * V::LANES);
+                        store_lines::<T, V>(c, 0..2 * run.modes, &in_run(run), count);
+                        at += run.modes;
+                    }
                 }
             }
             first += count;
@@ -582,10 +427,11 @@ impl<T: Real> Job<T> for LinesForward<'_, T> {
     }
 }
 
-/// Numbers of the grid to modes in `c`.
+/// Numbers of the grid to modes in `c`, all but so many from either end.
 #[inline(always)]
 unsafe fn lines_forward<T: Real, V: Vector<T>>(
     plan: &Contiguous<T>,
+    paired: usize,
     from: &[*const T; 16],
     buffers: &Buffers<T>,
     soon: &Soon,
@@ -599,14 +445,14 @@ unsafe fn lines_forward<T: Real, V: Vector<T>>(
                 let h = plan.n / 2;
                 load_lines::<T, V>(from, plan.n, c);
                 plan.fft.run::<V>(&ends, &ends, a, b, line);
-                for (k, w) in plan.roots.iter().enumerate().take((h / 2 + 1).min(plan.modes)) {
+                let pairs = plan.scaled_roots.iter().enumerate().take((h / 2 + 1).min(plan.modes));
+                for (k, w) in pairs.skip(paired) {
                     let (x, y) =
                         (element::<T, V>(c, k, false), element::<T, V>(c, if k == 0 { 0 } else { h - k }, false));
-                    // e^{−2πik/n}: of the other sine.
-                    let [x, y] = halves::<T, V>(x, y, V::splat(-w.re), V::splat(w.im));
-                    set(c, k, false, (x.0.mul(scale), x.1.mul(scale)));
+                    let [x, y] = halves::<T, V>(x, y, V::splat(w.re), V::splat(w.im), scale);
+                    set(c, k, false, x);
                     if h - k < plan.modes {
-                        set(c, h - k, false, (y.0.mul(scale), y.1.mul(scale)));
+                        set(c, h - k, false, y);
                     }
                 }
             }

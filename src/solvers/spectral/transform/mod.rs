@@ -16,6 +16,7 @@ mod passes;
 mod reference;
 mod scratch;
 mod single;
+mod strided;
 mod tables;
 mod together;
 mod vector;

@@ -8,8 +8,9 @@ use smallvec::SmallVec;
 
 use super::blocks::Blocks;
 use super::layout::Layout;
-use super::lines::{Contiguous, LinesBackward, LinesForward, Rows, Run, Strided, StridedJob, columns_to_line};
+use super::lines::{Contiguous, LinesBackward, LinesForward, Run};
 use super::scratch::{Aligned, Scratch};
+use super::strided::{Rows, Strided, StridedJob, columns_to_line};
 use super::tables::{Place, tables};
 use super::vector::{Level, enter};
 use super::{Counts, Pointwise, Scales, Then};
@@ -282,7 +283,7 @@ impl<T: Real> Core<T> {
                 for f in 0..counts.next {
                     s.list_by(&self.x_rows[1], |p| in_room(f, p), |p| in_array(f, p));
                     // SAFETY: as above.
-                    unsafe { self.strided(0, true, begin..begin + count, Rows::Far, s) };
+                    unsafe { self.strided(0, true, begin..begin + count, Rows::Sent, s) };
                 }
             });
         });
@@ -341,7 +342,7 @@ impl<T: Real> Core<T> {
         }
         let columns = 0..self.modes.count[2];
         let large = self.is_large(self.points.count[0] * self.y_rows[0][1].len() * columns.len());
-        let kept = if large { Rows::Near } else { Rows::Far };
+        let [brought, sent] = if large { [Rows::Near; 2] } else { [Rows::Brought, Rows::Sent] };
         let in_plane = |s: &mut Scratch<T>, f: usize| -> *mut Complex<T> { s.planes[f].start().cast() };
         for (f, array) in arrays.iter().enumerate().take(inputs) {
             let to = in_plane(s, f);
@@ -351,7 +352,7 @@ impl<T: Real> Core<T> {
                 if large {
                     s.bring(to, self.pitch, columns.len());
                 }
-                self.strided(1, true, columns.clone(), kept, s);
+                self.strided(1, true, columns.clone(), brought, s);
             }
         }
         let rows = self.points.count[1];
@@ -371,7 +372,7 @@ impl<T: Real> Core<T> {
                 if large {
                     s.stay(from, self.pitch);
                 }
-                self.strided(1, false, columns.clone(), kept, s);
+                self.strided(1, false, columns.clone(), sent, s);
                 if large {
                     s.send(columns.len());
                 }

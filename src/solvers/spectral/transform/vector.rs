@@ -98,46 +98,57 @@ pub trait Vector<T: Real>: Copy {
     /// Runs `work` as a function of its own, compiled with the instructions of this vector: once, however many call it.
     unsafe fn call(work: impl Call<T, Self>);
 
-    /// `LANES` numbers of each of `LANES` lines, in place: the i-th vector holds the i-th number of each line.
-    unsafe fn transpose(block: *mut T) {
-        for i in 0..Self::LANES {
-            for j in 0..i {
-                unsafe { std::ptr::swap(block.add(i * Self::LANES + j), block.add(j * Self::LANES + i)) };
-            }
-        }
-    }
-
-    /// Reads `LANES` numbers at each of the pointers and writes the transposed block to `to`.
+    /// The first `LANES` vectors transposed: of numbers of `LANES` lines, one line per vector, the i-th becomes the i-th
+    /// number of each line, and the reverse.
     #[inline(always)]
-    unsafe fn load_transposed(lines: &[*const T; 16], at: usize, to: *mut T) {
-        unsafe {
-            for (i, line) in lines.iter().take(Self::LANES).enumerate() {
-                Self::load(line.add(at)).store(to.add(i * Self::LANES));
-            }
-            Self::transpose(to);
-        }
-    }
-
-    /// Writes a block of vectors back, transposed: the j-th number of the i-th vector goes to `lines[j]` at `at + i`,
-    /// for the first `count` lines.
-    #[inline(always)]
-    unsafe fn store_transposed(from: *const T, lines: &[*mut T; 16], at: usize, count: usize) {
-        let mut block = Block([T::zero(); 256]);
-        let block = block.0.as_mut_ptr();
+    unsafe fn transposed(block: [Self; 16]) -> [Self; 16] {
+        let mut from = [T::zero(); 256];
+        let mut to = [T::zero(); 256];
+        let mut result = block;
         unsafe {
             for i in 0..Self::LANES {
-                Self::load(from.add(i * Self::LANES)).store(block.add(i * Self::LANES));
+                block[i].store(from[i * Self::LANES..].as_mut_ptr());
             }
-            Self::transpose(block);
-            for (j, line) in lines.iter().enumerate().take(count) {
-                Self::load(block.add(j * Self::LANES)).store(line.add(at));
+            for i in 0..Self::LANES {
+                for j in 0..Self::LANES {
+                    to[i * Self::LANES + j] = from[j * Self::LANES + i];
+                }
+            }
+            for i in 0..Self::LANES {
+                result[i] = Self::load(to[i * Self::LANES..].as_ptr());
+            }
+        }
+        result
+    }
+
+    /// `LANES` numbers at `at` of each of `LANES` lines: the i-th vector holds the i-th number of each line.
+    #[inline(always)]
+    unsafe fn load_block(lines: &[*const T; 16], at: usize) -> [Self; 16] {
+        unsafe {
+            let mut block = [Self::splat(T::zero()); 16];
+            for i in 0..Self::LANES {
+                block[i] = Self::load(lines[i].add(at));
+            }
+            Self::transposed(block)
+        }
+    }
+
+    /// The reverse, for the first `count` lines.
+    #[inline(always)]
+    unsafe fn store_block(block: [Self; 16], lines: &[*mut T; 16], at: usize, count: usize) {
+        unsafe {
+            let block = Self::transposed(block);
+            // Whole blocks apart, so that all of this is in registers.
+            for i in 0..Self::LANES {
+                if count == Self::LANES {
+                    block[i].store(lines[i].add(at));
+                } else if i < count {
+                    block[i].store(lines[i].add(at));
+                }
             }
         }
     }
 }
-
-#[repr(align(64))]
-struct Block<T>([T; 256]);
 
 /// Work for [`Vector::call`].
 pub trait Call<T: Real, V: Vector<T>> {
@@ -336,7 +347,10 @@ mod tests {
             for (i, line) in lines.iter_mut().enumerate().take(n) {
                 *line = numbers[i * (n + 1)..].as_ptr();
             }
-            unsafe { V::load_transposed(&lines, 1, out.as_mut_ptr()) };
+            let block = unsafe { V::load_block(&lines, 1) };
+            for i in 0..n {
+                unsafe { block[i].store(out[i * n..].as_mut_ptr()) };
+            }
             for i in 0..n {
                 for j in 0..n {
                     assert_eq!(out[i * n + j].to_f64(), (j * (n + 1) + i + 1) as f64);
@@ -345,8 +359,14 @@ mod tests {
             let mut back = numbers.clone();
             let mut to = [back.as_mut_ptr(); 16];
             (0..n).for_each(|i| to[i] = back[i * (n + 1)..].as_mut_ptr());
-            unsafe { V::store_transposed(out.as_ptr(), &to, 1, n) };
-            assert_eq!(back, numbers);
+            for count in 1..=n {
+                back.fill(T::of(-1.0));
+                unsafe { V::store_block(block, &to, 1, count) };
+                for (i, x) in back.iter().enumerate() {
+                    let written = i % (n + 1) > 0 && i / (n + 1) < count;
+                    assert_eq!(*x, if written { numbers[i] } else { T::of(-1.0) }, "{i}, {count} lines");
+                }
+            }
             for count in 1..n {
                 unsafe {
                     let (re, im) = V::load_some_pairs(numbers.as_ptr(), count);

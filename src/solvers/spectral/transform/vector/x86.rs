@@ -182,89 +182,60 @@ impl<T: Real> Vector<T> for V512<T> {
     }
 
     #[inline(always)]
-    unsafe fn transpose(block: *mut T) {
+    unsafe fn transposed(block: [Self; 16]) -> [Self; 16] {
+        let mut block = block;
         unsafe {
             if size_of::<T>() == 8 {
-                let p: *mut f64 = block.cast();
-                let mut r = [_mm512_setzero_pd(); 8];
-                for (i, r) in r.iter_mut().enumerate() {
-                    *r = _mm512_loadu_pd(p.add(8 * i));
+                let mut r = [block[0].0; 8];
+                for i in 0..8 {
+                    r[i] = block[i].0;
                 }
-                transpose8(&mut r);
-                for (i, r) in r.iter().enumerate() {
-                    _mm512_storeu_pd(p.add(8 * i), *r);
+                let r = transpose8(r);
+                for i in 0..8 {
+                    block[i].0 = r[i];
                 }
             } else {
                 // Pairs of numbers are transposed as 8-byte items first, then within the pairs.
-                let p: *mut f32 = block.cast();
-                let mut r = [_mm512_setzero_pd(); 16];
-                for (i, r) in r.iter_mut().enumerate() {
-                    *r = _mm512_loadu_pd(p.add(16 * i).cast());
+                let (mut even, mut odd) = ([block[0].0; 8], [block[0].0; 8]);
+                for i in 0..8 {
+                    (even[i], odd[i]) = (block[2 * i].0, block[2 * i + 1].0);
                 }
-                let mut even: [__m512d; 8] = std::array::from_fn(|i| r[2 * i]);
-                let mut odd: [__m512d; 8] = std::array::from_fn(|i| r[2 * i + 1]);
-                transpose8(&mut even);
-                transpose8(&mut odd);
+                let (even, odd) = (transpose8(even), transpose8(odd));
                 for i in 0..8 {
                     // even[i]: numbers 2i, 2i + 1 of lines 0, 2, 4 …; odd[i]: of lines 1, 3, 5 ….
                     let (a, b) = (_mm512_castpd_ps(even[i]), _mm512_castpd_ps(odd[i]));
                     let first = _mm512_moveldup_ps(a);
-                    r[2 * i] = _mm512_castps_pd(_mm512_mask_moveldup_ps(first, 0xaaaa, b));
-                    r[2 * i + 1] = _mm512_castps_pd(_mm512_mask_movehdup_ps(b, 0x5555, a));
-                }
-                for (i, r) in r.iter().enumerate() {
-                    _mm512_storeu_pd(p.add(16 * i).cast(), *r);
+                    block[2 * i].0 = _mm512_castps_pd(_mm512_mask_moveldup_ps(first, 0xaaaa, b));
+                    block[2 * i + 1].0 = _mm512_castps_pd(_mm512_mask_movehdup_ps(b, 0x5555, a));
                 }
             }
         }
+        block
     }
 
     #[inline(always)]
-    unsafe fn load_transposed(lines: &[*const T; 16], at: usize, to: *mut T) {
+    unsafe fn load_block(lines: &[*const T; 16], at: usize) -> [Self; 16] {
         unsafe {
+            let mut block = [Self::splat(T::zero()); 16];
             if size_of::<T>() == 8 {
-                let mut r = [_mm512_setzero_pd(); 8];
-                for (r, line) in r.iter_mut().zip(lines) {
-                    *r = _mm512_loadu_pd(line.add(at).cast());
+                // Halves are put together as they are read, which takes none of the shuffles.
+                let mut r = [block[0].0; 8];
+                for i in 0..8 {
+                    let (line, at) = (i % 4, at + i / 4 * 4);
+                    let low = _mm256_loadu_pd(lines[line].add(at).cast());
+                    let high = _mm256_loadu_pd(lines[line + 4].add(at).cast());
+                    r[i] = _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(low), high);
                 }
-                transpose8(&mut r);
-                for (i, r) in r.iter().enumerate() {
-                    _mm512_storeu_pd(to.add(8 * i).cast(), *r);
+                let r = transpose_quarters(r);
+                for i in 0..8 {
+                    block[i].0 = r[i];
                 }
+                block
             } else {
-                for (i, line) in lines.iter().enumerate() {
-                    Self::load(line.add(at)).store(to.add(16 * i));
-                }
-                Self::transpose(to);
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn store_transposed(from: *const T, lines: &[*mut T; 16], at: usize, count: usize) {
-        unsafe {
-            if size_of::<T>() == 8 {
-                let p: *const f64 = from.cast();
-                let mut r = [_mm512_setzero_pd(); 8];
-                for (i, r) in r.iter_mut().enumerate() {
-                    *r = _mm512_loadu_pd(p.add(8 * i));
-                }
-                transpose8(&mut r);
-                if count == 8 {
-                    (0..8).for_each(|l| _mm512_storeu_pd(lines[l].add(at).cast(), r[l]));
-                } else {
-                    (0..count).for_each(|l| _mm512_storeu_pd(lines[l].add(at).cast(), r[l]));
-                }
-            } else {
-                let mut block = super::Block([T::zero(); 256]);
-                let block = block.0.as_mut_ptr();
                 for i in 0..16 {
-                    Self::load(from.add(i * 16)).store(block.add(i * 16));
+                    block[i] = Self::load(lines[i].add(at));
                 }
-                Self::transpose(block);
-                for (j, line) in lines.iter().enumerate().take(count) {
-                    Self::load(block.add(j * 16)).store(line.add(at));
-                }
+                Self::transposed(block)
             }
         }
     }
@@ -272,9 +243,23 @@ impl<T: Real> Vector<T> for V512<T> {
 
 /// The transpose of 8 × 8 items of 8 bytes.
 #[inline(always)]
-unsafe fn transpose8(r: &mut [__m512d; 8]) {
+unsafe fn transpose8(r: [__m512d; 8]) -> [__m512d; 8] {
     unsafe {
-        let mut t = *r;
+        let u = transpose_quarters(r);
+        let mut r = u;
+        for i in 0..4 {
+            r[i] = _mm512_shuffle_f64x2::<0b01_00_01_00>(u[i], u[i + 4]);
+            r[i + 4] = _mm512_shuffle_f64x2::<0b11_10_11_10>(u[i], u[i + 4]);
+        }
+        r
+    }
+}
+
+/// The transposes of the four 4 × 4 quarters of 8 × 8 items of 8 bytes.
+#[inline(always)]
+unsafe fn transpose_quarters(r: [__m512d; 8]) -> [__m512d; 8] {
+    unsafe {
+        let mut t = r;
         for i in 0..4 {
             t[2 * i] = _mm512_unpacklo_pd(r[2 * i], r[2 * i + 1]);
             t[2 * i + 1] = _mm512_unpackhi_pd(r[2 * i], r[2 * i + 1]);
@@ -288,10 +273,7 @@ unsafe fn transpose8(r: &mut [__m512d; 8]) {
                 u[4 * half + i + 2] = _mm512_permutex2var_pd(a, high, b);
             }
         }
-        for i in 0..4 {
-            r[i] = _mm512_shuffle_f64x2::<0b01_00_01_00>(u[i], u[i + 4]);
-            r[i + 4] = _mm512_shuffle_f64x2::<0b11_10_11_10>(u[i], u[i + 4]);
-        }
+        u
     }
 }
 
@@ -330,48 +312,26 @@ impl<T: Real> Vector<T> for V256<T> {
     }
 
     #[inline(always)]
-    unsafe fn transpose(block: *mut T) {
+    unsafe fn transposed(block: [Self; 16]) -> [Self; 16] {
+        let mut block = block;
         unsafe {
             if size_of::<T>() == 8 {
-                let at = |i: usize| block.add(4 * i).cast::<f64>();
-                let r = transpose4_pd(std::array::from_fn(|i| _mm256_loadu_pd(at(i))));
-                (0..4).for_each(|i| _mm256_storeu_pd(at(i), r[i]));
-            } else {
-                let at = |i: usize| block.add(8 * i).cast::<f32>();
-                let r = transpose8_ps(std::array::from_fn(|i| _mm256_loadu_ps(at(i))));
-                (0..8).for_each(|i| _mm256_storeu_ps(at(i), r[i]));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_transposed(lines: &[*const T; 16], at: usize, to: *mut T) {
-        unsafe {
-            if size_of::<T>() == 8 {
-                let r = transpose4_pd(std::array::from_fn(|i| _mm256_loadu_pd(lines[i].add(at).cast())));
-                (0..4).for_each(|i| _mm256_storeu_pd(to.add(4 * i).cast(), r[i]));
-            } else {
-                let r = transpose8_ps(std::array::from_fn(|i| _mm256_loadu_ps(lines[i].add(at).cast())));
-                (0..8).for_each(|i| _mm256_storeu_ps(to.add(8 * i).cast(), r[i]));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn store_transposed(from: *const T, lines: &[*mut T; 16], at: usize, count: usize) {
-        unsafe {
-            if size_of::<T>() == 8 {
-                let r = transpose4_pd(std::array::from_fn(|i| _mm256_loadu_pd(from.add(4 * i).cast())));
-                for (r, line) in r.iter().zip(lines).take(count) {
-                    _mm256_storeu_pd(line.add(at).cast(), *r);
+                let r = transpose4_pd([block[0].0, block[1].0, block[2].0, block[3].0]);
+                for i in 0..4 {
+                    block[i].0 = r[i];
                 }
             } else {
-                let r = transpose8_ps(std::array::from_fn(|i| _mm256_loadu_ps(from.add(8 * i).cast())));
-                for (r, line) in r.iter().zip(lines).take(count) {
-                    _mm256_storeu_ps(line.add(at).cast(), *r);
+                let mut r = [_mm256_setzero_ps(); 8];
+                for i in 0..8 {
+                    r[i] = _mm256_castpd_ps(block[i].0);
+                }
+                let r = transpose8_ps(r);
+                for i in 0..8 {
+                    block[i].0 = _mm256_castps_pd(r[i]);
                 }
             }
         }
+        block
     }
 
     #[inline(always)]
