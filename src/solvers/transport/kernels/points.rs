@@ -214,7 +214,12 @@ impl PointCloud {
                     smallest: number(smallest),
                     ramp: number(1.0 / smallest),
                 };
-                self.difference::<V, _, 0>(epsilon, exp::exp2(-binary), metric)
+                let scale = exp::exp2(-binary);
+                match self.pair.d {
+                    2 => self.difference::<V, _, 2>(epsilon, scale, metric),
+                    3 => self.difference::<V, _, 3>(epsilon, scale, metric),
+                    _ => self.difference::<V, _, 0>(epsilon, scale, metric),
+                }
             }
         }
     }
