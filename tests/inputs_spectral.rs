@@ -405,6 +405,19 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
             &["all members are equal", "tolerance has"][..],
         ),
         (convection.to_string(), &["method.tolerance has no effect with step_control = \"fixed\""]),
+        (
+            "points = [32]\ndealiasing = \"none\"\nproduct_degree = 2\n\
+             initial = { kind = \"expressions\", fields = { u = \"a*sin(x)\" }, parameters = { a = 1, b = 2 } }\n\
+             equation = { kind = \"written\", fields = [\"u\"], rhs = { u = \"c*lap(u)\" }, define = { e = \"d*u\" }, \
+             parameters = { c = \"1/f\", d = 1, f = 2, g = 3 }, \
+             random = [{ field = \"u\", amplitude = 0.1, band = [1, 2] }] }\n"
+                .to_string(),
+            &[
+                "no expression uses problem.initial.parameters.b\n",
+                "no expression uses problem.equation.parameters.g\n",
+                "problem.product_degree has no effect with dealiasing = \"none\"",
+            ],
+        ),
     ] {
         let text = format!("solver = \"spectral\"\n[run]\nmax_steps = 1\n[problem]\nend_time = 1\n{problem}");
         fs::write(dir.path().join("case.toml"), text + "[method]\ntime_step = 0.01\ntolerance = 1e-3\n").unwrap();

@@ -7,6 +7,7 @@
 //!     atom     = number | name [ "(" list ")" ] | "(" sum ")" | "[" list "]"
 //!     list     = sum { "," sum }
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use winnow::LocatingSlice;
@@ -40,6 +41,31 @@ pub enum Kind {
     Product(Vec<(bool, Node)>),
     Negative(Box<Node>),
     Power(Box<Node>, Box<Node>),
+}
+
+/// Adds the names in an expression that can be read, those of functions too.
+pub fn names(text: &str, found: &mut BTreeSet<String>) {
+    fn visit(node: Node, found: &mut BTreeSet<String>) {
+        let parts = match node.kind {
+            Kind::Number(_) => Vec::new(),
+            Kind::Name(name) => {
+                found.insert(name);
+                Vec::new()
+            }
+            Kind::Call(name, parts) => {
+                found.insert(name);
+                parts
+            }
+            Kind::List(parts) => parts,
+            Kind::Sum(parts) | Kind::Product(parts) => parts.into_iter().map(|(_, part)| part).collect(),
+            Kind::Negative(part) => vec![*part],
+            Kind::Power(base, exponent) => vec![*base, *exponent],
+        };
+        parts.into_iter().for_each(|part| visit(part, found));
+    }
+    if let Ok(node) = parse(text) {
+        visit(node, found);
+    }
 }
 
 /// Deepest nesting of brackets and powers; the reader recurses.

@@ -1,6 +1,6 @@
 //! From `[problem]` and `[method]` to a solver that is ready for its first step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::ensemble::{self, Ensemble};
 use super::equation::{Equation, FieldName};
 use super::equations::Profile;
 use super::evolution::{Evolution, recorded};
-use super::expression::Function;
+use super::expression::{Function, names};
 use super::fields::{Fields, finite};
 use super::initial::{self, GridFile, InitialInput, Random};
-use super::problem::{EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
+use super::problem::{Dealiasing, EquationInput, Finding, Periodic, Precision, ProblemInput, WrittenKind};
 use super::results::asked::Asked;
 use super::results::means::mean_squares;
 use super::results::ranks;
@@ -173,8 +173,38 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     }
     let linear = equation.rounds().is_empty();
     let (domain, warning) = problem.dealiased(&full, equation.degree(), linear).map_err(at)?;
-    let notes = warning.map(|text| format!("{WARNING}{text}")).into_iter().collect();
+    let mut notes: Vec<String> = warning.map(|text| format!("{WARNING}{text}")).into_iter().collect();
+    notes.extend(unused(problem).into_iter().map(|key| format!("{WARNING}no expression uses {key}")));
+    if problem.product_degree.is_some() && problem.dealiasing == Dealiasing::None {
+        notes.push("problem.product_degree has no effect with dealiasing = \"none\"".to_string());
+    }
+    if equation.is_stirred() && input.given("method.time_error") {
+        notes.push(
+            "method.time_error has no effect beside random forcing: steps of other lengths draw other noise".into(),
+        );
+    }
     Ok(Posed { equation, domain, notes })
+}
+
+/// Keys of parameters, of a written equation and of a first state, that no expression names.
+fn unused(problem: &ProblemInput) -> Vec<String> {
+    let written = match &problem.equation {
+        EquationInput::Written(WrittenKind::Written(written)) => Some(written),
+        _ => None,
+    };
+    let mut named = BTreeSet::new();
+    let mut keys = Vec::new();
+    if let Some(InitialInput::Expressions { fields, parameters }) = &problem.initial {
+        fields.values().for_each(|text| names(text, &mut named));
+        let unnamed = parameters.keys().filter(|name| !named.contains(*name));
+        keys.extend(unnamed.map(|name| format!("problem.initial.parameters.{name}")));
+    }
+    if let Some(written) = written {
+        written.texts().for_each(|text| names(&text, &mut named));
+        let unnamed = written.parameters.keys().filter(|name| !named.contains(*name));
+        keys.extend(unnamed.map(|name| format!("problem.equation.parameters.{name}")));
+    }
+    keys
 }
 
 /// A first state, as far as it is known before there is a grid.

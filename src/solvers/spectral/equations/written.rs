@@ -114,19 +114,28 @@ impl WrittenInput {
         parameters(&self.parameters.iter().map(|(n, p)| (n.clone(), p.text())).collect())
     }
 
+    fn constraints(&self) -> &[String] {
+        match &self.constraint {
+            None => &[],
+            Some(OneOrMore::One(text)) => std::slice::from_ref(text),
+            Some(OneOrMore::More(texts)) => texts,
+        }
+    }
+
+    /// All expressions.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        let written = self.rhs.values().chain(self.define.values()).chain(self.constraints());
+        written.cloned().chain(self.parameters.values().map(Number::text))
+    }
+
     fn read(&self, domain: &Domain) -> Result<Read, Refusal> {
-        let constraints = match &self.constraint {
-            None => Vec::new(),
-            Some(OneOrMore::One(text)) => vec![text.clone()],
-            Some(OneOrMore::More(texts)) => texts.clone(),
-        };
         let tables = Tables {
             fields: &self.fields,
             vectors: &self.vectors,
             parameters: &self.parameters()?,
             define: &self.define,
             rhs: &self.rhs,
-            constraints: &constraints,
+            constraints: self.constraints(),
             diagonal: self.diagonal,
             // Below the degree of its products an equation has aliasing errors, and forms differ.
             as_written: self.as_written,

@@ -38,3 +38,4 @@ pub use program::{Output, Program, Source};
 pub use random::RandomForcing;
 pub use read::{Read, Refusal, Tables, parameters, read};
 pub use symbol::Symbol;
+pub use syntax::names;
