@@ -402,7 +402,7 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
     for (problem, words) in [
         (
             format!("points = [32]\n{burgers}ensemble = {{ members = 3 }}\n"),
-            &["all members are equal", "tolerance has"][..],
+            &["all members are equal", "tolerance has", "method.max_change has no effect on fixed steps of etdrk4"][..],
         ),
         (convection.to_string(), &["method.tolerance has no effect with step_control = \"fixed\""]),
         (
@@ -420,7 +420,11 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
         ),
     ] {
         let text = format!("solver = \"spectral\"\n[run]\nmax_steps = 1\n[problem]\nend_time = 1\n{problem}");
-        fs::write(dir.path().join("case.toml"), text + "[method]\ntime_step = 0.01\ntolerance = 1e-3\n").unwrap();
+        fs::write(
+            dir.path().join("case.toml"),
+            text + "[method]\ntime_step = 0.01\ntolerance = 1e-3\nmax_change = 1.4\n",
+        )
+        .unwrap();
         let (ran, checked) = (
             spanwise(1, &["run", "case.toml", "--force"], dir.path()),
             spanwise(1, &["check", "case.toml"], dir.path()),
@@ -429,6 +433,26 @@ fn what_a_run_cannot_hold_is_warned_of_before_its_steps() {
         let log = fs::read_to_string(dir.path().join("case.out/run.log")).unwrap();
         for words in words {
             assert!(log.contains(words) && checked.stdout.contains(words), "{words}: {log} {checked:?}");
+        }
+    }
+    // Velocities of one unit of time are others in another, and are said to be.
+    let follow = |units: &str, initial: &str| {
+        let equation = format!("equation = {{ kind = \"rayleigh_benard\", rayleigh = 1e4, prandtl = 1{units} }}\n");
+        let problem = format!("points = [17, 16]\nlengths = [1, 2]\nend_time = 1\n{equation}{initial}");
+        format!("solver = \"spectral\"\n[run]\nmax_steps = 1\n[problem]\n{problem}[method]\ntime_step = 1e-3\n")
+    };
+    fs::write(dir.path().join("first.toml"), follow("", "")).unwrap();
+    assert_eq!(spanwise(1, &["run", "first.toml"], dir.path()).code(), 3);
+    for (units, warned) in [("", false), (", units = \"free_fall\"", true)] {
+        fs::write(
+            dir.path().join("case.toml"),
+            follow(units, "initial = { kind = \"file\", file = \"first.out/output.h5\" }\n"),
+        )
+        .unwrap();
+        for command in [&["run", "case.toml", "--force"][..], &["check", "case.toml"]] {
+            let told = spanwise(1, command, dir.path());
+            let all = format!("{}{}", told.stdout, told.stderr);
+            assert_eq!(all.contains("velocities in other units of time"), warned, "{told:?}");
         }
     }
 }

@@ -14,21 +14,21 @@ use super::expression::Function;
 use super::fields::Fields;
 use super::initial::InitialInput;
 use super::memory::{self, Place, Trip};
-use super::problem::{Finding, Precision, ProblemInput};
+use super::problem::{EquationInput, Finding, Precision, ProblemInput};
 use super::reality;
 use super::results::keys::Times;
 use super::results::output::Output;
 use super::results::{ranks, xdmf};
 use super::setup;
 use super::start;
-use super::steppers::{self, retake_arrays, stepper};
+use super::steppers::{self, Scheme, retake_arrays, stepper};
 use super::time::{Control, MethodInput, Next};
 use super::transform::layout::{Network, process_grid};
 use super::transform::{self, Transform};
 use super::walls::advection::{Physics, trips};
 use super::walls::geometry;
 use super::walls::input::{
-    ChannelInput, ConditionInput, OnsetInput, OrrSommerfeldInput, RayleighBenardInput, SteadyInput,
+    ChannelInput, ConditionInput, OnsetInput, OrrSommerfeldInput, RayleighBenardInput, SteadyInput, Units,
 };
 use super::walls::once::{Question, Stability, Steady, WallData};
 use super::walls::solver::{Fixed, Pace, Profile, REAL_EVERY, Start, WallFlow};
@@ -38,7 +38,7 @@ use super::walls::upright::{lying, upright};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::io::read::Reader;
-use crate::solvers::{Estimate, Number, Outlook, Solver, Status, program};
+use crate::solvers::{Estimate, Number, Outlook, Solver, Status, WARNING, program};
 use crate::state::{Name, Walk};
 use crate::team::Team;
 
@@ -225,7 +225,7 @@ pub fn build(
             // The first step of "cfl" needs the speeds of the first state.
             let control = Control::new(method, scheme, flow.frequency()).map_err(of_method)?;
             flow.set_pace(Box::new(Controlled { control, times: times.clone(), end, next: None }));
-            flow.tell(setup::cautions::<f64>(input, method, end));
+            flow.tell(cautions(input, problem, method, scheme, end));
             if method.time_error {
                 flow.measure_time_error(scheme);
             }
@@ -274,6 +274,34 @@ fn steady_data(input: &Input, steady: &SteadyInput, domain: &Domain) -> Result<(
         }
     }
     Ok((right, data))
+}
+
+/// What a user should know of a flow before its steps are made.
+fn cautions(input: &Input, problem: &ProblemInput, method: &MethodInput, scheme: &Scheme, end: f64) -> Vec<String> {
+    let mut cautions = setup::cautions::<f64>(input, method, scheme, end);
+    cautions.extend(setup::unused(problem));
+    if let (EquationInput::Bounded(BoundedInput::RayleighBenard(asked)), Some(InitialInput::File { file, .. })) =
+        (&problem.equation, &problem.initial)
+    {
+        let reader = Reader::open(&input.resolve(file)).ok();
+        let units = reader.as_ref().and_then(units_of_convection);
+        if units.is_some_and(|units| units != asked.units) {
+            cautions.push(format!(
+                "{WARNING}problem.initial.file holds velocities in other units of time than problem.equation.units; they are \
+                 taken as they stand"
+            ));
+        }
+    }
+    cautions
+}
+
+/// The units of time of a run of convection that left this file.
+fn units_of_convection(reader: &Reader) -> Option<Units> {
+    let input: toml::Table = reader.attribute("/", "input")?.parse().ok()?;
+    match input.get("problem")?.get("equation")?.clone().try_into().ok()? {
+        EquationInput::Bounded(BoundedInput::RayleighBenard(theirs)) => Some(theirs.units),
+        _ => None,
+    }
 }
 
 /// The first state of a flow: expressions, the final state of an earlier run, or the disturbance of the equation.
@@ -616,7 +644,8 @@ pub fn check(
     let beside = setup::grid_beside(&kept_domain, problem.process_grid, ranks);
     let kept = Place { domain: &kept_domain, grid: process_grid(&kept_domain, ranks, beside, &network)?, ..here };
     if flow {
-        estimate.problem.extend(setup::cautions::<f64>(input, method, end).into_iter().map(setup::understood));
+        let cautions = cautions(input, problem, method, &scheme, end);
+        estimate.problem.extend(cautions.into_iter().map(setup::understood));
         // One set of factors for each γ of the scheme, and those of Poisson's equation for the velocity.
         let gammas = if scheme.word == "smr_rk3" { 3 } else { 1 };
         let (velocities, lasting) = (n as u64 + heat, scheme.lasting_arrays() as u64);

@@ -103,7 +103,7 @@ fn estimate<T: Real>(
         copies += tangent.vectors;
         understood.push(("directions".into(), tangent.vectors.to_string()));
     }
-    let notes = posed.notes.into_iter().chain(setup::cautions::<T>(input, method, end));
+    let notes = posed.notes.into_iter().chain(setup::cautions::<T>(input, method, scheme, end));
     understood.extend(notes.map(setup::understood));
 
     let size = size_of::<T>() as u64;

@@ -181,7 +181,7 @@ impl<T: Real> Evolution<T> {
         let judged = method.step_control == StepControl::Error && stepper.estimate(true);
         let linear = Linear::of(equation.as_ref(), &scales);
         let growth_rate = team.max(linear.growth_rate());
-        notes.extend(setup::cautions::<T>(input, method, end));
+        notes.extend(setup::cautions::<T>(input, method, scheme, end));
         if scheme.amplifies_waves() {
             let excess = team.max(linear.excess_of_bdf3(control.regular())) * end / control.regular();
             if excess > 0.1 {

@@ -19,6 +19,7 @@ use super::results::means::mean_squares;
 use super::results::ranks;
 use super::sampled::{missed, told_of_missed};
 use super::start;
+use super::steppers::Scheme;
 use super::time::{MethodInput, SINGLE, StepControl};
 use super::transform::{Distributed, Level, ProcessGrid, Scales, Settings, Transform, pencil_limit};
 use crate::error::{Error, Result};
@@ -174,7 +175,7 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     let linear = equation.rounds().is_empty();
     let (domain, warning) = problem.dealiased(&full, equation.degree(), linear).map_err(at)?;
     let mut notes: Vec<String> = warning.map(|text| format!("{WARNING}{text}")).into_iter().collect();
-    notes.extend(unused(problem).into_iter().map(|key| format!("{WARNING}no expression uses {key}")));
+    notes.extend(unused(problem));
     if problem.product_degree.is_some() && problem.dealiasing == Dealiasing::None {
         notes.push("problem.product_degree has no effect with dealiasing = \"none\"".to_string());
     }
@@ -186,8 +187,8 @@ pub fn pose<T: Real>(input: &Input, problem: &ProblemInput, equation: Periodic) 
     Ok(Posed { equation, domain, notes })
 }
 
-/// Keys of parameters, of a written equation and of a first state, that no expression names.
-fn unused(problem: &ProblemInput) -> Vec<String> {
+/// Warnings of parameters, of a written equation and of a first state, that no expression names.
+pub fn unused(problem: &ProblemInput) -> Vec<String> {
     let written = match &problem.equation {
         EquationInput::Written(WrittenKind::Written(written)) => Some(written),
         _ => None,
@@ -204,7 +205,7 @@ fn unused(problem: &ProblemInput) -> Vec<String> {
         let unnamed = written.parameters.keys().filter(|name| !named.contains(*name));
         keys.extend(unnamed.map(|name| format!("problem.equation.parameters.{name}")));
     }
-    keys
+    keys.into_iter().map(|key| format!("{WARNING}no expression uses {key}")).collect()
 }
 
 /// A first state, as far as it is known before there is a grid.
@@ -395,7 +396,7 @@ pub fn not_finite<'n, T: Real>(state: &Fields<T>, names: &'n [FieldName], team: 
 }
 
 /// What a user should know of steps before they are made.
-pub fn cautions<T: Real>(input: &Input, method: &MethodInput, end: f64) -> Vec<String> {
+pub fn cautions<T: Real>(input: &Input, method: &MethodInput, scheme: &Scheme, end: f64) -> Vec<String> {
     let mut cautions = Vec::new();
     if let (StepControl::Fixed, Some(step)) = (method.step_control, method.time_step) {
         let (steps, most) = ((end / step * (1.0 - 1e-9)).ceil(), input.run.max_steps);
@@ -419,6 +420,11 @@ pub fn cautions<T: Real>(input: &Input, method: &MethodInput, end: f64) -> Vec<S
     };
     let given = unused.iter().filter(|key| input.given(&format!("method.{key}")));
     cautions.extend(given.map(|key| format!("method.{key} has no effect with step_control = \"{control}\"")));
+    let is_bounded = method.step_control != StepControl::Fixed || scheme.steps > 1;
+    if !is_bounded && input.given("method.max_change") {
+        let word = scheme.word;
+        cautions.push(format!("method.max_change has no effect on fixed steps of {word}, which takes one at a time"));
+    }
     cautions
 }
 
