@@ -18,7 +18,7 @@ mod typed;
 #[cfg(feature = "mpi")]
 pub use self::mpi::{Mpi, RawComm};
 pub use partition::Partition;
-pub use shared::{Group, SharedMemory};
+pub use shared::{Group, SharedMemory, joined_page};
 pub use solo::Solo;
 pub use typed::{Broadcast, Exchange, Flight};
 

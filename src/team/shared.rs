@@ -211,14 +211,30 @@ fn map(path: &str, bytes: usize) -> Option<Part> {
 }
 
 /// Has the pages of a mapping joined to large ones, as far as it fills such: passes along the first axis of a grid touch
-/// a page per row, more than the processor remembers of small ones. A hint, which systems before Linux 6.1 do not know.
+/// a page per row, more than the processor remembers of small ones. A hint, which systems before Linux 6.1 do not know;
+/// whether they are joined.
 #[cfg(all(feature = "mpi", target_os = "linux"))]
-fn join_pages(start: *mut u8, bytes: usize) {
+fn join_pages(start: *mut u8, bytes: usize) -> bool {
     let whole = bytes / LARGE * LARGE;
-    if whole > 0 {
-        // SAFETY: pages of a mapping; their contents stay.
-        unsafe { libc::madvise(start.cast(), whole, libc::MADV_COLLAPSE) };
-    }
+    // SAFETY: pages of a mapping; their contents stay.
+    whole > 0 && unsafe { libc::madvise(start.cast(), whole, libc::MADV_COLLAPSE) } == 0
+}
+
+/// Bytes of the large pages to which this system joins those of memory that processes share, if it does: tried on one.
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub fn joined_page() -> Option<u64> {
+    let file = file_of(LARGE)?;
+    let part = map(&format!("/proc/self/fd/{}", number(&file)), LARGE)?;
+    let memory = SharedMemory { rank: 0, parts: vec![part], met: [0; 3] };
+    let start = memory.start(0);
+    // SAFETY: all of a mapping that nobody else knows of.
+    unsafe { start.write_bytes(0, LARGE) };
+    join_pages(start, LARGE).then_some(LARGE as u64)
+}
+
+#[cfg(not(all(feature = "mpi", target_os = "linux")))]
+pub fn joined_page() -> Option<u64> {
+    None
 }
 
 /// The same on two ranks if and only if they can name each other's processes: one boot of one system, one name space.
@@ -245,7 +261,9 @@ mod elsewhere {
         None
     }
 
-    pub fn join_pages(_: *mut u8, _: usize) {}
+    pub fn join_pages(_: *mut u8, _: usize) -> bool {
+        false
+    }
 
     pub fn machine_hash() -> u64 {
         0

@@ -40,7 +40,7 @@ use crate::input::Input;
 use crate::io::read::Reader;
 use crate::solvers::{Estimate, Number, Outlook, Solver, Status, WARNING, program};
 use crate::state::{Name, Walk};
-use crate::team::Team;
+use crate::team::{Team, joined_page};
 
 /// Problems that are not steps of a periodic equation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -671,7 +671,7 @@ pub fn check(
             ("sums over wavenumbers".into(), memory::sums(&lying, false, ranks)),
             ("files".into(), memory::files(&here, &kept, 1, &keys)),
         ]);
-        estimate.memory.extend(here.seen(trip));
+        estimate.memory.extend(here.seen(trip, joined_page()));
         estimate.memory.extend(memory::statistics(&kept, named, &keys));
         if again > 0 {
             estimate.memory.push(("steps taken a second time for their error".into(), 16 * unknowns * modes));
@@ -683,7 +683,7 @@ pub fn check(
             ("buffers of the transform".into(), here.transform(Trip { backward: 1, forward: 1 })),
             ("values of kept fields".into(), 2 * values),
         ]);
-        estimate.memory.extend(here.seen(Trip { backward: 1, forward: 1 }));
+        estimate.memory.extend(here.seen(Trip { backward: 1, forward: 1 }, joined_page()));
     }
     let evaluations = if flow { scheme.evaluations() } else { 1 };
     let sent = per_step(&lying, grid, trips, evaluations, 16, &network);

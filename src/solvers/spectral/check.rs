@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::math::real::Real;
 use crate::solvers::{Estimate, program};
-use crate::team::Solo;
+use crate::team::{Solo, joined_page};
 
 pub fn check(input: &Input, ranks: usize, threads: usize) -> Result<Estimate> {
     Ok(Estimate { size_key: "problem.points".into(), ..of_problem(input, ranks, threads)? })
@@ -168,7 +168,7 @@ fn estimate<T: Real>(
     // One member after the other is measured, on each thread.
     memory[1..7].iter_mut().for_each(|(_, bytes)| *bytes *= members);
     memory[7].1 *= members.min(threads as u64);
-    memory.extend(here.seen(trip));
+    memory.extend(here.seen(trip, joined_page()));
     memory.extend(memory::statistics(&kept, members * named, &keys));
     if again > 0 {
         memory.push(("steps taken a second time for their error".into(), members * again * copies * count * array));

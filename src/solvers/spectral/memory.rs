@@ -1,5 +1,7 @@
 //! What a spectral run holds in memory on its largest rank, in bytes: counts alone, for `spanwise check`.
 
+use std::ops::Range;
+
 use super::domain::{Basis, Domain};
 use super::results::keys::OutputKeys;
 use super::results::spectra::Shells;
@@ -37,8 +39,14 @@ pub fn files(solver: &Place, kept: &Place, members: u64, keys: &OutputKeys) -> u
         true => 8 * (points + modes) + 32 * shells,
         false => 24 * points + 16 * (modes + shells),
     };
-    copies * members * block + lists as u64
+    // One rank collects what all write of an array.
+    let all = if keys.whole { kept.all_values() } else { solver.all_modes() };
+    let collected = if members == 1 && solver.grid != [1, 1] { all.min(COLLECTED) } else { 0 };
+    (copies * members * block).max(collected) + lists as u64
 }
+
+/// Bytes of a piece that MPI collects on one rank at most (bytes_per_agg of Open MPI's io).
+const COLLECTED: u64 = 32 << 20;
 
 /// Arrays that one trip takes to the grid and back: the most of any round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +80,16 @@ impl Place<'_> {
     /// Bytes of the grid values of one field.
     pub fn values(&self) -> u64 {
         let points = Layout::new(self.domain, self.grid, 0).points(self.domain).len() as u64;
+        self.size * points * self.domain.reals() as u64
+    }
+
+    /// The same of all ranks together.
+    fn all_modes(&self) -> u64 {
+        2 * self.size * self.domain.modes().iter().map(|&m| m as u64).product::<u64>()
+    }
+
+    fn all_values(&self) -> u64 {
+        let points = self.domain.points().iter().map(|&n| n as u64).product::<u64>();
         self.size * points * self.domain.reals() as u64
     }
 
@@ -115,17 +133,39 @@ impl Place<'_> {
         fields * (mid + flat) + messages + self.threads * (plane + rows.max(block) + lanes)
     }
 
-    /// What is resident here of other ranks' arrays because this rank writes to it; it counts on those ranks too.
-    pub fn seen(&self, trip: Trip) -> Option<(String, u64)> {
+    /// What is resident here of other ranks' arrays because this rank writes to it; it counts on those ranks too. Where the
+    /// system joins pages of shared memory to large ones of `page` bytes, who writes to one has all of it.
+    pub fn seen(&self, trip: Trip, page: Option<u64>) -> Option<(String, u64)> {
         if !self.shared || self.domain.dimension == 1 {
             return None;
         }
-        let [_, wide, _, tall] = buffer_lengths(self.domain, self.grid, 0).map(|n| n as u64);
-        let others = |all: u64, ranks: usize| all - all / ranks as u64;
-        let numbers = others(wide, self.grid[0]) + others(tall, self.grid[1]);
-        let bytes = trip.backward.max(trip.forward) * 2 * self.size * numbers;
+        let [mid, wide, flat, tall] = buffer_lengths(self.domain, self.grid, 0).map(|n| n as u64 * 2 * self.size);
+        let fields = trip.backward.max(trip.forward);
+        // Of each field the share of rank 0 in the array of one other rank.
+        let of_others = |begin: u64, all: u64, ranks: usize| {
+            let shares = (0..fields).map(|f| f * (mid + flat) + begin).map(|start| start..start + all / ranks as u64);
+            let file = fields * (mid + flat);
+            (ranks - 1) as u64 * page.map_or(fields * (all / ranks as u64), |page| pages(shares, page, file))
+        };
+        let bytes = of_others(0, wide, self.grid[0]) + of_others(mid, tall, self.grid[1]);
         Some(("buffers of other ranks, seen in shared memory".into(), bytes))
     }
+}
+
+/// Bytes of the pages on which these parts of a file lie, which follow each other; what does not fill a large page at the
+/// file's end has small ones.
+fn pages(parts: impl Iterator<Item = Range<u64>>, page: u64, file: u64) -> u64 {
+    let whole = file / page * page;
+    let (mut bytes, mut end) = (0, 0);
+    for part in parts.filter(|part| !part.is_empty()) {
+        let large = (part.start / page * page).max(end)..part.end.next_multiple_of(page).min(whole);
+        if large.start < large.end {
+            bytes += large.end - large.start;
+            end = large.end;
+        }
+        bytes += part.end.saturating_sub(part.start.max(whole));
+    }
+    bytes
 }
 
 /// Fields that are kept, of so many unknowns and derived ones.
