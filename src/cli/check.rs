@@ -49,7 +49,7 @@ fn page(
     let mut memory: Vec<(String, String)> = e.memory.iter().map(|(what, n)| (what.clone(), megabytes(*n))).collect();
     memory.push(("total".into(), megabytes(total)));
     if ranks > 1 {
-        memory.push((format!("on {ranks} ranks, at most"), megabytes(total.saturating_mul(ranks as u64))));
+        memory.push((format!("on {ranks} ranks, at most"), megabytes(e.own().saturating_mul(ranks as u64))));
     }
     out += &right_aligned(&memory);
     if let Some(words) = e.lacks_memory(node) {

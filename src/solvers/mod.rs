@@ -65,6 +65,9 @@ pub fn program(ranks: usize) -> (String, u64) {
     ("program, MPI and HDF5".to_string(), bytes)
 }
 
+/// The line of memory that is other ranks', and counts on them too.
+pub const SEEN: &str = "buffers of other ranks, seen in shared memory";
+
 /// What a solver knows of its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outlook {
@@ -197,6 +200,12 @@ impl Estimate {
     /// Bytes of the largest rank.
     pub fn total(&self) -> u64 {
         self.memory.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    /// Of those, what is not memory of another rank.
+    pub fn own(&self) -> u64 {
+        let own = self.memory.iter().filter(|(what, _)| what != SEEN);
+        own.fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
     /// In words, that this is more than a node of so many bytes has, if it is.

@@ -9,6 +9,7 @@ use super::transform::ProcessGrid;
 use super::transform::blocks::Blocks;
 use super::transform::layout::{Layout, buffer_lengths, is_long};
 use crate::math::exact::Exact;
+use crate::solvers::SEEN;
 
 /// Exact sums over the modes of each wavenumber of an axis or shell, at their largest: those of a rank, and of several
 /// those that are sent, received and added up. In one dimension the plain spectrum, its envelope and the points of the
@@ -148,7 +149,7 @@ impl Place<'_> {
             (ranks - 1) as u64 * page.map_or(fields * (all / ranks as u64), |page| pages(shares, page, file))
         };
         let bytes = of_others(0, wide, self.grid[0]) + of_others(mid, tall, self.grid[1]);
-        Some(("buffers of other ranks, seen in shared memory".into(), bytes))
+        Some((SEEN.into(), bytes))
     }
 }
 
